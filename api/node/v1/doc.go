@@ -1,0 +1,13 @@
+// Package nodev1 is the contract between the control plane and its nodes and connectors: the xDS
+// resources that make up a snapshot, and the reports that come back.
+//
+// Resources travel over delta ADS (envoy.service.discovery.v3) with the type URLs of
+// shared/resource. Rules for changing a message: fields are only added, numbers are never reused,
+// a new field works at its zero value, and behaviour that an old reader would get wrong needs a
+// capability below.
+//
+// Capabilities, newest last:
+//
+//	1  2026-11-24  first: NodeConfig, Trust, Certificate, Node, Site, Route, Zone, RecordSet,
+//	               ConnectorConfig, NodeHealth, Checkpoint
+package nodev1
