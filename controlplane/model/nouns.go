@@ -1,0 +1,165 @@
+package model
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+// Revision is the number of a committed configuration change: dense, in commit order, without gaps.
+type Revision uint64
+
+// Meta is what every object has.
+type Meta struct {
+	Created time.Time
+	Updated time.Time
+}
+
+// Organization is a tenant.
+type Organization struct {
+	ID   OrgID
+	Name string
+	Meta
+}
+
+// Region is where nodes stand.
+type Region struct {
+	ID   RegionID
+	Name string
+	Meta
+}
+
+// Pool is a named set of nodes that serve services.
+type Pool struct {
+	ID   PoolID
+	Name string
+	Meta
+}
+
+// Lifecycle is what an operator wants of a node.
+type Lifecycle string
+
+// Lifecycles of a node.
+const (
+	Active   Lifecycle = "active"
+	Draining Lifecycle = "draining"
+)
+
+// Node is an edge machine. It is enrolled once WireGuardKey is set.
+type Node struct {
+	ID                NodeID
+	Name              string
+	Pool              PoolID
+	Region            RegionID // zero: none
+	Addresses         []netip.Addr
+	WireGuardKey      wgkey.Public
+	WireGuardEndpoint netip.AddrPort
+	Lifecycle         Lifecycle
+	Revoked           time.Time // zero: not revoked
+	Meta
+}
+
+// Enrolled reports whether the node has joined and is trusted: only such nodes are named to others.
+func (n *Node) Enrolled() bool { return !n.WireGuardKey.IsZero() && n.Revoked.IsZero() }
+
+// Site is one private network of an organization.
+type Site struct {
+	ID      SiteID
+	Org     OrgID
+	Name    string
+	Pool    PoolID // the nodes that its connectors dial
+	Tunnels int    // to how many nodes each connector keeps tunnels, 1..8
+	Meta
+}
+
+// Connector is one agent inside a site.
+type Connector struct {
+	ID           ConnectorID
+	Org          OrgID
+	Site         SiteID
+	Name         string
+	WireGuardKey wgkey.Public
+	Revoked      time.Time
+	Meta
+}
+
+// Enrolled reports whether the connector has joined and is trusted.
+func (c *Connector) Enrolled() bool { return !c.WireGuardKey.IsZero() && c.Revoked.IsZero() }
+
+// ServiceKind is how a service is published.
+type ServiceKind string
+
+// Kinds of service.
+const (
+	HTTP ServiceKind = "http" // TLS ends at the node, HTTP is routed
+	TLS  ServiceKind = "tls"  // passed through by SNI, never decrypted
+)
+
+// Service is what is published under one hostname.
+type Service struct {
+	ID       ServiceID
+	Org      OrgID
+	Name     string
+	Kind     ServiceKind
+	Hostname string // canonical pattern, in a domain of the same organization
+	Pool     PoolID
+	Meta
+}
+
+// Target is one address behind a service.
+type Target struct {
+	ID         TargetID
+	Org        OrgID
+	Name       string
+	Service    ServiceID
+	Site       SiteID
+	Address    string // IP literal or canonical hostname, as seen in the site
+	Port       uint16
+	PathPrefix string // "/" or "/a/b", of http services; requests go to the longest that matches
+	Weight     uint16 // 1..1000
+	Meta
+}
+
+// Domain is a DNS zone delegated to the nodes of a pool.
+type Domain struct {
+	ID   DomainID
+	Org  OrgID
+	Name string // canonical apex; unique in the cluster, and within no other organization's domain
+	Pool PoolID
+	Meta
+}
+
+// Certificate is a TLS certificate with its sealed private key.
+type Certificate struct {
+	ID        CertificateID
+	Org       OrgID
+	Names     []string // canonical patterns, sorted
+	ChainPEM  []byte
+	SealedKey []byte // Tink AEAD over the PKCS #8 PEM, associated data: the ID's text form
+	NotBefore time.Time
+	NotAfter  time.Time
+	Meta
+}
+
+// APIKey is a credential for the REST API. Only a hash of its secret is kept.
+type APIKey struct {
+	ID      APIKeyID
+	Org     OrgID // zero: the whole cluster
+	Name    string
+	Hash    []byte    // SHA-256
+	Expires time.Time // zero: never
+	Meta
+}
+
+// JoinToken is a single-use right to become one node or connector. Only a hash of its secret is kept.
+type JoinToken struct {
+	ID        JoinTokenID
+	Node      NodeID      // exactly one of Node
+	Connector ConnectorID // and Connector is set
+	Name      string      // of the node or connector
+	Hash      []byte      // SHA-256
+	Expires   time.Time
+	Used      time.Time // zero: not used
+	Meta
+}
