@@ -1,0 +1,359 @@
+// Package presence knows which nodes and connectors are connected, to which replica, in what state.
+//
+// It is what is true only now: it takes no revision, is kept in memory, and may be lost at any time.
+// With a Bus the replicas of a cluster tell each other. Absence of news is not news: while the Bus is
+// away, and in the first seconds of a replica's life, nobody is declared down.
+package presence
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// Bounds of what is believed.
+const (
+	// Grace is how long a subject that was connected may be away before it counts as down: long enough
+	// to move to another replica.
+	Grace = 3 * time.Second
+	// Settle is how long a new replica waits before it calls a subject down that it never heard of.
+	Settle = 15 * time.Second
+	// Silence ends a report stream that says nothing; reports come every two seconds.
+	Silence = 8 * time.Second
+)
+
+// Key is one node or connector.
+type Key struct {
+	Kind identity.Kind `json:"kind"`
+	ID   string        `json:"id"`
+}
+
+func (k Key) compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Kind, o.Kind), cmp.Compare(k.ID, o.ID))
+}
+
+// Entry is the state of one connected node or connector, as it reported it to one replica.
+type Entry struct {
+	Key
+	Replica string         `json:"replica"`
+	Since   time.Time      `json:"since"`   // when its stream opened, by the replica's clock
+	Seen    time.Time      `json:"seen"`    // last report, by the replica's clock
+	Applied model.Revision `json:"applied"` // 0 until it has applied a checkpoint
+	Version string         `json:"version"` // of its software
+	Tunnels []Tunnel       `json:"tunnels,omitempty"`
+}
+
+// Tunnel is one WireGuard tunnel as one of its ends sees it.
+type Tunnel struct {
+	Peer          string    `json:"peer"`
+	Up            bool      `json:"up"`
+	LastHandshake time.Time `json:"last_handshake,omitzero"`
+	ReceivedBytes uint64    `json:"received_bytes"`
+	SentBytes     uint64    `json:"sent_bytes"`
+}
+
+// Health is what the other nodes are told about a node.
+type Health int
+
+// Healths. Unknown is never told: whoever has heard something else before keeps to it.
+const (
+	Unknown Health = iota
+	Up
+	Down
+)
+
+func (h Health) String() string { return [...]string{"unknown", "up", "down"}[h] }
+
+// Bus carries the entries of each replica to the others. Memory is the one without others.
+type Bus interface {
+	// Put stores and announces an entry of this replica; urgent ones reach the others at once.
+	Put(ctx context.Context, e Entry, urgent bool)
+	// Drop withdraws an entry of this replica.
+	Drop(ctx context.Context, k Key)
+	// Run delivers what other replicas say until ctx ends: replace with the whole table of a replica
+	// (nil: the replica is gone), or update with one entry (gone: its key is withdrawn).
+	Run(ctx context.Context, to Receiver) error
+	// Live reports whether the others can be heard now.
+	Live() bool
+}
+
+// Receiver takes what a Bus delivers.
+type Receiver interface {
+	ReplaceReplica(replica string, entries []Entry)
+	UpdateEntry(e Entry)
+	DropEntry(replica string, k Key)
+	KeepReplicas(alive []string) // forget all other replicas
+}
+
+// Store is the view of one replica. Safe for concurrent use.
+type Store struct {
+	replica string
+	bus     Bus
+	log     *slog.Logger
+	m       metrics
+
+	mu       sync.Mutex
+	started  time.Time
+	entries  map[Key]map[string]Entry // by replica
+	lastGone map[Key]time.Time        // when the last entry of a key went away
+	health   map[string]Health        // of nodes, last decided
+	changed  chan struct{}            // closed and renewed at each change
+}
+
+type metrics struct{ connected *prometheus.GaugeVec }
+
+// New makes an empty view for the replica with this id.
+func New(replica string, bus Bus, log *slog.Logger, reg prometheus.Registerer) *Store {
+	s := &Store{
+		replica: replica, bus: bus, log: log, started: time.Now(),
+		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, health: map[string]Health{}, changed: make(chan struct{}),
+		m: metrics{connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "cp_presence_connected", Help: "Nodes and connectors known to be connected, by kind and replica.",
+		}, []string{"kind", "local"})},
+	}
+	reg.MustRegister(s.m.connected)
+	return s
+}
+
+// String names the task.
+func (s *Store) String() string { return "presence" }
+
+// Run follows the Bus until ctx ends.
+func (s *Store) Run(ctx context.Context) error { return s.bus.Run(ctx, s) }
+
+// Replica is the id of this replica.
+func (s *Store) Replica() string { return s.replica }
+
+// Report records what a node or connector said to this replica.
+func (s *Store) Report(ctx context.Context, e Entry) {
+	e.Replica = s.replica
+	s.mu.Lock()
+	old, had := s.entries[e.Key][s.replica]
+	s.put(e)
+	s.mu.Unlock()
+	s.bus.Put(ctx, e, !had || material(old, e))
+}
+
+// Gone records that a node's or connector's stream to this replica ended.
+func (s *Store) Gone(ctx context.Context, k Key) {
+	s.DropEntry(s.replica, k)
+	s.bus.Drop(ctx, k)
+}
+
+// Get returns the newest entry of a node or connector, from whichever replica it is connected to.
+func (s *Store) Get(k Key) (Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newest(s.entries[k])
+}
+
+// List returns the newest entry of each connected node and connector, ordered by kind and id.
+func (s *Store) List() []Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Entry
+	for _, by := range s.entries {
+		if e, ok := newest(by); ok {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b Entry) int { return a.compare(b.Key) })
+	return out
+}
+
+// Changed returns a channel that closes at the next change of anything.
+func (s *Store) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// Live reports whether the view covers all replicas.
+func (s *Store) Live() bool { return s.bus.Live() }
+
+// Health decides which of the given nodes are up. A node is up once it is connected anywhere and has
+// applied a checkpoint; it is down when it has been away for Grace, or was never heard of in Settle. What
+// can't be known keeps its last value. Call it again after every change and at least each second.
+func (s *Store) Health(now time.Time, nodes []string) map[string]Health {
+	live := s.bus.Live()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[string]Health, len(nodes))
+	for _, id := range nodes {
+		out[id] = s.decide(now, live, id)
+		if was := s.health[id]; was != out[id] {
+			s.log.Info("node health changed", "node", id, "from", was.String(), "to", out[id].String())
+		}
+	}
+	s.health = maps.Clone(out)
+	return out
+}
+
+func (s *Store) decide(now time.Time, live bool, id string) Health {
+	k := Key{identity.Node, id}
+	was := s.health[id]
+	if e, ok := newest(s.entries[k]); ok {
+		if e.Applied > 0 {
+			return Up
+		}
+		if was == Unknown {
+			return Down // a newcomer is not named before it can serve
+		}
+		return was
+	}
+	if !live {
+		return was
+	}
+	if gone, ok := s.lastGone[k]; ok {
+		if now.Sub(gone) >= Grace {
+			return Down
+		}
+		return was
+	}
+	if now.Sub(s.started) >= Settle {
+		return Down
+	}
+	return was
+}
+
+// ReplaceReplica implements Receiver.
+func (s *Store) ReplaceReplica(replica string, entries []Entry) {
+	if replica == s.replica {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := make(map[Key]bool, len(entries))
+	for _, e := range entries {
+		said[e.Key] = true
+		e.Replica = replica
+		s.put(e)
+	}
+	for k, by := range s.entries {
+		if _, ok := by[replica]; ok && !said[k] {
+			s.drop(replica, k)
+		}
+	}
+}
+
+// UpdateEntry implements Receiver.
+func (s *Store) UpdateEntry(e Entry) {
+	if e.Replica == s.replica {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(e)
+}
+
+// DropEntry implements Receiver.
+func (s *Store) DropEntry(replica string, k Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(replica, k)
+}
+
+// KeepReplicas implements Receiver.
+func (s *Store) KeepReplicas(alive []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, by := range s.entries {
+		for r := range by {
+			if r != s.replica && !slices.Contains(alive, r) {
+				s.drop(r, k)
+			}
+		}
+	}
+}
+
+// put needs the lock.
+func (s *Store) put(e Entry) {
+	by := s.entries[e.Key]
+	if by == nil {
+		by = map[string]Entry{}
+		s.entries[e.Key] = by
+	}
+	old, had := by[e.Replica]
+	by[e.Replica] = e
+	if !had {
+		s.m.connected.WithLabelValues(string(e.Kind), s.local(e.Replica)).Inc()
+	}
+	if !had || material(old, e) {
+		s.wake()
+	}
+}
+
+// drop needs the lock.
+func (s *Store) drop(replica string, k Key) {
+	by := s.entries[k]
+	if _, ok := by[replica]; !ok {
+		return
+	}
+	delete(by, replica)
+	s.m.connected.WithLabelValues(string(k.Kind), s.local(replica)).Dec()
+	if len(by) == 0 {
+		delete(s.entries, k)
+		s.lastGone[k] = time.Now()
+	}
+	s.wake()
+}
+
+func (s *Store) local(replica string) string {
+	if replica == s.replica {
+		return "true"
+	}
+	return "false"
+}
+
+func (s *Store) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// material reports whether others should hear of a change at once; counters and times can wait.
+func material(a, b Entry) bool {
+	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) {
+		return true
+	}
+	for i := range a.Tunnels {
+		if a.Tunnels[i].Peer != b.Tunnels[i].Peer || a.Tunnels[i].Up != b.Tunnels[i].Up {
+			return true
+		}
+	}
+	return false
+}
+
+// newest is the entry of the stream that opened last: the other is a leftover of a move.
+func newest(by map[string]Entry) (Entry, bool) {
+	var best Entry
+	for _, e := range by {
+		if best.Replica == "" || e.Since.After(best.Since) || e.Since.Equal(best.Since) && e.Replica > best.Replica {
+			best = e
+		}
+	}
+	return best, best.Replica != ""
+}
+
+// Memory is the Bus of a replica that has no others.
+type Memory struct{}
+
+// Put implements Bus.
+func (Memory) Put(context.Context, Entry, bool) {}
+
+// Drop implements Bus.
+func (Memory) Drop(context.Context, Key) {}
+
+// Run implements Bus.
+func (Memory) Run(ctx context.Context, _ Receiver) error { <-ctx.Done(); return nil }
+
+// Live implements Bus: there is nobody to miss.
+func (Memory) Live() bool { return true }

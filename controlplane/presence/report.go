@@ -1,0 +1,106 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// maxTunnels bounds one report.
+const maxTunnels = 4096
+
+// Admit says who a caller is: it returns the identity of a trusted node or connector and a context that
+// ends when the trust does, or a gRPC status error.
+type Admit func(ctx context.Context) (identity.Identity, context.Context, error)
+
+// Reports is the ReportService of the push port.
+type Reports struct {
+	nodev1.UnimplementedReportServiceServer
+	store *Store
+	admit Admit
+}
+
+// NewReports makes the service that feeds a Store.
+func NewReports(store *Store, admit Admit) *Reports { return &Reports{store: store, admit: admit} }
+
+// Report implements nodev1.ReportServiceServer.
+func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, nodev1.ReportResponse]) error {
+	id, trusted, err := r.admit(stream.Context())
+	if err != nil {
+		return err
+	}
+	k := Key{id.Kind, id.ID}
+	since := time.Now()
+	first := true
+	defer func() {
+		if !first {
+			// The stream's context is over; what is told to the others must not be.
+			r.store.Gone(context.WithoutCancel(stream.Context()), k)
+		}
+	}()
+
+	type message struct {
+		req *nodev1.ReportRequest
+		err error
+	}
+	in := make(chan message)
+	done := make(chan struct{})
+	defer close(done)
+	go func() { // ends with the stream: Recv returns once the handler has
+		for {
+			req, err := stream.Recv()
+			select {
+			case in <- message{req, err}:
+			case <-done:
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	silence := time.NewTimer(Silence)
+	defer silence.Stop()
+	for {
+		select {
+		case <-trusted.Done():
+			return status.Error(codes.PermissionDenied, "no longer trusted")
+		case <-silence.C:
+			return status.Error(codes.DeadlineExceeded, "no report")
+		case m := <-in:
+			if errors.Is(m.err, io.EOF) {
+				return nil
+			}
+			if m.err != nil {
+				return m.err
+			}
+			if len(m.req.GetTunnels()) > maxTunnels {
+				return status.Errorf(codes.InvalidArgument, "%d tunnels in a report, %d at most", len(m.req.GetTunnels()), maxTunnels)
+			}
+			first = false
+			r.store.Report(trusted, entry(k, since, time.Now(), m.req))
+			silence.Reset(Silence)
+		}
+	}
+}
+
+func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
+	e := Entry{Key: k, Since: since, Seen: now, Applied: model.Revision(req.GetAppliedRevision()), Version: req.GetSoftwareVersion()}
+	for _, t := range req.GetTunnels() {
+		state := Tunnel{Peer: t.GetPeerId(), Up: t.GetUp(), ReceivedBytes: t.GetReceivedBytes(), SentBytes: t.GetSentBytes()}
+		if age := t.GetLastHandshakeAge(); age != nil {
+			state.LastHandshake = now.Add(-age.AsDuration())
+		}
+		e.Tunnels = append(e.Tunnels, state)
+	}
+	return e
+}

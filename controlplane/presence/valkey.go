@@ -1,0 +1,287 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/warrenedge/warren/shared/backoff"
+)
+
+// How replicas share a Valkey:
+//
+//	warren:presence:replicas      hash: replica id -> ""; who may have a table
+//	warren:presence:table:<id>    hash: "<kind>/<id>" -> entry as JSON; expires unless its replica lives
+//	warren:presence:events        channel: {"replica":…,"entry":…} or {"replica":…,"gone":…}
+//
+// Events make it quick, tables make it right: each replica reads all tables at every (re)connect and
+// again every resync. Nothing here is an authority; a flush costs one resync.
+const (
+	replicasKey = "warren:presence:replicas"
+	tablePrefix = "warren:presence:table:"
+	channel     = "warren:presence:events"
+
+	tableTTL  = 10 * time.Second
+	refresh   = 2 * time.Second // rewrites the own table
+	resync    = 5 * time.Second // reads the others'
+	callLimit = 2 * time.Second
+)
+
+// Valkey is the Bus over a Valkey or Redis ≥ 7 server. Losing the server costs freshness only.
+type Valkey struct {
+	url     string
+	replica string
+	log     *slog.Logger
+	live    atomic.Bool
+	queue   chan event // bound 1024; when full an event is dropped: the next table carries it
+
+	lastAlive []string // replicas that had a table at the last read; used by Run only
+
+	mu  sync.Mutex
+	own map[Key]Entry
+}
+
+type event struct {
+	Replica string `json:"replica"`
+	Entry   *Entry `json:"entry,omitempty"`
+	Gone    *Key   `json:"gone,omitempty"`
+}
+
+// NewValkey makes a Bus for a URL such as redis://host:6379/0 or unix:///run/valkey.sock. It connects in
+// Run; a URL that can't be read is an error here.
+func NewValkey(url, replica string, log *slog.Logger) (*Valkey, error) {
+	if _, err := valkey.ParseURL(url); err != nil {
+		return nil, fmt.Errorf("valkey url: %w", err)
+	}
+	return &Valkey{url: url, replica: replica, log: log, queue: make(chan event, 1024), own: map[Key]Entry{}}, nil
+}
+
+// Live implements Bus.
+func (v *Valkey) Live() bool { return v.live.Load() }
+
+// Put implements Bus.
+func (v *Valkey) Put(_ context.Context, e Entry, urgent bool) {
+	v.mu.Lock()
+	v.own[e.Key] = e
+	v.mu.Unlock()
+	if urgent {
+		v.announce(event{Replica: v.replica, Entry: &e})
+	}
+}
+
+// Drop implements Bus.
+func (v *Valkey) Drop(_ context.Context, k Key) {
+	v.mu.Lock()
+	delete(v.own, k)
+	v.mu.Unlock()
+	v.announce(event{Replica: v.replica, Gone: &k})
+}
+
+func (v *Valkey) announce(e event) {
+	select {
+	case v.queue <- e:
+	default:
+	}
+}
+
+// Run implements Bus: it connects again for as long as ctx lives.
+func (v *Valkey) Run(ctx context.Context, to Receiver) error {
+	var wait backoff.Backoff
+	for {
+		err := v.session(ctx, to, wait.Reset)
+		v.live.Store(false)
+		if ctx.Err() != nil {
+			return nil
+		}
+		v.log.Warn("valkey is away, presence of other replicas is frozen", "err", err)
+		if !wait.Wait(ctx) {
+			return nil
+		}
+	}
+}
+
+// session serves one connection until it fails.
+func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) error {
+	opt, err := valkey.ParseURL(v.url)
+	if err != nil {
+		return err
+	}
+	opt.DisableCache = true // we never read the same thing twice
+	opt.DisableRetry = true // Run is the retry
+	opt.ClientName = "warren-control"
+	opt.ConnWriteTimeout = callLimit
+	client, err := valkey.NewClient(opt)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	subscribed := make(chan error, 1)
+	go func() {
+		subscribed <- client.Receive(ctx, client.B().Subscribe().Channel(channel).Build(), func(m valkey.PubSubMessage) {
+			v.deliver(m.Message, to)
+		})
+	}()
+	if err := v.write(ctx, client); err != nil {
+		return err
+	}
+	if err := v.read(ctx, client, to); err != nil {
+		return err
+	}
+	connected()
+	v.live.Store(true)
+	v.log.Info("presence is shared with other replicas")
+
+	writes, reads := time.NewTicker(refresh), time.NewTicker(resync)
+	defer writes.Stop()
+	defer reads.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			v.leave(client)
+			return nil
+		case err := <-subscribed:
+			return fmt.Errorf("subscription: %w", orEOF(err))
+		case e := <-v.queue:
+			err = v.publish(ctx, client, e)
+		case <-writes.C:
+			err = v.write(ctx, client)
+		case <-reads.C:
+			err = v.read(ctx, client, to)
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+func orEOF(err error) error {
+	if err == nil {
+		return errors.New("ended")
+	}
+	return err
+}
+
+func (v *Valkey) publish(ctx context.Context, c valkey.Client, e event) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	if err := c.Do(ctx, c.B().Publish().Channel(channel).Message(string(b)).Build()).Error(); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
+
+// write replaces the own table.
+func (v *Valkey) write(ctx context.Context, c valkey.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	key := tablePrefix + v.replica
+	v.mu.Lock()
+	set := c.B().Hset().Key(key).FieldValue().FieldValue("", "") // a table without entries must exist, too
+	for k, e := range v.own {
+		b, err := json.Marshal(e)
+		if err != nil {
+			v.mu.Unlock()
+			return err
+		}
+		set = set.FieldValue(string(k.Kind)+"/"+k.ID, string(b))
+	}
+	v.mu.Unlock()
+	for _, r := range c.DoMulti(ctx,
+		c.B().Multi().Build(),
+		c.B().Del().Key(key).Build(),
+		set.Build(),
+		c.B().Pexpire().Key(key).Milliseconds(tableTTL.Milliseconds()).Build(),
+		c.B().Hset().Key(replicasKey).FieldValue().FieldValue(v.replica, "").Build(),
+		c.B().Exec().Build(),
+	) {
+		if err := r.Error(); err != nil {
+			return fmt.Errorf("write table: %w", err)
+		}
+	}
+	return nil
+}
+
+// read takes over the tables of all other replicas and forgets replicas without one.
+func (v *Valkey) read(ctx context.Context, c valkey.Client, to Receiver) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	replicas, err := c.Do(ctx, c.B().Hkeys().Key(replicasKey).Build()).AsStrSlice()
+	if err != nil {
+		return fmt.Errorf("read replicas: %w", err)
+	}
+	alive := make([]string, 0, len(replicas))
+	for _, r := range replicas {
+		table, err := c.Do(ctx, c.B().Hgetall().Key(tablePrefix+r).Build()).AsStrMap()
+		if err != nil {
+			return fmt.Errorf("read table of %s: %w", r, err)
+		}
+		if len(table) == 0 {
+			if err := c.Do(ctx, c.B().Hdel().Key(replicasKey).Field(r).Build()).Error(); err != nil {
+				return fmt.Errorf("forget replica %s: %w", r, err)
+			}
+			continue
+		}
+		alive = append(alive, r)
+		entries := make([]Entry, 0, len(table))
+		for field, raw := range table {
+			if field == "" {
+				continue
+			}
+			var e Entry
+			if err := json.Unmarshal([]byte(raw), &e); err != nil {
+				v.log.Warn("presence entry unreadable", "replica", r, "entry", field, "err", err)
+				continue
+			}
+			entries = append(entries, e)
+		}
+		to.ReplaceReplica(r, entries)
+	}
+	// A replica whose table is missing once may be about to write it again after a flush.
+	keep := append(slices.Clone(alive), v.lastAlive...)
+	v.lastAlive = alive
+	to.KeepReplicas(keep)
+	return nil
+}
+
+// leave withdraws the table, so that others need not wait for it to expire.
+func (v *Valkey) leave(c valkey.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	for _, r := range c.DoMulti(ctx, c.B().Del().Key(tablePrefix+v.replica).Build(), c.B().Hdel().Key(replicasKey).Field(v.replica).Build()) {
+		if err := r.Error(); err != nil {
+			v.log.Warn("presence table not withdrawn, it will expire", "err", err)
+			return
+		}
+	}
+}
+
+func (v *Valkey) deliver(raw string, to Receiver) {
+	var e event
+	if err := json.Unmarshal([]byte(raw), &e); err != nil {
+		v.log.Warn("presence event unreadable", "err", err)
+		return
+	}
+	switch {
+	case e.Replica == v.replica:
+	case e.Entry != nil:
+		e.Entry.Replica = e.Replica
+		to.UpdateEntry(*e.Entry)
+	case e.Gone != nil:
+		to.DropEntry(e.Replica, *e.Gone)
+	}
+}
