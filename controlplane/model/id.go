@@ -147,15 +147,14 @@ func decode32(s string) (uuid.UUID, error) {
 	return u, nil
 }
 
-// overlayPrefix is the unique local prefix (RFC 4193) of Warren's overlay, the same everywhere:
-// overlays of different clusters never meet.
-var overlayPrefix = [6]byte{0xfd, 0x57, 0x61, 0x72, 0x72, 0x65}
+// Overlay is the unique local prefix (RFC 4193) of Warren's overlay, the same everywhere: overlays of
+// different clusters never meet.
+var Overlay = netip.MustParsePrefix("fd57:6172:7265::/48")
 
 // OverlayAddress is where a node or connector is reached inside the tunnels: the overlay prefix, 16
 // bits for the kind, and the 64 low bits of its UUIDv7, 62 of which are random.
 func OverlayAddress[K kind](id ID[K]) netip.Addr {
-	var a [16]byte
-	copy(a[:], overlayPrefix[:])
+	a := Overlay.Addr().As16()
 	var k K
 	switch any(k).(type) {
 	case nodeKind:

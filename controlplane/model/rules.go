@@ -1,0 +1,126 @@
+package model
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/shared/hostname"
+)
+
+// Rules across rows. The caller, admin, reads the rows that a rule needs in the transaction that writes.
+
+// CheckServiceDomain refuses a service that may not stand in the domain that covers its hostname: the
+// one with the longest apex, of any organization; nil if there is none. A stranger's domain and none at
+// all are one answer.
+func CheckServiceDomain(s *Service, covering *Domain) error {
+	if covering == nil || covering.Org != s.Org || !hostname.Within(strings.TrimPrefix(s.Hostname, "*."), covering.Name) {
+		return fault.Field("hostname", "%s is in no domain of this organization", s.Hostname)
+	}
+	if covering.Pool != s.Pool {
+		return fault.Field("pool", "%s is in domain %s, which is served by another pool", s.Hostname, covering.Name)
+	}
+	return checkGlue("hostname", s.Hostname, covering.Name)
+}
+
+// CheckServiceHostname refuses a hostname that another service has. others are the services of that
+// hostname, in the whole cluster.
+func CheckServiceHostname(s *Service, others []*Service) error {
+	for _, o := range others {
+		if o.ID != s.ID && o.Hostname == s.Hostname {
+			return &fault.Error{Kind: fault.Conflict, Field: "hostname", Msg: s.Hostname + " is the hostname of another service"}
+		}
+	}
+	return nil
+}
+
+// CheckServiceTargets refuses path prefixes for a service whose paths no node can see. targets are all
+// targets of the service.
+func CheckServiceTargets(s *Service, targets []*Target) error {
+	for _, t := range targets {
+		if s.Kind == TLS && t.PathPrefix != "/" {
+			return fault.Field("path_prefix", "%q of target %s: a %s service is never decrypted, want \"/\"", t.PathPrefix, t.Name, TLS)
+		}
+	}
+	return nil
+}
+
+// CheckTarget refuses a target whose service or site belongs to another organization, or whose path
+// prefix its service cannot match. Nil rows are such that do not exist.
+func CheckTarget(t *Target, service *Service, site *Site) error {
+	if service == nil || service.ID != t.Service || service.Org != t.Org {
+		return fault.Field("service", "no such service in this organization")
+	}
+	if site == nil || site.ID != t.Site || site.Org != t.Org {
+		return fault.Field("site", "no such site in this organization")
+	}
+	return CheckServiceTargets(service, []*Target{t})
+}
+
+// CheckDomain refuses a domain that is, is within, or contains one of another organization, that takes
+// a name reserved for a node, or that would take services away from under their domain. overlapping are
+// the domains within which it is or which it contains; services are those whose hostname is within it.
+func CheckDomain(d *Domain, overlapping []*Domain, services []*Service) error {
+	for _, o := range overlapping {
+		if o.ID == d.ID || !hostname.Within(d.Name, o.Name) && !hostname.Within(o.Name, d.Name) {
+			continue
+		}
+		if o.Name == d.Name || o.Org != d.Org {
+			return &fault.Error{Kind: fault.Conflict, Field: "name", Msg: d.Name + " overlaps another domain"}
+		}
+		if err := checkGlue("name", d.Name, o.Name); err != nil {
+			return err
+		}
+		if err := checkGlue("name", o.Name, d.Name); err != nil {
+			return err
+		}
+	}
+	domains := append(without(overlapping, d.ID), d)
+	for _, s := range services {
+		if covered(domains, s) != d {
+			continue
+		}
+		if err := CheckServiceDomain(s, d); err != nil {
+			return &fault.Error{Kind: fault.Conflict, Msg: "service " + s.Name + ": " + err.Error()}
+		}
+	}
+	return nil
+}
+
+// CheckDomainRemoval refuses to remove a domain, or to move it from its name, while services need it.
+// services are those whose hostname is within it, remaining the domains that overlap it.
+func CheckDomainRemoval(d *Domain, remaining []*Domain, services []*Service) error {
+	for _, s := range services {
+		if !hostname.Within(strings.TrimPrefix(s.Hostname, "*."), d.Name) {
+			continue
+		}
+		if err := CheckServiceDomain(s, covered(without(remaining, d.ID), s)); err != nil {
+			return fault.New(fault.Conflict, "domain %s is needed by service %s", d.Name, s.Name)
+		}
+	}
+	return nil
+}
+
+// covered is the domain with the longest apex in which a service stands.
+func covered(domains []*Domain, s *Service) *Domain {
+	var best *Domain
+	for _, d := range domains {
+		if hostname.Within(strings.TrimPrefix(s.Hostname, "*."), d.Name) && (best == nil || len(d.Name) > len(best.Name)) {
+			best = d
+		}
+	}
+	return best
+}
+
+func without(domains []*Domain, id DomainID) []*Domain {
+	return slices.DeleteFunc(slices.Clone(domains), func(d *Domain) bool { return d.ID == id })
+}
+
+// checkGlue refuses names directly below an apex that are reserved for its nodes.
+func checkGlue(field, name, apex string) error {
+	label, rest, _ := strings.Cut(name, ".")
+	if rest == apex && strings.HasPrefix(label, GluePrefix) {
+		return fault.Field(field, "%s: names that start with %q are reserved for nodes", name, GluePrefix)
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+package model
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/shared/hostname"
+)
+
+// Limits.
+const (
+	MaxName      = 63
+	MaxNodeName  = MaxName - len(GluePrefix)                      // "ns-<name>" is one label
+	MaxApex      = 253 - len(GluePrefix) - MaxNodeName - len(".") // "ns-<name>.<apex>" is one name
+	MaxTunnels   = 8
+	MaxWeight    = 1000
+	MaxPath      = 255
+	MaxAddresses = 16
+)
+
+// GluePrefix starts the names under which a zone lists its own nodes, "ns-<node name>.<apex>".
+const GluePrefix = "ns-"
+
+var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// Validate reports what is wrong with one row by itself, as a fault that names the field as REST does.
+
+func (o *Organization) Validate() error { return checkName(o.Name, MaxName) }
+func (r *Region) Validate() error       { return checkName(r.Name, MaxName) }
+func (p *Pool) Validate() error         { return checkName(p.Name, MaxName) }
+
+func (n *Node) Validate() error {
+	if err := first(checkName(n.Name, MaxNodeName), checkSet("pool", n.Pool)); err != nil {
+		return err
+	}
+	if n.Lifecycle != Active && n.Lifecycle != Draining {
+		return fault.Field("lifecycle", "want %q or %q", Active, Draining)
+	}
+	if len(n.Addresses) > MaxAddresses {
+		return fault.Field("addresses", "%d addresses, want %d at most", len(n.Addresses), MaxAddresses)
+	}
+	for i, a := range n.Addresses {
+		field := fmt.Sprintf("addresses[%d]", i)
+		if err := checkAddress(field, a); err != nil {
+			return err
+		}
+		if slices.Contains(n.Addresses[:i], a) {
+			return fault.Field(field, "%s is there twice", a)
+		}
+	}
+	if n.WireGuardEndpoint == (netip.AddrPort{}) {
+		return nil // not known until it joins
+	}
+	if n.WireGuardEndpoint.Port() == 0 {
+		return fault.Field("wireguard_endpoint", "want a port, 1 to 65535")
+	}
+	return checkAddress("wireguard_endpoint", n.WireGuardEndpoint.Addr())
+}
+
+func (s *Site) Validate() error {
+	if err := first(checkName(s.Name, MaxName), checkSet("organization", s.Org), checkSet("pool", s.Pool)); err != nil {
+		return err
+	}
+	if s.Tunnels < 1 || s.Tunnels > MaxTunnels {
+		return fault.Field("tunnels", "%d, want 1 to %d", s.Tunnels, MaxTunnels)
+	}
+	return nil
+}
+
+func (c *Connector) Validate() error {
+	return first(checkName(c.Name, MaxName), checkSet("organization", c.Org), checkSet("site", c.Site))
+}
+
+func (s *Service) Validate() error {
+	if err := first(checkName(s.Name, MaxName), checkSet("organization", s.Org), checkSet("pool", s.Pool)); err != nil {
+		return err
+	}
+	if s.Kind != HTTP && s.Kind != TLS {
+		return fault.Field("kind", "want %q or %q", HTTP, TLS)
+	}
+	return checkCanonical("hostname", s.Hostname, hostname.CanonicalPattern)
+}
+
+func (t *Target) Validate() error {
+	if err := first(checkName(t.Name, MaxName), checkSet("organization", t.Org), checkSet("service", t.Service), checkSet("site", t.Site)); err != nil {
+		return err
+	}
+	if err := checkCanonical("address", t.Address, CanonicalAddress); err != nil {
+		return err
+	}
+	if t.Port == 0 {
+		return fault.Field("port", "want 1 to 65535")
+	}
+	if t.Weight < 1 || t.Weight > MaxWeight {
+		return fault.Field("weight", "%d, want 1 to %d", t.Weight, MaxWeight)
+	}
+	return checkPath("path_prefix", t.PathPrefix)
+}
+
+func (d *Domain) Validate() error {
+	if err := first(checkSet("organization", d.Org), checkSet("pool", d.Pool), checkCanonical("name", d.Name, hostname.Canonical)); err != nil {
+		return err
+	}
+	if len(d.Name) > MaxApex {
+		return fault.Field("name", "%d characters, want %d at most: the names of nodes stand below it", len(d.Name), MaxApex)
+	}
+	return nil
+}
+
+func (c *Certificate) Validate() error {
+	if err := checkSet("organization", c.Org); err != nil {
+		return err
+	}
+	if len(c.Names) == 0 {
+		return fault.Field("names", "want one at least")
+	}
+	for i, n := range c.Names {
+		field := fmt.Sprintf("names[%d]", i)
+		if err := checkCanonical(field, n, hostname.CanonicalPattern); err != nil {
+			return err
+		}
+		if i > 0 && c.Names[i-1] >= n {
+			return fault.Field(field, "names must be sorted and different")
+		}
+	}
+	switch {
+	case len(c.ChainPEM) == 0:
+		return fault.Field("chain", "missing")
+	case len(c.SealedKey) == 0:
+		return fault.Field("private_key", "missing")
+	case !c.NotBefore.Before(c.NotAfter):
+		return fault.Field("not_after", "not after not_before")
+	}
+	return nil
+}
+
+func (k *APIKey) Validate() error {
+	if err := checkName(k.Name, MaxName); err != nil {
+		return err
+	}
+	return checkHash(k.Hash)
+}
+
+func (j *JoinToken) Validate() error {
+	if err := checkName(j.Name, MaxName); err != nil {
+		return err
+	}
+	if j.Node.IsZero() == j.Connector.IsZero() {
+		return fault.Field("node", "want either a node or a connector")
+	}
+	return checkHash(j.Hash)
+}
+
+// CanonicalAddress returns the one spelling of a target's address: an IP literal as netip writes it, or
+// a canonical hostname. Addresses that mean something else on every machine, or no machine at all, are
+// refused: link-local (cloud metadata services live there), unspecified, multicast, broadcast, and
+// Warren's own overlay.
+func CanonicalAddress(s string) (string, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return hostname.Canonical(s)
+	}
+	if a.Zone() != "" {
+		return "", fmt.Errorf("a zone means nothing at the site")
+	}
+	a = a.Unmap()
+	if err := usable(a); err != nil {
+		return "", err
+	}
+	return a.String(), nil
+}
+
+func usable(a netip.Addr) error {
+	switch {
+	case !a.IsValid():
+		return fmt.Errorf("missing")
+	case a.Zone() != "":
+		return fmt.Errorf("a zone means nothing on another machine")
+	case a.Is4In6():
+		return fmt.Errorf("want %s", a.Unmap())
+	case a.IsUnspecified():
+		return fmt.Errorf("%s is the unspecified address", a)
+	case a.IsMulticast():
+		return fmt.Errorf("%s is a multicast address", a)
+	case a.IsLinkLocalUnicast():
+		return fmt.Errorf("%s is a link-local address", a)
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fmt.Errorf("%s is the broadcast address", a)
+	case Overlay.Contains(a):
+		return fmt.Errorf("%s is in %s, where Warren's own addresses are", a, Overlay)
+	}
+	return nil
+}
+
+func checkAddress(field string, a netip.Addr) error {
+	if err := usable(a); err != nil {
+		return fault.Field(field, "%v", err)
+	}
+	return nil
+}
+
+func checkName(name string, most int) error {
+	switch {
+	case name == "":
+		return fault.Field("name", "missing")
+	case len(name) > most:
+		return fault.Field("name", "%d characters, want %d at most", len(name), most)
+	case !nameRE.MatchString(name):
+		return fault.Field("name", "want lower-case letters, digits and inner hyphens")
+	}
+	return nil
+}
+
+func checkSet[K kind](field string, id ID[K]) error {
+	if id.IsZero() {
+		return fault.Field(field, "missing")
+	}
+	return nil
+}
+
+func checkHash(h []byte) error {
+	if len(h) != 32 {
+		return fault.New(fault.Internal, "hash of %d bytes, want 32", len(h))
+	}
+	return nil
+}
+
+func checkCanonical(field, s string, canonical func(string) (string, error)) error {
+	if s == "" {
+		return fault.Field(field, "missing")
+	}
+	want, err := canonical(s)
+	if err != nil {
+		return fault.Field(field, "%v", err)
+	}
+	if want != s {
+		return fault.Field(field, "%q is not canonical, want %q", s, want)
+	}
+	return nil
+}
+
+// checkPath accepts "/" and "/a/b": whole segments of characters that need no escape (RFC 3986 §3.3), so
+// that a prefix has one spelling and cannot mean different paths to different programs.
+func checkPath(field, p string) error {
+	switch {
+	case p == "":
+		return fault.Field(field, "missing")
+	case p[0] != '/':
+		return fault.Field(field, "want a slash first")
+	case len(p) > MaxPath:
+		return fault.Field(field, "%d characters, want %d at most", len(p), MaxPath)
+	case p == "/":
+		return nil
+	case strings.HasSuffix(p, "/"):
+		return fault.Field(field, "want no slash at the end: %q covers %q already", strings.TrimRight(p, "/"), p)
+	}
+	for segment := range strings.SplitSeq(p[1:], "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return fault.Field(field, "segment %q", segment)
+		}
+		for i := range len(segment) {
+			if !pathChar(segment[i]) {
+				return fault.Field(field, "character %q", segment[i])
+			}
+		}
+	}
+	return nil
+}
+
+func pathChar(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,=:@", c) >= 0
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// CreateAPIKey adds a row; its ID is the caller's to make.
+func (t *Tx) CreateAPIKey(ctx context.Context, v *model.APIKey) error {
+	return classify(t.q.InsertAPIKey(ctx, db.InsertAPIKeyParams{
+		ID:        v.ID.UUID,
+		OrgID:     nullID(v.Org.UUID),
+		Name:      v.Name,
+		Hash:      v.Hash,
+		ExpiresAt: nullTime(v.Expires),
+	}), "create API key")
+}
+
+// UpdateAPIKey writes a row and reports whether anything but the time of the update was different.
+func (t *Tx) UpdateAPIKey(ctx context.Context, v *model.APIKey) (changed bool, err error) {
+	old, err := t.GetAPIKey(ctx, v.ID)
+	if err != nil {
+		return false, err
+	}
+	same := *v
+	same.Meta = old.Meta
+	if reflect.DeepEqual(&same, old) {
+		return false, nil
+	}
+	n, err := t.q.UpdateAPIKey(ctx, db.UpdateAPIKeyParams{
+		ID:        v.ID.UUID,
+		OrgID:     nullID(v.Org.UUID),
+		Name:      v.Name,
+		Hash:      v.Hash,
+		ExpiresAt: nullTime(v.Expires),
+	})
+	return true, affected(n, err, "update API key")
+}
+
+// DeleteAPIKey removes a row; one that others refer to is a conflict.
+func (t *Tx) DeleteAPIKey(ctx context.Context, id model.APIKeyID) error {
+	n, err := t.q.DeleteAPIKey(ctx, id.UUID)
+	return affected(n, err, "delete API key")
+}
+
+// GetAPIKey returns a row by its ID.
+func (t *Tx) GetAPIKey(ctx context.Context, id model.APIKeyID) (*model.APIKey, error) {
+	r, err := t.q.GetAPIKey(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "API key")
+	}
+	return aPIKey(r), nil
+}
+
+// GetAPIKeyByName returns a row by its name in an organization.
+func (t *Tx) GetAPIKeyByName(ctx context.Context, org model.OrgID, name string) (*model.APIKey, error) {
+	r, err := t.q.GetAPIKeyByName(ctx, db.GetAPIKeyByNameParams{OrgID: nullID(org.UUID), Name: name})
+	if err != nil {
+		return nil, classify(err, "API key")
+	}
+	return aPIKey(r), nil
+}
+
+// ListAPIKeys returns a page of rows ordered by name.
+func (t *Tx) ListAPIKeys(ctx context.Context, org model.OrgID, page Page) ([]*model.APIKey, error) {
+	rows, err := t.q.ListAPIKeys(ctx, db.ListAPIKeysParams{OrgID: nullID(org.UUID), After: page.After, Most: page.limit()})
+	return convert(rows, aPIKey), classify(err, "list API keys")
+}
+
+func aPIKey(r db.ApiKey) *model.APIKey {
+	return &model.APIKey{
+		ID:      model.APIKeyID{UUID: r.ID},
+		Org:     model.OrgID{UUID: idOrZero(r.OrgID)},
+		Name:    r.Name,
+		Hash:    r.Hash,
+		Expires: timeOrZero(r.ExpiresAt),
+		Meta:    model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+	}
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// CreateCertificate adds a row; its ID is the caller's to make.
+func (t *Tx) CreateCertificate(ctx context.Context, v *model.Certificate) error {
+	return classify(t.q.InsertCertificate(ctx, db.InsertCertificateParams{
+		ID:        v.ID.UUID,
+		OrgID:     v.Org.UUID,
+		Names:     v.Names,
+		ChainPem:  v.ChainPEM,
+		SealedKey: v.SealedKey,
+		NotBefore: v.NotBefore,
+		NotAfter:  v.NotAfter,
+	}), "create certificate")
+}
+
+// UpdateCertificate writes a row and reports whether anything but the time of the update was different.
+func (t *Tx) UpdateCertificate(ctx context.Context, v *model.Certificate) (changed bool, err error) {
+	old, err := t.GetCertificate(ctx, v.ID)
+	if err != nil {
+		return false, err
+	}
+	same := *v
+	same.Meta = old.Meta
+	if reflect.DeepEqual(&same, old) {
+		return false, nil
+	}
+	n, err := t.q.UpdateCertificate(ctx, db.UpdateCertificateParams{
+		ID:        v.ID.UUID,
+		OrgID:     v.Org.UUID,
+		Names:     v.Names,
+		ChainPem:  v.ChainPEM,
+		SealedKey: v.SealedKey,
+		NotBefore: v.NotBefore,
+		NotAfter:  v.NotAfter,
+	})
+	return true, affected(n, err, "update certificate")
+}
+
+// DeleteCertificate removes a row; one that others refer to is a conflict.
+func (t *Tx) DeleteCertificate(ctx context.Context, id model.CertificateID) error {
+	n, err := t.q.DeleteCertificate(ctx, id.UUID)
+	return affected(n, err, "delete certificate")
+}
+
+// GetCertificate returns a row by its ID.
+func (t *Tx) GetCertificate(ctx context.Context, id model.CertificateID) (*model.Certificate, error) {
+	r, err := t.q.GetCertificate(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "certificate")
+	}
+	return certificate(r), nil
+}
+
+// ListCertificates returns a page of rows ordered by ID.
+func (t *Tx) ListCertificates(ctx context.Context, org model.OrgID, page Page) ([]*model.Certificate, error) {
+	rows, err := t.q.ListCertificates(ctx, db.ListCertificatesParams{OrgID: org.UUID, After: page.afterID(), Most: page.limit()})
+	return convert(rows, certificate), classify(err, "list certificates")
+}
+
+func certificate(r db.Certificate) *model.Certificate {
+	return &model.Certificate{
+		ID:        model.CertificateID{UUID: r.ID},
+		Org:       model.OrgID{UUID: r.OrgID},
+		Names:     r.Names,
+		ChainPEM:  r.ChainPem,
+		SealedKey: r.SealedKey,
+		NotBefore: r.NotBefore,
+		NotAfter:  r.NotAfter,
+		Meta:      model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+	}
+}

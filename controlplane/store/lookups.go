@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// ListConnectorsOfSite returns all connectors of a site, by name.
+func (t *Tx) ListConnectorsOfSite(ctx context.Context, site model.SiteID) ([]*model.Connector, error) {
+	rows, err := t.q.ListConnectorsOfSite(ctx, site.UUID)
+	return convert(rows, connector), classify(err, "list connectors of site")
+}
+
+// ListTargetsOfService returns all targets of a service, by name.
+func (t *Tx) ListTargetsOfService(ctx context.Context, service model.ServiceID) ([]*model.Target, error) {
+	rows, err := t.q.ListTargetsOfService(ctx, service.UUID)
+	return convert(rows, target), classify(err, "list targets of service")
+}
+
+// GetServiceByHostname returns the service published under a canonical hostname or pattern, of whichever
+// organization.
+func (t *Tx) GetServiceByHostname(ctx context.Context, hostname string) (*model.Service, error) {
+	r, err := t.q.GetServiceByHostname(ctx, hostname)
+	if err != nil {
+		return nil, classify(err, "service")
+	}
+	return service(r), nil
+}
+
+// ListServicesWithin returns the services, of all organizations, whose hostname is apex or below it.
+func (t *Tx) ListServicesWithin(ctx context.Context, apex string) ([]*model.Service, error) {
+	rows, err := t.q.ListServicesWithin(ctx, apex)
+	return convert(rows, service), classify(err, "list services in domain")
+}
+
+// ListDomainsCovering returns the domains that a canonical hostname is within, the closest first.
+func (t *Tx) ListDomainsCovering(ctx context.Context, hostname string) ([]*model.Domain, error) {
+	rows, err := t.q.ListDomainsCovering(ctx, hostname)
+	return convert(rows, domain), classify(err, "list domains of hostname")
+}
+
+// ListCertificatesNamed returns the certificates of an organization that carry exactly this name, the
+// one that lasts longest first.
+func (t *Tx) ListCertificatesNamed(ctx context.Context, org model.OrgID, name string) ([]*model.Certificate, error) {
+	rows, err := t.q.ListCertificatesNamed(ctx, db.ListCertificatesNamedParams{OrgID: org.UUID, Name: name})
+	return convert(rows, certificate), classify(err, "list certificates of name")
+}
+
+// GetAPIKeyByHash returns a key by the SHA-256 of its secret.
+func (t *Tx) GetAPIKeyByHash(ctx context.Context, hash []byte) (*model.APIKey, error) {
+	r, err := t.q.GetAPIKeyByHash(ctx, hash)
+	if err != nil {
+		return nil, classify(err, "API key")
+	}
+	return aPIKey(r), nil
+}
+
+// UseJoinToken takes a valid token for good and returns it. One that is unknown, used or expired is
+// NotFound; of two callers at once one gets it.
+func (t *Tx) UseJoinToken(ctx context.Context, hash []byte, now time.Time) (*model.JoinToken, error) {
+	r, err := t.q.UseJoinToken(ctx, db.UseJoinTokenParams{Hash: hash, Now: now})
+	if err != nil {
+		return nil, classify(err, "join token")
+	}
+	return joinToken(r), nil
+}
+
+// VoidJoinTokens removes the unused tokens of a node or connector.
+func (t *Tx) VoidJoinTokens(ctx context.Context, node model.NodeID, connector model.ConnectorID) error {
+	return classify(t.q.VoidJoinTokens(ctx, db.VoidJoinTokensParams{NodeID: nullID(node.UUID), ConnectorID: nullID(connector.UUID)}), "void join tokens")
+}
+
+// ClusterID returns the cluster's id; NotFound before the first start.
+func (t *Tx) ClusterID(ctx context.Context) (uuid.UUID, error) {
+	id, err := t.q.GetClusterID(ctx)
+	return id, classify(err, "cluster id")
+}
+
+// SetClusterID sets the cluster's id and reports whether it was this call that did: of several replicas
+// that start at once one does.
+func (t *Tx) SetClusterID(ctx context.Context, id uuid.UUID) (bool, error) {
+	n, err := t.q.InsertClusterID(ctx, id)
+	return n == 1, classify(err, "cluster id")
+}
+
+// CreateAuthority stores a certificate authority with its sealed key.
+func (t *Tx) CreateAuthority(ctx context.Context, kind string, certPEM, sealedKey []byte) error {
+	return classify(t.q.InsertAuthority(ctx, db.InsertAuthorityParams{Kind: kind, CertPem: certPEM, SealedKey: sealedKey}), "create authority")
+}
+
+// GetAuthority returns the certificate and sealed key of an authority.
+func (t *Tx) GetAuthority(ctx context.Context, kind string) (certPEM, sealedKey []byte, err error) {
+	r, err := t.q.GetAuthority(ctx, kind)
+	return r.CertPem, r.SealedKey, classify(err, kind+" authority")
+}

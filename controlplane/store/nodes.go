@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// CreateNode adds a row; its ID is the caller's to make.
+func (t *Tx) CreateNode(ctx context.Context, v *model.Node) error {
+	return classify(t.q.InsertNode(ctx, db.InsertNodeParams{
+		ID:                 v.ID.UUID,
+		Name:               v.Name,
+		PoolID:             v.Pool.UUID,
+		RegionID:           nullID(v.Region.UUID),
+		Addresses:          notNil(v.Addresses),
+		WireguardPublicKey: keyBytes(v.WireGuardKey),
+		WireguardEndpoint:  endpointText(v.WireGuardEndpoint),
+		Lifecycle:          string(v.Lifecycle),
+		RevokedAt:          nullTime(v.Revoked),
+	}), "create node")
+}
+
+// UpdateNode writes a row and reports whether anything but the time of the update was different.
+func (t *Tx) UpdateNode(ctx context.Context, v *model.Node) (changed bool, err error) {
+	old, err := t.GetNode(ctx, v.ID)
+	if err != nil {
+		return false, err
+	}
+	same := *v
+	same.Meta = old.Meta
+	if reflect.DeepEqual(&same, old) {
+		return false, nil
+	}
+	n, err := t.q.UpdateNode(ctx, db.UpdateNodeParams{
+		ID:                 v.ID.UUID,
+		Name:               v.Name,
+		PoolID:             v.Pool.UUID,
+		RegionID:           nullID(v.Region.UUID),
+		Addresses:          notNil(v.Addresses),
+		WireguardPublicKey: keyBytes(v.WireGuardKey),
+		WireguardEndpoint:  endpointText(v.WireGuardEndpoint),
+		Lifecycle:          string(v.Lifecycle),
+		RevokedAt:          nullTime(v.Revoked),
+	})
+	return true, affected(n, err, "update node")
+}
+
+// DeleteNode removes a row; one that others refer to is a conflict.
+func (t *Tx) DeleteNode(ctx context.Context, id model.NodeID) error {
+	n, err := t.q.DeleteNode(ctx, id.UUID)
+	return affected(n, err, "delete node")
+}
+
+// GetNode returns a row by its ID.
+func (t *Tx) GetNode(ctx context.Context, id model.NodeID) (*model.Node, error) {
+	r, err := t.q.GetNode(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "node")
+	}
+	return node(r), nil
+}
+
+// GetNodeByName returns a row by its name.
+func (t *Tx) GetNodeByName(ctx context.Context, name string) (*model.Node, error) {
+	r, err := t.q.GetNodeByName(ctx, name)
+	if err != nil {
+		return nil, classify(err, "node")
+	}
+	return node(r), nil
+}
+
+// ListNodes returns a page of rows ordered by name.
+func (t *Tx) ListNodes(ctx context.Context, page Page) ([]*model.Node, error) {
+	rows, err := t.q.ListNodes(ctx, db.ListNodesParams{After: page.After, Most: page.limit()})
+	return convert(rows, node), classify(err, "list nodes")
+}
+
+func node(r db.Node) *model.Node {
+	return &model.Node{
+		ID:                model.NodeID{UUID: r.ID},
+		Name:              r.Name,
+		Pool:              model.PoolID{UUID: r.PoolID},
+		Region:            model.RegionID{UUID: idOrZero(r.RegionID)},
+		Addresses:         r.Addresses,
+		WireGuardKey:      publicKey(r.WireguardPublicKey),
+		WireGuardEndpoint: endpoint(r.WireguardEndpoint),
+		Lifecycle:         model.Lifecycle(r.Lifecycle),
+		Revoked:           timeOrZero(r.RevokedAt),
+		Meta:              model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+	}
+}

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// CreateOrganization adds a row; its ID is the caller's to make.
+func (t *Tx) CreateOrganization(ctx context.Context, v *model.Organization) error {
+	return classify(t.q.InsertOrganization(ctx, db.InsertOrganizationParams{
+		ID:   v.ID.UUID,
+		Name: v.Name,
+	}), "create organization")
+}
+
+// UpdateOrganization writes a row and reports whether anything but the time of the update was different.
+func (t *Tx) UpdateOrganization(ctx context.Context, v *model.Organization) (changed bool, err error) {
+	old, err := t.GetOrganization(ctx, v.ID)
+	if err != nil {
+		return false, err
+	}
+	same := *v
+	same.Meta = old.Meta
+	if reflect.DeepEqual(&same, old) {
+		return false, nil
+	}
+	n, err := t.q.UpdateOrganization(ctx, db.UpdateOrganizationParams{
+		ID:   v.ID.UUID,
+		Name: v.Name,
+	})
+	return true, affected(n, err, "update organization")
+}
+
+// DeleteOrganization removes a row; one that others refer to is a conflict.
+func (t *Tx) DeleteOrganization(ctx context.Context, id model.OrgID) error {
+	n, err := t.q.DeleteOrganization(ctx, id.UUID)
+	return affected(n, err, "delete organization")
+}
+
+// GetOrganization returns a row by its ID.
+func (t *Tx) GetOrganization(ctx context.Context, id model.OrgID) (*model.Organization, error) {
+	r, err := t.q.GetOrganization(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "organization")
+	}
+	return organization(r), nil
+}
+
+// GetOrganizationByName returns a row by its name.
+func (t *Tx) GetOrganizationByName(ctx context.Context, name string) (*model.Organization, error) {
+	r, err := t.q.GetOrganizationByName(ctx, name)
+	if err != nil {
+		return nil, classify(err, "organization")
+	}
+	return organization(r), nil
+}
+
+// ListOrganizations returns a page of rows ordered by name.
+func (t *Tx) ListOrganizations(ctx context.Context, page Page) ([]*model.Organization, error) {
+	rows, err := t.q.ListOrganizations(ctx, db.ListOrganizationsParams{After: page.After, Most: page.limit()})
+	return convert(rows, organization), classify(err, "list organizations")
+}
+
+func organization(r db.Organization) *model.Organization {
+	return &model.Organization{
+		ID:   model.OrgID{UUID: r.ID},
+		Name: r.Name,
+		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+	}
+}

@@ -1,0 +1,29 @@
+-- name: InsertAPIKey :exec
+INSERT INTO api_keys (id, org_id, name, hash, expires_at)
+VALUES (@id, @org_id, @name, @hash, @expires_at);
+
+-- name: UpdateAPIKey :execrows
+UPDATE api_keys
+   SET org_id = @org_id, name = @name, hash = @hash, expires_at = @expires_at, updated_at = now()
+ WHERE id = @id;
+
+-- name: DeleteAPIKey :execrows
+DELETE FROM api_keys WHERE id = @id;
+
+-- name: GetAPIKey :one
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = @id;
+
+-- name: GetAPIKeys :many
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = ANY(@ids::uuid[]);
+
+-- name: AllAPIKeys :many
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys;
+
+-- name: GetAPIKeyByName :one
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM sqlc.narg('org_id')::uuid AND name = @name;
+
+-- name: ListAPIKeys :many
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM sqlc.narg('org_id')::uuid AND name > @after ORDER BY name LIMIT @most;
+
+-- name: GetAPIKeyByHash :one
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE hash = @hash;

@@ -1,0 +1,30 @@
+-- name: InsertDomain :exec
+INSERT INTO domains (id, org_id, name, pool_id)
+VALUES (@id, @org_id, @name, @pool_id);
+
+-- name: UpdateDomain :execrows
+UPDATE domains
+   SET org_id = @org_id, name = @name, pool_id = @pool_id, updated_at = now()
+ WHERE id = @id;
+
+-- name: DeleteDomain :execrows
+DELETE FROM domains WHERE id = @id;
+
+-- name: GetDomain :one
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE id = @id;
+
+-- name: GetDomains :many
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE id = ANY(@ids::uuid[]);
+
+-- name: AllDomains :many
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains;
+
+-- name: GetDomainByName :one
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE org_id = @org_id AND name = @name;
+
+-- name: ListDomains :many
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE org_id = @org_id AND name > @after ORDER BY name LIMIT @most;
+
+-- name: ListDomainsCovering :many
+-- Domains that a hostname is within, the closest first.
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE '.' || @hostname::text LIKE '%.' || name ORDER BY length(name) DESC;

@@ -1,0 +1,26 @@
+-- name: InsertOrganization :exec
+INSERT INTO organizations (id, name)
+VALUES (@id, @name);
+
+-- name: UpdateOrganization :execrows
+UPDATE organizations
+   SET name = @name, updated_at = now()
+ WHERE id = @id;
+
+-- name: DeleteOrganization :execrows
+DELETE FROM organizations WHERE id = @id;
+
+-- name: GetOrganization :one
+SELECT id, name, created_at, updated_at FROM organizations WHERE id = @id;
+
+-- name: GetOrganizations :many
+SELECT id, name, created_at, updated_at FROM organizations WHERE id = ANY(@ids::uuid[]);
+
+-- name: AllOrganizations :many
+SELECT id, name, created_at, updated_at FROM organizations;
+
+-- name: GetOrganizationByName :one
+SELECT id, name, created_at, updated_at FROM organizations WHERE name = @name;
+
+-- name: ListOrganizations :many
+SELECT id, name, created_at, updated_at FROM organizations WHERE name > @after ORDER BY name LIMIT @most;

@@ -1,0 +1,169 @@
+// Package store keeps the configuration in PostgreSQL; it is the only package that speaks SQL.
+//
+// Reads and writes happen in transactions that may run twice. Every committed change of configuration
+// gets a dense Revision from the database itself, whoever made it; changes.go reads them back in commit
+// order.
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Options are the bounds of a Store. The zero value is usable.
+type Options struct {
+	MaxConns         int32         // 10 if zero
+	StatementTimeout time.Duration // 5 s if zero
+	Log              *slog.Logger
+}
+
+// Store is a pool of connections to one database. Safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	cfg  *pgxpool.Config
+	log  *slog.Logger
+}
+
+// Open prepares a Store for a connection string (libpq URL or keywords). It connects on first use.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("database connection string: %w", err)
+	}
+	if cfg.MaxConns = o.MaxConns; cfg.MaxConns == 0 {
+		cfg.MaxConns = 10
+	}
+	timeout := o.StatementTimeout
+	if timeout == 0 {
+		timeout = 5 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := cfg.ConnConfig.RuntimeParams
+	p["application_name"] = "warren-control"
+	p["timezone"] = "UTC"
+	p["statement_timeout"] = fmt.Sprint(timeout.Milliseconds())
+	p["idle_in_transaction_session_timeout"] = fmt.Sprint((4 * timeout).Milliseconds())
+	cfg.ConnConfig.ConnectTimeout = timeout
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return &Store{pool: pool, cfg: cfg, log: o.Log}, nil
+}
+
+// Close ends all connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return classify(err, "ping")
+	}
+	return nil
+}
+
+// Migrate brings the schema to what this program needs. Any number of replicas may call it at once: a
+// session lock lets one of them work while the others wait.
+func (s *Store) Migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	cfg := s.cfg.ConnConfig.Copy()
+	delete(cfg.RuntimeParams, "statement_timeout") // a migration may take its time
+	conn := stdlib.OpenDB(*cfg)
+	defer conn.Close()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	done, err := p.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	for _, r := range done {
+		s.log.Info("schema migrated", "step", r.Source.Path, "dur", r.Duration)
+	}
+	return nil
+}
+
+// Tx is one transaction. It must not be kept beyond the function it is given to.
+type Tx struct {
+	tx pgx.Tx
+	q  *db.Queries
+}
+
+// attempts bounds how often a transaction runs that lost against another one.
+const attempts = 5
+
+// Tx runs fn in a transaction and returns the revision that it made, 0 if it changed no configuration.
+// fn may run several times: it must have no other effects. actor is recorded with the revision.
+func (s *Store) Tx(ctx context.Context, actor string, fn func(*Tx) error) (model.Revision, error) {
+	var rev model.Revision
+	err := s.run(ctx, pgxDefault, func(t *Tx) error {
+		if _, err := t.tx.Exec(ctx, "SELECT set_config('warren.actor', $1, true)", actor); err != nil {
+			return err
+		}
+		if err := fn(t); err != nil {
+			return err
+		}
+		// Stamp now what the commit would stamp: the counter row stays locked until the commit.
+		if _, err := t.tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+			return err
+		}
+		rev = 0
+		return t.tx.QueryRow(ctx, "SELECT coalesce(max(revision), 0) FROM change_log WHERE xid = pg_current_xact_id()").Scan(&rev)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return rev, nil
+}
+
+// View runs fn in a read-only transaction that sees one moment.
+func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
+	return s.run(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
+}
+
+func (s *Store) run(ctx context.Context, o pgx.TxOptions, fn func(*Tx) error) error {
+	for n := 1; ; n++ {
+		err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error { return fn(&Tx{tx, db.New(tx)}) })
+		if err == nil {
+			return nil
+		}
+		if n < attempts && retryable(err) {
+			continue
+		}
+		if _, ok := errors.AsType[*fault.Error](err); ok {
+			return err
+		}
+		return classify(err, "transaction")
+	}
+}
+
+// pgxDefault is the isolation of writes: row locks and constraints guard what must not race.
+var pgxDefault = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}

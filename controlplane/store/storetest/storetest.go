@@ -1,0 +1,108 @@
+// Package storetest gives each test a fresh, migrated database on a real PostgreSQL server.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/warrenedge/warren/controlplane/localpg"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+var (
+	server *localpg.Server
+	serial atomic.Int64
+)
+
+// Main starts the server for all tests of a package; call it from TestMain. A machine without
+// PostgreSQL fails.
+func Main(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "wrn") // short: it holds a unix socket
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = os.Chmod(dir, 0o755) // the server may run as another account
+	}
+	if err == nil {
+		err = start(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "storetest:", err)
+		return 1
+	}
+	defer func() { _ = server.Stop(context.Background()) }()
+	return m.Run()
+}
+
+func start(dir string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var err error
+	if server, err = localpg.Start(ctx, localpg.Options{Dir: filepath.Join(dir, "pg"), Unsafe: true}); err != nil {
+		return err
+	}
+	if err := admin(ctx, "CREATE DATABASE template"); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, server.DSN("template"), store.Options{})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Migrate(ctx)
+}
+
+func admin(ctx context.Context, sql string) error {
+	conn, err := pgx.Connect(ctx, server.DSN(""))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// Server is the server of the package's tests.
+func Server() *localpg.Server { return server }
+
+// DSN makes a fresh migrated database and returns its connection string.
+func DSN(t testing.TB) string { return fresh(t, "TEMPLATE template") }
+
+// EmptyDSN makes a fresh database without a schema and returns its connection string.
+func EmptyDSN(t testing.TB) string { return fresh(t, "") }
+
+func fresh(t testing.TB, template string) string {
+	t.Helper()
+	name := fmt.Sprintf("t%d", serial.Add(1))
+	if err := admin(t.Context(), "CREATE DATABASE "+name+" "+template); err != nil {
+		t.Fatal(err)
+	}
+	return server.DSN(name)
+}
+
+// New opens a fresh migrated database.
+func New(t testing.TB) *store.Store {
+	t.Helper()
+	return Open(t, DSN(t))
+}
+
+// Open opens a database until the test ends.
+func Open(t testing.TB, dsn string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), dsn, store.Options{MaxConns: 20, StatementTimeout: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
