@@ -1,0 +1,74 @@
+# Warren. `make help` lists the targets; README.md starts with `make run`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/warrenedge/warren/shared/version.Version=$(VERSION)
+TOOLS   := $(CURDIR)/.bin
+export PATH := $(TOOLS):$(PATH)
+
+# Tools are built from pinned versions into .bin and never appear in go.mod.
+BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
+PROTOC_GO   := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+PROTOC_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+SQLC        := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the four programs into bin/; needs only Go
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./controlplane/cmd/... ./dataplane/cmd/...
+
+.PHONY: run
+run: build ## build, then start a whole cluster on this machine; Ctrl-C ends it
+	@test/packages run
+	@exec bin/warren up $(UP)
+
+.PHONY: test
+test: ## unit and integration tests with the race detector, against real PostgreSQL and Valkey or Redis
+	@test/packages test
+	go test -race ./...
+
+.PHONY: e2e
+e2e: build ## end-to-end tests: real programs on hosts made of network namespaces; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make e2e makes network namespaces: run it as root' >&2; exit 1; fi
+	@test/packages e2e
+	go test -count=1 -tags netns ./dataplane/tunnel/ ./test/lab/
+	go test -count=1 -timeout 30m -tags e2e ./test/e2e/
+
+.PHONY: lint
+lint: $(TOOLS)/staticcheck $(TOOLS)/buf ## gofmt, vet, staticcheck, buf lint
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt these: $$out" >&2; exit 1; fi
+	go vet -tags e2e,netns ./...
+	staticcheck -tags e2e,netns ./...
+	cd api && buf lint
+
+.PHONY: generate
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc ## write all generated code anew
+	cd api && buf generate
+	cd controlplane/store && sqlc generate
+	go generate ./...
+
+.PHONY: generate-check
+generate-check: generate ## fail if generated code is not what generate writes
+	@git status --porcelain -- api controlplane/store/internal controlplane/rest | { ! grep .; } || \
+		{ echo 'generated code differs: run make generate, commit what it writes' >&2; exit 1; }
+
+.PHONY: check
+check: lint generate-check test e2e ## everything that CI runs
+
+.PHONY: bench
+bench: ## print benchmark figures, one JSON line each
+	go test -run '^$$' -bench . -benchtime 1s ./... | grep -E '^\{|^Benchmark'
+
+$(TOOLS)/buf: ; GOBIN=$(TOOLS) go install $(BUF)
+$(TOOLS)/protoc-gen-go: ; GOBIN=$(TOOLS) go install $(PROTOC_GO)
+$(TOOLS)/protoc-gen-go-grpc: ; GOBIN=$(TOOLS) go install $(PROTOC_GRPC)
+$(TOOLS)/sqlc: ; GOBIN=$(TOOLS) go install $(SQLC)
+$(TOOLS)/staticcheck: ; GOBIN=$(TOOLS) go install $(STATICCHECK)
