@@ -1,0 +1,59 @@
+// Package dns answers authoritatively for the cluster's zones from the live nodes of their pools.
+//
+// New, Apply and Serve are the whole of it. Apply takes the whole desired state as a Config; each query is
+// answered from one immutable view, so no answer mixes two states. Until the first Apply every query is
+// answered SERVFAIL, which sends a resolver to another name server without a lasting mark.
+package dns
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// A Node is an entrance of the cluster, as DNS sees it.
+type Node struct {
+	ID, Name, Pool string
+	Addresses      []netip.Addr
+	Draining, Down bool
+}
+
+// A Zone is a domain delegated to the nodes of a pool. SOA, NS and the name servers' addresses are derived.
+type Zone struct{ ID, Apex, Pool string }
+
+// A RecordSet gives one owner name, which may be a wildcard, the addresses of a pool's live nodes.
+type RecordSet struct {
+	Zone  string // id
+	Owner string // canonical, without trailing dot
+	TTL   uint32 // seconds
+	Pool  string // id
+}
+
+// Config is the whole desired state. Apply keeps it: it must not be changed afterwards.
+type Config struct {
+	Serial     uint32
+	Zones      []Zone
+	RecordSets []RecordSet
+	Nodes      []Node
+}
+
+// An ObjectError says what is wrong with one object of a Config. Apply leaves that object out, serves
+// the rest, then returns these errors joined.
+type ObjectError struct {
+	Zone  string // id of a zone, or of the zone that a record set names
+	Owner string // set for a record set
+	Node  string // id of a node
+	Err   error
+}
+
+func (e *ObjectError) Error() string {
+	switch {
+	case e.Owner != "":
+		return fmt.Sprintf("record set %s: %v", e.Owner, e.Err)
+	case e.Node != "":
+		return fmt.Sprintf("node %s: %v", e.Node, e.Err)
+	default:
+		return fmt.Sprintf("zone %s: %v", e.Zone, e.Err)
+	}
+}
+
+func (e *ObjectError) Unwrap() error { return e.Err }

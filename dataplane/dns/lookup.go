@@ -1,0 +1,185 @@
+package dns
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/miekg/dns"
+)
+
+// Times of the derived records, in seconds. Changes reach every node in well under a second, so only
+// caches make anyone wait: what may change with a node's health lives 30 s.
+const (
+	soaTTL     = 30
+	soaRefresh = 3600
+	soaRetry   = 600
+	soaExpire  = 604800
+	soaMinimum = 30
+	nsTTL      = 3600
+)
+
+// mailbox and the apex are the SOA's RNAME.
+const mailbox = "hostmaster."
+
+// An answer is what the zones say to one question.
+type answer struct {
+	rcode                         int
+	authoritative                 bool
+	answer, authority, additional []dns.RR
+}
+
+// lookup answers a question of class IN (RFC 1034 §4.3.2). It is pure: turn alone decides with which
+// address the answer starts. Owner names are spelled as in qname, which is a miekg/dns presentation name
+// with trailing dot in any case.
+func (v *view) lookup(qname string, qtype uint16, turn uint32) answer {
+	lower := dns.CanonicalName(qname)
+	z, cut := v.shape.zoneOf(lower)
+	if z == nil {
+		return answer{rcode: dns.RcodeRefused}
+	}
+	q := question{view: v, zone: z, qname: qname, apex: qname[cut:], turn: turn}
+	n := z.find(lower)
+	if n == nil {
+		return answer{rcode: dns.RcodeNameError, authoritative: true, authority: q.soa(negativeTTL)}
+	}
+	a := answer{authoritative: true, answer: q.records(n, qtype)}
+	switch {
+	case len(a.answer) == 0:
+		a.authority = q.soa(negativeTTL)
+	case qtype == dns.TypeNS:
+		a.additional = q.glue()
+	}
+	return a
+}
+
+// negativeTTL bounds how long the absence of a name or type is believed (RFC 2308 §3).
+const negativeTTL = min(soaTTL, soaMinimum)
+
+// zoneOf returns the zone with the longest apex that qname is in, with the apex's offset in qname.
+func (sh *shape) zoneOf(qname string) (*zone, int) {
+	for off, end := 0, false; !end; off, end = dns.NextLabel(qname, off) {
+		if z := sh.zones[qname[off:]]; z != nil {
+			return z, off
+		}
+	}
+	return nil, 0
+}
+
+// find returns the name that answers for qname: itself, or the wildcard at its closest encloser
+// (RFC 4592 §3.3.1). nil means that the name does not exist.
+func (z *zone) find(qname string) *name {
+	if n := z.names[qname]; n != nil {
+		return n
+	}
+	off, end := dns.NextLabel(qname, 0)
+	for ; !end; off, end = dns.NextLabel(qname, off) {
+		if encloser := z.names[qname[off:]]; encloser != nil {
+			return encloser.wild // any name that exists blocks the wildcards above it
+		}
+	}
+	return nil
+}
+
+type question struct {
+	view        *view
+	zone        *zone
+	qname, apex string // as asked
+	turn        uint32
+}
+
+// records returns the RRset of a type. ANY gets one RRset that exists (RFC 8482 §4.1), which unlike a
+// synthesized HINFO leaves nothing untrue in a cache.
+func (q question) records(n *name, qtype uint16) []dns.RR {
+	apex := n == q.zone.apex
+	var set addresses
+	if n.set != noSet {
+		set = q.view.sets[n.set]
+	}
+	switch qtype {
+	case dns.TypeA:
+		return rrset(nil, q.qname, n.ttl, set.v4, q.turn)
+	case dns.TypeAAAA:
+		return rrset(nil, q.qname, n.ttl, set.v6, q.turn)
+	case dns.TypeSOA:
+		if apex {
+			return q.soa(soaTTL)
+		}
+	case dns.TypeNS:
+		if apex {
+			return q.ns()
+		}
+	case dns.TypeANY:
+		switch {
+		case apex:
+			return q.soa(soaTTL)
+		case len(set.v4) > 0:
+			return rrset(nil, q.qname, n.ttl, set.v4, q.turn)
+		}
+		return rrset(nil, q.qname, n.ttl, set.v6, q.turn)
+	}
+	return nil
+}
+
+// soa returns the zone's SOA. A zone whose pool has no nodes names itself as its primary. Its names, like
+// those of all records here, end in the apex as asked, so that they compress in any case of the question.
+func (q question) soa(ttl uint32) []dns.RR {
+	mname := q.apex
+	if len(q.zone.ns) > 0 {
+		mname = q.zone.ns[0].label + q.apex
+	}
+	return []dns.RR{&dns.SOA{
+		Hdr: dns.RR_Header{Name: q.apex, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: ttl},
+		Ns:  mname, Mbox: mailbox + q.apex, Serial: q.view.serial,
+		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: soaMinimum,
+	}}
+}
+
+func (q question) ns() []dns.RR {
+	out := make([]dns.RR, 0, len(q.zone.ns))
+	for _, ns := range q.zone.ns {
+		out = append(out, &dns.NS{
+			Hdr: dns.RR_Header{Name: q.apex, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: nsTTL},
+			Ns:  ns.label + q.apex,
+		})
+	}
+	return out
+}
+
+// glue spares a resolver the questions that follow the name servers' names.
+func (q question) glue() []dns.RR {
+	var out []dns.RR
+	for _, ns := range q.zone.ns {
+		set, host := q.view.sets[ns.set], ns.label+q.apex
+		out = rrset(out, host, nsTTL, set.v4, 0)
+		out = rrset(out, host, nsTTL, set.v6, 0)
+	}
+	return out
+}
+
+// rrset appends addresses of one family, beginning with the turn-th.
+func rrset(out []dns.RR, owner string, ttl uint32, addrs []netip.Addr, turn uint32) []dns.RR {
+	if len(addrs) == 0 {
+		return out
+	}
+	if out == nil {
+		out = make([]dns.RR, 0, len(addrs))
+	}
+	first := int(turn % uint32(len(addrs)))
+	hdr := dns.RR_Header{Name: owner, Class: dns.ClassINET, Ttl: ttl}
+	if addrs[0].Is4() {
+		hdr.Rrtype = dns.TypeA
+		rrs := make([]dns.A, len(addrs)) // one allocation for all
+		for i := range rrs {
+			rrs[i] = dns.A{Hdr: hdr, A: net.IP(addrs[(first+i)%len(addrs)].AsSlice())}
+			out = append(out, &rrs[i])
+		}
+		return out
+	}
+	hdr.Rrtype = dns.TypeAAAA
+	rrs := make([]dns.AAAA, len(addrs))
+	for i := range rrs {
+		rrs[i] = dns.AAAA{Hdr: hdr, AAAA: net.IP(addrs[(first+i)%len(addrs)].AsSlice())}
+		out = append(out, &rrs[i])
+	}
+	return out
+}

@@ -1,0 +1,41 @@
+package dns
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+func TestNSGlue(t *testing.T) {
+	v := mustView(t, example())
+	checkLookups(t, v, []want{
+		// Draining nodes still answer DNS, so they stay in the NS set.
+		{qname: "example.org.", qtype: dns.TypeNS, answer: "example.org. 3600 IN NS ns-n1.example.org.\n" +
+			"example.org. 3600 IN NS ns-n2.example.org.\nexample.org. 3600 IN NS ns-n3.example.org."},
+		{qname: "ns-n1.example.org.", qtype: dns.TypeA, answer: "ns-n1.example.org. 3600 IN A 192.0.2.1"},
+		{qname: "ns-n1.example.org.", qtype: dns.TypeAAAA, authority: negativeSOA},
+		{qname: "ns-n3.example.org.", qtype: dns.TypeAAAA, answer: "ns-n3.example.org. 3600 IN AAAA 2001:db8::3"},
+		{qname: "ns-n1.example.org.", qtype: dns.TypeNS, authority: negativeSOA},
+		// A node of another pool is no server of this zone.
+		{qname: "ns-n4.example.org.", qtype: dns.TypeA, rcode: dns.RcodeNameError, authority: negativeSOA},
+		{qname: "x.ns-n1.example.org.", qtype: dns.TypeA, rcode: dns.RcodeNameError, authority: negativeSOA},
+	})
+	a := v.lookup("example.org.", dns.TypeNS, 0)
+	wantExtra := strings.Join([]string{
+		"ns-n1.example.org. 3600 IN A 192.0.2.1",
+		"ns-n2.example.org. 3600 IN A 192.0.2.2", "ns-n2.example.org. 3600 IN AAAA 2001:db8::2",
+		"ns-n3.example.org. 3600 IN A 192.0.2.3", "ns-n3.example.org. 3600 IN AAAA 2001:db8::3",
+	}, "\n")
+	if got := text(a.additional); got != wantExtra {
+		t.Errorf("additional section\n%s\nwant\n%s", got, wantExtra)
+	}
+}
+
+func TestNSGlueOfDownNodeStays(t *testing.T) {
+	cfg := example()
+	cfg.Nodes[1].Down = true // n1
+	checkLookups(t, mustView(t, cfg), []want{
+		{qname: "ns-n1.example.org.", qtype: dns.TypeA, answer: "ns-n1.example.org. 3600 IN A 192.0.2.1"},
+	})
+}
