@@ -1,0 +1,213 @@
+// Package apiclient calls the REST API as a program.
+package apiclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// RevisionHeader carries the revision that a write made; it is absent when nothing changed.
+const RevisionHeader = "X-Warren-Revision"
+
+// maxBody bounds what an answer may weigh.
+const maxBody = 64 << 20
+
+// Client calls one control plane. Safe for concurrent use.
+type Client struct {
+	base *url.URL
+	key  string
+	http *http.Client
+}
+
+// Options say how to reach the API.
+type Options struct {
+	Server string // http(s)://host[:port]
+	Key    string // API key
+	CAFile string // PEM bundle to trust instead of the system's
+}
+
+// New makes a Client; it connects on first use.
+func New(o Options) (*Client, error) {
+	u, err := url.Parse(o.Server)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+		return nil, fmt.Errorf("server %q: want http://host:port or https://host:port", o.Server)
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("CA file: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CA file %s: no certificate in it", o.CAFile)
+		}
+		t.TLSClientConfig.RootCAs = pool
+	}
+	return &Client{base: u, key: strings.TrimSpace(o.Key), http: &http.Client{
+		Transport: t,
+		// A key must not follow a redirect to somewhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Problem is an RFC 9457 problem document.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+	RequestID string `json:"request_id"`
+}
+
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.Title)
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	for _, e := range p.Errors {
+		b.WriteString("\n  ")
+		if e.Location != "" {
+			b.WriteString(strings.TrimPrefix(e.Location, "body.") + ": ")
+		}
+		b.WriteString(e.Message)
+	}
+	if p.RequestID != "" {
+		b.WriteString("\n  request " + p.RequestID)
+	}
+	return b.String()
+}
+
+// StatusOf returns the HTTP status of a Problem in err's chain, else 0.
+func StatusOf(err error) int {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Status
+	}
+	return 0
+}
+
+// Do makes one call. in is the body (nil: none), out takes the answer (nil: dropped). It returns the
+// revision that the call made, 0 if none. An answer that is no success is a *Problem.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) (revision uint64, err error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(b)
+	}
+	ref, err := url.Parse(path)
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		p := &Problem{}
+		if json.Unmarshal(b, p) != nil || p.Title == "" {
+			p = &Problem{Title: resp.Status}
+		}
+		p.Status = resp.StatusCode
+		return 0, p
+	}
+	if h := resp.Header.Get(RevisionHeader); h != "" {
+		if revision, err = strconv.ParseUint(h, 10, 64); err != nil {
+			return 0, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
+		}
+	}
+	if out != nil && len(b) > 0 {
+		if err := json.Unmarshal(b, out); err != nil {
+			return revision, fmt.Errorf("%s %s: answer: %w", method, path, err)
+		}
+	}
+	return revision, nil
+}
+
+// List reads all pages of a collection.
+func (c *Client) List(ctx context.Context, path string) ([]json.RawMessage, error) {
+	all := []json.RawMessage{}
+	for token := ""; ; {
+		var page struct {
+			Items []json.RawMessage `json:"items"`
+			Next  string            `json:"next_page_token"`
+		}
+		q := url.Values{"page_size": {"500"}}
+		if token != "" {
+			q.Set("page_token", token)
+		}
+		if _, err := c.Do(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if token = page.Next; token == "" {
+			return all, nil
+		}
+	}
+}
+
+// Reader is a node or connector in an answer of Wait.
+type Reader struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// WaitResult says who has applied a revision.
+type WaitResult struct {
+	Revision uint64   `json:"revision"`
+	Applied  []Reader `json:"applied"`
+	Pending  []Reader `json:"pending"`
+	Offline  []Reader `json:"offline"`
+}
+
+// Wait blocks until every connected node and connector that a revision concerns has applied it. It is a
+// *Problem with status 504 when that takes longer than limit.
+func (c *Client) Wait(ctx context.Context, revision uint64, limit time.Duration) (WaitResult, error) {
+	var r WaitResult
+	for deadline := time.Now().Add(limit); ; {
+		left := min(time.Until(deadline), 20*time.Second) // below the limit of one call
+		q := url.Values{"revision": {strconv.FormatUint(revision, 10)}, "timeout": {max(left, time.Millisecond).String()}}
+		_, err := c.Do(ctx, http.MethodGet, "/api/v1/wait?"+q.Encode(), nil, &r)
+		if StatusOf(err) == http.StatusGatewayTimeout && time.Now().Before(deadline) {
+			continue
+		}
+		return r, err
+	}
+}

@@ -1,0 +1,220 @@
+package enroll
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/jointoken"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+type fixture struct {
+	t     *testing.T
+	store *store.Store
+	srv   *Server
+	ca    *authority.Authority
+	node  model.Node
+	conn  model.Connector
+	who   identity.Identity // the caller of Renew
+}
+
+func setup(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: storetest.New(t)}
+	cert, key, err := authority.Create(authority.Identity, "cluster-1", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.ca, err = authority.Parse(authority.Identity, cert, key); err != nil {
+		t.Fatal(err)
+	}
+	admit := func(ctx context.Context) (identity.Identity, context.Context, error) { return f.who, ctx, nil }
+	f.srv = New("cluster-1", f.store, f.ca, admit, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	org := model.Organization{ID: model.OrgID{}.New(), Name: "o"}
+	pool := model.Pool{ID: model.PoolID{}.New(), Name: "p"}
+	site := model.Site{ID: model.SiteID{}.New(), Org: org.ID, Name: "s", Pool: pool.ID, Tunnels: 2}
+	f.node = model.Node{ID: model.NodeID{}.New(), Name: "n1", Pool: pool.ID, Lifecycle: model.Active}
+	f.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: org.ID, Site: site.ID, Name: "c1"}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.CreateOrganization(ctx, &org), tx.CreatePool(ctx, &pool), tx.CreateSite(ctx, &site), tx.CreateNode(ctx, &f.node), tx.CreateConnector(ctx, &f.conn))
+	})
+	return f
+}
+
+func (f *fixture) tx(do func(ctx context.Context, tx *store.Tx) error) {
+	f.t.Helper()
+	if _, err := f.store.Tx(f.t.Context(), "test", func(tx *store.Tx) error { return do(f.t.Context(), tx) }); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// token stores a join token and returns its text.
+func (f *fixture) token(j model.JoinToken) string {
+	f.t.Helper()
+	t := jointoken.New(f.ca.Fingerprint())
+	j.ID, j.Hash = model.JoinTokenID{}.New(), t.Hash()
+	if j.Expires.IsZero() {
+		j.Expires = time.Now().Add(10 * time.Minute)
+	}
+	f.tx(func(ctx context.Context, tx *store.Tx) error { return tx.CreateJoinToken(ctx, &j) })
+	return t.Reveal()
+}
+
+func csr(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"anything"}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func request(t *testing.T, token, kind, name string) *enrollv1.JoinRequest {
+	t.Helper()
+	k, err := wgkey.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub := k.Public()
+	return &enrollv1.JoinRequest{
+		Token: token, Kind: kind, Name: name, CsrDer: csr(t), WireguardPublicKey: pub[:],
+		Addresses: []string{"198.51.100.7"}, WireguardEndpoint: "198.51.100.7:51820",
+	}
+}
+
+func identityOf(t *testing.T, chain []byte) identity.Identity {
+	t.Helper()
+	block, _ := pem.Decode(chain)
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.FromCertificate(leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestJoinNode(t *testing.T) {
+	f := setup(t)
+	resp, err := f.srv.Join(t.Context(), request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "node", "n1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := identityOf(t, resp.GetCertificatePem()), (identity.Identity{Cluster: "cluster-1", Kind: identity.Node, ID: f.node.ID.String()}); got != want {
+		t.Errorf("certificate says %v, want %v", got, want)
+	}
+	f.tx(func(ctx context.Context, tx *store.Tx) error {
+		n, err := tx.GetNode(ctx, f.node.ID)
+		if err != nil {
+			return err
+		}
+		if !n.Enrolled() || n.WireGuardEndpoint != netip.MustParseAddrPort("198.51.100.7:51820") || len(n.Addresses) != 1 {
+			t.Errorf("row: %+v", n)
+		}
+		return nil
+	})
+}
+
+func TestJoinConnector(t *testing.T) {
+	f := setup(t)
+	resp, err := f.srv.Join(t.Context(), request(t, f.token(model.JoinToken{Connector: f.conn.ID, Name: "c1"}), "connector", "c1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.GetId() != f.conn.ID.String() || resp.GetSiteId() != f.conn.Site.String() || resp.GetOverlayAddress() == "" {
+		t.Errorf("%v", resp)
+	}
+}
+
+// T16: single use, bound to name and kind, ten minutes; a refusal tells nothing.
+func TestT16_Refusals(t *testing.T) {
+	f := setup(t)
+	used := f.token(model.JoinToken{Node: f.node.ID, Name: "n1"})
+	if _, err := f.srv.Join(t.Context(), request(t, used, "node", "n1")); err != nil {
+		t.Fatal(err)
+	}
+	weak := request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "node", "n1")
+	weak.WireguardPublicKey = make([]byte, 32)
+	bad := request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "node", "n1")
+	bad.CsrDer = []byte("x")
+	for name, req := range map[string]*enrollv1.JoinRequest{
+		"used":                   request(t, used, "node", "n1"),
+		"expired":                request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1", Expires: time.Now().Add(-time.Second)}), "node", "n1"),
+		"another name":           request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "node", "n2"),
+		"another kind":           request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "connector", "n1"),
+		"control":                request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "control", "n1"),
+		"never made":             request(t, jointoken.New(f.ca.Fingerprint()).Reveal(), "node", "n1"),
+		"garbage":                request(t, "x", "node", "n1"),
+		"zero key":               weak,
+		"no certificate request": bad,
+	} {
+		_, err := f.srv.Join(t.Context(), req)
+		if s := status.Convert(err); s.Code() != codes.PermissionDenied || s.Message() != "join refused" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A refused attempt with a right token leaves the token usable: nothing is half done.
+func TestRefusalKeepsTheToken(t *testing.T) {
+	f := setup(t)
+	token := f.token(model.JoinToken{Node: f.node.ID, Name: "n1"})
+	if _, err := f.srv.Join(t.Context(), request(t, token, "node", "other")); err == nil {
+		t.Fatal("joined with another name")
+	}
+	if _, err := f.srv.Join(t.Context(), request(t, token, "node", "n1")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRevokedDoesNotJoin(t *testing.T) {
+	f := setup(t)
+	f.node.Revoked = time.Now()
+	f.tx(func(ctx context.Context, tx *store.Tx) error { _, err := tx.UpdateNode(ctx, &f.node); return err })
+	_, err := f.srv.Join(t.Context(), request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "node", "n1"))
+	if status.Code(err) != codes.PermissionDenied {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRenewKeepsTheIdentity(t *testing.T) {
+	f := setup(t)
+	f.who = identity.Identity{Cluster: "cluster-1", Kind: identity.Node, ID: f.node.ID.String()}
+	resp, err := f.srv.Renew(t.Context(), &enrollv1.RenewRequest{CsrDer: csr(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := identityOf(t, resp.GetCertificatePem()); got != f.who {
+		t.Errorf("renewed as %v", got)
+	}
+	if _, err := f.srv.Renew(t.Context(), &enrollv1.RenewRequest{}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("no request: %v", err)
+	}
+}
