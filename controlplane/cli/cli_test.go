@@ -1,0 +1,254 @@
+package cli
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// fakeAPI records the calls and answers each path with what a test says.
+type fakeAPI struct {
+	*httptest.Server
+	mu      sync.Mutex
+	calls   []string
+	answers map[string]answer // by method and path
+}
+
+type answer struct {
+	status   int
+	revision string
+	body     string
+}
+
+func newAPI(t *testing.T, answers map[string]answer) *fakeAPI {
+	t.Helper()
+	f := &fakeAPI{answers: answers}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		f.mu.Lock()
+		f.calls = append(f.calls, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+string(body)))
+		f.mu.Unlock()
+		if r.Header.Get("Authorization") != "Bearer key" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		a, ok := f.answers[r.Method+" "+r.URL.Path]
+		if !ok {
+			a = answer{status: 404, body: `{"title":"Not Found","status":404,"detail":"site: not found"}`}
+		}
+		if a.revision != "" {
+			w.Header().Set("X-Warren-Revision", a.revision)
+		}
+		w.WriteHeader(a.status)
+		_, _ = io.WriteString(w, a.body)
+	}))
+	t.Cleanup(f.Close)
+	t.Setenv("WARREN_SERVER", f.URL)
+	t.Setenv("WARREN_API_KEY", "key")
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	return f
+}
+
+func run(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errw strings.Builder
+	code = Main(args, strings.NewReader(stdin), &out, &errw)
+	return code, out.String(), errw.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	newAPI(t, map[string]answer{
+		"GET /api/v1/orgs/default/sites": {200, "", `{"items":[]}`},
+		"GET /api/v1/pools/busy":         {503, "", `{"title":"Service Unavailable","status":503}`},
+		"GET /api/v1/pools/secret":       {403, "", `{"title":"Forbidden","status":403}`},
+		"GET /api/v1/wait":               {504, "", `{"title":"Gateway Timeout","status":504}`},
+		"GET /api/v1/status":             {200, "", `{"revision":7,"nodes":[{"name":"n1","state":"down"}]}`},
+	})
+	for _, tc := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"get sites", 0, ""},
+		{"get sites home", 1, "site: not found"},
+		{"get pools busy", 1, "Service Unavailable"},
+		{"get pools secret", 5, "Forbidden"},
+		{"get", 2, "Try: warren get --help"},
+		{"get things", 2, "unknown kind"},
+		{"frobnicate", 2, "unknown command"},
+		{"node frobnicate", 2, "unknown command"},
+		{"node", 2, "needs a command"},
+		{"get sites --nope", 2, "unknown flag"},
+		{"delete site home", 2, "give --yes"},
+		{"create site home", 2, "required flag"},
+		{"wait 9 --timeout 1ms", 4, "wait for revision 9"},
+		{"wait x", 2, "is no number"},
+		{"status", 4, ""},
+		{"get sites -o xml", 2, "there is table"},
+		{"version", 0, ""},
+	} {
+		code, _, stderr := run(t, "", strings.Fields(tc.args)...)
+		if code != tc.code || !strings.Contains(stderr, tc.says) {
+			t.Errorf("warren %s: exit %d, %q; want %d, %q", tc.args, code, stderr, tc.code, tc.says)
+		}
+	}
+	t.Setenv("WARREN_API_KEY", "wrong")
+	if code, _, _ := run(t, "", "get", "sites"); code != 5 {
+		t.Errorf("wrong key: exit %d", code)
+	}
+	t.Setenv("WARREN_API_KEY", "")
+	if code, _, stderr := run(t, "", "get", "sites"); code != 2 || !strings.Contains(stderr, "no API key") {
+		t.Errorf("no key: exit %d, %s", code, stderr)
+	}
+}
+
+func TestGetFormats(t *testing.T) {
+	newAPI(t, map[string]answer{
+		"GET /api/v1/nodes":    {200, "", `{"items":[{"id":"node_1","name":"n1","pool":"default","addresses":["192.0.2.1","192.0.2.2"],"enrolled":true}]}`},
+		"GET /api/v1/nodes/n1": {200, "", `{"id":"node_1","name":"n1"}`},
+	})
+	for args, want := range map[string]string{
+		"get nodes":            "n1    default  -       192.0.2.1,192.0.2.2  -          true",
+		"get nodes -o wide":    "WIREGUARD ENDPOINT",
+		"get nodes -o name":    "n1\n",
+		"get nodes -o json":    `"node_1"`,
+		"get node n1 -o yaml":  "id: node_1",
+		"get nodes n1 -o json": "{\n  \"id\": \"node_1\"",
+	} {
+		if code, out, stderr := run(t, "", strings.Fields(args)...); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: %d %q %s; want %q", args, code, out, stderr, want)
+		}
+	}
+}
+
+const twoDocs = `# a service
+apiVersion: warren/v1
+kind: Target
+metadata: {name: wiki}
+spec: {service: wiki, site: home, address: 10.0.0.1, port: 80}
+---
+apiVersion: warren/v1
+kind: Service
+metadata:
+  name: wiki
+  organization: acme
+spec:
+  kind: http
+  hostname: wiki.example.org
+  pool: default
+`
+
+func TestApplySendsWhatOthersReferToFirst(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"PUT /api/v1/orgs/acme/services/wiki":   {200, "12", `{}`},
+		"PUT /api/v1/orgs/default/targets/wiki": {200, "", `{}`},
+		"GET /api/v1/wait":                      {200, "", `{"revision":12,"applied":[{"kind":"node","name":"n1"}]}`},
+	})
+	code, _, stderr := run(t, twoDocs, "apply", "-f", "-", "--wait")
+	if code != 0 || !strings.Contains(stderr, "service wiki written, revision 12") || !strings.Contains(stderr, "target wiki unchanged") || !strings.Contains(stderr, "applied by 1") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	want := []string{
+		`PUT /api/v1/orgs/acme/services/wiki {"hostname":"wiki.example.org","kind":"http","pool":"default"}`,
+		`PUT /api/v1/orgs/default/targets/wiki {"address":"10.0.0.1","port":80,"service":"wiki","site":"home"}`,
+		`GET /api/v1/wait`,
+	}
+	if !slices.Equal(api.calls, want) {
+		t.Errorf("calls %q", api.calls)
+	}
+}
+
+// A mistake anywhere in the files means that nothing is sent.
+func TestApplyRefusesBeforeItSends(t *testing.T) {
+	api := newAPI(t, nil)
+	good := "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: p}\n---\n"
+	for name, tc := range map[string]struct{ text, says string }{
+		"unknown key":     {good + "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: q}\nspce: {}\n", "[8:1]"},
+		"unknown in meta": {good + "apiVersion: warren/v1\nkind: Pool\nmetadata: {nmae: q}\n", `unknown field "nmae"`},
+		"kind":            {good + "apiVersion: warren/v1\nkind: Pol\nmetadata: {name: q}\n", `document 2: kind "Pol"`},
+		"version":         {good + "apiVersion: warren/v2\nkind: Pool\nmetadata: {name: q}\n", "apiVersion"},
+		"no name":         {good + "apiVersion: warren/v1\nkind: Pool\n", "metadata.name is missing"},
+		"twice":           {good + "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: p}\n", "already"},
+		"organization":    {"apiVersion: warren/v1\nkind: Pool\nmetadata: {name: p, organization: o}\n", "belongs to no organization"},
+		"not YAML":        {"{", "document 1"},
+		"empty":           {"# nothing\n", "no documents"},
+		"read-only kind":  {"apiVersion: warren/v1\nkind: Certificate\nmetadata: {name: p}\n", "kind"},
+	} {
+		code, _, stderr := run(t, tc.text, "apply", "-f", "-")
+		if code != 1 || !strings.Contains(stderr, tc.says) {
+			t.Errorf("%s: %d %s; want %q", name, code, stderr, tc.says)
+		}
+	}
+	if len(api.calls) != 0 {
+		t.Errorf("sent %q", api.calls)
+	}
+}
+
+func TestProblemNamesTheField(t *testing.T) {
+	newAPI(t, map[string]answer{"POST /api/v1/orgs/default/sites": {422, "", `{"title":"Unprocessable Entity","status":422,"detail":"validation failed",
+		"errors":[{"message":"does not exist","location":"body.pool"}],"request_id":"r1"}`}})
+	code, _, stderr := run(t, "", "create", "site", "home", "--pool", "x", "--tunnels", "3")
+	if code != 1 || !strings.Contains(stderr, "pool: does not exist") || !strings.Contains(stderr, "request r1") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+func TestSettingsFile(t *testing.T) {
+	api := newAPI(t, map[string]answer{"GET /api/v1/orgs/acme/sites": {200, "", `{"items":[]}`}})
+	t.Setenv("WARREN_SERVER", "")
+	t.Setenv("WARREN_API_KEY", "")
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("api.key", "key\n")
+	conf := write("c.yaml", "server: "+api.URL+"\napi_key_file: api.key\norganization: acme\n")
+	if code, _, stderr := run(t, "", "--config", conf, "get", "sites"); code != 0 {
+		t.Errorf("%d %s", code, stderr)
+	}
+	bad := write("bad.yaml", "server: x\nsevrer: y\n")
+	if code, _, stderr := run(t, "", "--config", bad, "get", "sites"); code != 1 || !strings.Contains(stderr, "[2:1]") {
+		t.Errorf("unknown key: %d %s", code, stderr)
+	}
+}
+
+// A token goes into a file that others can't read.
+func TestNodeJoin(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"POST /api/v1/nodes":       {409, "", `{"title":"Conflict","status":409}`},
+		"POST /api/v1/join-tokens": {201, "", `{"token":"wjt1.x.y","expires_at":"2026-11-24T12:00:00Z"}`},
+	})
+	file := filepath.Join(t.TempDir(), "token")
+	if code, out, stderr := run(t, "", "node", "join", "n1", "--token-file", file); code != 0 || out != "" {
+		t.Fatalf("%d %q %s", code, out, stderr)
+	}
+	fi, err := os.Stat(file)
+	if err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", fi, err)
+	}
+	if want := `POST /api/v1/join-tokens {"node":"n1"}`; api.calls[len(api.calls)-1] != want {
+		t.Errorf("calls %q", api.calls)
+	}
+}
+
+// Every command explains itself.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{
+		{}, {"up"}, {"status"}, {"get"}, {"create"}, {"create", "service"}, {"delete"}, {"apply"}, {"wait"}, {"snapshot"}, {"node"}, {"node", "join"}, {"site"}, {"site", "join"}, {"version"},
+	} {
+		code, out, stderr := run(t, "", append(args, "--help")...)
+		if code != 0 || !strings.Contains(out, "Usage:") {
+			t.Errorf("%v: %d %s%s", args, code, out, stderr)
+		}
+	}
+}

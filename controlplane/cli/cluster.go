@@ -1,0 +1,365 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+)
+
+// member is a node or connector in the status.
+type member struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	Site    string `json:"site"`
+	State   string `json:"state"`
+	Applied uint64 `json:"applied_revision"`
+	Replica string `json:"replica"`
+	Version string `json:"version"`
+	Up      int    `json:"tunnels_up"`
+	Tunnels int    `json:"tunnels"`
+}
+
+// clusterStatus is the answer of GET /api/v1/status.
+type clusterStatus struct {
+	Revision   uint64   `json:"revision"`
+	Nodes      []member `json:"nodes"`
+	Connectors []member `json:"connectors"`
+	Replicas   []struct {
+		ID   string `json:"id"`
+		Self bool   `json:"self"`
+	} `json:"replicas"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show what is online, and whether every node has the newest configuration", Args: cobra.NoArgs,
+		Long: "Show what is online, and whether every node has the newest configuration. Exits with 4 when a node or connector is not up.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &raw); err != nil {
+				return err
+			}
+			var st clusterStatus
+			if err := json.Unmarshal(raw, &st); err != nil {
+				return err
+			}
+			if a.structured() {
+				err = a.print(raw)
+			} else {
+				err = a.showStatus(st)
+			}
+			if err != nil {
+				return err
+			}
+			for _, m := range append(st.Nodes, st.Connectors...) {
+				if m.State != "up" && m.State != "revoked" {
+					return errNotReady
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) showStatus(st clusterStatus) error {
+	fmt.Fprintf(a.out, "revision %d, %d control replica(s)\n\n", st.Revision, len(st.Replicas))
+	var rows [][]string
+	row := func(kind string, m member) {
+		rows = append(rows, []string{kind, m.Name, m.State, strconv.FormatUint(m.Applied, 10), fmt.Sprintf("%d of %d", m.Up, m.Tunnels), m.Replica, m.Version})
+	}
+	for _, m := range st.Nodes {
+		row("node", m)
+	}
+	for _, m := range st.Connectors {
+		m.Name = m.Site + "/" + m.Name
+		row("connector", m)
+	}
+	if len(rows) == 0 {
+		a.say("no nodes yet: warren node join --help")
+		return nil
+	}
+	return a.table([]string{"kind", "name", "state", "applied", "tunnels up", "replica", "version"}, rows)
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use: "wait [REVISION]", Short: "Wait until every node that a revision concerns has applied it", Args: cobra.MaximumNArgs(1),
+		Long: "Wait until every connected node and connector that a revision concerns has applied it; without a revision, the newest one.\n" +
+			"Exits with 4 when that takes longer than --timeout.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var rev uint64
+			if len(args) == 1 {
+				if rev, err = strconv.ParseUint(args[0], 10, 63); err != nil {
+					return usagef("revision %q is no number", args[0])
+				}
+			} else {
+				var st clusterStatus
+				if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &st); err != nil {
+					return err
+				}
+				rev = st.Revision
+			}
+			return a.waitFor(cmd.Context(), s, rev, limit)
+		},
+	}
+	cmd.Flags().DurationVar(&limit, "timeout", time.Minute, "how long to wait")
+	return cmd
+}
+
+func (a *app) waitFor(ctx context.Context, s *session, rev uint64, limit time.Duration) error {
+	begin := time.Now()
+	r, err := s.Wait(ctx, rev, limit)
+	if err != nil {
+		return fmt.Errorf("wait for revision %d: %w", rev, err)
+	}
+	if len(r.Offline) > 0 {
+		a.say("not connected, will follow when they are back: %s", names(r.Offline))
+	}
+	a.say("revision %d is applied by %d node(s) and connector(s) (%s)", rev, len(r.Applied), seconds(time.Since(begin)))
+	if a.structured() {
+		return a.print(r)
+	}
+	return nil
+}
+
+func names(rs []apiclient.Reader) string {
+	var out []string
+	for _, r := range rs {
+		out = append(out, r.Kind+" "+firstOf(r.Name, r.ID))
+	}
+	return strings.Join(out, ", ")
+}
+
+func (a *app) snapshotCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "snapshot [NODE]", Short: "Show what nodes should hold, and what they do hold", Args: cobra.MaximumNArgs(1),
+		Long: "Without a node: all nodes and connectors. With one: each of its resources with the version that is desired, sent, acknowledged\n" +
+			"and applied. -o json shows contents, too; private keys appear as fingerprints.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			path := "/debug/snapshots"
+			if len(args) == 1 {
+				path += "/" + url.PathEscape(args[0])
+			}
+			var raw json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodGet, path, nil, &raw); err != nil {
+				return err
+			}
+			if a.structured() {
+				return a.print(raw)
+			}
+			if len(args) == 0 {
+				return a.showSnapshots(raw)
+			}
+			return a.showSnapshot(raw)
+		},
+	}
+}
+
+func (a *app) showSnapshots(raw json.RawMessage) error {
+	var all struct {
+		Revision uint64 `json:"revision"`
+		Items    []struct {
+			Kind    string `json:"kind"`
+			ID      string `json:"id"`
+			Name    string `json:"name"`
+			Status  string `json:"status"`
+			Applied uint64 `json:"applied_revision"`
+			Replica string `json:"replica"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "revision %d\n\n", all.Revision)
+	var rows [][]string
+	for _, i := range all.Items {
+		rows = append(rows, []string{i.Kind, i.Name, i.Status, strconv.FormatUint(i.Applied, 10), i.Replica, i.ID})
+	}
+	return a.table([]string{"kind", "name", "status", "applied", "replica", "id"}, rows)
+}
+
+// state is a resource in one of its four states.
+type state struct {
+	Version  string `json:"version"`
+	Revision uint64 `json:"revision"`
+}
+
+func (s *state) String() string {
+	if s == nil || s.Version == "" {
+		return ""
+	}
+	return fmt.Sprintf("%.8s@%d", s.Version, s.Revision)
+}
+
+func (a *app) showSnapshot(raw json.RawMessage) error {
+	var one struct {
+		Kind      string `json:"kind"`
+		ID        string `json:"id"`
+		Name      string `json:"name"`
+		Status    string `json:"status"`
+		Resources []struct {
+			Type         string `json:"type"`
+			Name         string `json:"name"`
+			Status       string `json:"status"`
+			Reason       string `json:"reason"`
+			Desired      *state `json:"desired"`
+			Sent         *state `json:"sent"`
+			Acknowledged *state `json:"acknowledged"`
+			Applied      *state `json:"applied"`
+		} `json:"resources"`
+	}
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "%s %s (%s): %s\n\n", one.Kind, one.Name, one.ID, one.Status)
+	var rows [][]string
+	for _, r := range one.Resources {
+		status := r.Status
+		if r.Reason != "" {
+			status += ": " + r.Reason
+		}
+		rows = append(rows, []string{r.Type, r.Name, r.Desired.String(), r.Sent.String(), r.Acknowledged.String(), r.Applied.String(), status})
+	}
+	return a.table([]string{"type", "name", "desired", "sent", "acknowledged", "applied", "status"}, rows)
+}
+
+func (a *app) nodeCommand() *cobra.Command {
+	node := &cobra.Command{Use: "node", Short: "Let nodes join, drain them, revoke them"}
+	node.AddCommand(a.nodeJoin(),
+		a.action("drain NODE", "Take a node out of DNS answers; it serves on what reaches it", "nodes", "drain", false),
+		a.action("undrain NODE", "Put a drained node back into DNS answers", "nodes", "undrain", false),
+		a.action("revoke NODE", "Trust a node no more: its streams end, its tunnels end, it can't come back", "nodes", "revoke", true))
+	return node
+}
+
+func (a *app) action(use, short, collection, verb string, ask bool) *cobra.Command {
+	var w waiting
+	var yes bool
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if ask {
+				if err := a.confirm(yes, "%s %s?", strings.ToUpper(verb[:1])+verb[1:], args[0]); err != nil {
+					return err
+				}
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			base := "/api/v1/" + collection
+			if collection == "connectors" {
+				base = "/api/v1/orgs/" + url.PathEscape(s.org) + "/" + collection
+			}
+			rev, err := s.Do(cmd.Context(), http.MethodPost, base+"/"+url.PathEscape(args[0])+"/"+verb, nil, nil)
+			if err != nil {
+				return err
+			}
+			a.say("%s %s: %s", strings.TrimSuffix(collection, "s"), args[0], verb)
+			return w.after(a, cmd, s, rev)
+		},
+	}
+	if ask {
+		cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+func (a *app) nodeJoin() *cobra.Command {
+	var pool, region, file string
+	cmd := &cobra.Command{
+		Use: "join NODE", Short: "Make a token with which a machine becomes this node, once, within ten minutes", Args: cobra.ExactArgs(1),
+		Long: "Make a token with which a machine becomes this node, once, within ten minutes. The node is made if there is none of this name.\n" +
+			"On the machine: put the token into a file that only root can read, name it as token_file, start warren-node.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			body := map[string]any{"name": args[0], "pool": pool}
+			if region != "" {
+				body["region"] = region
+			}
+			_, err = s.Do(cmd.Context(), http.MethodPost, "/api/v1/nodes", body, nil)
+			if err != nil && apiclient.StatusOf(err) != http.StatusConflict {
+				return err
+			}
+			return a.token(cmd.Context(), s, map[string]string{"node": args[0]}, file)
+		},
+	}
+	cmd.Flags().StringVar(&pool, "pool", "default", "pool that a new node serves")
+	cmd.Flags().StringVar(&region, "region", "", "region that a new node stands in")
+	cmd.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
+	return cmd
+}
+
+func (a *app) siteCommand() *cobra.Command {
+	site := &cobra.Command{Use: "site", Short: "Let connectors join a site, revoke them"}
+	var file string
+	join := &cobra.Command{
+		Use: "join SITE CONNECTOR", Short: "Make a token with which a program becomes this connector, once, within ten minutes", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			k, err := exactKind("Connector")
+			if err != nil {
+				return err
+			}
+			_, err = s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), map[string]any{"name": args[1], "site": args[0]}, nil)
+			if err != nil && apiclient.StatusOf(err) != http.StatusConflict {
+				return err
+			}
+			return a.token(cmd.Context(), s, map[string]string{"organization": s.org, "connector": args[1]}, file)
+		},
+	}
+	join.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
+	site.AddCommand(join, a.action("revoke CONNECTOR", "Trust a connector no more: its streams and tunnels end, it can't come back", "connectors", "revoke", true))
+	return site
+}
+
+// token makes a join token and hands it over where only its reader sees it.
+func (a *app) token(ctx context.Context, s *session, subject map[string]string, file string) error {
+	var t struct {
+		Token     string    `json:"token"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	if _, err := s.Do(ctx, http.MethodPost, "/api/v1/join-tokens", subject, &t); err != nil {
+		return err
+	}
+	if file == "" {
+		a.say("good once, until %s:", t.ExpiresAt.Local().Format(time.TimeOnly))
+		_, err := fmt.Fprintln(a.out, t.Token)
+		return err
+	}
+	if err := os.WriteFile(file, []byte(t.Token+"\n"), 0o600); err != nil {
+		return err
+	}
+	a.say("join token written to %s, good once, until %s", file, t.ExpiresAt.Local().Format(time.TimeOnly))
+	return nil
+}

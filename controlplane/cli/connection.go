@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+)
+
+// connection says which control plane to call, as whom. Flags win over the environment, which wins over
+// the settings file.
+type connection struct {
+	Config       string `yaml:"-"`
+	Server       string `yaml:"server"`
+	APIKeyFile   string `yaml:"api_key_file"`
+	CAFile       string `yaml:"ca_file"`
+	Organization string `yaml:"organization"`
+}
+
+// resolve fills in what the flags left open.
+func (c connection) resolve() (connection, error) {
+	env := connection{
+		Config: os.Getenv("WARREN_CONFIG"), Server: os.Getenv("WARREN_SERVER"), APIKeyFile: os.Getenv("WARREN_API_KEY_FILE"),
+		CAFile: os.Getenv("WARREN_CA_FILE"), Organization: os.Getenv("WARREN_ORG"),
+	}
+	path := firstOf(c.Config, env.Config)
+	optional := path == ""
+	if optional {
+		dir, err := os.UserConfigDir()
+		if err == nil {
+			path = filepath.Join(dir, "warren", "config.yaml")
+		}
+	}
+	var file connection
+	if path != "" {
+		b, err := os.ReadFile(path)
+		switch {
+		case err == nil:
+			if err := yaml.UnmarshalWithOptions(b, &file, yaml.Strict()); err != nil {
+				return c, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
+			}
+			// Paths in the file are relative to it.
+			for _, p := range []*string{&file.APIKeyFile, &file.CAFile} {
+				if *p != "" && !filepath.IsAbs(*p) {
+					*p = filepath.Join(filepath.Dir(path), *p)
+				}
+			}
+		case optional && errors.Is(err, fs.ErrNotExist):
+		default:
+			return c, fmt.Errorf("settings: %w", err)
+		}
+	}
+	return connection{
+		Config: path, Server: firstOf(c.Server, env.Server, file.Server), APIKeyFile: firstOf(c.APIKeyFile, env.APIKeyFile, file.APIKeyFile),
+		CAFile: firstOf(c.CAFile, env.CAFile, file.CAFile), Organization: firstOf(c.Organization, env.Organization, file.Organization, "default"),
+	}, nil
+}
+
+func firstOf(s ...string) string {
+	for _, v := range s {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// session is a client and the organization it works in.
+type session struct {
+	*apiclient.Client
+	org string
+}
+
+func (a *app) connect() (*session, error) {
+	c, err := a.flags.resolve()
+	if err != nil {
+		return nil, err
+	}
+	if c.Server == "" {
+		return nil, usagef("no control plane: give --server, set WARREN_SERVER, or write server: into %s", c.Config)
+	}
+	key := strings.TrimSpace(os.Getenv("WARREN_API_KEY"))
+	if c.APIKeyFile != "" {
+		b, err := os.ReadFile(c.APIKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("API key: %w", err)
+		}
+		key = strings.TrimSpace(string(b))
+	}
+	if key == "" {
+		return nil, usagef("no API key: give --api-key-file, or set WARREN_API_KEY_FILE or WARREN_API_KEY")
+	}
+	client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: key, CAFile: c.CAFile})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return &session{client, c.Organization}, nil
+}

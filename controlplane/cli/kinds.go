@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"net/url"
+	"strings"
+)
+
+// fieldType is how a field is written on the command line.
+type fieldType int
+
+const (
+	text fieldType = iota
+	number
+	list
+)
+
+// field is a writable field of a kind.
+type field struct {
+	name     string // in JSON; the flag has dashes
+	typ      fieldType
+	help     string
+	required bool
+}
+
+// kind is a noun of the API.
+type kind struct {
+	name    string // in YAML
+	plural  string // in paths and commands
+	aliases []string
+	org     bool // belongs to an organization
+	fields  []field
+	columns []string // of a table
+	wide    []string // more of them
+	rank    int      // apply order: what others refer to comes first
+}
+
+// kinds is every noun that can be listed, in the order in which they are applied.
+var kinds = []*kind{
+	{name: "Organization", plural: "organizations", aliases: []string{"org", "orgs"}},
+	{name: "Region", plural: "regions"},
+	{name: "Pool", plural: "pools"},
+	{
+		name: "Node", plural: "nodes", fields: []field{
+			{"pool", text, "pool that the node serves", true},
+			{"region", text, "region that the node stands in", false},
+			{"addresses", list, "public addresses that DNS answers with (default: what the node says when it joins)", false},
+			{"wireguard_endpoint", text, "ip:port where tunnels reach the node (default: what the node says when it joins)", false},
+		},
+		columns: []string{"pool", "region", "addresses", "lifecycle", "enrolled"}, wide: []string{"wireguard_endpoint", "revoked_at"},
+	},
+	{
+		name: "Domain", plural: "domains", org: true, fields: []field{{"pool", text, "pool whose nodes answer for the domain", true}},
+		columns: []string{"pool"},
+	},
+	{
+		name: "Site", plural: "sites", org: true, fields: []field{
+			{"pool", text, "pool whose nodes the connectors dial", true},
+			{"tunnels", number, "to how many nodes each connector keeps tunnels", false},
+		},
+		columns: []string{"pool", "tunnels"},
+	},
+	{
+		name: "Connector", plural: "connectors", org: true, fields: []field{{"site", text, "site that the connector stands in", true}},
+		columns: []string{"site", "enrolled"}, wide: []string{"revoked_at"},
+	},
+	{
+		name: "Service", plural: "services", aliases: []string{"svc"}, org: true, fields: []field{
+			{"kind", text, "http (TLS ends at the node) or tls (passed through)", true},
+			{"hostname", text, "name to publish, in a domain of the organization; may start with \"*.\"", true},
+			{"pool", text, "pool whose nodes serve it", true},
+		},
+		columns: []string{"kind", "hostname", "pool"},
+	},
+	{
+		name: "Target", plural: "targets", org: true, fields: []field{
+			{"service", text, "service that the target stands behind", true},
+			{"site", text, "site that reaches the target", true},
+			{"address", text, "address or name, as seen in the site", true},
+			{"port", number, "TCP port", true},
+			{"path_prefix", text, "of http services: requests below this path go here", false},
+			{"weight", number, "share of the requests among targets of the same path, 1 to 1000", false},
+		},
+		columns: []string{"service", "site", "address", "port", "path_prefix", "weight"},
+	},
+	{
+		name: "Certificate", plural: "certificates", aliases: []string{"cert", "certs"}, org: true,
+		columns: []string{"names", "not_after"}, wide: []string{"not_before", "fingerprint_sha256"},
+	},
+	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
+	{
+		name: "APIKey", plural: "api-keys", fields: []field{{"organization", text, "organization that the key is good for (default: the whole cluster)", false}},
+		columns: []string{"organization", "expires_at"},
+	},
+}
+
+func init() {
+	for i, k := range kinds {
+		k.rank = i
+	}
+}
+
+// findKind finds a kind by any of its spellings.
+func findKind(s string) (*kind, error) {
+	var names []string
+	for _, k := range kinds {
+		l := strings.ToLower(s)
+		if l == k.plural || l+"s" == k.plural || l == strings.ToLower(k.name) {
+			return k, nil
+		}
+		for _, alias := range k.aliases {
+			if l == alias {
+				return k, nil
+			}
+		}
+		names = append(names, k.plural)
+	}
+	return nil, usagef("unknown kind %q; there are %s", s, strings.Join(names, ", "))
+}
+
+// path is the URL path of a kind's collection, or of one object.
+func (k *kind) path(org, name string) string {
+	p := "/api/v1/"
+	if k.org {
+		p += "orgs/" + url.PathEscape(org) + "/"
+	}
+	p += k.plural
+	if name != "" {
+		p += "/" + url.PathEscape(name)
+	}
+	return p
+}
+
+// writable reports whether objects of the kind are made from fields.
+func (k *kind) writable() bool {
+	return k.name != "Certificate" && k.name != "JoinToken"
+}

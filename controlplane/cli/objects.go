@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func (a *app) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get KIND [NAME]", Short: "Show objects", Args: cobra.RangeArgs(1, 2),
+		Long:    "Show all objects of a kind, or one of them. Kinds: " + kindList() + ".",
+		Example: "  warren get sites\n  warren get service wiki -o yaml",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := findKind(args[0])
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				items, err := s.List(cmd.Context(), k.path(s.org, ""))
+				if err != nil {
+					return err
+				}
+				return a.objects(k, items, false)
+			}
+			var o json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[1]), nil, &o); err != nil {
+				return err
+			}
+			return a.objects(k, []json.RawMessage{o}, true)
+		},
+	}
+}
+
+func kindList() string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.plural)
+	}
+	return strings.Join(names, ", ")
+}
+
+// waiting are the flags of commands that write.
+type waiting struct {
+	wait  bool
+	limit time.Duration
+}
+
+func (w *waiting) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.wait, "wait", false, "return only when every node that the change concerns has applied it")
+	cmd.Flags().DurationVar(&w.limit, "timeout", time.Minute, "how long to wait")
+}
+
+// after waits, if asked to, for the revision that a command made.
+func (w *waiting) after(a *app, cmd *cobra.Command, s *session, rev uint64) error {
+	if !w.wait || rev == 0 {
+		return nil
+	}
+	return a.waitFor(cmd.Context(), s, rev, w.limit)
+}
+
+func (a *app) createCommand() *cobra.Command {
+	create := &cobra.Command{Use: "create", Short: "Make an object"}
+	for _, k := range kinds {
+		if !k.writable() {
+			continue
+		}
+		create.AddCommand(a.createKind(k))
+	}
+	return create
+}
+
+func (a *app) createKind(k *kind) *cobra.Command {
+	var w waiting
+	singular := strings.TrimSuffix(k.plural, "s")
+	cmd := &cobra.Command{
+		Use: singular + " NAME", Aliases: append([]string{k.plural}, k.aliases...), Short: "Make a " + strings.ToLower(k.name), Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"name": args[0]}
+			for _, f := range k.fields {
+				flag := strings.ReplaceAll(f.name, "_", "-")
+				if !cmd.Flags().Changed(flag) {
+					continue
+				}
+				switch f.typ {
+				case text:
+					body[f.name], _ = cmd.Flags().GetString(flag)
+				case number:
+					body[f.name], _ = cmd.Flags().GetInt(flag)
+				case list:
+					body[f.name], _ = cmd.Flags().GetStringSlice(flag)
+				}
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var o json.RawMessage
+			rev, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), body, &o)
+			if err != nil {
+				return err
+			}
+			a.say("%s %s created", singular, args[0])
+			if k.name == "APIKey" && !a.structured() {
+				var key struct{ Secret string }
+				if err := json.Unmarshal(o, &key); err != nil {
+					return err
+				}
+				a.say("This is shown once:")
+				fmt.Fprintln(a.out, key.Secret)
+			} else if a.structured() {
+				if err := a.print(o); err != nil {
+					return err
+				}
+			}
+			return w.after(a, cmd, s, rev)
+		},
+	}
+	for _, f := range k.fields {
+		flag := strings.ReplaceAll(f.name, "_", "-")
+		switch f.typ {
+		case text:
+			cmd.Flags().String(flag, "", f.help)
+		case number:
+			cmd.Flags().Int(flag, 0, f.help)
+		case list:
+			cmd.Flags().StringSlice(flag, nil, f.help)
+		}
+		if f.required {
+			_ = cmd.MarkFlagRequired(flag)
+		}
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var w waiting
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete KIND NAME", Short: "Remove an object", Args: cobra.ExactArgs(2),
+		Example: "  warren delete service wiki --yes",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := findKind(args[0])
+			if err != nil {
+				return err
+			}
+			if err := a.confirm(yes, "Delete %s %s?", strings.ToLower(k.name), args[1]); err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			rev, err := s.Do(cmd.Context(), http.MethodDelete, k.path(s.org, args[1]), nil, nil)
+			if err != nil {
+				return err
+			}
+			a.say("%s %s deleted", strings.ToLower(k.name), args[1])
+			return w.after(a, cmd, s, rev)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	w.flags(cmd)
+	return cmd
+}
+
+// confirm asks a person; where nobody can be asked, --yes is needed.
+func (a *app) confirm(yes bool, format string, args ...any) error {
+	if yes {
+		return nil
+	}
+	in, ok := a.in.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return usagef("nobody to ask: give --yes")
+	}
+	fmt.Fprintf(a.err, format+" [y/N] ", args...)
+	var answer string
+	_, _ = fmt.Fscanln(in, &answer)
+	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+		return fmt.Errorf("not confirmed, nothing done")
+	}
+	return nil
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var w waiting
+	var files []string
+	cmd := &cobra.Command{
+		Use: "apply -f FILE", Short: "Make objects be as files say", Args: cobra.NoArgs,
+		Long: "Make objects be as YAML documents say: apiVersion warren/v1, kind, metadata.name, spec. All documents are read and checked\n" +
+			"before the first one is sent. What is as it should be is not written again.",
+		Example: "  warren apply -f service.yaml --wait\n  cat *.yaml | warren apply -f -",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			docs, err := a.readManifests(files)
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var last uint64
+			for _, d := range docs {
+				rev, err := s.Do(cmd.Context(), http.MethodPut, d.kind.path(firstOf(d.org, s.org), d.name), d.spec, nil)
+				if err != nil {
+					return fmt.Errorf("%s: %s %s: %w", d.where, d.kind.name, d.name, err)
+				}
+				if rev == 0 {
+					a.say("%s %s unchanged", strings.ToLower(d.kind.name), d.name)
+					continue
+				}
+				a.say("%s %s written, revision %d", strings.ToLower(d.kind.name), d.name, rev)
+				last = max(last, rev)
+			}
+			return w.after(a, cmd, s, last)
+		},
+	}
+	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "`file`, folder of *.yaml files, or - for standard input")
+	_ = cmd.MarkFlagRequired("filename")
+	w.flags(cmd)
+	return cmd
+}
+
+// readManifests reads all documents of all files, in apply order.
+func (a *app) readManifests(files []string) ([]manifest, error) {
+	var docs []manifest
+	add := func(name string, b []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		d, err := parseManifests(name, b)
+		docs = append(docs, d...)
+		return err
+	}
+	for _, f := range files {
+		if f == "-" {
+			b, err := io.ReadAll(io.LimitReader(a.in, maxManifest+1))
+			if err := add("standard input", b, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		fi, err := os.Stat(f)
+		if err != nil {
+			return nil, err
+		}
+		paths := []string{f}
+		if fi.IsDir() {
+			yml, _ := filepath.Glob(filepath.Join(f, "*.yml"))
+			if paths, err = filepath.Glob(filepath.Join(f, "*.yaml")); err != nil {
+				return nil, err
+			}
+			if paths = append(paths, yml...); len(paths) == 0 {
+				return nil, fmt.Errorf("%s: no *.yaml files in it", f)
+			}
+		}
+		for _, p := range paths {
+			b, err := os.ReadFile(p)
+			if err := add(p, b, err); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(docs) == 0 {
+		return nil, fmt.Errorf("no documents in %s", strings.Join(files, ", "))
+	}
+	return sortManifests(docs)
+}

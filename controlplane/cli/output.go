@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// print writes a value as JSON or YAML.
+func (a *app) print(v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	switch a.output {
+	case "json":
+		_, err = fmt.Fprintf(a.out, "%s\n", b)
+	case "yaml":
+		if b, err = yaml.JSONToYAML(b); err == nil {
+			_, err = a.out.Write(b)
+		}
+	default:
+		err = usagef("-o %s: there is table, wide, json, yaml and name", a.output)
+	}
+	return err
+}
+
+// structured reports whether the output is for programs.
+func (a *app) structured() bool { return a.output == "json" || a.output == "yaml" }
+
+// table writes rows under headings, in columns.
+func (a *app) table(headings []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	for i, h := range headings {
+		headings[i] = strings.ToUpper(strings.ReplaceAll(h, "_", " "))
+	}
+	fmt.Fprintln(w, strings.Join(headings, "\t"))
+	for _, r := range rows {
+		for i, cell := range r {
+			if cell == "" {
+				r[i] = "-"
+			}
+		}
+		fmt.Fprintln(w, strings.Join(r, "\t"))
+	}
+	return w.Flush()
+}
+
+// objects writes objects of a kind in the wanted format; one alone is not a list.
+func (a *app) objects(k *kind, items []json.RawMessage, alone bool) error {
+	if a.structured() {
+		if alone {
+			return a.print(items[0])
+		}
+		return a.print(items)
+	}
+	columns := append([]string{"name"}, k.columns...)
+	switch a.output {
+	case "name":
+		columns = columns[:1]
+	case "wide":
+		columns = append(append(columns, k.wide...), "id", "created_at")
+	case "table":
+	default:
+		return a.print(nil)
+	}
+	var rows [][]string
+	for _, raw := range items {
+		var o map[string]any
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber()
+		if err := d.Decode(&o); err != nil {
+			return err
+		}
+		if o["name"] == nil {
+			o["name"] = o["id"]
+		}
+		var row []string
+		for _, c := range columns {
+			row = append(row, cell(o[c]))
+		}
+		rows = append(rows, row)
+	}
+	if a.output == "name" {
+		for _, r := range rows {
+			fmt.Fprintln(a.out, r[0])
+		}
+		return nil
+	}
+	if len(rows) == 0 {
+		a.say("no %s", k.plural)
+		return nil
+	}
+	return a.table(columns, rows)
+}
+
+func cell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []any:
+		var parts []string
+		for _, e := range v {
+			parts = append(parts, cell(e))
+		}
+		return strings.Join(parts, ",")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// seconds shows a duration as people say it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

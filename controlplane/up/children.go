@@ -1,0 +1,103 @@
+package up
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// children are the programs that run for the cluster.
+type children struct {
+	dir    string
+	failed chan string // names of children that ended by themselves
+
+	mu       sync.Mutex
+	running  []*child // in the order of their start
+	stopping bool
+}
+
+type child struct {
+	name string
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+func newChildren(dir string) *children { return &children{dir: dir, failed: make(chan string, 16)} }
+
+// start runs a program; what it prints goes to a file of its name.
+func (c *children) start(name, program string, args ...string) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(c.logFile(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	ch := &child{name: name, cmd: exec.Command(program, args...), done: make(chan struct{})}
+	ch.cmd.Stdout, ch.cmd.Stderr = out, out
+	// A Ctrl-C at the terminal is for us; should we die, they end as if told to.
+	ch.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // the death signal comes when the thread that started the child ends
+		defer runtime.UnlockOSThread()
+		err := ch.cmd.Start()
+		started <- err
+		if err == nil {
+			c.wait(ch)
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.running = append(c.running, ch)
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *children) wait(ch *child) {
+	_ = ch.cmd.Wait()
+	close(ch.done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stopping {
+		c.failed <- ch.name
+	}
+}
+
+// stop ends all children, the last started first, and waits for each; who does not end is killed.
+func (c *children) stop() {
+	c.mu.Lock()
+	c.stopping = true
+	running := c.running
+	c.mu.Unlock()
+	for i := len(running) - 1; i >= 0; i-- {
+		ch := running[i]
+		_ = ch.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ch.done:
+		case <-time.After(15 * time.Second):
+			_ = ch.cmd.Process.Kill()
+			<-ch.done
+		}
+	}
+}
+
+func (c *children) logFile(name string) string { return filepath.Join(c.dir, name+".log") }
+
+// tail is the last lines that a child printed.
+func (c *children) tail(name string) string {
+	b, err := os.ReadFile(c.logFile(name))
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-10):], []byte("\n")))
+}

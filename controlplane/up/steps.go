@@ -1,0 +1,327 @@
+package up
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/shared/backoff"
+)
+
+// path is a file of the state directory.
+func (c *cluster) path(parts ...string) string {
+	return filepath.Join(append([]string{c.Dir}, parts...)...)
+}
+
+func (c *cluster) startControl(ctx context.Context) error {
+	if !exists(c.path("kek.json")) {
+		kek, err := authority.NewKEK()
+		if err != nil {
+			return err
+		}
+		if err := write(c.path("kek.json"), kek); err != nil {
+			return err
+		}
+	}
+	conf := c.path("control.yaml")
+	err := writeYAML(conf, map[string]any{
+		"database_url": c.pg.DSN(""), "kek_file": c.path("kek.json"), "bootstrap_key_file": c.path("api.key"),
+		"listen": map[string]any{"api": local(c.ports.API), "push": local(c.ports.Push), "admin": local(c.ports.Admin[0])},
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.children.start("warren-control", filepath.Join(c.Bin, "warren-control"), "--config", conf); err != nil {
+		return err
+	}
+	server := "http://" + local(c.ports.API)
+	if err := c.until(ctx, "warren-control", func() error { return get(ctx, server+"/readyz") }); err != nil {
+		return err
+	}
+	key, err := os.ReadFile(c.path("api.key"))
+	if err != nil {
+		return err
+	}
+	if c.api, err = apiclient.New(apiclient.Options{Server: server, Key: string(key)}); err != nil {
+		return err
+	}
+	if err := writeYAML(c.path("cli.yaml"), map[string]string{"server": server, "api_key_file": "api.key"}); err != nil {
+		return err
+	}
+	c.say("warren-control is ready at %s", server)
+	return c.saveAuthority(ctx)
+}
+
+// saveAuthority writes the authority that signs the hostnames, for curl to trust.
+func (c *cluster) saveAuthority(ctx context.Context) error {
+	items, err := c.api.List(ctx, "/api/v1/authorities")
+	if err != nil {
+		return err
+	}
+	for _, raw := range items {
+		var a struct {
+			Kind string `json:"kind"`
+			PEM  string `json:"certificate_pem"`
+		}
+		if err := json.Unmarshal(raw, &a); err != nil {
+			return err
+		}
+		if a.Kind == string(authority.Web) {
+			return write(c.path("ca.pem"), []byte(a.PEM))
+		}
+	}
+	return errors.New("the control plane has no web authority")
+}
+
+// until calls ok until it returns nil, ctx ends, or a child fails.
+func (c *cluster) until(ctx context.Context, what string, ok func() error) error {
+	wait := backoff.Backoff{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond}
+	for {
+		err := ok()
+		if err == nil {
+			return nil
+		}
+		select {
+		case name := <-c.children.failed:
+			return fmt.Errorf("%s ended by itself; its last words, from %s:\n%s", name, c.children.logFile(name), c.children.tail(name))
+		default:
+		}
+		if !wait.Wait(ctx) {
+			return fmt.Errorf("%s: %w (logs are in %s)", what, errors.Join(ctx.Err(), err), c.path("logs"))
+		}
+	}
+}
+
+func get(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}
+
+// put makes an object be as wanted; what is so already is not written.
+func (c *cluster) put(ctx context.Context, path string, body map[string]any) (uint64, error) {
+	return c.api.Do(ctx, http.MethodPut, "/api/v1/"+path, body, nil)
+}
+
+// token makes a join token, unless the program has joined already.
+func (c *cluster) token(ctx context.Context, stateDir, tokenFile string, subject map[string]string) error {
+	if exists(filepath.Join(stateDir, "identity.crt")) {
+		return nil
+	}
+	var t struct {
+		Token string `json:"token"`
+	}
+	if _, err := c.api.Do(ctx, http.MethodPost, "/api/v1/join-tokens", subject, &t); err != nil {
+		return err
+	}
+	return write(tokenFile, []byte(t.Token+"\n"))
+}
+
+func (c *cluster) startNodes(ctx context.Context) error {
+	for i := range c.ports.HTTPS {
+		name := fmt.Sprintf("node-%d", i+1)
+		if _, err := c.put(ctx, "nodes/"+name, map[string]any{"pool": "default", "region": "default", "addresses": []string{"127.0.0.1"}}); err != nil {
+			return err
+		}
+		state, token := c.path(name), c.path(name+".token")
+		if err := c.token(ctx, state, token, map[string]string{"node": name}); err != nil {
+			return err
+		}
+		conf := c.path(name + ".yaml")
+		err := writeYAML(conf, map[string]any{
+			"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
+			"public_addresses": []string{"127.0.0.1"}, "wireguard_endpoint": local(c.ports.WG[i]),
+			"tunnel": "netstack", // two nodes on one machine can't share its routing table
+			"listen": map[string]any{
+				"https": local(c.ports.HTTPS[i]), "dns": local(c.ports.DNS[i]), "wireguard": c.ports.WG[i], "admin": local(c.ports.Admin[1+i]),
+			},
+		})
+		if err != nil {
+			return err
+		}
+		if err := c.children.start(name, filepath.Join(c.Bin, "warren-node"), "--config", conf); err != nil {
+			return err
+		}
+	}
+	return c.ready(ctx, "nodes", 2)
+}
+
+// ready waits until the control plane has so many members of a kind up.
+func (c *cluster) ready(ctx context.Context, kind string, want int) error {
+	err := c.until(ctx, kind, func() error {
+		var st map[string]any
+		if _, err := c.api.Do(ctx, http.MethodGet, "/api/v1/status", nil, &st); err != nil {
+			return err
+		}
+		members, _ := st[kind].([]any)
+		up := 0
+		for _, m := range members {
+			if m, ok := m.(map[string]any); ok && m["state"] == "up" {
+				up++
+			}
+		}
+		if up < want {
+			return fmt.Errorf("%d of %d are up", up, want)
+		}
+		return nil
+	})
+	if err == nil {
+		c.say("%d %s are up", want, kind)
+	}
+	return err
+}
+
+func (c *cluster) startConnector(ctx context.Context) error {
+	const name = "connector"
+	if _, err := c.put(ctx, "orgs/default/sites/"+site, map[string]any{"pool": "default", "tunnels": 2}); err != nil {
+		return err
+	}
+	if _, err := c.put(ctx, "orgs/default/connectors/"+name, map[string]any{"site": site}); err != nil {
+		return err
+	}
+	state, token := c.path(name), c.path(name+".token")
+	if err := c.token(ctx, state, token, map[string]string{"organization": "default", "connector": name}); err != nil {
+		return err
+	}
+	conf := c.path(name + ".yaml")
+	err := writeYAML(conf, map[string]any{
+		"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
+		"listen": map[string]any{"admin": local(c.ports.Admin[3])},
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.children.start(name, filepath.Join(c.Bin, "warren-connector"), "--config", conf); err != nil {
+		return err
+	}
+	return c.ready(ctx, "connectors", 1)
+}
+
+// publish starts the sample service and publishes it.
+func (c *cluster) publish(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := c.children.start("sample-service", self, "sample-service", "--listen", local(c.ports.Web)); err != nil {
+		return err
+	}
+	var last uint64
+	for _, o := range []struct {
+		path string
+		body map[string]any
+	}{
+		{"orgs/default/domains/" + apex, map[string]any{"pool": "default"}},
+		{"orgs/default/services/hello", map[string]any{"kind": "http", "hostname": Hostname, "pool": "default"}},
+		{"orgs/default/targets/hello", map[string]any{"service": "hello", "site": site, "address": "127.0.0.1", "port": c.ports.Web}},
+	} {
+		rev, err := c.put(ctx, o.path, o.body)
+		if err != nil {
+			return err
+		}
+		last = max(last, rev)
+	}
+	if last > 0 {
+		if _, err := c.api.Wait(ctx, last, startup); err != nil {
+			return err
+		}
+		c.say("revision %d is applied by every node", last)
+	}
+	return nil
+}
+
+// firstRequest fetches the sample service from outside, through both nodes.
+func (c *cluster) firstRequest(ctx context.Context) error {
+	pem, err := os.ReadFile(c.path("ca.pem"))
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	for i, port := range c.ports.HTTPS {
+		client := &http.Client{Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				var d net.Dialer
+				return d.DialContext(ctx, "tcp", local(port))
+			},
+		}}
+		err := c.until(ctx, fmt.Sprintf("https://%s through node %d", Hostname, i+1), func() error {
+			resp, err := client.Get("https://" + Hostname + "/")
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+			if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(b), Greeting) {
+				return fmt.Errorf("%s: %.200s, %w", resp.Status, b, errors.Join(err))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			c.say("first HTTPS request answered, %.1f s after the start", time.Since(c.begin).Seconds())
+		}
+	}
+	return nil
+}
+
+// Greeting is what the sample service says.
+const Greeting = "Hello from the other end of the tunnel"
+
+// help prints commands that work when pasted.
+func (c *cluster) help() {
+	self, err := os.Executable()
+	if err != nil {
+		self = "warren"
+	}
+	cli := fmt.Sprintf("%s --config %s", quote(self), quote(c.path("cli.yaml")))
+	p := c.ports
+	fmt.Fprintf(c.Out, `
+Warren is up. Everything listens on loopback; the state is in %s.
+Paste these into another terminal:
+
+  curl --cacert %s --resolve %s:%d:127.0.0.1 https://%s:%d/
+  dig @127.0.0.1 -p %d %s A
+  %s status
+  %s snapshot
+  %s snapshot node-1
+
+Ctrl-C ends it.
+`, c.Dir, quote(c.path("ca.pem")), Hostname, p.HTTPS[0], Hostname, p.HTTPS[0], p.DNS[0], Hostname, cli, cli, cli)
+}
+
+// quote makes a path safe to paste.
+func quote(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+", r))
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
