@@ -38,19 +38,28 @@ type Feed struct {
 	reached atomic.Uint64
 	fresh   atomic.Int64 // unix nanoseconds of the last answer of the source
 
+	metrics metrics
+}
+
+type metrics struct {
 	revision prometheus.Gauge
 	batches  *prometheus.CounterVec
+	failures *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		revision: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cp_feed_revision", Help: "Newest revision that this replica has read."}),
+		batches:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cp_feed_batches_total", Help: "Steps delivered, by kind."}, []string{"kind"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cp_feed_failures_total", Help: "Failures of the source, by what failed."}, []string{"what"}),
+	}
+	reg.MustRegister(m.revision, m.batches, m.failures)
+	return m
 }
 
 // New makes a Feed; Run does the work. deliver must not block for long: nothing else is read meanwhile.
 func New(src Source, deliver func(model.Batch), log *slog.Logger, reg prometheus.Registerer) *Feed {
-	f := &Feed{
-		src: src, deliver: deliver, log: log, hint: make(chan struct{}, 1),
-		revision: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cp_feed_revision", Help: "Newest revision that this replica has read."}),
-		batches:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cp_feed_batches_total", Help: "Steps delivered, by kind."}, []string{"kind"}),
-	}
-	reg.MustRegister(f.revision, f.batches)
-	return f
+	return &Feed{src: src, deliver: deliver, log: log, hint: make(chan struct{}, 1), metrics: newMetrics(reg)}
 }
 
 // String names the task.
@@ -71,31 +80,52 @@ func (f *Feed) Run(ctx context.Context) error {
 	go func() { defer close(listening); f.listen(ctx) }()
 	defer func() { <-listening }()
 
-	wait := backoff.Backoff{Max: 5 * time.Second}
-	for ctx.Err() == nil {
-		err := f.follow(ctx, &wait)
-		if ctx.Err() != nil {
-			break
-		}
-		f.log.Warn("changes can't be read", "err", err)
-		if !wait.Wait(ctx) {
-			break
-		}
-	}
+	f.insist(ctx, "changes", func(well func()) error { return f.follow(ctx, well) })
 	return nil
 }
 
+// insist calls do again and again until ctx ends, more and more slowly until do says that it goes well. Of an
+// outage the log has the beginning and the end.
+func (f *Feed) insist(ctx context.Context, what string, do func(well func()) error) {
+	wait := backoff.Backoff{Max: 5 * time.Second}
+	failing := false
+	well := func() {
+		wait.Reset()
+		if failing {
+			failing = false
+			f.log.Info(what + " are back")
+		}
+	}
+	for {
+		err := do(well)
+		if ctx.Err() != nil {
+			return
+		}
+		f.metrics.failures.WithLabelValues(what).Inc()
+		if !failing {
+			failing = true
+			f.log.Warn(what+" can't be read", "err", err)
+		}
+		if !wait.Wait(ctx) {
+			return
+		}
+	}
+}
+
 // follow delivers every change after the reached revision, in order, until ctx ends or the source fails.
-func (f *Feed) follow(ctx context.Context, wait *backoff.Backoff) error {
+func (f *Feed) follow(ctx context.Context, well func()) error {
 	for {
 		b, err := f.next(ctx)
 		if err != nil {
 			return err
 		}
-		wait.Reset()
-		f.fresh.Store(time.Now().UnixNano())
-		if b.Reload || b.To != b.From {
+		well()
+		news := b.Reload || b.To != b.From
+		if news {
 			f.hand(b)
+		}
+		f.fresh.Store(time.Now().UnixNano())
+		if news {
 			continue // there may be more: wait only when caught up
 		}
 		timer := time.NewTimer(Poll) // the poll that makes it safe
@@ -126,27 +156,19 @@ func (f *Feed) hand(b model.Batch) {
 	}
 	f.deliver(b)
 	f.reached.Store(uint64(b.To))
-	f.revision.Set(float64(b.To))
-	f.batches.WithLabelValues(kind).Inc()
+	f.metrics.revision.Set(float64(b.To))
+	f.metrics.batches.WithLabelValues(kind).Inc()
 }
 
 // listen keeps a listening connection; without one, changes are found by the poll.
 func (f *Feed) listen(ctx context.Context) {
-	wait := backoff.Backoff{Max: 5 * time.Second}
-	for ctx.Err() == nil {
-		err := f.src.Listen(ctx, func() {
-			wait.Reset()
+	f.insist(ctx, "notifications", func(well func()) error {
+		return f.src.Listen(ctx, func() {
+			well()
 			select {
 			case f.hint <- struct{}{}:
 			default: // one hint is enough
 			}
 		})
-		if ctx.Err() != nil {
-			return
-		}
-		f.log.Warn("notifications are away, polling", "err", err)
-		if !wait.Wait(ctx) {
-			return
-		}
-	}
+	})
 }

@@ -1,24 +1,20 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
 )
 
@@ -28,42 +24,65 @@ func newFeed(src Source, deliver func(model.Batch)) *Feed {
 	return New(src, deliver, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
-// fakeSource is a source at a revision that a test sets; it fails while down is set.
+// fakeSource is a source at a revision that a test sets; what is set to fail fails.
 type fakeSource struct {
-	mu   sync.Mutex
-	rev  model.Revision
-	down bool
-	asks int
-	wake func()
+	mu                 sync.Mutex
+	rev                model.Revision
+	reload             bool // the log does not reach back
+	failing, deaf      bool
+	asks, loads, hears int
+	wake               func()
+	hangUp             chan struct{}
 }
 
-func (s *fakeSource) Load(ctx context.Context) (model.Batch, error) {
-	b, err := s.Changes(ctx, 0, 0)
-	b.Reload = true
-	return b, err
+func newSource(rev model.Revision) *fakeSource {
+	return &fakeSource{rev: rev, hangUp: make(chan struct{})}
+}
+
+func (s *fakeSource) Load(context.Context) (model.Batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loads++
+	if s.failing {
+		return model.Batch{}, errors.New("down")
+	}
+	return model.Batch{To: s.rev, Reload: true}, nil
 }
 
 func (s *fakeSource) Changes(_ context.Context, after model.Revision, _ int) (model.Batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asks++
-	if s.down {
+	if s.failing {
 		return model.Batch{}, errors.New("down")
 	}
-	return model.Batch{From: after, To: s.rev}, nil
+	b := model.Batch{From: after, To: s.rev, Reload: s.reload}
+	s.reload = false
+	return b, nil
 }
 
 func (s *fakeSource) Listen(ctx context.Context, wake func()) error {
 	s.mu.Lock()
+	s.hears++
+	deaf, hangUp := s.deaf, s.hangUp
 	s.wake = wake
 	s.mu.Unlock()
-	<-ctx.Done()
-	return ctx.Err()
+	if deaf {
+		return errors.New("no connection")
+	}
+	wake()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-hangUp:
+		return errors.New("connection lost")
+	}
 }
 
-func (s *fakeSource) set(rev model.Revision, down, hint bool) {
+// set changes the source, and announces it if hint is set.
+func (s *fakeSource) set(hint bool, change func(*fakeSource)) {
 	s.mu.Lock()
-	s.rev, s.down = rev, down
+	change(s)
 	wake := s.wake
 	s.mu.Unlock()
 	if hint {
@@ -71,196 +90,195 @@ func (s *fakeSource) set(rev model.Revision, down, hint bool) {
 	}
 }
 
+// follow runs a feed inside a bubble; stop ends it. A goroutine left behind would be found by synctest.
+func follow(t *testing.T, src *fakeSource, log *slog.Logger) (f *Feed, got *[]model.Batch, stop func()) {
+	t.Helper()
+	got = new([]model.Batch)
+	f = New(src, func(b model.Batch) { *got = append(*got, b) }, log, prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	synctest.Wait()
+	return f, got, func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+func tos(batches []model.Batch) []model.Revision {
+	var out []model.Revision
+	for _, b := range batches {
+		out = append(out, b.To)
+	}
+	return out
+}
+
+// value reads a counter or gauge.
+func value(t *testing.T, c prometheus.Collector) float64 {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(c)
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 || len(families[0].GetMetric()) != 1 {
+		t.Fatalf("%v, %v", families, err)
+	}
+	m := families[0].GetMetric()[0]
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+}
+
 func TestHintsShortenTheWaitAndPollsFindTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &fakeSource{rev: 5}
-		var got []model.Revision
-		f := newFeed(src, func(b model.Batch) { got = append(got, b.To) })
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); _ = f.Run(ctx) }()
-		synctest.Wait()
+		src := newSource(5)
+		f, got, stop := follow(t, src, slog.New(slog.DiscardHandler))
 		begin := time.Now()
-		src.set(6, false, true)
+		src.set(true, func(s *fakeSource) { s.rev = 6 })
 		synctest.Wait()
 		if since := time.Since(begin); since != 0 || f.Reached() != 6 {
 			t.Errorf("with a hint: reached %d after %v", f.Reached(), since)
 		}
-		src.set(7, false, false)
+		src.set(false, func(s *fakeSource) { s.rev = 7 })
 		time.Sleep(Poll + time.Millisecond)
 		synctest.Wait()
 		if f.Reached() != 7 {
 			t.Errorf("without a hint: reached %d", f.Reached())
 		}
-		src.set(8, true, true)
-		time.Sleep(time.Minute)
-		src.set(9, false, false)
-		time.Sleep(6 * time.Second)
-		synctest.Wait()
-		if want := []model.Revision{5, 6, 7, 9}; !slices.Equal(got, want) {
-			t.Errorf("delivered %v, want %v", got, want)
+		stop()
+		if want := []model.Revision{5, 6, 7}; !slices.Equal(tos(*got), want) {
+			t.Errorf("delivered %v, want %v", tos(*got), want)
 		}
-		cancel()
-		<-done
+		if !(*got)[0].Reload || (*got)[1].Reload || (*got)[2].From != 6 {
+			t.Errorf("%+v", *got)
+		}
+		if n := value(t, f.metrics.revision); n != 7 {
+			t.Errorf("cp_feed_revision is %v", n)
+		}
 	})
 }
 
-// 16 writers at once, long and short transactions, some rolled back, some past the API by plain SQL: the
-// follower gets every committed change, revisions dense and in commit order, and ends where a fresh load ends.
-func TestConcurrentWritersLoseNothing(t *testing.T) {
-	const writers, each = 16, 40
-	dsn := storetest.DSN(t)
-	s := storetest.Open(t, dsn)
-	ctx := t.Context()
-
-	var mu sync.Mutex
-	follower := model.Empty()
-	f := newFeed(s, func(b model.Batch) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !b.Reload && b.From != follower.Revision() {
-			t.Errorf("a batch from %d, the follower is at %d", b.From, follower.Revision())
-		}
-		follower = follower.Apply(b)
-	})
-	runCtx, stop := context.WithCancel(ctx)
-	running := make(chan struct{})
-	go func() { defer close(running); _ = f.Run(runCtx) }()
-
-	var org *model.Organization
-	pool := &model.Pool{ID: model.PoolID{}.New(), Name: "p"}
-	first, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
-		org = &model.Organization{ID: model.OrgID{}.New(), Name: "o"}
-		return errors.Join(tx.CreateOrganization(ctx, org), tx.CreatePool(ctx, pool))
-	})
-	if err != nil || first == 0 {
-		t.Fatal(first, err)
-	}
-
-	var wg sync.WaitGroup
-	revs := make([][]model.Revision, writers)
-	for w := range writers {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(w), 1))
-			var mine []*model.Site
-			for range each {
-				rev, err := write(ctx, s, dsn, rnd, org.ID, pool.ID, &mine)
-				switch {
-				case errors.Is(err, errRollback):
-				case err != nil:
-					t.Error(err)
-				case rev != 0:
-					revs[w] = append(revs[w], rev)
-				}
+// A thousand hints while one batch is being delivered cost one question, and the last change is not missed.
+func TestHintsMerge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(1)
+		busy := make(chan struct{})
+		var got []model.Batch
+		f := newFeed(src, func(b model.Batch) {
+			if got = append(got, b); b.To == 2 {
+				<-busy
 			}
 		})
-	}
-	wg.Wait()
-	end, err := s.Load(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); f.Reached() < end.To; {
-		if time.Now().After(deadline) {
-			t.Fatalf("the follower is at %d, the database at %d", f.Reached(), end.To)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		synctest.Wait()
+		src.set(true, func(s *fakeSource) { s.rev = 2 })
+		synctest.Wait()
+		before := src.asks
+		for range 1000 {
+			src.set(true, func(s *fakeSource) { s.rev++ })
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	stop()
-	<-running
-
-	// Each writer's own revisions rise, none is given twice, and together with plain SQL they have no gap.
-	given := map[model.Revision]bool{}
-	for w, rs := range revs {
-		if !slices.IsSorted(rs) {
-			t.Errorf("writer %d: revisions %v", w, rs)
+		close(busy)
+		synctest.Wait()
+		if want := []model.Revision{1, 2, 1002}; !slices.Equal(tos(got), want) || got[2].From != 2 {
+			t.Errorf("delivered %v, want %v", tos(got), want)
 		}
-		for _, r := range rs {
-			if given[r] {
-				t.Errorf("revision %d given twice", r)
-			}
-			given[r] = true
+		if n := src.asks - before; n > 3 { // for the news, whether there is more, and for the hint that was kept
+			t.Errorf("%d questions for 1000 hints", n)
 		}
-	}
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	var stamped, unstamped, committed int
-	if err := conn.QueryRow(ctx, `SELECT (SELECT count(DISTINCT revision) FROM change_log), (SELECT count(*) FROM change_log WHERE revision IS NULL),
-		(SELECT count(*) FROM revisions)`).Scan(&stamped, &unstamped, &committed); err != nil {
-		t.Fatal(err)
-	}
-	if stamped != int(end.To) || committed != int(end.To) || unstamped != 0 {
-		t.Errorf("head is %d, %d revisions in the log, %d committed, %d rows without", end.To, stamped, committed, unstamped)
-	}
-	if diff := cmp.Diff(dump(model.Empty().Apply(end)), dump(follower), cmpopts.EquateComparable()); diff != "" {
-		t.Errorf("the follower differs from a fresh load:\n%s", diff)
-	}
-}
-
-var errRollback = errors.New("rolled back on purpose")
-
-// write makes one random transaction.
-func write(ctx context.Context, s *store.Store, dsn string, rnd *rand.Rand, org model.OrgID, pool model.PoolID, mine *[]*model.Site) (model.Revision, error) {
-	if rnd.IntN(8) == 0 && len(*mine) > 0 { // somebody with psql
-		conn, err := pgx.Connect(ctx, dsn)
-		if err != nil {
-			return 0, err
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
-		defer conn.Close(ctx)
-		_, err = conn.Exec(ctx, "UPDATE sites SET tunnels = 1 + (tunnels % 8) WHERE id = $1", (*mine)[rnd.IntN(len(*mine))].ID.UUID)
-		return 0, err
-	}
-	var created *model.Site
-	drop := -1
-	rev, err := s.Tx(ctx, "writer", func(tx *store.Tx) error {
-		created, drop = nil, -1
-		switch {
-		case rnd.IntN(4) == 0 && len(*mine) > 0:
-			drop = rnd.IntN(len(*mine))
-			if err := tx.DeleteSite(ctx, (*mine)[drop].ID); err != nil {
-				return err
-			}
-		default:
-			id := model.SiteID{}.New()
-			created = &model.Site{ID: id, Org: org, Name: "s" + id.String()[5:], Pool: pool, Tunnels: 2}
-			if err := tx.CreateSite(ctx, created); err != nil {
-				return err
-			}
-		}
-		if rnd.IntN(5) == 0 { // a long one: others overtake it
-			timer := time.NewTimer(time.Duration(rnd.IntN(20)) * time.Millisecond)
-			<-timer.C
-		}
-		if rnd.IntN(6) == 0 {
-			return errRollback
-		}
-		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	if created != nil {
-		*mine = append(*mine, created)
-	}
-	if drop >= 0 {
-		*mine = slices.Delete(*mine, drop, drop+1)
-	}
-	return rev, nil
 }
 
-func dump(m *model.Model) []model.Site {
-	by := map[string]model.Site{}
-	for s := range m.Sites() {
-		c := *s
-		c.Meta = model.Meta{}
-		by[s.Name] = c
-	}
-	var out []model.Site
-	for _, name := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, by[name])
-	}
-	return out
+// During an outage the log has its beginning and its end, and nothing is lost.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&text, nil))
+		src := newSource(3)
+		src.failing = true
+		f, got, stop := follow(t, src, log)
+		time.Sleep(time.Minute)
+		if f.Loaded() || len(*got) != 0 {
+			t.Errorf("loaded from a source that is down: %+v", *got)
+		}
+		src.set(false, func(s *fakeSource) { s.failing = false })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		src.set(false, func(s *fakeSource) { s.rev, s.failing = 8, true })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if age := f.Age(time.Now()); age < time.Hour {
+			t.Errorf("age %v after an hour without an answer", age)
+		}
+		src.set(false, func(s *fakeSource) { s.rev, s.failing = 9, false })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if age := f.Age(time.Now()); age > Poll {
+			t.Errorf("age %v after the outage", age)
+		}
+		stop()
+		if want := []model.Revision{3, 9}; !slices.Equal(tos(*got), want) {
+			t.Errorf("delivered %v, want %v", tos(*got), want)
+		}
+		if src.loads > 60 {
+			t.Errorf("%d loads in a minute of outage", src.loads)
+		}
+		if n, m := strings.Count(text.String(), "changes can't be read"), strings.Count(text.String(), "changes are back"); n != 2 || m != 2 {
+			t.Errorf("two outages have %d beginnings and %d ends in the log", n, m)
+		}
+		if n := value(t, f.metrics.failures.WithLabelValues("changes")); n < 10 {
+			t.Errorf("%v failures counted", n)
+		}
+	})
+}
+
+// Without notifications the poll goes on; after the connection is lost it is made again.
+func TestListenerComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(1)
+		src.deaf = true
+		f, _, stop := follow(t, src, slog.New(slog.DiscardHandler))
+		src.set(false, func(s *fakeSource) { s.rev = 2 })
+		time.Sleep(Poll + time.Millisecond)
+		synctest.Wait()
+		if f.Reached() != 2 {
+			t.Errorf("without a listener: reached %d", f.Reached())
+		}
+		src.set(false, func(s *fakeSource) { s.deaf = false })
+		time.Sleep(10 * time.Second)
+		for range 3 {
+			src.set(false, func(s *fakeSource) { close(s.hangUp); s.hangUp = make(chan struct{}) })
+			time.Sleep(10 * time.Second)
+		}
+		synctest.Wait()
+		src.set(true, func(s *fakeSource) { s.rev = 3 })
+		synctest.Wait()
+		if f.Reached() != 3 {
+			t.Errorf("listening again: reached %d", f.Reached())
+		}
+		stop()
+	})
+}
+
+func TestReloadInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(9)
+		f, got, stop := follow(t, src, slog.New(slog.DiscardHandler))
+		src.set(true, func(s *fakeSource) { s.rev, s.reload = 4, true }) // restored to the past
+		synctest.Wait()
+		src.set(true, func(s *fakeSource) { s.rev = 5 })
+		synctest.Wait()
+		stop()
+		if want := []model.Revision{9, 4, 5}; !slices.Equal(tos(*got), want) || f.Reached() != 5 {
+			t.Errorf("delivered %v, want %v", tos(*got), want)
+		}
+		if n := value(t, f.metrics.batches.WithLabelValues("reload")); n != 2 {
+			t.Errorf("%v reloads counted", n)
+		}
+	})
 }

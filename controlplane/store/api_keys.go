@@ -27,6 +27,7 @@ func (t *Tx) UpdateAPIKey(ctx context.Context, v *model.APIKey) (changed bool, e
 	}
 	same := *v
 	same.Meta = old.Meta
+	same.Expires = stored(v.Expires)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
@@ -52,7 +53,7 @@ func (t *Tx) GetAPIKey(ctx context.Context, id model.APIKeyID) (*model.APIKey, e
 	if err != nil {
 		return nil, classify(err, "API key")
 	}
-	return aPIKey(r), nil
+	return apiKey(r), nil
 }
 
 // GetAPIKeyByName returns a row by its name in an organization.
@@ -61,16 +62,16 @@ func (t *Tx) GetAPIKeyByName(ctx context.Context, org model.OrgID, name string) 
 	if err != nil {
 		return nil, classify(err, "API key")
 	}
-	return aPIKey(r), nil
+	return apiKey(r), nil
 }
 
 // ListAPIKeys returns a page of rows ordered by name.
 func (t *Tx) ListAPIKeys(ctx context.Context, org model.OrgID, page Page) ([]*model.APIKey, error) {
 	rows, err := t.q.ListAPIKeys(ctx, db.ListAPIKeysParams{OrgID: nullID(org.UUID), After: page.After, Most: page.limit()})
-	return convert(rows, aPIKey), classify(err, "list API keys")
+	return convert(rows, apiKey), classify(err, "list API keys")
 }
 
-func aPIKey(r db.ApiKey) *model.APIKey {
+func apiKey(r db.ApiKey) *model.APIKey {
 	return &model.APIKey{
 		ID:      model.APIKeyID{UUID: r.ID},
 		Org:     model.OrgID{UUID: idOrZero(r.OrgID)},

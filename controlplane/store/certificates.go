@@ -29,6 +29,8 @@ func (t *Tx) UpdateCertificate(ctx context.Context, v *model.Certificate) (chang
 	}
 	same := *v
 	same.Meta = old.Meta
+	same.NotBefore = stored(v.NotBefore)
+	same.NotAfter = stored(v.NotAfter)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}

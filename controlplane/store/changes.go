@@ -102,10 +102,21 @@ func (t *Tx) Revision(ctx context.Context, rev model.Revision) (RevisionInfo, er
 
 func (t *Tx) head(ctx context.Context) (model.Revision, time.Time, error) {
 	h, err := t.q.Head(ctx)
-	return model.Revision(h.Revision), timeOrZero(h.CommittedAt), err
+	return model.Revision(h.Rev), timeOrZero(h.CommittedAt), err
 }
 
+// loadTimeout bounds each query of a load, which reads whole tables and may wait for two others.
+const loadTimeout = time.Minute
+
+// load reads everything. The transaction's snapshot may be older than the wait for the lock; what was
+// committed meanwhile is the next step.
 func (t *Tx) load(ctx context.Context) (model.Batch, error) {
+	if _, err := t.tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", loadTimeout.Milliseconds())); err != nil {
+		return model.Batch{}, err
+	}
+	if err := t.q.LockLoad(ctx); err != nil {
+		return model.Batch{}, err
+	}
 	head, at, err := t.head(ctx)
 	if err != nil {
 		return model.Batch{}, err

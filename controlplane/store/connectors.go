@@ -28,6 +28,7 @@ func (t *Tx) UpdateConnector(ctx context.Context, v *model.Connector) (changed b
 	}
 	same := *v
 	same.Meta = old.Meta
+	same.Revoked = stored(v.Revoked)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}

@@ -68,6 +68,22 @@ func timeOrZero(t *time.Time) time.Time {
 	return *t
 }
 
+// stored is a time as the database gives it back: in microseconds, UTC.
+func stored(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.Truncate(time.Microsecond).UTC()
+}
+
+// addresses has one form of the empty list.
+func addresses(a []netip.Addr) []netip.Addr {
+	if len(a) == 0 {
+		return nil
+	}
+	return a
+}
+
 func notNil(a []netip.Addr) []netip.Addr {
 	if a == nil {
 		return []netip.Addr{}

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -19,13 +22,15 @@ const (
 	notNullViolation    = "23502"
 	serializationFailed = "40001"
 	deadlockDetected    = "40P01"
+	lockNotAvailable    = "55P03"
 	invalidText         = "22P02"
 	valueTooLong        = "22001"
+	untranslatable      = "22021" // a NUL byte in text
 )
 
 // fields names the field of the API behind a constraint; others are called by their last part.
 var fields = map[string]string{
-	"services_hostname":         "hostname",
+	"domains_apart":             "name",
 	"nodes_wireguard_key":       "wireguard_public_key",
 	"connectors_wireguard_key":  "wireguard_public_key",
 	"services_organization":     "organization",
@@ -35,6 +40,9 @@ var fields = map[string]string{
 	"certificates_organization": "organization",
 }
 
+// types names the field whose column is of one of our own types.
+var types = map[string]string{"label": "name", "apex": "name", "hostname": "hostname"}
+
 func field(constraint string) string {
 	if f, ok := fields[constraint]; ok {
 		return f
@@ -42,12 +50,32 @@ func field(constraint string) string {
 	return constraint[strings.LastIndex(constraint, "_")+1:]
 }
 
+// wants says what is allowed, by type, or by constraint without its "_check".
+var wants = map[string]string{
+	"label":                    "want 1 to 63 lower-case letters, digits and inner hyphens",
+	"apex":                     "want a canonical hostname",
+	"hostname":                 "want a canonical hostname, or one whose first label is *",
+	"nodes_name":               "want 60 characters at most: ns-<name> is a label as well",
+	"nodes_addresses":          "want addresses of hosts",
+	"nodes_wireguard_endpoint": "want address:port",
+	"nodes_lifecycle":          "want active or draining",
+	"sites_tunnels":            "want 1 to 8",
+	"services_kind":            "want http or tls",
+	"targets_address":          "want an IP address or a canonical hostname",
+	"targets_port":             "want 1 to 65535",
+	"targets_path_prefix":      "want / or a path like /a/b",
+	"targets_weight":           "want 1 to 1000",
+	"certificates_names":       "want canonical hostnames, at least one",
+	"authorities_kind":         "want identity or web",
+	"join_tokens_subject":      "want exactly one of node and connector",
+}
+
 func retryable(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pe.Code == serializationFailed || pe.Code == deadlockDetected)
 }
 
-// classify makes a fault of a database error. what names operation and object.
+// classify makes a fault of a database error. what names operation and object: "create site".
 func classify(err error, what string) error {
 	if err == nil {
 		return nil
@@ -56,29 +84,35 @@ func classify(err error, what string) error {
 		return err
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		return fault.New(fault.NotFound, "%s: not found", what)
+		return missing(what)
 	}
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		if errors.Is(err, context.Canceled) {
+		switch {
+		case errors.Is(err, context.Canceled):
 			return err
+		case unanswered(err):
+			return &fault.Error{Kind: fault.Unavailable, Msg: what + ": the database does not answer", Err: err}
 		}
-		return &fault.Error{Kind: fault.Unavailable, Msg: what + ": the database does not answer", Err: err}
+		return &fault.Error{Kind: fault.Internal, Msg: what, Err: err}
 	}
 	switch pe.Code {
 	case uniqueViolation:
-		return &fault.Error{Kind: fault.Conflict, Field: field(pe.ConstraintName), Msg: "already taken", Err: err}
-	case foreignKeyViolation:
-		if strings.HasPrefix(pe.Message, "update or delete") {
-			return &fault.Error{Kind: fault.Conflict, Msg: "still used by " + pe.TableName, Err: err}
+		msg := "already taken"
+		if pe.ConstraintName == "domains_apart" {
+			msg = "within, or above, a domain of another organization"
 		}
-		return &fault.Error{Kind: fault.Invalid, Field: field(pe.ConstraintName), Msg: "does not exist", Err: err}
+		return &fault.Error{Kind: fault.Conflict, Field: field(pe.ConstraintName), Msg: msg, Err: err}
+	case foreignKeyViolation:
+		return dangling(pe, what)
 	case checkViolation:
-		return &fault.Error{Kind: fault.Invalid, Field: checked(pe), Msg: "not allowed", Err: err}
+		return unchecked(pe)
 	case notNullViolation:
 		return &fault.Error{Kind: fault.Invalid, Field: pe.ColumnName, Msg: "missing", Err: err}
-	case invalidText, valueTooLong:
+	case invalidText, valueTooLong, untranslatable:
 		return &fault.Error{Kind: fault.Invalid, Msg: "malformed value", Err: err}
+	case serializationFailed, deadlockDetected, lockNotAvailable:
+		return &fault.Error{Kind: fault.Unavailable, Msg: what + ": lost against other writers", Err: err}
 	}
 	switch pe.Code[:2] {
 	case "08", "53", "57": // connection, resources, operator intervention
@@ -89,14 +123,42 @@ func classify(err error, what string) error {
 	return &fault.Error{Kind: fault.Internal, Msg: what, Err: err}
 }
 
-// checked guesses the column of a CHECK constraint: "targets_port_check" is about port; a domain's check is
-// about the name.
-func checked(pe *pgconn.PgError) string {
-	if pe.DataTypeName != "" {
-		return pe.DataTypeName
+// unanswered reports whether an error comes from the way to the database: it may work later.
+func unanswered(err error) bool {
+	for _, e := range []error{context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
-	s := strings.TrimSuffix(strings.TrimPrefix(pe.ConstraintName, pe.TableName+"_"), "_check")
-	return s
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[net.Error](err)
+	return ok || pgconn.SafeToRetry(err)
+}
+
+// dangling tells the two sides of a foreign key apart by the table that holds the reference. The message
+// would say it too, in the language of the server.
+func dangling(pe *pgconn.PgError, what string) error {
+	written := strings.ToLower(strings.ReplaceAll(object(what), " ", "_")) + "s"
+	if pe.TableName == written {
+		return &fault.Error{Kind: fault.Invalid, Field: field(pe.ConstraintName), Msg: "does not exist", Err: pe}
+	}
+	return &fault.Error{Kind: fault.Conflict, Msg: object(what) + " is still used by " + strings.ReplaceAll(pe.TableName, "_", " "), Err: pe}
+}
+
+// unchecked explains a violated CHECK: "targets_port_check" is about port, one of a type about its field.
+func unchecked(pe *pgconn.PgError) error {
+	name := strings.TrimSuffix(pe.ConstraintName, "_check")
+	f := strings.TrimPrefix(name, pe.TableName+"_")
+	if pe.DataTypeName != "" {
+		name, f = pe.DataTypeName, types[pe.DataTypeName]
+	}
+	msg, ok := wants[name]
+	if !ok {
+		msg = "not allowed"
+	}
+	return &fault.Error{Kind: fault.Invalid, Field: f, Msg: msg, Err: pe}
 }
 
 // affected turns the row count of an update or delete into a fault.
@@ -105,7 +167,17 @@ func affected(n int64, err error, what string) error {
 		return classify(err, what)
 	}
 	if n == 0 {
-		return fault.New(fault.NotFound, "%s: not found", what)
+		return missing(what)
 	}
 	return nil
+}
+
+func missing(what string) error { return fault.New(fault.NotFound, "no such %s", object(what)) }
+
+// object cuts the operation off: "create API key" is about an API key.
+func object(what string) string {
+	if op, rest, ok := strings.Cut(what, " "); ok && slices.Contains([]string{"create", "update", "delete"}, op) {
+		return rest
+	}
+	return what
 }

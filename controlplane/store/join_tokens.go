@@ -29,6 +29,8 @@ func (t *Tx) UpdateJoinToken(ctx context.Context, v *model.JoinToken) (changed b
 	}
 	same := *v
 	same.Meta = old.Meta
+	same.Expires = stored(v.Expires)
+	same.Used = stored(v.Used)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}

@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/warrenedge/warren/controlplane/fault"
 )
@@ -20,24 +23,33 @@ type Lock struct {
 	done chan struct{}
 }
 
+// lockWait is how long a replica that starts waits for one that has just been killed: the database takes a
+// moment to notice.
+const lockWait = 2 * time.Second
+
+// probe is how often a lock's connection is asked whether it lives, and how long it may take to answer.
+const probe = 2 * time.Second
+
 // ReplicaLock tells the replicas on one database apart: exclusive is for one that can share nothing with
-// others, shared for those that have a presence bus. It is a Conflict when the other kind is running.
+// others, shared for those that have a presence bus. It is a Conflict when the other kind is running. The lock
+// needs a session of its own: no transaction pooler may stand between.
 func (s *Store) ReplicaLock(ctx context.Context, exclusive bool) (*Lock, error) {
-	conn, err := pgx.ConnectConfig(ctx, s.cfg.ConnConfig.Copy())
+	cfg := s.cfg.ConnConfig.Copy()
+	cfg.RuntimeParams["lock_timeout"] = fmt.Sprint(lockWait.Milliseconds())
+	delete(cfg.RuntimeParams, "statement_timeout")
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, classify(err, "replica lock")
 	}
-	query := "SELECT pg_try_advisory_lock_shared($1)"
+	query := "SELECT pg_advisory_lock_shared($1)"
 	if exclusive {
-		query = "SELECT pg_try_advisory_lock($1)"
+		query = "SELECT pg_advisory_lock($1)"
 	}
-	var ok bool
-	if err := conn.QueryRow(ctx, query, int64(replicaLock)).Scan(&ok); err != nil {
-		_ = conn.Close(ctx)
-		return nil, classify(err, "replica lock")
-	}
-	if !ok {
-		_ = conn.Close(ctx)
+	if _, err := conn.Exec(ctx, query, int64(replicaLock)); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		if pe, ok := errors.AsType[*pgconn.PgError](err); !ok || pe.Code != lockNotAvailable {
+			return nil, classify(err, "replica lock")
+		}
 		if exclusive {
 			return nil, fault.New(fault.Conflict, "another warren-control is running on this database: replicas need a Valkey or Redis server to share presence, set valkey_url on all of them")
 		}
@@ -52,7 +64,7 @@ func (s *Store) ReplicaLock(ctx context.Context, exclusive bool) (*Lock, error) 
 // Lost closes when the lock is no longer held because its connection broke.
 func (l *Lock) Lost() <-chan struct{} { return l.lost }
 
-// Release gives the lock back.
+// Release gives the lock back. It may be called again, and after the loss.
 func (l *Lock) Release() {
 	l.stop()
 	<-l.done
@@ -61,21 +73,28 @@ func (l *Lock) Release() {
 // watch asks the connection now and then whether it lives; the lock lives as long as the session.
 func (l *Lock) watch(ctx context.Context) {
 	defer close(l.done)
-	tick := time.NewTicker(2 * time.Second)
+	defer func() {
+		end, cancel := context.WithTimeout(context.Background(), probe)
+		defer cancel()
+		_ = l.conn.Close(end)
+	}()
+	tick := time.NewTicker(probe)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			end, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			defer cancel()
-			_ = l.conn.Close(end)
 			return
 		case <-tick.C:
-			if err := l.conn.Ping(ctx); err != nil && ctx.Err() == nil {
-				_ = l.conn.Close(ctx)
-				close(l.lost)
-				return
-			}
+		}
+		ask, cancel := context.WithTimeout(ctx, probe)
+		err := l.conn.Ping(ask)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			close(l.lost)
+			return
 		}
 	}
 }

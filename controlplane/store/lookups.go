@@ -44,6 +44,12 @@ func (t *Tx) ListDomainsCovering(ctx context.Context, hostname string) ([]*model
 	return convert(rows, domain), classify(err, "list domains of hostname")
 }
 
+// ListDomainsOverlapping returns the domains, of all organizations, that are apex, above it or below it.
+func (t *Tx) ListDomainsOverlapping(ctx context.Context, apex string) ([]*model.Domain, error) {
+	rows, err := t.q.ListDomainsOverlapping(ctx, apex)
+	return convert(rows, domain), classify(err, "list domains around apex")
+}
+
 // ListCertificatesNamed returns the certificates of an organization that carry exactly this name, the
 // one that lasts longest first.
 func (t *Tx) ListCertificatesNamed(ctx context.Context, org model.OrgID, name string) ([]*model.Certificate, error) {
@@ -57,7 +63,7 @@ func (t *Tx) GetAPIKeyByHash(ctx context.Context, hash []byte) (*model.APIKey, e
 	if err != nil {
 		return nil, classify(err, "API key")
 	}
-	return aPIKey(r), nil
+	return apiKey(r), nil
 }
 
 // UseJoinToken takes a valid token for good and returns it. One that is unknown, used or expired is

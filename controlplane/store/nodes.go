@@ -31,6 +31,8 @@ func (t *Tx) UpdateNode(ctx context.Context, v *model.Node) (changed bool, err e
 	}
 	same := *v
 	same.Meta = old.Meta
+	same.Revoked = stored(v.Revoked)
+	same.Addresses = addresses(v.Addresses)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
@@ -84,7 +86,7 @@ func node(r db.Node) *model.Node {
 		Name:              r.Name,
 		Pool:              model.PoolID{UUID: r.PoolID},
 		Region:            model.RegionID{UUID: idOrZero(r.RegionID)},
-		Addresses:         r.Addresses,
+		Addresses:         addresses(r.Addresses),
 		WireGuardKey:      publicKey(r.WireguardPublicKey),
 		WireGuardEndpoint: endpoint(r.WireguardEndpoint),
 		Lifecycle:         model.Lifecycle(r.Lifecycle),

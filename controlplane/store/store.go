@@ -15,14 +15,16 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
-	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
+	"github.com/warrenedge/warren/shared/backoff"
 )
 
 //go:embed migrations/*.sql
@@ -64,6 +66,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	p["statement_timeout"] = fmt.Sprint(timeout.Milliseconds())
 	p["idle_in_transaction_session_timeout"] = fmt.Sprint((4 * timeout).Milliseconds())
 	cfg.ConnConfig.ConnectTimeout = timeout
+	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		// Times come back in UTC, so that equal rows are equal values whatever the machine's zone is.
+		c.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -136,7 +143,7 @@ func (s *Store) Tx(ctx context.Context, actor string, fn func(*Tx) error) (model
 			return err
 		}
 		rev = 0
-		return t.tx.QueryRow(ctx, "SELECT coalesce(max(revision), 0) FROM change_log WHERE xid = pg_current_xact_id()").Scan(&rev)
+		return t.tx.QueryRow(ctx, "SELECT coalesce(nullif(current_setting('warren.revision', true), ''), '0')::bigint").Scan(&rev)
 	})
 	if err != nil {
 		return 0, err
@@ -149,20 +156,31 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	return s.run(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
 }
 
+// run runs fn in a transaction, again if it lost against others. It pauses before, or it would take the row
+// back that the winner of a deadlock has just been given.
 func (s *Store) run(ctx context.Context, o pgx.TxOptions, fn func(*Tx) error) error {
+	pause := backoff.Backoff{Min: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	for n := 1; ; n++ {
-		err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error { return fn(&Tx{tx, db.New(tx)}) })
-		if err == nil {
+		var own error // what fn itself returned
+		err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error {
+			own = fn(&Tx{tx, db.New(tx)})
+			return own
+		})
+		switch {
+		case err == nil:
 			return nil
+		case n < attempts && retryable(err) && pause.Wait(ctx):
+		case own != nil && !isDatabase(own):
+			return own // the caller's own, or classified already
+		default:
+			return classify(err, "transaction")
 		}
-		if n < attempts && retryable(err) {
-			continue
-		}
-		if _, ok := errors.AsType[*fault.Error](err); ok {
-			return err
-		}
-		return classify(err, "transaction")
 	}
+}
+
+func isDatabase(err error) bool {
+	_, ok := errors.AsType[*pgconn.PgError](err)
+	return ok
 }
 
 // pgxDefault is the isolation of writes: row locks and constraints guard what must not race.

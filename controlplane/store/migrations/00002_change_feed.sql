@@ -8,32 +8,33 @@
 -- seen revision R will never see a change at or below R appear later. NOTIFY carries nothing: it only wakes.
 
 CREATE TABLE revision_counter (
-    id       boolean PRIMARY KEY DEFAULT true CHECK (id),
-    revision bigint NOT NULL
+    id  boolean PRIMARY KEY DEFAULT true CHECK (id),
+    rev bigint NOT NULL
 );
-INSERT INTO revision_counter (revision) VALUES (0);
+INSERT INTO revision_counter (rev) VALUES (0);
 
 CREATE TABLE revisions (
-    revision     bigint PRIMARY KEY,
+    rev          bigint PRIMARY KEY,
     committed_at timestamptz NOT NULL,
     actor        text NOT NULL
 );
 
 CREATE TABLE change_log (
-    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    revision bigint, -- null until the transaction ends
-    xid      xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    kind     text NOT NULL,
-    key      text NOT NULL, -- the row's primary key; '' with op 'truncate'
-    op       text NOT NULL CHECK (op IN ('insert', 'update', 'delete', 'truncate'))
+    id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rev  bigint, -- null until the transaction ends
+    xid  xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    kind text NOT NULL,
+    key  text NOT NULL, -- the row's primary key; '' with op 'truncate'
+    op   text NOT NULL CHECK (op IN ('insert', 'update', 'delete', 'truncate'))
 );
-CREATE INDEX change_log_by_revision ON change_log (revision, id);
-CREATE INDEX change_log_unstamped ON change_log (xid) WHERE revision IS NULL;
+CREATE INDEX change_log_by_rev ON change_log (rev);
+CREATE INDEX change_log_unstamped ON change_log (xid) WHERE rev IS NULL;
 
--- One function for all tables; its argument is the name of the key column. Rows that did not really change
--- are left out, apart from the time of the update.
+-- One function for all tables; its argument is the name of the key column. Rows that did not really change,
+-- apart from the time of the update, are left out. The search path is fixed so that a writer with another one,
+-- a restored dump for example, is logged like everybody else.
 -- +goose StatementBegin
-CREATE FUNCTION log_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION log_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO change_log (kind, key, op)
@@ -60,17 +61,18 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION stamp_changes() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE rev bigint;
+CREATE FUNCTION stamp_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE this bigint;
 BEGIN
-    PERFORM 1 FROM change_log WHERE id = NEW.id AND revision IS NULL;
+    PERFORM 1 FROM change_log WHERE id = NEW.id AND rev IS NULL;
     IF NOT FOUND THEN
         RETURN NULL; -- stamped together with an earlier row of this transaction
     END IF;
-    UPDATE revision_counter SET revision = revision + 1 RETURNING revision INTO rev;
-    INSERT INTO revisions (revision, committed_at, actor)
-    VALUES (rev, clock_timestamp(), coalesce(nullif(current_setting('warren.actor', true), ''), 'sql:' || session_user));
-    UPDATE change_log SET revision = rev WHERE xid = pg_current_xact_id() AND revision IS NULL;
+    UPDATE revision_counter SET rev = rev + 1 RETURNING rev INTO this;
+    INSERT INTO revisions (rev, committed_at, actor)
+    VALUES (this, clock_timestamp(), coalesce(nullif(current_setting('warren.actor', true), ''), 'sql:' || session_user));
+    UPDATE change_log SET rev = this WHERE xid = pg_current_xact_id() AND rev IS NULL;
+    PERFORM set_config('warren.revision', this::text, true); -- for the writer to read
     PERFORM pg_notify('warren_changes', '');
     RETURN NULL;
 END $$;

@@ -13,12 +13,6 @@ DELETE FROM api_keys WHERE id = @id;
 -- name: GetAPIKey :one
 SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = @id;
 
--- name: GetAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = ANY(@ids::uuid[]);
-
--- name: AllAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys;
-
 -- name: GetAPIKeyByName :one
 SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM sqlc.narg('org_id')::uuid AND name = @name;
 

@@ -27,4 +27,10 @@ SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE org_
 
 -- name: ListDomainsCovering :many
 -- Domains that a hostname is within, the closest first.
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE '.' || @hostname::text LIKE '%.' || name ORDER BY length(name) DESC;
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE right('.' || @hostname::text, length(name) + 1) = '.' || name ORDER BY length(name) DESC;
+
+-- name: ListDomainsOverlapping :many
+-- Domains that are the apex, above it or below it.
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains
+ WHERE right('.' || @apex::text, length(name) + 1) = '.' || name OR right('.' || name, length(@apex::text) + 1) = '.' || @apex::text
+ ORDER BY name;

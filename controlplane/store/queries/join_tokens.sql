@@ -13,12 +13,6 @@ DELETE FROM join_tokens WHERE id = @id;
 -- name: GetJoinToken :one
 SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens WHERE id = @id;
 
--- name: GetJoinTokens :many
-SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens WHERE id = ANY(@ids::uuid[]);
-
--- name: AllJoinTokens :many
-SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens;
-
 -- name: ListJoinTokens :many
 SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens WHERE id > @after ORDER BY id LIMIT @most;
 

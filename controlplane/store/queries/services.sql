@@ -30,4 +30,4 @@ SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM se
 
 -- name: ListServicesWithin :many
 -- Services whose hostname is the apex or below it.
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE '.' || hostname LIKE '%.' || @apex::text ORDER BY hostname;
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE right('.' || hostname, length(@apex::text) + 1) = '.' || @apex::text ORDER BY hostname;

@@ -21,8 +21,8 @@ var (
 	serial atomic.Int64
 )
 
-// Main starts the server for all tests of a package; call it from TestMain. A machine without
-// PostgreSQL fails.
+// Main starts the server for all tests of a package, runs them and ends the process; call it from
+// TestMain. On a machine without PostgreSQL the tests fail, and say which package is missing.
 func Main(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -36,11 +36,13 @@ func run(m *testing.M) int {
 	if err == nil {
 		err = start(dir)
 	}
+	if server != nil {
+		defer func() { _ = server.Stop(context.Background()) }()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "storetest:", err)
 		return 1
 	}
-	defer func() { _ = server.Stop(context.Background()) }()
 	return m.Run()
 }
 
@@ -83,6 +85,9 @@ func EmptyDSN(t testing.TB) string { return fresh(t, "") }
 
 func fresh(t testing.TB, template string) string {
 	t.Helper()
+	if server == nil {
+		t.Fatal("no database server: TestMain must call storetest.Main")
+	}
 	name := fmt.Sprintf("t%d", serial.Add(1))
 	if err := admin(t.Context(), "CREATE DATABASE "+name+" "+template); err != nil {
 		t.Fatal(err)

@@ -12,38 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const allAPIKeys = `-- name: AllAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys
-`
-
-func (q *Queries) AllAPIKeys(ctx context.Context) ([]ApiKey, error) {
-	rows, err := q.db.Query(ctx, allAPIKeys)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ApiKey
-	for rows.Next() {
-		var i ApiKey
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrgID,
-			&i.Name,
-			&i.Hash,
-			&i.ExpiresAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const deleteAPIKey = `-- name: DeleteAPIKey :execrows
 DELETE FROM api_keys WHERE id = $1
 `
@@ -116,38 +84,6 @@ func (q *Queries) GetAPIKeyByName(ctx context.Context, arg GetAPIKeyByNameParams
 		&i.UpdatedAt,
 	)
 	return i, err
-}
-
-const getAPIKeys = `-- name: GetAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = ANY($1::uuid[])
-`
-
-func (q *Queries) GetAPIKeys(ctx context.Context, ids []uuid.UUID) ([]ApiKey, error) {
-	rows, err := q.db.Query(ctx, getAPIKeys, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ApiKey
-	for rows.Next() {
-		var i ApiKey
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrgID,
-			&i.Name,
-			&i.Hash,
-			&i.ExpiresAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :exec

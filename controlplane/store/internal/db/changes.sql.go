@@ -13,7 +13,7 @@ import (
 const changesAfter = `-- name: ChangesAfter :many
 SELECT kind, key, bool_or(op = 'truncate')::boolean AS truncated
   FROM change_log
- WHERE revision > $1::bigint AND revision <= $2::bigint
+ WHERE rev > $1::bigint AND rev <= $2::bigint
  GROUP BY kind, key
  ORDER BY kind, key
  LIMIT $3
@@ -52,38 +52,48 @@ func (q *Queries) ChangesAfter(ctx context.Context, arg ChangesAfterParams) ([]C
 }
 
 const getRevision = `-- name: GetRevision :one
-SELECT revision, committed_at, actor FROM revisions WHERE revision = $1
+SELECT rev, committed_at, actor FROM revisions WHERE rev = $1
 `
 
-func (q *Queries) GetRevision(ctx context.Context, revision int64) (Revision, error) {
-	row := q.db.QueryRow(ctx, getRevision, revision)
+func (q *Queries) GetRevision(ctx context.Context, rev int64) (Revision, error) {
+	row := q.db.QueryRow(ctx, getRevision, rev)
 	var i Revision
-	err := row.Scan(&i.Revision, &i.CommittedAt, &i.Actor)
+	err := row.Scan(&i.Rev, &i.CommittedAt, &i.Actor)
 	return i, err
 }
 
 const head = `-- name: Head :one
-SELECT c.revision, r.committed_at
-  FROM revision_counter c LEFT JOIN revisions r USING (revision)
+SELECT c.rev, r.committed_at
+  FROM revision_counter c LEFT JOIN revisions r USING (rev)
 `
 
 type HeadRow struct {
-	Revision    int64
+	Rev         int64
 	CommittedAt *time.Time
 }
 
 func (q *Queries) Head(ctx context.Context) (HeadRow, error) {
 	row := q.db.QueryRow(ctx, head)
 	var i HeadRow
-	err := row.Scan(&i.Revision, &i.CommittedAt)
+	err := row.Scan(&i.Rev, &i.CommittedAt)
 	return i, err
 }
 
-const oldestRevision = `-- name: OldestRevision :one
-SELECT min(revision)::bigint FROM revisions
+const lockLoad = `-- name: LockLoad :exec
+SELECT pg_advisory_xact_lock(7310003, pg_backend_pid() % 2)
 `
 
-// The oldest revision whose changes are still in the log; null when there is none.
+// At most two replicas read everything at once.
+func (q *Queries) LockLoad(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, lockLoad)
+	return err
+}
+
+const oldestRevision = `-- name: OldestRevision :one
+SELECT coalesce(min(rev), 0)::bigint FROM revisions
+`
+
+// The oldest revision whose changes are still in the log; 0 when there is none.
 func (q *Queries) OldestRevision(ctx context.Context) (int64, error) {
 	row := q.db.QueryRow(ctx, oldestRevision)
 	var column_1 int64
@@ -92,7 +102,7 @@ func (q *Queries) OldestRevision(ctx context.Context) (int64, error) {
 }
 
 const pruneChanges = `-- name: PruneChanges :exec
-DELETE FROM change_log l WHERE l.revision IS NOT NULL AND NOT EXISTS (SELECT 1 FROM revisions r WHERE r.revision = l.revision)
+DELETE FROM change_log WHERE rev < (SELECT min(r.rev) FROM revisions r)
 `
 
 func (q *Queries) PruneChanges(ctx context.Context) error {
@@ -101,9 +111,11 @@ func (q *Queries) PruneChanges(ctx context.Context) error {
 }
 
 const pruneRevisions = `-- name: PruneRevisions :execrows
-DELETE FROM revisions WHERE committed_at < $1 AND revision < (SELECT c.revision FROM revision_counter c)
+DELETE FROM revisions
+ WHERE rev < (SELECT coalesce(min(r.rev) FILTER (WHERE r.committed_at >= $1::timestamptz), max(r.rev)) FROM revisions r)
 `
 
+// The log stays one piece up to the newest revision, also when the clock was set back meanwhile.
 func (q *Queries) PruneRevisions(ctx context.Context, before time.Time) (int64, error) {
 	result, err := q.db.Exec(ctx, pruneRevisions, before)
 	if err != nil {

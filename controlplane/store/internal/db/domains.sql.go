@@ -186,12 +186,46 @@ func (q *Queries) ListDomains(ctx context.Context, arg ListDomainsParams) ([]Dom
 }
 
 const listDomainsCovering = `-- name: ListDomainsCovering :many
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE '.' || $1::text LIKE '%.' || name ORDER BY length(name) DESC
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE right('.' || $1::text, length(name) + 1) = '.' || name ORDER BY length(name) DESC
 `
 
 // Domains that a hostname is within, the closest first.
 func (q *Queries) ListDomainsCovering(ctx context.Context, hostname string) ([]Domain, error) {
 	rows, err := q.db.Query(ctx, listDomainsCovering, hostname)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Domain
+	for rows.Next() {
+		var i Domain
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrgID,
+			&i.Name,
+			&i.PoolID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDomainsOverlapping = `-- name: ListDomainsOverlapping :many
+SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains
+ WHERE right('.' || $1::text, length(name) + 1) = '.' || name OR right('.' || name, length($1::text) + 1) = '.' || $1::text
+ ORDER BY name
+`
+
+// Domains that are the apex, above it or below it.
+func (q *Queries) ListDomainsOverlapping(ctx context.Context, apex string) ([]Domain, error) {
+	rows, err := q.db.Query(ctx, listDomainsOverlapping, apex)
 	if err != nil {
 		return nil, err
 	}

@@ -12,40 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const allJoinTokens = `-- name: AllJoinTokens :many
-SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens
-`
-
-func (q *Queries) AllJoinTokens(ctx context.Context) ([]JoinToken, error) {
-	rows, err := q.db.Query(ctx, allJoinTokens)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []JoinToken
-	for rows.Next() {
-		var i JoinToken
-		if err := rows.Scan(
-			&i.ID,
-			&i.NodeID,
-			&i.ConnectorID,
-			&i.Name,
-			&i.Hash,
-			&i.ExpiresAt,
-			&i.UsedAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const deleteJoinToken = `-- name: DeleteJoinToken :execrows
 DELETE FROM join_tokens WHERE id = $1
 `
@@ -77,40 +43,6 @@ func (q *Queries) GetJoinToken(ctx context.Context, id uuid.UUID) (JoinToken, er
 		&i.UpdatedAt,
 	)
 	return i, err
-}
-
-const getJoinTokens = `-- name: GetJoinTokens :many
-SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens WHERE id = ANY($1::uuid[])
-`
-
-func (q *Queries) GetJoinTokens(ctx context.Context, ids []uuid.UUID) ([]JoinToken, error) {
-	rows, err := q.db.Query(ctx, getJoinTokens, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []JoinToken
-	for rows.Next() {
-		var i JoinToken
-		if err := rows.Scan(
-			&i.ID,
-			&i.NodeID,
-			&i.ConnectorID,
-			&i.Name,
-			&i.Hash,
-			&i.ExpiresAt,
-			&i.UsedAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const insertJoinToken = `-- name: InsertJoinToken :exec

@@ -41,12 +41,12 @@ type Certificate struct {
 }
 
 type ChangeLog struct {
-	ID       int64
-	Revision *int64
-	Xid      pgtype.Uint64
-	Kind     string
-	Key      string
-	Op       string
+	ID   int64
+	Rev  *int64
+	Xid  pgtype.Uint64
+	Kind string
+	Key  string
+	Op   string
 }
 
 type Connector struct {
@@ -117,14 +117,14 @@ type Region struct {
 }
 
 type Revision struct {
-	Revision    int64
+	Rev         int64
 	CommittedAt time.Time
 	Actor       string
 }
 
 type RevisionCounter struct {
-	ID       bool
-	Revision int64
+	ID  bool
+	Rev int64
 }
 
 type Service struct {

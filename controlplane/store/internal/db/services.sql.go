@@ -220,7 +220,7 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 }
 
 const listServicesWithin = `-- name: ListServicesWithin :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE '.' || hostname LIKE '%.' || $1::text ORDER BY hostname
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
 `
 
 // Services whose hostname is the apex or below it.

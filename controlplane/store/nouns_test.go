@@ -1,0 +1,384 @@
+package store_test
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/store/storetest"
+)
+
+var (
+	byValue    = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
+	ignoreMeta = cmp.Options{cmpopts.IgnoreTypes(model.Meta{}), byValue}
+)
+
+// noun is what all nouns can do.
+type noun[V any] struct {
+	name   string
+	row    *V
+	create func(context.Context, *V) error
+	update func(context.Context, *V) (bool, error)
+	get    []func() (*V, error) // by id, and by whatever else finds it
+	list   []func() ([]*V, error)
+	change func(*V)
+	again  func(*V) // writes the same in another form; nil: there is none
+	del    func() error
+}
+
+// check runs a row through its life but for the end, which is what it returns.
+func check[V any](t *testing.T, n noun[V]) (end func()) {
+	t.Helper()
+	ctx := t.Context()
+	if _, err := n.get[0](); fault.Of(err) != fault.NotFound || err.Error() != "no such "+n.name {
+		t.Errorf("%s before it is there: %v", n.name, err)
+	}
+	if _, err := n.update(ctx, n.row); fault.Of(err) != fault.NotFound {
+		t.Errorf("update %s before it is there: %v", n.name, err)
+	}
+	if err := n.create(ctx, n.row); err != nil {
+		t.Fatalf("create %s: %v", n.name, err)
+	}
+	same := func(when string) {
+		t.Helper()
+		for i, get := range n.get {
+			got, err := get()
+			if err != nil {
+				t.Errorf("%s: %s (%d): %v", when, n.name, i, err)
+			} else if diff := cmp.Diff(n.row, got, ignoreMeta); diff != "" {
+				t.Errorf("%s: %s (%d):\n%s", when, n.name, i, diff)
+			}
+		}
+		for i, list := range n.list {
+			got, err := list()
+			if err != nil {
+				t.Errorf("%s: list %s (%d): %v", when, n.name, i, err)
+			} else if diff := cmp.Diff([]*V{n.row}, got, ignoreMeta); diff != "" {
+				t.Errorf("%s: list %s (%d):\n%s", when, n.name, i, diff)
+			}
+		}
+	}
+	same("created")
+	copied := *n.row
+	if n.again != nil {
+		n.again(&copied)
+	}
+	if changed, err := n.update(ctx, &copied); err != nil || changed {
+		t.Errorf("update %s with the same: changed %v, %v", n.name, changed, err)
+	}
+	n.change(n.row)
+	if changed, err := n.update(ctx, n.row); err != nil || !changed {
+		t.Errorf("update %s: changed %v, %v", n.name, changed, err)
+	}
+	same("updated")
+	return func() {
+		t.Helper()
+		if err := n.del(); err != nil {
+			t.Errorf("delete %s: %v", n.name, err)
+		}
+		for i, get := range n.get {
+			if _, err := get(); fault.Of(err) != fault.NotFound {
+				t.Errorf("deleted %s (%d): %v", n.name, i, err)
+			}
+		}
+		if err := n.del(); fault.Of(err) != fault.NotFound {
+			t.Errorf("delete %s twice: %v", n.name, err)
+		}
+	}
+}
+
+func gets[V any](f ...func() (*V, error)) []func() (*V, error)      { return f }
+func lists[V any](f ...func() ([]*V, error)) []func() ([]*V, error) { return f }
+
+// one makes a get of a list that has one row at most.
+func one[V any](list func() ([]*V, error)) func() (*V, error) {
+	return func() (*V, error) {
+		l, err := list()
+		if err == nil && len(l) == 0 {
+			return nil, fault.New(fault.NotFound, "empty list")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return l[0], nil
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
+	all := store.Page{}
+	elsewhere := time.FixedZone("here", 3600)
+	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		ends := []func(){
+			check(t, noun[model.Organization]{
+				"organization", &w.org, tx.CreateOrganization, tx.UpdateOrganization,
+				gets(func() (*model.Organization, error) { return tx.GetOrganization(ctx, w.org.ID) }, func() (*model.Organization, error) { return tx.GetOrganizationByName(ctx, w.org.Name) }),
+				lists(func() ([]*model.Organization, error) { return tx.ListOrganizations(ctx, all) }),
+				func(v *model.Organization) { v.Name = "acme2" }, nil, func() error { return tx.DeleteOrganization(ctx, w.org.ID) },
+			}),
+			check(t, noun[model.Region]{
+				"region", &w.region, tx.CreateRegion, tx.UpdateRegion,
+				gets(func() (*model.Region, error) { return tx.GetRegion(ctx, w.region.ID) }, func() (*model.Region, error) { return tx.GetRegionByName(ctx, w.region.Name) }),
+				lists(func() ([]*model.Region, error) { return tx.ListRegions(ctx, all) }),
+				func(v *model.Region) { v.Name = "us" }, nil, func() error { return tx.DeleteRegion(ctx, w.region.ID) },
+			}),
+			check(t, noun[model.Pool]{
+				"pool", &w.pool, tx.CreatePool, tx.UpdatePool,
+				gets(func() (*model.Pool, error) { return tx.GetPool(ctx, w.pool.ID) }, func() (*model.Pool, error) { return tx.GetPoolByName(ctx, w.pool.Name) }),
+				lists(func() ([]*model.Pool, error) { return tx.ListPools(ctx, all) }),
+				func(v *model.Pool) { v.Name = "edge2" }, nil, func() error { return tx.DeletePool(ctx, w.pool.ID) },
+			}),
+			check(t, noun[model.Node]{
+				"node", &w.node, tx.CreateNode, tx.UpdateNode,
+				gets(func() (*model.Node, error) { return tx.GetNode(ctx, w.node.ID) }, func() (*model.Node, error) { return tx.GetNodeByName(ctx, w.node.Name) }),
+				lists(func() ([]*model.Node, error) { return tx.ListNodes(ctx, all) }),
+				func(v *model.Node) {
+					v.Name, v.Region, v.Addresses, v.Lifecycle, v.Revoked = "n2", model.RegionID{}, nil, model.Draining, time.Time{}
+					v.WireGuardKey, v.WireGuardEndpoint = newKey(t), netip.MustParseAddrPort("[2001:db8::2]:1")
+				},
+				func(v *model.Node) { v.Revoked = v.Revoked.In(elsewhere).Add(time.Nanosecond) }, func() error { return tx.DeleteNode(ctx, w.node.ID) },
+			}),
+			check(t, noun[model.Site]{
+				"site", &w.site, tx.CreateSite, tx.UpdateSite,
+				gets(func() (*model.Site, error) { return tx.GetSite(ctx, w.site.ID) }, func() (*model.Site, error) { return tx.GetSiteByName(ctx, w.org.ID, w.site.Name) }),
+				lists(func() ([]*model.Site, error) { return tx.ListSites(ctx, w.org.ID, all) }),
+				func(v *model.Site) { v.Name, v.Tunnels = "office", 8 }, nil, func() error { return tx.DeleteSite(ctx, w.site.ID) },
+			}),
+			check(t, noun[model.Connector]{
+				"connector", &w.conn, tx.CreateConnector, tx.UpdateConnector,
+				gets(func() (*model.Connector, error) { return tx.GetConnector(ctx, w.conn.ID) }, func() (*model.Connector, error) { return tx.GetConnectorByName(ctx, w.org.ID, w.conn.Name) }),
+				lists(func() ([]*model.Connector, error) { return tx.ListConnectors(ctx, w.org.ID, all) }, func() ([]*model.Connector, error) { return tx.ListConnectorsOfSite(ctx, w.site.ID) }),
+				func(v *model.Connector) { v.Name, v.Revoked = "pi2", w.cert.NotAfter }, nil, func() error { return tx.DeleteConnector(ctx, w.conn.ID) },
+			}),
+			check(t, noun[model.Domain]{
+				"domain", &w.domain, tx.CreateDomain, tx.UpdateDomain,
+				gets(
+					func() (*model.Domain, error) { return tx.GetDomain(ctx, w.domain.ID) },
+					func() (*model.Domain, error) { return tx.GetDomainByName(ctx, w.org.ID, w.domain.Name) },
+					one(func() ([]*model.Domain, error) { return tx.ListDomainsCovering(ctx, "*.b."+w.domain.Name) }),
+					one(func() ([]*model.Domain, error) { return tx.ListDomainsOverlapping(ctx, w.domain.Name) }),
+					one(func() ([]*model.Domain, error) { return tx.ListDomainsOverlapping(ctx, "a."+w.domain.Name) }),
+					one(func() ([]*model.Domain, error) { return tx.ListDomainsOverlapping(ctx, "org") }),
+				),
+				lists(func() ([]*model.Domain, error) { return tx.ListDomains(ctx, w.org.ID, all) }),
+				func(v *model.Domain) { v.Name = "xn--bcher-kva.org" }, nil, func() error { return tx.DeleteDomain(ctx, w.domain.ID) },
+			}),
+			check(t, noun[model.Service]{
+				"service", &w.svc, tx.CreateService, tx.UpdateService,
+				gets(
+					func() (*model.Service, error) { return tx.GetService(ctx, w.svc.ID) },
+					func() (*model.Service, error) { return tx.GetServiceByName(ctx, w.org.ID, w.svc.Name) },
+					func() (*model.Service, error) { return tx.GetServiceByHostname(ctx, w.svc.Hostname) },
+					one(func() ([]*model.Service, error) { return tx.ListServicesWithin(ctx, "example.org") }),
+				),
+				lists(func() ([]*model.Service, error) { return tx.ListServices(ctx, w.org.ID, all) }),
+				func(v *model.Service) { v.Name, v.Kind, v.Hostname = "wiki2", model.TLS, "a.example.org" }, nil, func() error { return tx.DeleteService(ctx, w.svc.ID) },
+			}),
+			check(t, noun[model.Target]{
+				"target", &w.target, tx.CreateTarget, tx.UpdateTarget,
+				gets(func() (*model.Target, error) { return tx.GetTarget(ctx, w.target.ID) }, func() (*model.Target, error) { return tx.GetTargetByName(ctx, w.org.ID, w.target.Name) }),
+				lists(func() ([]*model.Target, error) { return tx.ListTargets(ctx, w.org.ID, all) }, func() ([]*model.Target, error) { return tx.ListTargetsOfService(ctx, w.svc.ID) }),
+				func(v *model.Target) {
+					v.Name, v.Address, v.Port, v.PathPrefix, v.Weight = "wiki-2", "2001:db8::3", 1, "/", 1000
+				}, nil, func() error { return tx.DeleteTarget(ctx, w.target.ID) },
+			}),
+			check(t, noun[model.Certificate]{
+				"certificate", &w.cert, tx.CreateCertificate, tx.UpdateCertificate,
+				gets(func() (*model.Certificate, error) { return tx.GetCertificate(ctx, w.cert.ID) }, one(func() ([]*model.Certificate, error) { return tx.ListCertificatesNamed(ctx, w.org.ID, "example.org") })),
+				lists(func() ([]*model.Certificate, error) { return tx.ListCertificates(ctx, w.org.ID, all) }),
+				func(v *model.Certificate) {
+					v.Names, v.ChainPEM, v.SealedKey, v.NotAfter = []string{"example.org"}, []byte("c2"), []byte("s2"), v.NotAfter.Add(time.Second)
+				},
+				func(v *model.Certificate) { v.NotBefore = v.NotBefore.In(elsewhere).Add(time.Nanosecond) }, func() error { return tx.DeleteCertificate(ctx, w.cert.ID) },
+			}),
+			check(t, noun[model.APIKey]{
+				"API key", &w.key, tx.CreateAPIKey, tx.UpdateAPIKey,
+				gets(
+					func() (*model.APIKey, error) { return tx.GetAPIKey(ctx, w.key.ID) },
+					func() (*model.APIKey, error) { return tx.GetAPIKeyByName(ctx, w.key.Org, w.key.Name) },
+					func() (*model.APIKey, error) { return tx.GetAPIKeyByHash(ctx, w.key.Hash) },
+				),
+				lists(func() ([]*model.APIKey, error) { return tx.ListAPIKeys(ctx, w.key.Org, all) }),
+				func(v *model.APIKey) { v.Org, v.Name, v.Expires = w.org.ID, "k2", time.Time{} }, nil, func() error { return tx.DeleteAPIKey(ctx, w.key.ID) },
+			}),
+			check(t, noun[model.JoinToken]{
+				"join token", &w.join, tx.CreateJoinToken, tx.UpdateJoinToken,
+				gets(func() (*model.JoinToken, error) { return tx.GetJoinToken(ctx, w.join.ID) }),
+				lists(func() ([]*model.JoinToken, error) { return tx.ListJoinTokens(ctx, all) }),
+				func(v *model.JoinToken) {
+					v.Node, v.Connector, v.Name, v.Used = model.NodeID{}, w.conn.ID, "pi2", w.cert.NotBefore
+				}, nil, func() error { return tx.DeleteJoinToken(ctx, w.join.ID) },
+			}),
+		}
+		slices.Reverse(ends)
+		for _, end := range ends {
+			end()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClusterRows(t *testing.T) {
+	s, ctx := storetest.New(t), t.Context()
+	first, second := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	rev, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		if _, err := tx.ClusterID(ctx); fault.Of(err) != fault.NotFound {
+			t.Errorf("before the first start: %v", err)
+		}
+		if set, err := tx.SetClusterID(ctx, first); err != nil || !set {
+			t.Errorf("set: %v, %v", set, err)
+		}
+		if set, err := tx.SetClusterID(ctx, second); err != nil || set {
+			t.Errorf("set again: %v, %v", set, err)
+		}
+		if id, err := tx.ClusterID(ctx); err != nil || id != first {
+			t.Errorf("cluster id %v, %v", id, err)
+		}
+		return nil
+	})
+	if err != nil || rev != 0 {
+		t.Errorf("settings took revision %d, %v", rev, err)
+	}
+	rev, err = s.Tx(ctx, "test", func(tx *store.Tx) error {
+		if _, _, err := tx.GetAuthority(ctx, "web"); fault.Of(err) != fault.NotFound {
+			t.Errorf("before it is there: %v", err)
+		}
+		return tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key"))
+	})
+	if err != nil || rev != 1 {
+		t.Errorf("authority: revision %d, %v", rev, err)
+	}
+	err = s.View(ctx, func(tx *store.Tx) error {
+		cert, key, err := tx.GetAuthority(ctx, "web")
+		if string(cert) != "pem" || string(key) != "key" {
+			t.Errorf("authority %q, %q", cert, key)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A list is read page by page, without a row twice or left out.
+func TestPages(t *testing.T) {
+	s, ctx := storetest.New(t), t.Context()
+	want := []string{"a", "a-b", "a0", "b", "z9"}
+	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		for _, name := range []string{"z9", "a0", "b", "a-b", "a"} {
+			if err := tx.CreateRegion(ctx, &model.Region{ID: model.RegionID{}.New(), Name: name}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit := 1; limit <= 6; limit++ {
+		var got []string
+		err := s.View(ctx, func(tx *store.Tx) error {
+			for page := (store.Page{Limit: limit}); ; page.After = got[len(got)-1] {
+				rows, err := tx.ListRegions(ctx, page)
+				if err != nil || len(rows) == 0 {
+					return err
+				}
+				if len(rows) > limit {
+					t.Errorf("%d rows, want %d", len(rows), limit)
+				}
+				for _, r := range rows {
+					got = append(got, r.Name)
+				}
+			}
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("limit %d: %v, %v; want %v", limit, got, err, want)
+		}
+	}
+}
+
+func TestJoinTokenIsUsedOnce(t *testing.T) {
+	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
+	w.create(t, s)
+	inTime, late := w.join.Expires.Add(-time.Second), w.join.Expires
+	use := func(now time.Time) error {
+		rev, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+			j, err := tx.UseJoinToken(ctx, w.join.Hash, now)
+			if err == nil && (j.Node != w.node.ID || !j.Used.Equal(now)) {
+				t.Errorf("%+v", j)
+			}
+			return err
+		})
+		if rev != 0 {
+			t.Errorf("a token took revision %d", rev)
+		}
+		return err
+	}
+	if err := use(late); fault.Of(err) != fault.NotFound {
+		t.Errorf("expired: %v", err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	got := 0
+	for range 10 {
+		wg.Go(func() {
+			err := use(inTime)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				got++
+			} else if fault.Of(err) != fault.NotFound {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got != 1 {
+		t.Errorf("%d of 10 got the token", got)
+	}
+}
+
+func TestVoidJoinTokens(t *testing.T) {
+	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
+	w.create(t, s)
+	used := w.join
+	used.ID, used.Hash, used.Used = used.ID.New(), slices.Repeat([]byte{1}, 32), w.cert.NotBefore
+	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		if err := tx.CreateJoinToken(ctx, &used); err != nil {
+			return err
+		}
+		if err := tx.VoidJoinTokens(ctx, model.NodeID{}, w.conn.ID); err != nil {
+			return err
+		}
+		if _, err := tx.GetJoinToken(ctx, w.join.ID); err != nil {
+			t.Errorf("the token of another: %v", err)
+		}
+		return tx.VoidJoinTokens(ctx, w.node.ID, model.ConnectorID{})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.View(ctx, func(tx *store.Tx) error {
+		left, err := tx.ListJoinTokens(ctx, store.Page{})
+		if len(left) != 1 || left[0].ID != used.ID {
+			t.Errorf("%d left", len(left))
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

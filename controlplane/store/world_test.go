@@ -1,0 +1,94 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// world is one row of each noun.
+type world struct {
+	org    model.Organization
+	region model.Region
+	pool   model.Pool
+	node   model.Node
+	site   model.Site
+	conn   model.Connector
+	svc    model.Service
+	target model.Target
+	domain model.Domain
+	cert   model.Certificate
+	key    model.APIKey
+	join   model.JoinToken
+}
+
+func newKey(t *testing.T) wgkey.Public {
+	t.Helper()
+	k, err := wgkey.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Public()
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{}
+	w.org = model.Organization{ID: model.OrgID{}.New(), Name: "acme"}
+	w.region = model.Region{ID: model.RegionID{}.New(), Name: "eu"}
+	w.pool = model.Pool{ID: model.PoolID{}.New(), Name: "edge"}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)
+	w.node = model.Node{
+		ID: model.NodeID{}.New(), Name: "n1", Pool: w.pool.ID, Region: w.region.ID, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+		WireGuardKey: newKey(t), WireGuardEndpoint: netip.MustParseAddrPort("192.0.2.1:51820"), Lifecycle: model.Active, Revoked: at,
+	}
+	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3}
+	w.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: w.org.ID, Site: w.site.ID, Name: "pi", WireGuardKey: newKey(t)}
+	w.svc = model.Service{ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "wiki", Kind: model.HTTP, Hostname: "*.example.org", Pool: w.pool.ID}
+	w.target = model.Target{
+		ID: model.TargetID{}.New(), Org: w.org.ID, Name: "wiki-1", Service: w.svc.ID, Site: w.site.ID, Address: "10.0.0.1", Port: 65535, PathPrefix: "/a", Weight: 7,
+	}
+	w.domain = model.Domain{ID: model.DomainID{}.New(), Org: w.org.ID, Name: "example.org", Pool: w.pool.ID}
+	w.cert = model.Certificate{
+		ID: model.CertificateID{}.New(), Org: w.org.ID, Names: []string{"*.example.org", "example.org"}, ChainPEM: []byte("chain"), SealedKey: []byte("sealed"), NotBefore: at, NotAfter: at.Add(time.Hour),
+	}
+	w.key = model.APIKey{ID: model.APIKeyID{}.New(), Name: "root", Hash: make([]byte, 32), Expires: at}
+	w.join = model.JoinToken{ID: model.JoinTokenID{}.New(), Node: w.node.ID, Name: "n1", Hash: make([]byte, 32), Expires: at}
+	return w
+}
+
+func (w *world) create(t *testing.T, s *store.Store) {
+	t.Helper()
+	ctx := t.Context()
+	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		return errors.Join(tx.CreateOrganization(ctx, &w.org), tx.CreateRegion(ctx, &w.region), tx.CreatePool(ctx, &w.pool), tx.CreateNode(ctx, &w.node),
+			tx.CreateSite(ctx, &w.site), tx.CreateConnector(ctx, &w.conn), tx.CreateService(ctx, &w.svc), tx.CreateTarget(ctx, &w.target),
+			tx.CreateDomain(ctx, &w.domain), tx.CreateCertificate(ctx, &w.cert), tx.CreateAPIKey(ctx, &w.key), tx.CreateJoinToken(ctx, &w.join),
+			tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect is somebody with psql.
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
