@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -83,8 +84,12 @@ func (id ID[K]) Compare(o ID[K]) int { return bytes.Compare(id.UUID[:], o.UUID[:
 // MarshalText writes the typed text form.
 func (id ID[K]) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText reads the typed text form.
+// UnmarshalText reads the typed text form; the empty text is the zero ID, as MarshalText writes it.
 func (id *ID[K]) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*id = ID[K]{}
+		return nil
+	}
 	v, err := ID[K]{}.Parse(string(b))
 	if err == nil {
 		*id = v
@@ -103,23 +108,19 @@ func (ID[K]) Parse(s string) (ID[K], error) {
 	if err != nil {
 		return ID[K]{}, fmt.Errorf("%q is no %s id: %w", s, k.prefix(), err)
 	}
+	if u == uuid.Nil {
+		return ID[K]{}, fmt.Errorf("%q is no %s id: it stands for none", s, k.prefix())
+	}
 	return ID[K]{u}, nil
 }
 
 // encode32 writes 128 bits as 26 characters, the first of which carries 3 bits (TypeID 0.3).
 func encode32(u uuid.UUID) string {
 	var out [26]byte
-	// Two bits of padding in front make 130 bits, 26 groups of 5.
-	for i := range out {
-		var v byte
-		for b := range 5 {
-			bit := i*5 + b - 2
-			v <<= 1
-			if bit >= 0 && u[bit/8]&(0x80>>(bit%8)) != 0 {
-				v |= 1
-			}
-		}
-		out[i] = crockford[v]
+	hi, lo := binary.BigEndian.Uint64(u[:8]), binary.BigEndian.Uint64(u[8:])
+	for i := len(out) - 1; i >= 0; i-- {
+		out[i] = crockford[lo&31]
+		hi, lo = hi>>5, lo>>5|hi<<59
 	}
 	return string(out[:])
 }
@@ -132,18 +133,16 @@ func decode32(s string) (uuid.UUID, error) {
 	if s[0] > '7' {
 		return u, fmt.Errorf("more than 128 bits")
 	}
+	var hi, lo uint64
 	for i := range len(s) {
 		v := strings.IndexByte(crockford, s[i])
 		if v < 0 {
 			return u, fmt.Errorf("character %q", s[i])
 		}
-		for b := range 5 {
-			bit := i*5 + b - 2
-			if bit >= 0 && v&(0x10>>b) != 0 {
-				u[bit/8] |= 0x80 >> (bit % 8)
-			}
-		}
+		hi, lo = hi<<5|lo>>59, lo<<5|uint64(v)
 	}
+	binary.BigEndian.PutUint64(u[:8], hi)
+	binary.BigEndian.PutUint64(u[8:], lo)
 	return u, nil
 }
 

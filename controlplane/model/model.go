@@ -117,8 +117,8 @@ func (m *Model) Apply(b Batch) *Model {
 	return n
 }
 
-// reuse brings siteUse and certUse up to date: what a changed row stood for in prev leaves them, what
-// it stands for now enters.
+// reuse brings siteUse and certUse up to date: what a changed row stood for in prev leaves them, what it
+// stands for in m enters.
 func (m *Model) reuse(prev *Model, b Batch) {
 	services, targets := map[ServiceID]bool{}, map[TargetID]bool{}
 	for id := range b.Targets {

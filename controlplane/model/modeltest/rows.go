@@ -1,0 +1,254 @@
+// Package modeltest makes configurations for tests, from a short text or at random.
+package modeltest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+// Epoch is when rows of tests were made.
+var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// UUID is the id of the row of a kind and name, the same in every run: UUID("site", "home").
+func UUID(kind, name string) uuid.UUID {
+	h := sha256.Sum256([]byte(kind + "/" + name))
+	u := uuid.UUID(h[:16])
+	u[6] = u[6]&0x0f | 0x70 // version 7
+	u[8] = u[8]&0x3f | 0x80 // RFC 9562
+	return u
+}
+
+// Key is the WireGuard key of the node or connector with an id.
+func Key(id uuid.UUID) wgkey.Public { return wgkey.Public(sha256.Sum256(id[:])) }
+
+// NewBatch is a step from one revision to the next, without changes yet.
+func NewBatch(from model.Revision) model.Batch {
+	return model.Batch{
+		From: from, To: from + 1, CommittedAt: Epoch.Add(time.Duration(from+1) * time.Second),
+		Organizations: map[model.OrgID]*model.Organization{},
+		Regions:       map[model.RegionID]*model.Region{},
+		Pools:         map[model.PoolID]*model.Pool{},
+		Nodes:         map[model.NodeID]*model.Node{},
+		Sites:         map[model.SiteID]*model.Site{},
+		Connectors:    map[model.ConnectorID]*model.Connector{},
+		Services:      map[model.ServiceID]*model.Service{},
+		Targets:       map[model.TargetID]*model.Target{},
+		Domains:       map[model.DomainID]*model.Domain{},
+		Certificates:  map[model.CertificateID]*model.Certificate{},
+		Authorities:   map[string][]byte{},
+	}
+}
+
+// Parse reads the changes of one step, a row per line:
+//
+//	organization acme
+//	node n1 pool=edge region=eu addresses=192.0.2.1,2001:db8::1 endpoint=192.0.2.1:51820 enrolled
+//	site home organization=acme pool=edge tunnels=2
+//	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
+//	delete node n1
+//
+// Rows refer to each other by name; a service is named by itself, whatever its organization. Flags
+// are "enrolled", "revoked" and "draining". A certificate's sealed key is "sealed:" and its name, or
+// what sealed= says. Empty lines and lines that start with # mean nothing.
+func Parse(from model.Revision, text string) (model.Batch, error) {
+	b := NewBatch(from)
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if err := parseRow(b, line); err != nil {
+			return b, fmt.Errorf("line %d: %w", i+1, err)
+		}
+	}
+	return b, nil
+}
+
+// fields are the words of a row after its name.
+type fields struct {
+	name   string
+	values map[string]string
+	err    error // the first
+}
+
+func parseRow(b model.Batch, line string) error {
+	words := strings.Fields(line)
+	deleted := words[0] == "delete"
+	if deleted {
+		words = words[1:]
+	}
+	if len(words) < 2 {
+		return fmt.Errorf("%q: want a kind and a name", line)
+	}
+	kind := words[0]
+	f := &fields{name: words[1], values: map[string]string{}}
+	for _, w := range words[2:] {
+		k, v, ok := strings.Cut(w, "=")
+		if !ok {
+			v = "yes"
+		}
+		f.values[k] = v
+	}
+	if kind == "authority" {
+		b.Authorities[f.name] = []byte(f.take("pem"))
+		if deleted {
+			b.Authorities[f.name] = nil
+		}
+	} else if !put(b, kind, deleted, f) {
+		return fmt.Errorf("kind %q is not known", kind)
+	}
+	if f.err != nil {
+		return fmt.Errorf("%s %s: %w", kind, f.name, f.err)
+	}
+	for k := range f.values {
+		return fmt.Errorf("%s %s: field %q is not known", kind, f.name, k)
+	}
+	return nil
+}
+
+func put(b model.Batch, kind string, deleted bool, f *fields) bool {
+	u := UUID(kind, f.name)
+	switch kind {
+	case "organization":
+		set(b.Organizations, model.OrgID{UUID: u}, deleted, func(id model.OrgID) *model.Organization {
+			return &model.Organization{ID: id, Name: f.name}
+		})
+	case "region":
+		set(b.Regions, model.RegionID{UUID: u}, deleted, func(id model.RegionID) *model.Region {
+			return &model.Region{ID: id, Name: f.name}
+		})
+	case "pool":
+		set(b.Pools, model.PoolID{UUID: u}, deleted, func(id model.PoolID) *model.Pool {
+			return &model.Pool{ID: id, Name: f.text("name", f.name)}
+		})
+	case "node":
+		set(b.Nodes, model.NodeID{UUID: u}, deleted, f.node)
+	case "site":
+		set(b.Sites, model.SiteID{UUID: u}, deleted, func(id model.SiteID) *model.Site {
+			return &model.Site{ID: id, Org: f.org(), Name: f.name, Pool: f.pool(), Tunnels: f.number("tunnels", 2)}
+		})
+	case "connector":
+		set(b.Connectors, model.ConnectorID{UUID: u}, deleted, func(id model.ConnectorID) *model.Connector {
+			v := &model.Connector{ID: id, Org: f.org(), Site: model.SiteID{UUID: f.ref("site")}, Name: f.name}
+			f.joined(u, &v.WireGuardKey, &v.Revoked)
+			return v
+		})
+	case "service":
+		set(b.Services, model.ServiceID{UUID: u}, deleted, func(id model.ServiceID) *model.Service {
+			return &model.Service{ID: id, Org: f.org(), Name: f.name, Kind: model.ServiceKind(f.text("kind", "http")), Hostname: f.take("hostname"), Pool: f.pool()}
+		})
+	case "target":
+		set(b.Targets, model.TargetID{UUID: u}, deleted, func(id model.TargetID) *model.Target {
+			return &model.Target{
+				ID: id, Org: f.org(), Name: f.name, Service: model.ServiceID{UUID: f.ref("service")}, Site: model.SiteID{UUID: f.ref("site")},
+				Address: f.take("address"), Port: uint16(f.number("port", 80)), PathPrefix: f.text("path", "/"), Weight: uint16(f.number("weight", 1)),
+			}
+		})
+	case "domain":
+		set(b.Domains, model.DomainID{UUID: u}, deleted, func(id model.DomainID) *model.Domain {
+			return &model.Domain{ID: id, Org: f.org(), Name: f.name, Pool: f.pool()}
+		})
+	case "certificate":
+		set(b.Certificates, model.CertificateID{UUID: u}, deleted, f.certificate)
+	default:
+		return false
+	}
+	return true
+}
+
+func set[K comparable, V any](rows map[K]*V, id K, deleted bool, make func(K) *V) {
+	rows[id] = nil
+	if !deleted {
+		rows[id] = make(id)
+	}
+}
+
+func (f *fields) node(id model.NodeID) *model.Node {
+	n := &model.Node{ID: id, Name: f.text("name", f.name), Pool: f.pool(), Lifecycle: model.Active}
+	if _, ok := f.values["region"]; ok {
+		n.Region = model.RegionID{UUID: f.ref("region")}
+	}
+	if f.flag("draining") {
+		n.Lifecycle = model.Draining
+	}
+	if v := f.text("lifecycle", ""); v != "" {
+		n.Lifecycle = model.Lifecycle(v)
+	}
+	for _, s := range strings.Split(f.text("addresses", ""), ",") {
+		if s == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(s)
+		f.note(err)
+		n.Addresses = append(n.Addresses, a)
+	}
+	if s := f.text("endpoint", ""); s != "" {
+		var err error
+		n.WireGuardEndpoint, err = netip.ParseAddrPort(s)
+		f.note(err)
+	}
+	f.joined(id.UUID, &n.WireGuardKey, &n.Revoked)
+	return n
+}
+
+func (f *fields) certificate(id model.CertificateID) *model.Certificate {
+	expires, err := time.Parse(time.DateOnly, f.text("expires", "2026-04-01"))
+	f.note(err)
+	return &model.Certificate{
+		ID: id, Org: f.org(), Names: strings.Split(f.take("names"), ","), ChainPEM: []byte(f.text("chain", "chain:"+f.name)),
+		SealedKey: []byte(f.text("sealed", "sealed:"+f.name)), NotBefore: Epoch, NotAfter: expires,
+	}
+}
+
+func (f *fields) org() model.OrgID   { return model.OrgID{UUID: f.ref("organization")} }
+func (f *fields) pool() model.PoolID { return model.PoolID{UUID: f.ref("pool")} }
+
+func (f *fields) joined(u uuid.UUID, key *wgkey.Public, revoked *time.Time) {
+	if f.flag("enrolled") {
+		*key = Key(u)
+	}
+	if f.flag("revoked") {
+		*revoked = Epoch
+	}
+}
+
+func (f *fields) take(k string) string {
+	v, ok := f.values[k]
+	if !ok {
+		f.note(fmt.Errorf("%s is missing", k))
+	}
+	delete(f.values, k)
+	return v
+}
+
+func (f *fields) text(k, otherwise string) string {
+	if _, ok := f.values[k]; !ok {
+		return otherwise
+	}
+	return f.take(k)
+}
+
+func (f *fields) flag(k string) bool { return f.text(k, "") == "yes" }
+
+func (f *fields) ref(k string) uuid.UUID { return UUID(k, f.take(k)) }
+
+func (f *fields) number(k string, otherwise int) int {
+	n, err := strconv.Atoi(f.text(k, strconv.Itoa(otherwise)))
+	f.note(err)
+	return n
+}
+
+func (f *fields) note(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}

@@ -1,0 +1,172 @@
+package model
+
+import (
+	"testing"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+)
+
+// refusal is the kind and field of an error.
+func refusal(err error) string {
+	if err == nil {
+		return ""
+	}
+	f, ok := err.(*fault.Error)
+	if !ok {
+		return "?"
+	}
+	if f.Field == "" {
+		return f.Kind.String()
+	}
+	return f.Kind.String() + " " + f.Field
+}
+
+var (
+	acme, other = OrgID{}.New(), OrgID{}.New()
+	edge, far   = PoolID{}.New(), PoolID{}.New()
+)
+
+func domain(org OrgID, pool PoolID, name string) *Domain {
+	return &Domain{ID: DomainID{}.New(), Org: org, Pool: pool, Name: name}
+}
+
+func service(org OrgID, pool PoolID, hostname string) *Service {
+	return &Service{ID: ServiceID{}.New(), Org: org, Name: "web", Kind: HTTP, Hostname: hostname, Pool: pool}
+}
+
+func TestCheckServiceDomain(t *testing.T) {
+	own := domain(acme, edge, "example.org")
+	for _, c := range []struct {
+		service *Service
+		domain  *Domain
+		want    string
+	}{
+		{service(acme, edge, "www.example.org"), own, ""},
+		{service(acme, edge, "example.org"), own, ""},
+		{service(acme, edge, "*.example.org"), own, ""},
+		{service(acme, edge, "a.b.example.org"), own, ""},
+		{service(acme, edge, "www.example.org"), nil, "invalid hostname"},
+		{service(acme, edge, "www.example.org"), domain(other, edge, "example.org"), "invalid hostname"},
+		{service(acme, edge, "www.example.net"), own, "invalid hostname"},
+		{service(acme, edge, "wwwexample.org"), own, "invalid hostname"},
+		{service(acme, edge, "*.org"), own, "invalid hostname"},
+		{service(acme, far, "www.example.org"), own, "invalid pool"},
+		{service(acme, edge, "ns-one.example.org"), own, "invalid hostname"},
+		{service(acme, edge, "ns-.example.org"), own, "invalid hostname"},
+		{service(acme, edge, "ns1.example.org"), own, ""},
+		{service(acme, edge, "ns-a.b.example.org"), own, ""},
+		{service(acme, edge, "ns-a.example.org"), domain(acme, edge, "ns-a.example.org"), ""}, // an apex itself
+	} {
+		if got := refusal(CheckServiceDomain(c.service, c.domain)); got != c.want {
+			t.Errorf("%s in %v: %q, want %q", c.service.Hostname, c.domain, got, c.want)
+		}
+	}
+	stranger := CheckServiceDomain(service(acme, edge, "www.example.org"), domain(other, edge, "example.org"))
+	nobody := CheckServiceDomain(service(acme, edge, "www.example.org"), nil)
+	if stranger.Error() != nobody.Error() {
+		t.Errorf("a stranger's domain shows: %q, not %q", stranger, nobody)
+	}
+}
+
+func TestCheckServiceHostname(t *testing.T) {
+	s := service(acme, edge, "www.example.org")
+	if err := CheckServiceHostname(s, []*Service{s}); err != nil {
+		t.Errorf("in its own way: %v", err)
+	}
+	if got := refusal(CheckServiceHostname(s, []*Service{s, service(other, far, "www.example.org")})); got != "conflict hostname" {
+		t.Errorf("taken: %q", got)
+	}
+	if err := CheckServiceHostname(s, []*Service{service(acme, edge, "*.example.org")}); err != nil {
+		t.Errorf("beside a wildcard: %v", err)
+	}
+}
+
+func TestCheckTarget(t *testing.T) {
+	s, site := service(acme, edge, "www.example.org"), &Site{ID: SiteID{}.New(), Org: acme}
+	raw := *s
+	raw.Kind = TLS
+	foreign, abroad := *s, *site
+	foreign.Org, abroad.Org = other, other
+	root := &Target{Org: acme, Name: "t", Service: s.ID, Site: site.ID, PathPrefix: "/"}
+	deep := *root
+	deep.PathPrefix = "/a"
+	for _, c := range []struct {
+		name    string
+		target  *Target
+		service *Service
+		site    *Site
+		want    string
+	}{
+		{"good", root, s, site, ""},
+		{"path", &deep, s, site, ""},
+		{"passthrough", root, &raw, site, ""},
+		{"passthrough path", &deep, &raw, site, "invalid path_prefix"},
+		{"no service", root, nil, site, "invalid service"},
+		{"foreign service", root, &foreign, site, "invalid service"},
+		{"no site", root, s, nil, "invalid site"},
+		{"foreign site", root, s, &abroad, "invalid site"},
+	} {
+		if got := refusal(CheckTarget(c.target, c.service, c.site)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	if got := refusal(CheckServiceTargets(&raw, []*Target{root, &deep})); got != "invalid path_prefix" {
+		t.Errorf("service turned passthrough: %q", got)
+	}
+}
+
+func TestCheckDomain(t *testing.T) {
+	d := domain(acme, edge, "example.org")
+	moved := *d
+	moved.Pool = far
+	www := service(acme, edge, "www.example.org")
+	for _, c := range []struct {
+		name     string
+		domain   *Domain
+		others   []*Domain
+		services []*Service
+		want     string
+	}{
+		{"alone", d, nil, nil, ""},
+		{"itself", d, []*Domain{d}, []*Service{www}, ""},
+		{"own child", d, []*Domain{domain(acme, edge, "b.example.org")}, nil, ""},
+		{"own parent", domain(acme, edge, "b.example.org"), []*Domain{d}, nil, ""},
+		{"taken", d, []*Domain{domain(other, edge, "example.org")}, nil, "conflict name"},
+		{"twice", d, []*Domain{domain(acme, edge, "example.org")}, nil, "conflict name"},
+		{"within a stranger's", d, []*Domain{domain(other, edge, "org")}, nil, "conflict name"},
+		{"contains a stranger's", d, []*Domain{domain(other, edge, "b.example.org")}, nil, "conflict name"},
+		{"not related", d, []*Domain{domain(other, edge, "xexample.org")}, nil, ""},
+		{"takes a node's name", domain(acme, edge, "ns-a.example.org"), []*Domain{d}, nil, "invalid name"},
+		{"has a child with a node's name", d, []*Domain{domain(acme, edge, "ns-a.example.org")}, nil, "invalid name"},
+		{"moves away from its services", &moved, []*Domain{d}, []*Service{www}, "conflict"},
+		{"moves with a child's services", &moved, []*Domain{d, domain(acme, edge, "www.example.org")}, []*Service{www}, ""},
+		{"takes services into another pool", domain(acme, far, "www.example.org"), []*Domain{d}, []*Service{www}, "conflict"},
+		{"makes a service's name a node's", domain(acme, edge, "b.example.org"), []*Domain{d}, []*Service{service(acme, edge, "ns-a.b.example.org")}, "conflict"},
+	} {
+		if got := refusal(CheckDomain(c.domain, c.others, c.services)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestCheckDomainRemoval(t *testing.T) {
+	d, parent := domain(acme, edge, "b.example.org"), domain(acme, edge, "example.org")
+	s := service(acme, edge, "*.b.example.org")
+	for _, c := range []struct {
+		name      string
+		remaining []*Domain
+		services  []*Service
+		want      string
+	}{
+		{"unused", nil, nil, ""},
+		{"used", nil, []*Service{s}, "conflict"},
+		{"listed itself", []*Domain{d}, []*Service{s}, "conflict"},
+		{"parent takes over", []*Domain{parent, d}, []*Service{s}, ""},
+		{"parent of another pool", []*Domain{domain(acme, far, "example.org")}, []*Service{s}, "conflict"},
+		{"used elsewhere", nil, []*Service{service(acme, edge, "www.example.org")}, ""},
+	} {
+		if got := refusal(CheckDomainRemoval(d, c.remaining, c.services)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package snapshot
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// A key is a resource by the row it is compiled from. Trust, which has no row, has the zero id.
+type key struct {
+	typeURL string
+	id      uuid.UUID
+}
+
+// all returns the keys of everything that a model may call for.
+func all(m *model.Model) map[key]bool {
+	keys := map[key]bool{{typeURL: resource.Trust}: true}
+	for n := range m.Nodes() {
+		keys[key{resource.NodeConfig, n.ID.UUID}] = true
+		keys[key{resource.Node, n.ID.UUID}] = true
+	}
+	for s := range m.Sites() {
+		keys[key{resource.Site, s.ID.UUID}] = true
+		keys[key{resource.ConnectorConfig, s.ID.UUID}] = true
+	}
+	for s := range m.Services() {
+		keys[key{resource.Route, s.ID.UUID}] = true
+		keys[key{resource.RecordSet, s.ID.UUID}] = true
+	}
+	for d := range m.Domains() {
+		keys[key{resource.Zone, d.ID.UUID}] = true
+	}
+	for c := range m.Certificates() {
+		keys[key{resource.Certificate, c.ID.UUID}] = true
+	}
+	return keys
+}
+
+// affected returns the keys whose resources a batch may change. It must name every one that does change
+// (the tests compare with a full build), and no more than a few that do not, because each is compiled
+// twice. Rows are looked at as they were and as they are: a target that moves touches both its sites.
+func affected(prev, next *model.Model, b model.Batch) map[key]bool {
+	t := touch{keys: map[key]bool{}, prev: prev, next: next}
+	if len(b.Authorities) > 0 {
+		t.add(resource.Trust, uuid.Nil)
+	}
+	for id := range b.Pools {
+		t.pool(id)
+	}
+	t.nodes(b.Nodes)
+	for id := range b.Sites {
+		t.site(id)
+	}
+	for id := range b.Connectors {
+		for _, m := range t.both() {
+			if c := m.Connector(id); c != nil {
+				t.site(c.Site)
+			}
+		}
+	}
+	for id := range b.Services {
+		t.service(id)
+	}
+	for id := range b.Targets {
+		for _, m := range t.both() {
+			if v := m.Target(id); v != nil {
+				t.add(resource.Route, v.Service.UUID)
+				t.site(v.Site)
+			}
+		}
+	}
+	for id := range b.Domains {
+		t.domain(id)
+	}
+	for id := range b.Certificates {
+		t.certificate(id)
+	}
+	return t.keys
+}
+
+type touch struct {
+	keys       map[key]bool
+	prev, next *model.Model
+}
+
+func (t *touch) add(typeURL string, id uuid.UUID) { t.keys[key{typeURL, id}] = true }
+
+func (t *touch) both() [2]*model.Model { return [2]*model.Model{t.prev, t.next} }
+
+func (t *touch) site(id model.SiteID) {
+	t.add(resource.Site, id.UUID)
+	t.add(resource.ConnectorConfig, id.UUID)
+}
+
+// pool: its name is in the configuration of its nodes.
+func (t *touch) pool(id model.PoolID) {
+	for n := range t.next.NodesOf(id) {
+		t.add(resource.NodeConfig, n.ID.UUID)
+	}
+}
+
+// nodes: a node's own resources, and the sites of its pool that choose it, or chose it.
+func (t *touch) nodes(changed map[model.NodeID]*model.Node) {
+	pools := map[model.PoolID]bool{}
+	for id := range changed {
+		t.add(resource.NodeConfig, id.UUID)
+		t.add(resource.Node, id.UUID)
+		was, is := t.prev.Node(id), t.next.Node(id)
+		if samePeer(was, is) {
+			continue
+		}
+		for _, n := range [...]*model.Node{was, is} {
+			if n != nil {
+				pools[n.Pool] = true
+			}
+		}
+	}
+	for id := range pools {
+		for s := range t.next.SitesOf(id) {
+			t.assignment(s, changed)
+		}
+	}
+}
+
+// assignment: a site whose nodes are others than before, or the same ones in another guise. That its
+// row changed as well, or is gone, is told by its own entry in the batch.
+func (t *touch) assignment(s *model.Site, changed map[model.NodeID]*model.Node) {
+	was, is := t.prev.Assigned(s), t.next.Assigned(s)
+	if !slices.EqualFunc(was, is, func(a, b *model.Node) bool { return a.ID == b.ID }) {
+		t.site(s.ID)
+		return
+	}
+	for i := range is {
+		if _, ok := changed[is[i].ID]; ok && !samePeer(was[i], is[i]) {
+			t.add(resource.ConnectorConfig, s.ID.UUID) // Site has the ids only
+			return
+		}
+	}
+}
+
+// samePeer reports whether a change of a node is none of the sites' business.
+func samePeer(a, b *model.Node) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Enrolled() == b.Enrolled() && a.Pool == b.Pool && a.Lifecycle == b.Lifecycle &&
+		a.Name == b.Name && a.WireGuardKey == b.WireGuardKey && a.WireGuardEndpoint == b.WireGuardEndpoint
+}
+
+// service: its route and records, the certificates chosen for it, and the scopes of the sites where its
+// targets are.
+func (t *touch) service(id model.ServiceID) {
+	t.add(resource.Route, id.UUID)
+	t.add(resource.RecordSet, id.UUID)
+	t.chosen(id)
+	was, is := t.prev.Service(id), t.next.Service(id)
+	if was != nil && is != nil && was.Pool == is.Pool {
+		return
+	}
+	for _, m := range t.both() {
+		for v := range m.TargetsOf(id) {
+			t.add(resource.Site, v.Site.UUID)
+		}
+	}
+}
+
+// chosen: the certificates that a service was served with and is now.
+func (t *touch) chosen(id model.ServiceID) {
+	for _, m := range t.both() {
+		if s := m.Service(id); s != nil {
+			if c := m.CertificateFor(s); c != nil {
+				t.add(resource.Certificate, c.ID.UUID)
+			}
+		}
+	}
+}
+
+// domain: the records of services that stand in it, or stood.
+func (t *touch) domain(id model.DomainID) {
+	t.add(resource.Zone, id.UUID)
+	was, is := t.prev.Domain(id), t.next.Domain(id)
+	if was != nil && is != nil && was.Org == is.Org && was.Name == is.Name && was.Pool == is.Pool {
+		return
+	}
+	apexes := map[string]bool{}
+	for _, d := range [...]*model.Domain{was, is} {
+		if d != nil {
+			apexes[d.Name] = true
+		}
+	}
+	for apex := range apexes {
+		for s := range t.next.ServicesWithin(apex) {
+			t.add(resource.RecordSet, s.ID.UUID)
+		}
+	}
+}
+
+// certificate: the routes that name it, or now name another, and that other one.
+func (t *touch) certificate(id model.CertificateID) {
+	t.add(resource.Certificate, id.UUID)
+	services := map[model.ServiceID]bool{}
+	for _, m := range t.both() {
+		if c := m.Certificate(id); c != nil {
+			for s := range t.next.ServicesFor(c) {
+				services[s.ID] = true
+			}
+		}
+	}
+	for s := range services {
+		t.add(resource.Route, s.UUID)
+		t.chosen(s)
+	}
+}

@@ -1,0 +1,72 @@
+package snapshot
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// errNoCertificate: a route that ends TLS without a certificate could only fail every handshake.
+var errNoCertificate = errors.New("no certificate carries the hostname")
+
+// route compiles a service. One without targets has no rules, and is answered with 503.
+func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
+	s := m.Service(model.ServiceID{UUID: id})
+	if s == nil {
+		return nil
+	}
+	d := &draft{name: resource.Name("route", s.Org.String(), s.ID.String()), scopes: []string{poolScope(s.Pool)}}
+	msg := &nodev1.Route{
+		ServiceId:      s.ID.String(),
+		OrganizationId: s.Org.String(),
+		ServiceName:    s.Name,
+		Hostname:       s.Hostname,
+		Rules:          rules(m, s),
+	}
+	switch s.Kind {
+	case model.HTTP:
+		msg.Mode = nodev1.RouteMode_ROUTE_MODE_TERMINATE
+		if c := m.CertificateFor(s); c != nil {
+			msg.Certificate = certificateName(c)
+		} else {
+			d.err = errNoCertificate
+		}
+	case model.TLS:
+		msg.Mode = nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH
+		for _, r := range msg.Rules {
+			if r.PathPrefix != "/" {
+				d.err = fmt.Errorf("a target has path prefix %q: a %s service is never decrypted", r.PathPrefix, model.TLS)
+			}
+		}
+	default:
+		d.err = fmt.Errorf("kind %q is not known", s.Kind)
+	}
+	d.msg = msg
+	return d
+}
+
+// rules groups the targets by path prefix, in the order in which a node tries them.
+func rules(m *model.Model, s *model.Service) []*nodev1.RouteRule {
+	var rules []*nodev1.RouteRule
+	byPrefix := map[string]*nodev1.RouteRule{}
+	for t := range m.TargetsOf(s.ID) {
+		r := byPrefix[t.PathPrefix]
+		if r == nil {
+			r = &nodev1.RouteRule{PathPrefix: t.PathPrefix}
+			byPrefix[t.PathPrefix] = r
+			rules = append(rules, r)
+		}
+		r.Targets = append(r.Targets, &nodev1.RouteTarget{TargetId: t.ID.String(), SiteId: t.Site.String(), Weight: uint32(t.Weight)})
+	}
+	slices.SortFunc(rules, func(a, b *nodev1.RouteRule) int {
+		return cmp.Or(cmp.Compare(len(b.PathPrefix), len(a.PathPrefix)), cmp.Compare(a.PathPrefix, b.PathPrefix))
+	})
+	return rules
+}

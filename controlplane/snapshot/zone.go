@@ -1,0 +1,22 @@
+package snapshot
+
+import (
+	"github.com/google/uuid"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// zone compiles a domain.
+func zone(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
+	v := m.Domain(model.DomainID{UUID: id})
+	if v == nil {
+		return nil
+	}
+	return &draft{
+		name:   resource.Name("zone", v.Org.String(), v.ID.String()),
+		scopes: []string{poolScope(v.Pool)},
+		msg:    &nodev1.Zone{Id: v.ID.String(), OrganizationId: v.Org.String(), Apex: v.Name, PoolId: v.Pool.String()},
+	}
+}
