@@ -12,7 +12,7 @@ import (
 // 30 s at last. It is not safe for concurrent use.
 type Backoff struct {
 	Min, Max time.Duration // bounds of the ceiling; 100 ms and 30 s if zero
-	n        int
+	ceiling  time.Duration // of the last wait; zero: none yet
 }
 
 // Next returns the next wait: uniform between 0 and a ceiling that doubles each time.
@@ -24,16 +24,19 @@ func (b *Backoff) Next() time.Duration {
 	if hi <= 0 {
 		hi = 30 * time.Second
 	}
-	ceil := hi
-	if b.n < 32 && lo<<b.n > 0 && lo<<b.n < hi {
-		ceil = lo << b.n
+	switch {
+	case b.ceiling == 0:
+		b.ceiling = min(lo, hi)
+	case b.ceiling > hi/2:
+		b.ceiling = hi
+	default:
+		b.ceiling *= 2
 	}
-	b.n++
-	return rand.N(ceil)
+	return rand.N(b.ceiling)
 }
 
 // Reset starts over; call it after a success.
-func (b *Backoff) Reset() { b.n = 0 }
+func (b *Backoff) Reset() { b.ceiling = 0 }
 
 // Wait sleeps for Next. It returns false as soon as ctx ends.
 func (b *Backoff) Wait(ctx context.Context) bool {
@@ -43,6 +46,6 @@ func (b *Backoff) Wait(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	case <-t.C:
-		return true
+		return ctx.Err() == nil // both may be ready
 	}
 }

@@ -1,5 +1,4 @@
-// Package daemon runs a process that is a list of tasks: it starts them, ends them on SIGINT or
-// SIGTERM or when one fails, and reports readiness.
+// Package daemon runs a process that is a list of tasks, until a signal or the end of one of them.
 package daemon
 
 import (
@@ -8,7 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/signal"
-	"sync"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,40 +34,67 @@ const ShutdownGrace = 30 * time.Second
 
 // Run runs the tasks until ctx ends, SIGINT or SIGTERM arrives, or one of them returns an error;
 // then it ends the others and waits for them. A task that returns nil before the end is an error:
-// a process without one of its parts is not a working process.
+// a process without one of its parts is not a working process. So is one that does not end in time.
 func Run(ctx context.Context, log *slog.Logger, tasks ...Task) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 
-	var wg sync.WaitGroup
-	for _, t := range tasks {
-		wg.Go(func() {
-			err := t.Run(ctx)
+	type end struct {
+		task int
+		err  error
+	}
+	ends := make(chan end, len(tasks))
+	for i, t := range tasks {
+		go func() { ends <- end{i, t.Run(ctx)} }()
+	}
+	var (
+		failed  error // the first reason to end that is no signal
+		running = make([]bool, len(tasks))
+		left    = len(tasks)
+		ending  = ctx.Done()
+		late    <-chan time.Time
+	)
+	for i := range running {
+		running[i] = true
+	}
+	for left > 0 || ending != nil {
+		select {
+		case <-ending:
+			ending = nil
+			stop() // a second signal ends the process at once
+			late = time.After(ShutdownGrace)
+		case e := <-ends:
+			running[e.task] = false
+			left--
+			t := tasks[e.task]
 			switch {
 			case ctx.Err() != nil:
-				if err != nil && !errors.Is(err, context.Canceled) {
-					log.Warn("task ended badly", "task", t.String(), "err", err)
+				if e.err != nil && !errors.Is(e.err, context.Canceled) {
+					log.Warn("task ended badly", "task", t.String(), "err", e.err)
 				}
-			case err != nil:
-				cancel(fmt.Errorf("%s: %w", t, err))
+			case e.err != nil:
+				failed = fmt.Errorf("%s: %w", t, e.err)
 			default:
-				cancel(fmt.Errorf("%s: ended by itself", t))
+				failed = fmt.Errorf("%s: ended by itself", t)
 			}
-		})
+			if failed != nil {
+				cancel()
+			}
+		case <-late:
+			var names []string
+			for i, t := range tasks {
+				if running[i] {
+					names = append(names, t.String())
+				}
+			}
+			log.Error("tasks did not end in time", "tasks", names, "dur", ShutdownGrace)
+			if failed == nil {
+				failed = fmt.Errorf("%s: not ended after %s", strings.Join(names, ", "), ShutdownGrace)
+			}
+			return failed
+		}
 	}
-	<-ctx.Done()
-	stop() // a second signal ends the process at once
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(ShutdownGrace):
-		log.Error("tasks did not end in time", "dur", ShutdownGrace)
-	}
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return failed
 }

@@ -1,5 +1,5 @@
-// Package hostname gives every part of Warren one canonical form of a hostname and one meaning of
-// a wildcard: model, SNI, HTTP, certificates and DNS all compare what this package returns.
+// Package hostname gives every part of Warren one canonical form of a hostname with one meaning of a
+// wildcard: model, SNI, HTTP, certificates, DNS all compare what this package returns.
 package hostname
 
 import (
@@ -7,19 +7,21 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
 
 // profile is UTS #46 with the rules of IDNA 2008 registration, so that a name has one spelling only.
-var profile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(true), idna.StrictDomainName(true), idna.Transitional(false))
+// Hyphens are judged by fast: names like "r3--sn-x.example" are in use.
+var profile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false), idna.StrictDomainName(true), idna.Transitional(false))
 
 // ErrSyntax is wrapped by every refusal.
 var ErrSyntax = errors.New("not a hostname")
 
 // Canonical returns the one spelling of a hostname: lower case, ASCII (RFC 5891 A-labels), no
-// trailing dot. IP literals, empty names, single labels' empty parts, wildcards and names longer
-// than 253 octets (RFC 1035 §2.3.4) are refused.
+// trailing dot. IP literals, empty names, empty labels, wildcards and names longer than 253 octets
+// (RFC 1035 §2.3.4) are refused.
 func Canonical(name string) (string, error) {
 	s := strings.TrimSuffix(name, ".")
 	if s == "" {
@@ -30,6 +32,12 @@ func Canonical(name string) (string, error) {
 	}
 	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return "", fmt.Errorf("%w: an IP address", ErrSyntax)
+	}
+	if len(s) > 4*253 { // no such name has an ASCII form that fits, and finding out takes long
+		return "", fmt.Errorf("%w: longer than 253 octets", ErrSyntax)
+	}
+	if !utf8.ValidString(s) { // idna would encode the replacement character
+		return "", fmt.Errorf("%w: not UTF-8", ErrSyntax)
 	}
 	ascii, err := profile.ToASCII(s)
 	if err != nil {

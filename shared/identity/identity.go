@@ -1,5 +1,4 @@
-// Package identity is who a node or connector is in mutual TLS: the SPIFFE name in its
-// certificate, and how either end verifies the other.
+// Package identity is who a process is in mutual TLS: the SPIFFE name in its certificate.
 package identity
 
 import (
@@ -45,13 +44,29 @@ func FromCertificate(c *x509.Certificate) (Identity, error) {
 	}
 	u := c.URIs[0]
 	parts := strings.Split(u.Path, "/")
-	if u.Scheme != "spiffe" || u.Host == "" || u.User != nil || u.Port() != "" || u.RawQuery != "" || u.Fragment != "" ||
-		len(parts) != 3 || parts[0] != "" || parts[2] == "" {
+	if len(parts) != 3 {
 		return Identity{}, fmt.Errorf("%w: %q", ErrIdentity, u)
 	}
-	switch k := Kind(parts[1]); k {
-	case Node, Connector, Control:
-		return Identity{Cluster: u.Host, Kind: k, ID: parts[2]}, nil
+	id := Identity{Cluster: u.Host, Kind: Kind(parts[1]), ID: parts[2]}
+	// Written again it must be the same URI: an identity has one spelling, without user, port, query,
+	// fragment and escapes.
+	if !id.valid() || id.String() != u.String() {
+		return Identity{}, fmt.Errorf("%w: %q", ErrIdentity, u)
 	}
-	return Identity{}, fmt.Errorf("%w: %q", ErrIdentity, u)
+	return id, nil
+}
+
+// valid holds the parts to the characters of SPIFFE-ID §2.1 and §2.2.
+func (i Identity) valid() bool {
+	switch i.Kind {
+	case Node, Connector, Control:
+	default:
+		return false
+	}
+	lower := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_'
+	}
+	return i.Cluster != "" && i.ID != "" && i.ID != "." && i.ID != ".." &&
+		strings.IndexFunc(i.Cluster, func(c rune) bool { return !lower(c) }) < 0 &&
+		strings.IndexFunc(i.ID, func(c rune) bool { return !lower(c) && (c < 'A' || c > 'Z') }) < 0
 }
