@@ -1,0 +1,47 @@
+// Package httpproxy ends TLS for a node's hostnames, refuses what HTTP leaves open to two readings,
+// then carries each request to a target of the service that it names.
+package httpproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+)
+
+// DialFunc opens a stream to a target; it is all that a Proxy asks of the rest of the node.
+type DialFunc func(ctx context.Context, r fabric.Request) (net.Conn, error)
+
+// Config is everything a Proxy should do, whole.
+type Config struct {
+	Certificates []Certificate
+	Routes       []Route
+}
+
+// Certificate is one that routes may name.
+type Certificate struct {
+	Name  string   // what Route.Certificate says
+	Names []string // canonical hostnames or patterns that it is for
+	TLS   tls.Certificate
+}
+
+// Route is one hostname with its rules.
+type Route struct {
+	Service     string // id
+	Hostname    string // canonical; may start with "*."
+	Certificate string // Name of a Certificate
+	Rules       []Rule
+}
+
+// Rule sends what is below a path prefix, matched by whole segments, to its targets.
+type Rule struct {
+	PathPrefix string // starts with "/"
+	Targets    []Target
+}
+
+// Target is where a request may go.
+type Target struct {
+	ID, Site string
+	Weight   int // share of requests; 0 counts as 1
+}

@@ -1,0 +1,56 @@
+package httpproxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Fields that say who asks, from where or for what, and that only an edge may set. A backend that
+// believes one of them must be able to: whatever a client sends under these names is removed.
+var (
+	edgeNames = map[string]bool{
+		"forwarded": true, "client-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true,
+		"cf-connecting-ip": true, "cf-connecting-ipv6": true, "cf-ipcountry": true, "cf-visitor": true, "fastly-client-ip": true,
+		"x-request-id": true, "x-scheme": true, "x-url-scheme": true, "front-end-https": true,
+		"proxy":          true, // httpoxy: CGI makes HTTP_PROXY of it
+		"http2-settings": true,
+	}
+	edgePrefixes = []string{
+		"x-forwarded", "x-real-", "x-original-", "x-rewrite-", "remote-", "x-remote-", "x-auth-request-", "x-authenticated-",
+		"x-webauth-", "x-authentik-", "x-pomerium-", "x-ssl-", "ssl-client-", "x-client-cert", "x-envoy-",
+		"cf-access-", "x-goog-authenticated-", "x-goog-iap-", "x-amzn-oidc-", "x-ms-client-principal", "x-warren-",
+	}
+)
+
+// removeEdgeFields deletes what a client may not say, in every spelling. Names with anything but
+// letters, digits and hyphens go whatever they say: CGI, WSGI, PHP and others turn "_" and "-" into
+// the same, so X_Forwarded_For or Content_Length would come out as the field it only looks like.
+func removeEdgeFields(h http.Header) {
+	for name := range h {
+		if ambiguous(name) || edgeField(strings.ToLower(name)) {
+			delete(h, name)
+		}
+	}
+}
+
+func ambiguous(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if c == '_' || c == '.' || c == '~' || c != '-' && !unreserved(c) {
+			return true
+		}
+	}
+	return name == ""
+}
+
+func edgeField(lower string) bool {
+	if edgeNames[lower] {
+		return true
+	}
+	for _, p := range edgePrefixes {
+		if strings.HasPrefix(lower, p) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,94 @@
+package httpproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+)
+
+const (
+	dialTime        = 10 * time.Second
+	poolIdle        = 60 * time.Second
+	poolConns       = 64 // idle ones
+	maxAnswerHeader = 256 << 10
+)
+
+// poolKey is what connections may be shared within.
+type poolKey struct{ service, target, site string }
+
+// pool keeps the connections to one target. Requests of different targets never share one.
+//
+// net/http sends a request again, on its own, only when a kept connection turned out to be dead
+// before the target could see the request, or when the method is idempotent. Nothing else is retried.
+type pool struct {
+	key  poolKey
+	dial DialFunc
+	http *http.Transport
+	grpc *http.Transport // HTTP/2 without TLS: no gRPC server speaks anything else
+}
+
+func newPool(key poolKey, dial DialFunc) *pool {
+	p := &pool{key: key, dial: dial}
+	p.http, p.grpc = p.transport(), p.transport()
+	p.http.Protocols.SetHTTP1(true)
+	p.grpc.Protocols.SetUnencryptedHTTP2(true)
+	p.grpc.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
+	return p
+}
+
+func (p *pool) transport() *http.Transport {
+	return &http.Transport{
+		DialContext:            p.dialContext,
+		Protocols:              new(http.Protocols),
+		MaxIdleConnsPerHost:    poolConns,
+		IdleConnTimeout:        poolIdle,
+		DisableCompression:     true, // the client's Accept-Encoding is the target's business
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+	}
+}
+
+// dialContext goes through the fabric. The connection is announced with the client that happens to
+// need it first: see rewrite for what the target should believe.
+func (p *pool) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	req := fabric.Request{Target: p.key.target, Site: p.key.site, Service: p.key.service}
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		req.Client, req.Local = x.session.client, x.session.local
+	}
+	c, err := p.dial(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("dial target %s: %w", p.key.target, err)
+	}
+	return c, nil
+}
+
+// close ends the idle connections; those in use end when they come back.
+func (p *pool) close() {
+	p.http.CloseIdleConnections()
+	p.grpc.CloseIdleConnections()
+}
+
+// roundTripper sends each request through the pool of its target.
+type roundTripper struct{}
+
+func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := exchangeOf(r.Context())
+	if x.grpc {
+		return x.pool.grpc.RoundTrip(r)
+	}
+	return x.pool.http.RoundTrip(r)
+}
+
+// isUnavailable reports whether nothing leads to the target's site, as opposed to a target that
+// does not answer.
+func isUnavailable(err error) bool {
+	var d *fabric.DialError
+	return errors.As(err, &d) && d.Status == fabric.StatusNoTunnel
+}

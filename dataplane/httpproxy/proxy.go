@@ -1,0 +1,318 @@
+package httpproxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// idleTime ends a request or an upgraded connection on which nothing has moved either way.
+const idleTime = 300 * time.Second
+
+var (
+	errIdle     = errors.New("nothing moved for too long")
+	errSlowBody = errors.New("request body too slow")
+)
+
+// Proxy serves connections with the routes and certificates of the last Apply.
+type Proxy struct {
+	log     *slog.Logger
+	access  *slog.Logger
+	metrics *metrics
+	dial    DialFunc
+	forward *httputil.ReverseProxy
+
+	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
+	apply   sync.Mutex            // one Apply at a time
+}
+
+// state is a table with the pools that its targets are reached through.
+type state struct {
+	*table
+	pools map[poolKey]*pool
+}
+
+// New makes a Proxy without routes. Requests are logged to accessLog, a stream of its own; nil is none.
+func New(dial DialFunc, log *slog.Logger, reg prometheus.Registerer, accessLog *slog.Logger) *Proxy {
+	if accessLog == nil {
+		accessLog = slog.New(slog.DiscardHandler)
+	}
+	p := &Proxy{log: log, access: accessLog, metrics: newMetrics(reg), dial: dial}
+	p.forward = &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      roundTripper{},
+		FlushInterval:  -1, // what a target has sent, its client gets
+		BufferPool:     new(bufferPool),
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorHandler:   p.failed,
+		ModifyResponse: modifyResponse,
+	}
+	p.current.Store(&state{table: newTable(Config{})})
+	return p
+}
+
+// Apply replaces routes and certificates. A request sees the old ones or the new ones; connections
+// to targets that stay are kept, those to others close once they are idle.
+func (p *Proxy) Apply(cfg Config) {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	old := p.current.Load()
+	next := &state{table: newTable(cfg), pools: make(map[poolKey]*pool)}
+	for key := range next.keys() {
+		if have := old.pools[key]; have != nil {
+			next.pools[key] = have
+		} else {
+			next.pools[key] = newPool(key, p.dial)
+		}
+	}
+	p.current.Store(next)
+	for key, gone := range old.pools {
+		if next.pools[key] == nil {
+			gone.close()
+		}
+	}
+	for _, problem := range next.problems {
+		p.log.Warn("route can't be served", "err", problem)
+	}
+	p.metrics.routes.Set(float64(len(next.routes)))
+}
+
+// exchange is one request on its way, found through its context.
+type exchange struct {
+	*admitted
+	session *session
+	body    *requestBody
+	target  target
+	pool    *pool
+	id      string
+	grpc    bool
+	failure string // why there is no answer of a target; for counter and access log
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// serveHTTP refuses a request or carries it to one target of its route.
+func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, upgrades *upgrades) {
+	start := time.Now()
+	if s.gate != nil {
+		s.gate.busy.Store(true)
+		defer s.gate.busy.Store(false)
+	}
+	x := &exchange{session: s, id: newID()}
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), exchangeKey{}, x))
+	defer cancel(nil)
+	rw := &response{ResponseWriter: w, upgrades: upgrades, session: s}
+	rw.Header().Set("X-Request-Id", x.id)
+	rw.watch = newWatchdog(idleTime, http.NewResponseController(w), func() { cancel(errIdle) })
+	defer rw.watch.stop()
+	x.body = &requestBody{ReadCloser: r.Body, rc: http.NewResponseController(w), watch: rw.watch, limit: r.ProtoMajor == 1}
+	p.metrics.inFlight.Inc()
+	defer func() {
+		v := recover()
+		if v != nil && x.failure == "" {
+			x.failure = "cut"
+		}
+		p.metrics.inFlight.Dec()
+		p.done(r, x, rw, start)
+		switch v {
+		case nil:
+		case http.ErrAbortHandler: // how ReverseProxy ends an answer that stops in the middle
+			panic(v)
+		default:
+			p.log.Error("panic while serving a request", "err", v, "stack", string(debug.Stack()))
+			panic(http.ErrAbortHandler)
+		}
+	}()
+
+	state := p.current.Load()
+	var ref *refusal
+	if x.admitted, ref = admit(r, state.table, s.name); ref != nil {
+		p.refuse(rw, r, x, ref)
+		return
+	}
+	if x.upgrade && upgrades.draining() {
+		p.refuse(rw, r, x, refuseDraining)
+		return
+	}
+	rule := x.route.rule(decoded(x.path))
+	if rule == nil && len(x.route.rules) > 0 {
+		p.refuse(rw, r, x, refuseNoRoute)
+		return
+	}
+	var ok bool
+	if x.target, ok = rule.pick(); !ok {
+		p.refuse(rw, r, x, refuseNoTarget)
+		return
+	}
+	x.pool = state.pools[x.target.key]
+	x.grpc = r.ProtoMajor == 2 && isGRPC(r.Header.Get("Content-Type"))
+	in := r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		in.Body = x.body
+	}
+	p.forward.ServeHTTP(rw, in)
+}
+
+// rewrite makes the request that the target sees. ReverseProxy has removed the hop-by-hop fields
+// already, and those that Connection names: what is set here can't be taken away by a client.
+func rewrite(pr *httputil.ProxyRequest) {
+	x := exchangeOf(pr.In.Context())
+	out := pr.Out
+	removeEdgeFields(out.Header)
+	// The client of this request. The PROXY header of the connection that it travels on says who was
+	// first to use that connection, which is anybody: the field is the truth, not the header.
+	if client := addrString(x.session.client.Addr()); client != "" {
+		out.Header.Set("X-Forwarded-For", client)
+	}
+	out.Header.Set("X-Forwarded-Proto", "https")
+	out.Header.Set("X-Forwarded-Host", x.authority)
+	out.Header.Set("X-Request-Id", x.id)
+	out.Host = x.authority
+	out.URL = &url.URL{
+		Scheme: "http", Host: "target", // a pool has one target, whatever it is called
+		Path: decoded(x.path), RawPath: x.path, RawQuery: pr.In.URL.RawQuery, ForceQuery: pr.In.URL.ForceQuery,
+	}
+	out.Trailer = nil // fields that would arrive after every check (RFC 9110 §6.5.1)
+}
+
+// decoded is the path that a normal form stands for.
+func decoded(path string) string {
+	d, err := url.PathUnescape(path)
+	if err != nil {
+		return path // normalTarget makes none of these
+	}
+	return d
+}
+
+func modifyResponse(r *http.Response) error {
+	r.Header.Del("X-Request-Id") // ours is set already
+	return nil
+}
+
+// failed answers for a target that did not. The page says nothing about what is behind the node.
+func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r.Context())
+	status := 0
+	status, x.failure = classify(r.Context(), x, err)
+	p.log.Debug("request failed", "service", x.route.service, "target", x.target.ID, "site", x.target.Site, "err", err)
+	page(w, r, status, x.id)
+}
+
+// classify says how an exchange has failed. What the client did to its own request comes first: the
+// error is then whatever the transport made of it.
+func classify(ctx context.Context, x *exchange, err error) (status int, failure string) {
+	var timeout net.Error
+	switch {
+	case x.session.gate != nil && x.session.gate.verdict.Load() == badBody:
+		return http.StatusBadRequest, "wire"
+	case x.body.slow.Load():
+		return http.StatusRequestTimeout, "slow_body"
+	case errors.Is(context.Cause(ctx), errIdle):
+		return http.StatusGatewayTimeout, "idle"
+	case ctx.Err() != nil:
+		return http.StatusBadGateway, "client_gone" // nobody is left to read it
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout, "timeout"
+	case isUnavailable(err):
+		return http.StatusServiceUnavailable, "unavailable"
+	default:
+		return http.StatusBadGateway, "target"
+	}
+}
+
+// refuse answers a request that goes nowhere, and ends an HTTP/1 connection whose client can't be
+// trusted to mean by the next bytes what we would.
+func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref *refusal) {
+	x.failure = ref.reason
+	p.metrics.refused.WithLabelValues(ref.reason).Inc()
+	if r.ProtoMajor == 1 && ref.status < 500 && ref != refuseNoRoute {
+		w.Header().Set("Connection", "close")
+	}
+	if ref == refuseMethod {
+		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
+	page(w, r, ref.status, x.id)
+}
+
+// refusedOnWire notes a request that net/http was not shown. It answers 400.
+func (p *Proxy) refusedOnWire(s *session) {
+	p.metrics.refused.WithLabelValues(refuseWire.reason).Inc()
+	p.access.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("client", addrString(s.client.Addr())),
+		slog.String("sni", s.name), slog.Int("status", refuseWire.status), slog.String("reason", refuseWire.reason))
+}
+
+// page is a plain answer of the node itself.
+func page(w http.ResponseWriter, r *http.Request, status int, id string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write([]byte(http.StatusText(status) + "\nRequest " + id + "\n"))
+	}
+}
+
+// done counts and logs. The query is left out: it may hold credentials.
+func (p *Proxy) done(r *http.Request, x *exchange, w *response, start time.Time) {
+	took := time.Since(start)
+	status := w.status()
+	p.metrics.request(status, x.failure, took)
+	attrs := []slog.Attr{
+		slog.String("id", x.id), slog.String("client", addrString(x.session.client.Addr())), slog.String("sni", x.session.name),
+		slog.String("method", r.Method), slog.String("proto", r.Proto), slog.Int("status", status),
+		slog.Int64("in", x.body.n.Load()), slog.Int64("out", w.sent.Load()), slog.Duration("dur", took),
+	}
+	if x.admitted != nil {
+		attrs = append(attrs, slog.String("host", x.host), slog.String("path", x.path), slog.String("service", x.route.service))
+	}
+	if x.target.ID != "" {
+		attrs = append(attrs, slog.String("target", x.target.ID), slog.String("site", x.target.Site))
+	}
+	if x.failure != "" {
+		attrs = append(attrs, slog.String("reason", x.failure))
+	}
+	p.access.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "request", attrs...)
+}
+
+func addrString(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// newID is the id of a request: sortable by time, impossible to guess.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+func isGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(strings.ToLower(contentType), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
+
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte {
+	if v, ok := b.pool.Get().(*[]byte); ok {
+		return *v
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *bufferPool) Put(v []byte) { b.pool.Put(&v) }

@@ -1,0 +1,136 @@
+package httpproxy
+
+import (
+	"crypto/tls"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/warrenedge/warren/shared/hostname"
+)
+
+// table is what Apply makes of a Config. A request loads it once and asks nothing else.
+type table struct {
+	routes   map[string]*route // by canonical pattern
+	problems []string          // what could not be served as asked, for the log
+}
+
+type route struct {
+	service, hostname string
+	cert              *tls.Certificate // nil: handshakes for this name are refused
+	rules             []rule           // longest prefix first
+}
+
+type rule struct {
+	prefix  string // without its trailing slash; "" matches every path
+	targets []target
+	total   int // sum of weights
+}
+
+type target struct {
+	Target
+	key poolKey
+}
+
+// newTable indexes the routes. A certificate serves a route that names it and that it is for; a
+// route without one keeps its name, so that no wildcard takes over.
+func newTable(cfg Config) *table {
+	certs := make(map[string]*Certificate, len(cfg.Certificates))
+	for i := range cfg.Certificates {
+		certs[cfg.Certificates[i].Name] = &cfg.Certificates[i]
+	}
+	t := &table{routes: make(map[string]*route, len(cfg.Routes))}
+	for _, r := range cfg.Routes {
+		if _, taken := t.routes[r.Hostname]; taken {
+			t.problems = append(t.problems, "service "+r.Service+": hostname of another service")
+			continue
+		}
+		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r)}
+		switch c := certs[r.Certificate]; {
+		case c == nil:
+			t.problems = append(t.problems, "service "+r.Service+": certificate missing")
+		case !c.covers(r.Hostname):
+			t.problems = append(t.problems, "service "+r.Service+": certificate is for other names")
+		default:
+			built.cert = &c.TLS
+		}
+		t.routes[r.Hostname] = built
+	}
+	return t
+}
+
+// covers reports whether the certificate is for all that a canonical pattern stands for.
+func (c *Certificate) covers(pattern string) bool {
+	if slices.Contains(c.Names, pattern) {
+		return true
+	}
+	w, ok := hostname.Wildcard(pattern)
+	return ok && !hostname.IsWildcard(pattern) && slices.Contains(c.Names, w)
+}
+
+func newRules(r Route) []rule {
+	rules := make([]rule, 0, len(r.Rules))
+	for _, from := range r.Rules {
+		to := rule{prefix: strings.TrimRight(from.PathPrefix, "/")}
+		for _, t := range from.Targets {
+			to.targets = append(to.targets, target{Target: t, key: poolKey{service: r.Service, target: t.ID, site: t.Site}})
+			to.total += weight(t)
+		}
+		rules = append(rules, to)
+	}
+	slices.SortStableFunc(rules, func(a, b rule) int { return len(b.prefix) - len(a.prefix) })
+	return rules
+}
+
+// match finds the route of a canonical name: the exact one, else the wildcard in place of the one
+// leftmost label, else none.
+func (t *table) match(name string) *route {
+	if r, ok := t.routes[name]; ok {
+		return r
+	}
+	if w, ok := hostname.Wildcard(name); ok {
+		return t.routes[w]
+	}
+	return nil
+}
+
+// rule finds the longest prefix of whole segments: "/a" is for "/a" and "/a/b", not for "/ab". The
+// path is decoded; strict.go has refused what could be decoded into other segments.
+func (r *route) rule(path string) *rule {
+	for i := range r.rules {
+		p := r.rules[i].prefix
+		if strings.HasPrefix(path, p) && (len(path) == len(p) || path[len(p)] == '/') {
+			return &r.rules[i]
+		}
+	}
+	return nil
+}
+
+// pick chooses a target at random, by weight.
+func (r *rule) pick() (target, bool) {
+	if r == nil || r.total == 0 {
+		return target{}, false
+	}
+	n := rand.IntN(r.total)
+	for _, t := range r.targets {
+		if n -= weight(t.Target); n < 0 {
+			return t, true
+		}
+	}
+	return target{}, false
+}
+
+func weight(t Target) int { return max(t.Weight, 1) }
+
+// keys lists every target that the table can choose.
+func (t *table) keys() map[poolKey]bool {
+	all := make(map[poolKey]bool)
+	for _, r := range t.routes {
+		for _, rule := range r.rules {
+			for _, target := range rule.targets {
+				all[target.key] = true
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,58 @@
+package sni
+
+import (
+	"net"
+	"sync"
+)
+
+// conn is an accepted connection with the bytes of its ClientHello still to be read.
+type conn struct {
+	net.Conn
+	once    sync.Once
+	release func() // gives back the place under the caps
+
+	mu   sync.Mutex
+	hold []byte // guarded by mu; read from the client, not yet by our reader
+}
+
+// Read gives the ClientHello first. Only one reader is ever at work, but a deadline may interrupt
+// it and another follow, hence the lock.
+func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	if len(c.hold) > 0 {
+		n := copy(p, c.hold)
+		if c.hold = c.hold[n:]; len(c.hold) == 0 {
+			c.hold = nil // the hello's memory, for as long as the connection lives
+		}
+		c.mu.Unlock()
+		return n, nil
+	}
+	c.mu.Unlock()
+	return c.Conn.Read(p)
+}
+
+// CloseWrite closes one half, where the transport can.
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.release)
+	return err
+}
+
+// reset closes with RST and leaves no TIME_WAIT behind: for clients that are shed.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // without it the close is an ordinary one
+	}
+	_ = c.Close()
+}
+
+// closeWrite passes an end of stream on, by the best means that c has.
+func closeWrite(c net.Conn) error {
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return c.Close()
+}
