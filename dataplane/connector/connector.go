@@ -1,0 +1,156 @@
+// Package connector is the site's end of the fabric, from where streams reach the targets that its
+// configuration names.
+package connector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+)
+
+// dialTime bounds resolving the name of a target and connecting to it.
+const dialTime = 5 * time.Second
+
+// Connector serves streams with the configuration of the last Apply. Safe for concurrent use.
+type Connector struct {
+	resolver *net.Resolver
+	log      *slog.Logger
+	m        *metrics
+	table    atomic.Pointer[table] // replaced whole by Apply; each stream loads it once
+}
+
+// table is a checked Config. It is never written to.
+type table struct {
+	site    string
+	targets map[string]target
+	nodes   map[netip.Addr]string
+}
+
+// New makes a Connector that refuses everything. Names of targets are resolved with r; nil is the
+// system's way.
+func New(r *net.Resolver, log *slog.Logger, reg prometheus.Registerer) *Connector {
+	c := &Connector{resolver: r, log: log, m: newMetrics(reg)}
+	c.table.Store(&table{})
+	return c
+}
+
+// Apply replaces the configuration. Streams that exist stay. Targets that can't be served are reported as
+// joined *TargetError, and all else applied.
+func (c *Connector) Apply(cfg Config) error {
+	t := &table{site: cfg.Site, targets: make(map[string]target, len(cfg.Targets)), nodes: maps.Clone(cfg.Nodes)}
+	var bad []*TargetError
+	for id, address := range cfg.Targets {
+		parsed, err := parseTarget(address)
+		if err != nil {
+			bad = append(bad, &TargetError{id, err})
+			continue
+		}
+		t.targets[id] = parsed
+	}
+	c.table.Store(t)
+	c.m.targets.Set(float64(len(t.targets)))
+	slices.SortFunc(bad, func(a, b *TargetError) int { return cmp.Compare(a.ID, b.ID) })
+	var errs []error
+	for _, e := range bad {
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+// Serve takes streams from l, which listens on the connector's overlay address, until ctx ends; then it
+// closes l and all streams.
+func (c *Connector) Serve(ctx context.Context, l net.Listener) error {
+	if err := fabric.Serve(ctx, l, c.stream); err != nil {
+		return fmt.Errorf("connector: %w", err)
+	}
+	return nil
+}
+
+// stream carries one stream.
+func (c *Connector) stream(ctx context.Context, conn net.Conn) {
+	start := time.Now()
+	h, out, status, err := c.accept(ctx, conn)
+	c.m.streams[status].Inc()
+	c.log.Debug("stream", "target", h.Target, "service", h.Service, "client", h.Client, "node", fabric.RemoteAddr(conn),
+		"status", status.String(), "dur", time.Since(start), "err", err)
+	if out == nil {
+		_ = fabric.WriteStatus(conn, status) // the node may be gone already
+		return
+	}
+	defer out.Close()
+	if err := fabric.WriteStatus(conn, fabric.StatusConnected); err != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = out.Close() })
+	defer stop()
+	c.m.open.Inc()
+	defer c.m.open.Dec()
+	in, back := fabric.Splice(conn, out)
+	c.m.toTarget.Add(float64(in))
+	c.m.fromTarget.Add(float64(back))
+}
+
+// accept reads and judges a header, then dials. The connection is nil unless the status is
+// StatusConnected; err says more, for the log.
+func (c *Connector) accept(ctx context.Context, conn net.Conn) (fabric.Header, net.Conn, fabric.Status, error) {
+	h, err := fabric.ReadHeader(conn)
+	if err != nil {
+		return h, nil, fabric.StatusBadRequest, err
+	}
+	t := c.table.Load()
+	if _, ok := t.nodes[fabric.RemoteAddr(conn)]; !ok {
+		return h, nil, fabric.StatusNotAllowed, errors.New("not from a node of this connector")
+	}
+	if h.Site != t.site {
+		return h, nil, fabric.StatusNotAllowed, fmt.Errorf("site %s is not ours", h.Site)
+	}
+	target, ok := t.targets[h.Target]
+	if !ok {
+		return h, nil, fabric.StatusNotAllowed, errors.New("not a target of this connector")
+	}
+	out, err := c.dial(ctx, target)
+	if _, denied := errors.AsType[*DeniedError](err); denied {
+		return h, nil, fabric.StatusNotAllowed, err
+	}
+	if err != nil {
+		return h, nil, fabric.StatusDialFailed, err
+	}
+	return h, out, fabric.StatusConnected, nil
+}
+
+// dial connects to a target, trying all addresses that its name has now.
+func (c *Connector) dial(ctx context.Context, t target) (net.Conn, error) {
+	start := time.Now()
+	d := net.Dialer{
+		Timeout:  dialTime,
+		Resolver: c.resolver,
+		// Called with the address of the socket, after resolving: a name can't lead elsewhere between
+		// the check and the connection.
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fmt.Errorf("address %q: %w", address, err)
+			}
+			return permit(ap.Addr(), t.loopback)
+		},
+	}
+	conn, err := d.DialContext(ctx, "tcp", t.address)
+	if err != nil {
+		return nil, err
+	}
+	c.m.dialTime.Observe(time.Since(start).Seconds())
+	return conn, nil
+}

@@ -1,0 +1,40 @@
+package fabric
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	dials    *prometheus.CounterVec
+	dialTime prometheus.Histogram
+	relayed  *prometheus.CounterVec
+	relaying prometheus.Gauge
+	bytes    *prometheus.CounterVec
+	sites    prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		dials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "node_fabric_dials_total", Help: "Streams asked for by listeners of this node, by how it ended.",
+		}, []string{"status"}),
+		dialTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "node_fabric_dial_seconds", Help: "Time until a stream to a target was open.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
+		relayed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "node_fabric_relayed_total", Help: "Streams that other nodes asked this one to pass on, by how it ended.",
+		}, []string{"status"}),
+		relaying: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "node_fabric_relay_streams", Help: "Streams passed on for other nodes now."}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "node_fabric_relay_bytes_total", Help: "Bytes passed on for other nodes, by direction, counted when a stream ends.",
+		}, []string{"direction"}),
+		sites: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "node_fabric_sites", Help: "Sites known."}),
+	}
+	for s := StatusConnected; s <= StatusBadRequest; s++ {
+		m.dials.WithLabelValues(s.label())
+		m.relayed.WithLabelValues(s.label())
+	}
+	reg.MustRegister(m.dials, m.dialTime, m.relayed, m.relaying, m.bytes, m.sites)
+	return m
+}

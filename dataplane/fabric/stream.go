@@ -1,0 +1,252 @@
+package fabric
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// A stream starts with a PROXY protocol v2 header (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt)
+// in which source and destination are the client's and the listener's address, and TLVs say where to.
+const (
+	tlvTarget  proxyproto.PP2Type = 0xE0
+	tlvSite    proxyproto.PP2Type = 0xE1
+	tlvService proxyproto.PP2Type = 0xE2
+	tlvHops    proxyproto.PP2Type = 0xE3
+)
+
+// Bounds of a header.
+const (
+	HeaderTime = 5 * time.Second // from the first byte awaited to the last
+	HeaderSize = 1024            // fixed part included
+	idSize     = 128             // of one id
+
+	fixedSize = 16 // signature, command, family, length
+)
+
+// Header opens a stream: which target is meant, for whom.
+type Header struct {
+	Target, Site  string
+	Service       string // may be empty
+	Client, Local netip.AddrPort
+	Hops          uint8 // relays on the way, the one addressed included
+}
+
+// ErrHeader is wrapped by every error about the content of a header, as opposed to the connection.
+var ErrHeader = errors.New("stream header")
+
+func bad(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrHeader, fmt.Errorf(format, args...))
+}
+
+// Marshal gives the bytes that open a stream.
+func (h Header) Marshal() ([]byte, error) {
+	if !h.Client.IsValid() || !h.Local.IsValid() {
+		return nil, bad("client address %v, listener address %v: both are needed", h.Client, h.Local)
+	}
+	for _, id := range []string{h.Target, h.Site} {
+		if id == "" {
+			return nil, bad("target %q, site %q: both are needed", h.Target, h.Site)
+		}
+	}
+	client, local := h.Client.Addr().Unmap().WithZone(""), h.Local.Addr().Unmap().WithZone("")
+	family := proxyproto.TCPv4
+	if !client.Is4() || !local.Is4() { // a mixed pair travels as IPv4-mapped IPv6
+		family = proxyproto.TCPv6
+	}
+	p := &proxyproto.Header{
+		Version: 2, Command: proxyproto.PROXY, TransportProtocol: family,
+		SourceAddr:      net.TCPAddrFromAddrPort(netip.AddrPortFrom(client, h.Client.Port())),
+		DestinationAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, h.Local.Port())),
+	}
+	tlvs := []proxyproto.TLV{{Type: tlvTarget, Value: []byte(h.Target)}, {Type: tlvSite, Value: []byte(h.Site)}}
+	if h.Service != "" {
+		tlvs = append(tlvs, proxyproto.TLV{Type: tlvService, Value: []byte(h.Service)})
+	}
+	for _, t := range tlvs {
+		if err := checkID(t.Value); err != nil {
+			return nil, err
+		}
+	}
+	if h.Hops > 0 {
+		tlvs = append(tlvs, proxyproto.TLV{Type: tlvHops, Value: []byte{h.Hops}})
+	}
+	if err := p.SetTLVs(tlvs); err != nil {
+		return nil, bad("%w", err)
+	}
+	b, err := p.Format()
+	if err != nil {
+		return nil, bad("%w", err)
+	}
+	return b, nil
+}
+
+// ReadHeader reads the header that opens a stream and not a byte more, so that the rest can be copied
+// from conn itself. It takes HeaderTime at most; afterwards conn has no read deadline. The error wraps
+// ErrHeader when the peer sent something else than a header.
+func ReadHeader(conn net.Conn) (Header, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(HeaderTime)); err != nil {
+		return Header{}, fmt.Errorf("read stream header: %w", err)
+	}
+	h, err := readHeader(conn)
+	if err != nil {
+		return Header{}, err
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return Header{}, fmt.Errorf("read stream header: %w", err)
+	}
+	return h, nil
+}
+
+func readHeader(r io.Reader) (Header, error) {
+	var buf [HeaderSize]byte
+	if _, err := io.ReadFull(r, buf[:fixedSize]); err != nil {
+		return Header{}, fmt.Errorf("read stream header: %w", err)
+	}
+	if !bytes.Equal(buf[:len(proxyproto.SIGV2)], proxyproto.SIGV2) {
+		return Header{}, bad("no PROXY protocol v2 signature")
+	}
+	size := fixedSize + int(binary.BigEndian.Uint16(buf[fixedSize-2:]))
+	if size > HeaderSize {
+		return Header{}, bad("%d bytes, at most %d are taken", size, HeaderSize)
+	}
+	if _, err := io.ReadFull(r, buf[fixedSize:size]); err != nil {
+		return Header{}, fmt.Errorf("read stream header: %w", err)
+	}
+	return parseHeader(buf[:size])
+}
+
+// parseHeader reads a whole header.
+func parseHeader(b []byte) (Header, error) {
+	r := bytes.NewReader(b)
+	br := bufio.NewReaderSize(r, HeaderSize)
+	p, err := proxyproto.Read(br)
+	if err != nil {
+		return Header{}, bad("%w", err)
+	}
+	if p.Version != 2 || p.Command != proxyproto.PROXY {
+		return Header{}, bad("version %d, command 0x%02x: want a PROXY header of version 2", p.Version, byte(p.Command))
+	}
+	if p.TransportProtocol != proxyproto.TCPv4 && p.TransportProtocol != proxyproto.TCPv6 {
+		return Header{}, bad("protocol 0x%02x: want TCP", byte(p.TransportProtocol))
+	}
+	if rest := br.Buffered() + r.Len(); rest > 0 {
+		return Header{}, bad("%d bytes after the end", rest)
+	}
+	var h Header
+	if h.Client, err = addrPort(p.SourceAddr); err != nil {
+		return Header{}, err
+	}
+	if h.Local, err = addrPort(p.DestinationAddr); err != nil {
+		return Header{}, err
+	}
+	tlvs, err := p.TLVs()
+	if err != nil {
+		return Header{}, bad("%w", err)
+	}
+	if err := h.take(tlvs); err != nil {
+		return Header{}, err
+	}
+	if h.Target == "" || h.Site == "" {
+		return Header{}, bad("target %q, site %q: both are needed", h.Target, h.Site)
+	}
+	return h, nil
+}
+
+// take reads our TLVs. Others are passed over: a later version may send more.
+func (h *Header) take(tlvs []proxyproto.TLV) error {
+	var seen [4]bool
+	for _, t := range tlvs {
+		if t.Type < tlvTarget || t.Type > tlvHops {
+			continue
+		}
+		if i := t.Type - tlvTarget; seen[i] {
+			return bad("TLV 0x%02x occurs twice", byte(t.Type))
+		} else {
+			seen[i] = true
+		}
+		if t.Type == tlvHops {
+			if len(t.Value) != 1 {
+				return bad("a hop count of %d bytes", len(t.Value))
+			}
+			h.Hops = t.Value[0]
+			continue
+		}
+		if err := checkID(t.Value); err != nil {
+			return err
+		}
+		switch t.Type {
+		case tlvTarget:
+			h.Target = string(t.Value)
+		case tlvSite:
+			h.Site = string(t.Value)
+		case tlvService:
+			h.Service = string(t.Value)
+		}
+	}
+	return nil
+}
+
+// checkID bounds an id to what may stand in logs as it is.
+func checkID(b []byte) error {
+	if len(b) == 0 || len(b) > idSize {
+		return bad("an id of %d bytes", len(b))
+	}
+	for _, c := range b {
+		if c <= ' ' || c > '~' {
+			return bad("byte 0x%02x in an id", c)
+		}
+	}
+	return nil
+}
+
+func addrPort(a net.Addr) (netip.AddrPort, error) {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}, bad("address %v is not one of TCP", a)
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+// WriteStatus answers a header.
+func WriteStatus(conn net.Conn, s Status) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(HeaderTime)); err != nil {
+		return fmt.Errorf("answer stream header: %w", err)
+	}
+	if _, err := conn.Write([]byte{byte(s)}); err != nil {
+		return fmt.Errorf("answer stream header: %w", err)
+	}
+	if err := conn.SetWriteDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("answer stream header: %w", err)
+	}
+	return nil
+}
+
+// statusError is the answer of a peer that did not connect.
+type statusError Status
+
+func (e statusError) Error() string { return "answer: " + Status(e).String() }
+
+// open sends a header and awaits the answer. The caller bounds its time by closing conn or by a deadline.
+func open(conn net.Conn, header []byte) error {
+	if _, err := conn.Write(header); err != nil {
+		return fmt.Errorf("send stream header: %w", err)
+	}
+	var answer [1]byte
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		return fmt.Errorf("await answer to stream header: %w", err)
+	}
+	if s := Status(answer[0]); s != StatusConnected {
+		return statusError(s)
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package tunnel
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics is also the collector of what only the device knows.
+type metrics struct {
+	dropped [verdicts]prometheus.Counter
+	peers   *prometheus.Desc
+	states  func() []PeerState
+}
+
+func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
+	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "node_tunnel_dropped_packets_total", Help: "Packets from tunnels that the filter refused, by reason.",
+	}, []string{"reason"})
+	m := &metrics{
+		peers: prometheus.NewDesc("node_tunnel_peers",
+			"Peers configured, by kind and by whether a session exists.", []string{"kind", "up"}, nil),
+		states: states,
+	}
+	for v := pass + 1; v < verdicts; v++ {
+		m.dropped[v] = dropped.WithLabelValues(v.String())
+	}
+	reg.MustRegister(dropped, m)
+	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.peers }
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	type series struct{ kind, up string }
+	n := map[series]int{}
+	for _, k := range []Kind{Mesh, Connector, Node} {
+		n[series{k.String(), "true"}], n[series{k.String(), "false"}] = 0, 0
+	}
+	for _, s := range m.states() {
+		up := "false"
+		if s.Up {
+			up = "true"
+		}
+		n[series{s.Kind.String(), up}]++
+	}
+	for s, v := range n {
+		ch <- prometheus.MustNewConstMetric(m.peers, prometheus.GaugeValue, float64(v), s.kind, s.up)
+	}
+}

@@ -1,0 +1,177 @@
+package tunnel
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+// Kind is what a peer is. It decides what the packet filter lets in from it.
+type Kind int
+
+// Kinds.
+const (
+	Mesh      Kind = iota + 1 // another node, seen from a node
+	Connector                 // a connector, seen from a node
+	Node                      // a node, seen from a connector
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Mesh:
+		return "mesh"
+	case Connector:
+		return "connector"
+	case Node:
+		return "node"
+	}
+	return "unknown"
+}
+
+// Peer is the other end of one tunnel.
+type Peer struct {
+	ID        string
+	Kind      Kind
+	Key       wgkey.Public
+	Endpoint  netip.AddrPort // where it is reached; zero: learned from its packets
+	Addr      netip.Addr     // its only address inside the tunnel
+	Keepalive time.Duration  // in whole seconds; zero: none
+}
+
+// PeerState is a peer and what its tunnel is doing.
+type PeerState struct {
+	ID               string
+	Kind             Kind
+	Endpoint         netip.AddrPort // in use now; zero when none is known
+	LastHandshake    time.Time      // zero: never
+	RxBytes, TxBytes uint64
+	Up               bool // a session exists: the last handshake is at most HandshakeTime ago
+}
+
+// HandshakeTime is for how long a WireGuard session is valid (RejectAfterTime of the protocol).
+const HandshakeTime = 180 * time.Second
+
+// PeerError is about one peer of a Config. The other peers were applied.
+type PeerError struct {
+	ID  string
+	Err error
+}
+
+func (e *PeerError) Error() string { return fmt.Sprintf("peer %s: %v", e.ID, e.Err) }
+
+// Unwrap gives the cause.
+func (e *PeerError) Unwrap() error { return e.Err }
+
+// valid returns the peers that can be applied, and an error of joined *PeerError for those that can't. Of
+// two with the same key or address the first is taken.
+func valid(role FilterRole, self netip.Addr, own wgkey.Public, peers []Peer) ([]Peer, error) {
+	var errs []error
+	var out []Peer
+	keys, addrs, ids := map[wgkey.Public]string{}, map[netip.Addr]string{}, map[string]bool{}
+	for _, p := range peers {
+		err := func() error {
+			if err := p.check(role); err != nil {
+				return err
+			}
+			if p.Key == own {
+				return errors.New("its WireGuard key is our own")
+			}
+			if p.Addr == self {
+				return fmt.Errorf("its overlay address %s is our own", p.Addr)
+			}
+			if ids[p.ID] {
+				return errors.New("the id occurs twice")
+			}
+			if other, ok := keys[p.Key]; ok {
+				return fmt.Errorf("its WireGuard key is that of peer %s", other)
+			}
+			if other, ok := addrs[p.Addr]; ok {
+				return fmt.Errorf("its overlay address %s is that of peer %s", p.Addr, other)
+			}
+			return nil
+		}()
+		if err != nil {
+			errs = append(errs, &PeerError{p.ID, err})
+			continue
+		}
+		keys[p.Key], addrs[p.Addr], ids[p.ID] = p.ID, p.ID, true
+		out = append(out, p)
+	}
+	return out, errors.Join(errs...)
+}
+
+// check looks at a peer by itself.
+func (p Peer) check(role FilterRole) error {
+	switch {
+	case p.ID == "":
+		return errors.New("no id")
+	case p.Key.IsZero():
+		return errors.New("no WireGuard key")
+	case role == NodeRole && p.Kind != Mesh && p.Kind != Connector, role == ConnectorRole && p.Kind != Node:
+		return fmt.Errorf("kind %s is no peer of a %s", p.Kind, role)
+	case !fabric.Overlay.Contains(p.Addr):
+		return fmt.Errorf("overlay address %v is not in %s", p.Addr, fabric.Overlay)
+	case p.Endpoint != netip.AddrPort{} && (!p.Endpoint.IsValid() || p.Endpoint.Port() == 0 || p.Endpoint.Addr().IsUnspecified() || p.Endpoint.Addr().IsMulticast()):
+		return fmt.Errorf("endpoint %v can't be sent to", p.Endpoint)
+	case p.Keepalive < 0 || p.Keepalive > 65535*time.Second:
+		return fmt.Errorf("keepalive %v is not from 0 to 65535 s", p.Keepalive)
+	}
+	return nil
+}
+
+// parseState reads the answer of WireGuard's get operation: its listening port, and its peers by key.
+func parseState(text string, now time.Time) (port uint16, peers map[wgkey.Public]PeerState, err error) {
+	peers = map[wgkey.Public]PeerState{}
+	var key wgkey.Public
+	var cur PeerState
+	var sec, nsec int64
+	flush := func() {
+		if key.IsZero() {
+			return
+		}
+		if sec != 0 || nsec != 0 {
+			cur.LastHandshake = time.Unix(sec, nsec)
+			cur.Up = now.Sub(cur.LastHandshake) <= HandshakeTime
+		}
+		peers[key] = cur
+	}
+	for l := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(l, "\n"), "=")
+		var err error
+		switch name {
+		case "listen_port":
+			var n uint64
+			n, err = strconv.ParseUint(value, 10, 16)
+			port = uint16(n)
+		case "public_key":
+			flush()
+			var b []byte
+			if b, err = hex.DecodeString(value); err == nil {
+				key, err = wgkey.PublicFromBytes(b)
+			}
+			cur, sec, nsec = PeerState{}, 0, 0
+		case "endpoint":
+			cur.Endpoint, err = netip.ParseAddrPort(value)
+		case "last_handshake_time_sec":
+			sec, err = strconv.ParseInt(value, 10, 64)
+		case "last_handshake_time_nsec":
+			nsec, err = strconv.ParseInt(value, 10, 64)
+		case "rx_bytes":
+			cur.RxBytes, err = strconv.ParseUint(value, 10, 64)
+		case "tx_bytes":
+			cur.TxBytes, err = strconv.ParseUint(value, 10, 64)
+		}
+		if err != nil { // without the value: one of the lines is the private key
+			return 0, nil, fmt.Errorf("WireGuard state, %s: %w", name, err)
+		}
+	}
+	flush()
+	return port, peers, nil
+}

@@ -1,0 +1,395 @@
+// Package tunnel keeps WireGuard tunnels to a set of peers, on an interface of the system or on a TCP
+// stack inside the process.
+//
+// Nothing but the fabric's streams gets in: a packet filter stands between WireGuard and the stack.
+package tunnel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+// Modes of Options.
+const (
+	ModeAuto     = "auto"     // tun where it is permitted, else netstack
+	ModeTUN      = "tun"      // an interface of the system
+	ModeNetstack = "netstack" // a TCP stack in this process: no privilege needed
+)
+
+// mtu leaves room for WireGuard over IPv6 over Ethernet.
+const mtu = 1420
+
+// DefaultInterface is the name of the TUN interface when Options has none.
+const DefaultInterface = "warren0"
+
+// ErrClosed is returned once Run has ended.
+var ErrClosed = errors.New("tunnel is closed")
+
+// ErrDown is returned while there is no device: before the first Apply.
+var ErrDown = errors.New("tunnel is not up yet")
+
+// Config is the whole desired state.
+type Config struct {
+	Addr  netip.Addr // our own in the overlay; it can't change while the process lives
+	Peers []Peer
+}
+
+// Options are what New needs.
+type Options struct {
+	Mode       string // ModeAuto when empty
+	Interface  string // DefaultInterface when empty
+	Key        wgkey.Private
+	ListenPort uint16 // of UDP; 0: any
+	Filter     FilterRole
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Tunnel is one WireGuard device. Safe for concurrent use.
+type Tunnel struct {
+	opts Options
+	log  *slog.Logger
+	m    *metrics
+
+	up     chan struct{} // closed when the device is up
+	failed chan struct{} // closed when it could not be opened
+	closed chan struct{} // closed when Run has ended
+
+	mu    sync.Mutex
+	err   error // guarded by mu; why the device could not be opened
+	wg    *device.Device
+	tun   *filtered
+	net   network
+	mode  string
+	have  map[wgkey.Public]Peer // what the device was told
+	addrs map[string]netip.Addr // by peer id
+
+	states stateCache
+}
+
+// network is the TCP of a device.
+type network interface {
+	dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	listen(ctx context.Context, port uint16) (net.Listener, error)
+}
+
+var _ fabric.Carrier = (*Tunnel)(nil)
+
+// New checks the options. It opens nothing.
+func New(o Options) (*Tunnel, error) {
+	if o.Mode == "" {
+		o.Mode = ModeAuto
+	}
+	if o.Interface == "" {
+		o.Interface = DefaultInterface
+	}
+	if o.Mode != ModeAuto && o.Mode != ModeTUN && o.Mode != ModeNetstack {
+		return nil, fmt.Errorf("tunnel: mode %q is none of %s, %s, %s", o.Mode, ModeAuto, ModeTUN, ModeNetstack)
+	}
+	if len(o.Interface) >= unix.IFNAMSIZ {
+		return nil, fmt.Errorf("tunnel: interface %q has more than %d bytes", o.Interface, unix.IFNAMSIZ-1)
+	}
+	if o.Filter != NodeRole && o.Filter != ConnectorRole {
+		return nil, fmt.Errorf("tunnel: filter role %d is unknown", int(o.Filter))
+	}
+	if o.Key.IsZero() {
+		return nil, errors.New("tunnel: no WireGuard key")
+	}
+	t := &Tunnel{
+		opts: o, log: o.Log,
+		up: make(chan struct{}), failed: make(chan struct{}), closed: make(chan struct{}),
+		have: map[wgkey.Public]Peer{}, addrs: map[string]netip.Addr{},
+	}
+	t.m = newMetrics(o.Registerer, t.Peers)
+	return t, nil
+}
+
+// String names the task.
+func (t *Tunnel) String() string { return "tunnel" }
+
+// Run blocks until ctx ends, then closes the device that the first Apply opens. It returns an error when
+// the device can't be opened.
+func (t *Tunnel) Run(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-t.failed:
+		t.mu.Lock()
+		err = t.err
+		t.mu.Unlock()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.closed)
+	if t.wg != nil {
+		t.wg.Close()
+		t.wg = nil
+	}
+	return err
+}
+
+// Apply makes the tunnels match want. Applying what already holds touches nothing, and sessions of peers
+// that stay go on. The first Apply opens the device; when that fails, Run ends with the same error. Peers
+// that can't be applied are reported as joined *PeerError, and the others applied.
+func (t *Tunnel) Apply(ctx context.Context, want Config) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("tunnel: apply: %w", err)
+	}
+	defer t.states.forget() // after mu is free: up takes the two locks the other way round
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.isClosed() {
+		return ErrClosed
+	}
+	if t.err != nil {
+		return t.err
+	}
+	if t.wg == nil {
+		if err := t.openLocked(want.Addr); err != nil {
+			t.err = err
+			close(t.failed)
+			return err
+		}
+	} else if want.Addr != t.tun.self {
+		return fmt.Errorf("tunnel: own overlay address changed from %s to %s: this needs a restart", t.tun.self, want.Addr)
+	}
+	peers, refused := valid(t.opts.Filter, want.Addr, t.opts.Key.Public(), want.Peers)
+	return errors.Join(refused, t.applyLocked(peers))
+}
+
+// applyLocked changes the device, and after every step what we know of it. The filter changes between
+// the steps that take addresses away and those that give them.
+func (t *Tunnel) applyLocked(want []Peer) error {
+	steps := diff(slices.Collect(maps.Values(t.have)), want)
+	gives := slices.IndexFunc(steps, func(s step) bool { return !s.takes() })
+	if gives < 0 {
+		gives = len(steps)
+	}
+	for _, s := range steps[:gives] {
+		if err := t.doLocked(s); err != nil {
+			return err
+		}
+	}
+	kinds, addrs := make(map[netip.Addr]Kind, len(want)), make(map[string]netip.Addr, len(want))
+	for _, p := range want {
+		kinds[p.Addr], addrs[p.ID] = p.Kind, p.Addr
+	}
+	t.tun.setPeers(kinds)
+	t.addrs = addrs
+	for _, s := range steps[gives:] {
+		if err := t.doLocked(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tunnel) doLocked(s step) error {
+	if c := s.config(); c != "" {
+		if err := t.wg.IpcSet(c); err != nil {
+			return fmt.Errorf("tunnel: %s: %w", s, err)
+		}
+	}
+	switch s.op {
+	case opRemove:
+		delete(t.have, s.peer.Key)
+	case opDetach:
+		p := s.peer
+		p.Addr = netip.Addr{}
+		t.have[p.Key] = p
+	case opUpdate, opAdd:
+		t.have[s.peer.Key] = s.peer
+	}
+	t.log.Debug("tunnel changed", "op", s.op.String(), "peer", s.peer.ID, "kind", s.peer.Kind.String())
+	return nil
+}
+
+// openLocked opens the device, its UDP port included.
+func (t *Tunnel) openLocked(self netip.Addr) error {
+	if !fabric.Overlay.Contains(self) {
+		return fmt.Errorf("tunnel: own overlay address %v is not in %s", self, fabric.Overlay)
+	}
+	dev, nw, mode, err := t.openDevice(self)
+	if err != nil {
+		return err
+	}
+	f := newFiltered(dev, self, t.opts.Filter, t.m.dropped)
+	wg := device.NewDevice(f, conn.NewDefaultBind(), t.logger())
+	err = wg.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\n", t.opts.Key.RevealHex(), t.opts.ListenPort))
+	if err == nil {
+		err = wg.Up()
+	}
+	if err != nil {
+		wg.Close()
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("tunnel: UDP port %d is in use by another program: %w", t.opts.ListenPort, err)
+		}
+		return fmt.Errorf("tunnel: open UDP port %d: %w", t.opts.ListenPort, err)
+	}
+	t.wg, t.tun, t.net, t.mode = wg, f, nw, mode
+	close(t.up)
+	t.log.Info("tunnel up", "mode", mode, "addr", self, "key", t.opts.Key.Public())
+	return nil
+}
+
+// openDevice opens what the mode says.
+func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, network, string, error) {
+	if t.opts.Mode != ModeNetstack {
+		dev, err := openTUN(t.opts.Interface, self)
+		if err == nil {
+			return dev, kernelNet{self}, ModeTUN, nil
+		}
+		if t.opts.Mode == ModeTUN {
+			return nil, nil, "", fmt.Errorf("tunnel: %w", err)
+		}
+		t.log.Info("no TUN interface, using a TCP stack inside the process", "err", err)
+	}
+	dev, err := openNetstack(self)
+	if err != nil {
+		return nil, nil, "", fmt.Errorf("tunnel: %w", err)
+	}
+	return dev, dev, ModeNetstack, nil
+}
+
+// logger passes WireGuard's messages on. All are for debugging: what matters is in Peers.
+func (t *Tunnel) logger() *device.Logger {
+	logf := func(format string, args ...any) {
+		if t.log.Enabled(context.Background(), slog.LevelDebug) {
+			t.log.Debug("wireguard", "detail", fmt.Sprintf(format, args...))
+		}
+	}
+	return &device.Logger{Verbosef: logf, Errorf: logf}
+}
+
+func (t *Tunnel) isClosed() bool {
+	select {
+	case <-t.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// network gives the TCP of the device.
+func (t *Tunnel) network() (network, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.isClosed():
+		return nil, ErrClosed
+	case t.net == nil:
+		return nil, ErrDown
+	}
+	return t.net, nil
+}
+
+// DialContext opens a TCP connection inside the tunnel. It can close one half (CloseWrite).
+func (t *Tunnel) DialContext(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	nw, err := t.network()
+	if err != nil {
+		return nil, err
+	}
+	if !fabric.Overlay.Contains(to.Addr()) {
+		return nil, fmt.Errorf("tunnel: %s is not in %s", to.Addr(), fabric.Overlay)
+	}
+	return nw.dial(ctx, to)
+}
+
+// Dial is DialContext for a peer: the address must be its own.
+func (t *Tunnel) Dial(ctx context.Context, peer string, to netip.AddrPort) (net.Conn, error) {
+	t.mu.Lock()
+	addr, ok := t.addrs[peer]
+	t.mu.Unlock()
+	if !ok || addr != to.Addr() {
+		return nil, fmt.Errorf("tunnel: no peer %s with address %s", peer, to.Addr())
+	}
+	return t.DialContext(ctx, to)
+}
+
+// Listen takes TCP connections on our own overlay address. It waits until the device is up.
+func (t *Tunnel) Listen(ctx context.Context, port uint16) (net.Listener, error) {
+	select {
+	case <-t.up:
+	case <-t.failed:
+	case <-t.closed:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("tunnel: listen on port %d: %w", port, ctx.Err())
+	}
+	nw, err := t.network()
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: listen on port %d: %w", port, err)
+	}
+	return nw.listen(ctx, port)
+}
+
+// Mode is the mode in use: ModeTUN or ModeNetstack, or the one asked for while there is no device.
+func (t *Tunnel) Mode() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mode == "" {
+		return t.opts.Mode
+	}
+	return t.mode
+}
+
+// ListenPort is the UDP port in use; 0 while there is no device.
+func (t *Tunnel) ListenPort() uint16 {
+	port, _ := t.read()
+	return port
+}
+
+// Peers gives the state of every peer, ordered by id.
+func (t *Tunnel) Peers() []PeerState {
+	_, peers := t.read()
+	slices.SortFunc(peers, func(a, b PeerState) int { return cmp.Compare(a.ID, b.ID) })
+	return peers
+}
+
+// read asks the device.
+func (t *Tunnel) read() (uint16, []PeerState) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wg == nil {
+		return 0, nil
+	}
+	text, err := t.wg.IpcGet()
+	if err != nil {
+		t.log.Error("read tunnel state", "err", err)
+		return 0, nil
+	}
+	port, states, err := parseState(text, time.Now())
+	if err != nil {
+		t.log.Error("read tunnel state", "err", err)
+		return 0, nil
+	}
+	out := make([]PeerState, 0, len(states))
+	for key, s := range states {
+		if p, ok := t.have[key]; ok {
+			s.ID, s.Kind = p.ID, p.Kind
+			out = append(out, s)
+		}
+	}
+	return port, out
+}
+
+// Up reports whether a peer has a session. The answer may be stateAge old.
+func (t *Tunnel) Up(peer string) bool { return t.states.up(peer, t.Peers) }
