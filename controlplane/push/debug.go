@@ -1,0 +1,263 @@
+package push
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/snapshot"
+	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// Status says where a resource stands at a reader.
+type Status string
+
+// Statuses of a resource.
+const (
+	StatusSynced   Status = "synced"   // the reader has applied what is desired
+	StatusPending  Status = "pending"  // it has not yet
+	StatusRejected Status = "rejected" // it could not
+	StatusProblem  Status = "problem"  // there is nothing to send: it can't be compiled
+	StatusOffline  Status = "offline"  // the reader has no stream to this replica
+)
+
+// State is one of the four states of a resource. The zero State is absence.
+type State struct {
+	Version  string
+	Revision model.Revision // desired: that made it; else: of the checkpoint with which it went out
+}
+
+// ResourceView is a resource as one reader holds or should hold it.
+type ResourceView struct {
+	TypeURL, Name                        string
+	Desired, Sent, Acknowledged, Applied State
+	Status                               Status
+	Reason                               string     // of a rejection or problem
+	Content                              *anypb.Any // desired, shared: not to be modified, holds secrets
+}
+
+// View is what is known about one reader and its resources.
+type View struct {
+	Reader
+	Scopes    []string
+	Revision  model.Revision // newest of this replica
+	Connected bool           // to this replica
+	Since     time.Time      // of the stream
+	Resume    Kind           // how the stream started; "" before its first transaction
+	Applied   model.Revision // newest checkpoint that the reader acknowledged to this replica
+	InFlight  model.Revision // revision of the transaction under way; 0 if none
+	Resources []ResourceView // ordered by type, then name
+}
+
+// Debug describes a reader that the model knows, whether it has a stream here or not. Versions that a
+// reader held before the logs begin are not known and stay empty.
+func (s *Server) Debug(r Reader) (*View, error) {
+	st := s.readers.stream(r)
+	if st != nil {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+	}
+	rejected := s.readers.rejections(r)
+	applied, connected := s.Applied(r)
+	x := s.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if !x.loaded {
+		return nil, errLoading
+	}
+	scopes, err := s.scopes(x.model, r)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{Reader: r, Scopes: scopes, Revision: x.rev, Connected: connected, Applied: applied}
+	p := &past{x: x, scopes: scopes}
+	if st != nil {
+		p.st = st
+		v.Since, v.Resume = st.since, st.resumed
+		if st.tx != nil {
+			v.InFlight = model.Revision(st.tx.checkpoint.GetRevision())
+		}
+	}
+	p.look()
+	for _, ref := range p.refs() {
+		v.Resources = append(v.Resources, p.resource(ref, rejected[ref]))
+	}
+	for ref, err := range x.problems {
+		if reads(r.Kind, ref.TypeURL) && x.find(scopes, ref) == nil {
+			v.Resources = append(v.Resources, ResourceView{TypeURL: ref.TypeURL, Name: ref.Name, Status: StatusProblem, Reason: err.Error()})
+		}
+	}
+	slices.SortFunc(v.Resources, func(a, b ResourceView) int {
+		return snapshot.Ref{TypeURL: a.TypeURL, Name: a.Name}.Compare(snapshot.Ref{TypeURL: b.TypeURL, Name: b.Name})
+	})
+	return v, nil
+}
+
+func reads(kind identity.Kind, typeURL string) bool {
+	if kind == identity.Connector {
+		return slices.Contains(resource.ConnectorTypes(), typeURL)
+	}
+	return slices.Contains(resource.NodeTypes(), typeURL)
+}
+
+// Problems are the resources that can't be compiled at the newest revision, ordered.
+func (s *Server) Problems() []snapshot.Problem {
+	s.index.mu.RLock()
+	defer s.index.mu.RUnlock()
+	var list []snapshot.Problem
+	for ref, err := range s.index.problems {
+		list = append(list, snapshot.Problem{Ref: ref, Err: err})
+	}
+	slices.SortFunc(list, func(a, b snapshot.Problem) int { return a.Ref.Compare(b.Ref) })
+	return list
+}
+
+func (r *readers) rejections(reader Reader) map[snapshot.Ref]Rejection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[snapshot.Ref]Rejection{}
+	if s := r.known[reader]; s != nil {
+		for ref, rej := range s.rejected {
+			out[ref] = rej.Rejection
+		}
+	}
+	return out
+}
+
+// past finds out what a reader held at earlier revisions, from the logs: nothing is kept per stream and
+// resource. Its methods need the stream's and the index's lock.
+type past struct {
+	x        *index
+	scopes   []string
+	st       *stream                 // nil: not connected
+	base     model.Revision          // of the checkpoint that the reader applied last
+	has      bool                    // there is such a checkpoint
+	covered  bool                    // the logs reach back to it
+	atBase   map[snapshot.Ref]string // versions at base of what changed since
+	atFlight map[snapshot.Ref]string // versions at the transaction under way of what changed since
+}
+
+func (p *past) look() {
+	if p.st == nil {
+		return
+	}
+	if have := p.st.have; have != nil {
+		p.base, p.has = model.Revision(have.GetRevision()), true
+		p.atBase, p.covered = p.since(p.base)
+	}
+	if tx := p.st.tx; tx != nil {
+		p.atFlight, _ = p.since(model.Revision(tx.checkpoint.GetRevision()))
+	}
+}
+
+// since are the versions at a revision of everything that changed after it.
+func (p *past) since(rev model.Revision) (map[snapshot.Ref]string, bool) {
+	covered := true
+	first := map[snapshot.Ref]entry{}
+	for _, name := range p.scopes {
+		covered = covered && p.x.evictedOf(name) <= rev
+		for _, e := range p.x.since(name, rev) {
+			// Moved between two scopes of the reader: gone from one, new in the other, at once.
+			if old, ok := first[e.ref]; !ok || e.rev < old.rev || e.rev == old.rev && old.before == "" {
+				first[e.ref] = e
+			}
+		}
+	}
+	out := make(map[snapshot.Ref]string, len(first))
+	for ref, e := range first {
+		out[ref] = e.before
+	}
+	return out, covered
+}
+
+// refs are the resources that the reader should hold, and those that it still holds.
+func (p *past) refs() []snapshot.Ref {
+	var refs []snapshot.Ref
+	for _, name := range p.scopes {
+		if s := p.x.scopes[name]; s != nil {
+			for _, set := range s.sets {
+				set.tree.Scan(func(_ string, r *snapshot.Resource) bool {
+					refs = append(refs, r.Ref())
+					return true
+				})
+			}
+		}
+	}
+	for ref, version := range p.atBase {
+		if version != "" && p.x.find(p.scopes, ref) == nil {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+func (p *past) resource(ref snapshot.Ref, rej Rejection) ResourceView {
+	v := ResourceView{TypeURL: ref.TypeURL, Name: ref.Name}
+	if r := p.x.find(p.scopes, ref); r != nil {
+		v.Desired, v.Content = State{r.Version, r.Cause}, r.Any
+	}
+	if p.st == nil {
+		v.Status = StatusOffline
+		return v
+	}
+	v.Applied = p.held(ref, v.Desired.Version)
+	v.Sent, v.Acknowledged = v.Applied, v.Applied
+	if tx := p.st.tx; tx != nil {
+		if w := tx.work(ref.TypeURL); w != nil {
+			at := State{v.Desired.Version, model.Revision(tx.checkpoint.GetRevision())}
+			if version, changed := p.atFlight[ref]; changed {
+				at.Version = version
+			}
+			if at.Version == "" {
+				at = State{}
+			}
+			if w.built { // with its last page; a page more or less is not worth keeping names
+				v.Sent = at
+			}
+			if w.acked {
+				v.Acknowledged = at
+			}
+		}
+	}
+	refused := rej.Version != "" && rej.Version == v.Applied.Version
+	if refused {
+		v.Applied = State{} // which version it kept, only the reader knows
+	}
+	switch {
+	case refused && rej.Version == v.Desired.Version:
+		v.Status, v.Reason = StatusRejected, rej.Reason
+	case !refused && v.Applied.Version == v.Desired.Version:
+		v.Status = StatusSynced
+	default:
+		v.Status = StatusPending
+	}
+	return v
+}
+
+// held is what the reader had at its last checkpoint.
+func (p *past) held(ref snapshot.Ref, desired string) State {
+	if !p.has {
+		return State{}
+	}
+	version := desired
+	switch old, changed := p.atBase[ref]; {
+	case !p.covered && !p.same(ref.TypeURL):
+		return State{}
+	case changed && p.covered:
+		version = old
+	}
+	if version == "" {
+		return State{}
+	}
+	return State{version, p.base}
+}
+
+// same reports whether the reader holds of a type what is desired, by its digest.
+func (p *past) same(typeURL string) bool {
+	have := digestOf(p.st.have, typeURL)
+	count, digest := p.x.sum(p.scopes, typeURL)
+	return have != nil && have.GetCount() == count && slices.Equal(have.GetDigest(), digest.Bytes())
+}

@@ -1,0 +1,384 @@
+// Package push streams compiled resources to the nodes and connectors that may read them.
+//
+// It is a cache of its own behind go-control-plane's delta server. A change costs what it changes plus the
+// streams whose scopes it touches. Each stream is brought from one revision to the newest in transactions
+// that a checkpoint closes; who reads what is decided by the certificate and the model alone. Locks are
+// taken in the order stream, index, Server; no lock is held while something is waited for.
+package push
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	xdsresource "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/snapshot"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// Scopes says what a reader may read at a model; an error if it may not read at all.
+type Scopes func(m *model.Model, kind identity.Kind, id string) ([]string, error)
+
+// Options are what a Server is made of. Zero values of the bounds mean the defaults.
+type Options struct {
+	Cluster string // id of the cluster, which certificates name
+	Scopes  Scopes // snapshot.Scopes if nil
+
+	LogEntries int           // 200,000: how far back the change logs reach
+	LogBytes   int           // 64 MiB
+	FullSyncs  int           // 16 per core: readers that get full views at once
+	Hold       time.Duration // 2 s: how long a reader that is ahead waits for this replica
+	AckTimeout time.Duration // 1 min: for each acknowledgement
+	CatchUp    time.Duration // 5 s: how often untouched readers get the newest revision
+	Drain      time.Duration // 5 s: over how long streams are ended at shutdown
+	Window     Window
+
+	Log *slog.Logger
+	Reg prometheus.Registerer
+}
+
+func (o *Options) defaults() {
+	if o.Scopes == nil {
+		o.Scopes = snapshot.Scopes
+	}
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&o.LogEntries, 200_000)
+	set(&o.LogBytes, 64<<20)
+	set(&o.FullSyncs, 16*runtime.GOMAXPROCS(0))
+	wait := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	wait(&o.Hold, 2*time.Second)
+	wait(&o.AckTimeout, time.Minute)
+	wait(&o.CatchUp, 5*time.Second)
+	wait(&o.Drain, 5*time.Second)
+	if o.Window == (Window{}) {
+		o.Window = DefaultWindow
+	}
+}
+
+// Server is the AggregatedDiscoveryService of the push port. Safe for concurrent use.
+type Server struct {
+	discovery.UnimplementedAggregatedDiscoveryServiceServer
+	opts      Options
+	log       *slog.Logger
+	m         *metrics
+	index     *index
+	presence  presence
+	readers   readers
+	admission *admission
+	coalescer *Coalescer
+	hint      chan struct{}
+
+	mu       sync.Mutex
+	draining bool
+	streams  map[*stream]struct{}
+	held     map[*stream]struct{} // ahead of this replica
+	soon     map[*stream]struct{} // to be kicked now
+	later    map[*stream]struct{} // to be kicked with the window
+	recheck  bool                 // there is a new model
+	running  sync.WaitGroup       // streams
+}
+
+// New makes a Server; Run does what is not done by the streams themselves.
+func New(o Options) *Server {
+	o.defaults()
+	s := &Server{
+		opts: o, log: o.Log, admission: newAdmission(o.FullSyncs), hint: make(chan struct{}, 1),
+		streams: map[*stream]struct{}{}, held: map[*stream]struct{}{}, soon: map[*stream]struct{}{}, later: map[*stream]struct{}{},
+	}
+	s.index = newIndex(snapshot.Epoch, bounds{o.LogEntries, o.LogBytes})
+	s.readers.init()
+	s.coalescer = NewCoalescer(o.Window, s.flush)
+	s.m = newMetrics(o.Reg, s)
+	return s
+}
+
+// GRPCOptions are what a gRPC server that carries push needs.
+func GRPCOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: 20 * time.Second, Timeout: 10 * time.Second,
+			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: 30 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(2 << 20),
+		grpc.MaxConcurrentStreams(16), // of one node: one for resources, one for reports, now and then a renewal
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(4 << 10),
+	}
+}
+
+// String names the task.
+func (s *Server) String() string { return "push" }
+
+// Run pushes what is published until ctx ends. Then it sends the readers away one by one, and returns when
+// the last stream is over.
+func (s *Server) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.coalescer.Run(work) })
+	wg.Go(func() { s.work(work) })
+	<-ctx.Done()
+	s.drain()
+	stop()
+	wg.Wait()
+	return nil
+}
+
+// work kicks streams that do not wait for the window.
+func (s *Server) work(ctx context.Context) {
+	tick := time.NewTicker(s.opts.CatchUp)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.hint:
+			s.mu.Lock()
+			soon, recheck := s.soon, s.recheck
+			s.soon, s.recheck = map[*stream]struct{}{}, false
+			s.mu.Unlock()
+			if recheck {
+				s.checkReaders()
+			}
+			for st := range soon {
+				st.kick()
+			}
+		case <-tick.C:
+			for _, st := range s.open() {
+				st.catchUp()
+			}
+		}
+	}
+}
+
+// flush kicks the streams of a window.
+func (s *Server) flush() {
+	s.mu.Lock()
+	later := s.later
+	s.later = map[*stream]struct{}{}
+	s.mu.Unlock()
+	for st := range later {
+		st.kick()
+	}
+}
+
+// poke has streams kicked soon by somebody else.
+func (s *Server) poke(streams ...*stream) {
+	s.mu.Lock()
+	for _, st := range streams {
+		s.soon[st] = struct{}{}
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *Server) wake() {
+	select {
+	case s.hint <- struct{}{}:
+	default:
+	}
+}
+
+// hold notes whether a stream waits for this replica to catch up.
+func (s *Server) hold(st *stream, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		s.held[st] = struct{}{}
+	} else {
+		delete(s.held, st)
+	}
+}
+
+// Publish takes the next step of the configuration and the model that it led to. Steps come in the order
+// of their revisions; the first one has everything.
+func (s *Server) Publish(ch snapshot.Changes, m *model.Model) {
+	touched, ok := s.index.publish(ch, m)
+	if !ok {
+		s.log.Error("step does not lead forward", "rev", ch.Revision, "published", s.Published())
+		return
+	}
+	s.m.revision.Set(float64(ch.Revision))
+	if len(touched) > 0 {
+		c := newConvergence(ch, len(touched), s.m.convergence)
+		for st := range touched {
+			st.expect(c)
+		}
+	}
+	s.mu.Lock()
+	s.recheck = true
+	for st := range s.held {
+		s.soon[st] = struct{}{}
+	}
+	late := false
+	for st, own := range touched {
+		if own {
+			s.soon[st] = struct{}{}
+		} else {
+			s.later[st] = struct{}{}
+			late = true
+		}
+	}
+	s.mu.Unlock()
+	s.wake()
+	if late {
+		s.coalescer.Mark()
+	}
+}
+
+// Published is the newest revision that streams get; 0 before the first.
+func (s *Server) Published() model.Revision {
+	s.index.mu.RLock()
+	defer s.index.mu.RUnlock()
+	return s.index.rev
+}
+
+// WaitPublished blocks until a revision is published, or ctx ends.
+func (s *Server) WaitPublished(ctx context.Context, rev model.Revision) error {
+	for {
+		s.index.mu.RLock()
+		ready, changed := s.index.loaded && s.index.rev >= rev, s.index.changed
+		s.index.mu.RUnlock()
+		if ready {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+var (
+	errLoading  = status.Error(codes.Unavailable, "this replica has no configuration yet")
+	errDraining = status.Error(codes.Unavailable, "this replica shuts down")
+	errReplaced = status.Error(codes.Aborted, "the reader opened another stream")
+	errMoved    = status.Error(codes.Aborted, "the reader reads other scopes now")
+	errRevoked  = status.Error(codes.PermissionDenied, "no longer trusted")
+)
+
+// endGrace is how long an ended stream may be stuck in sending to a reader that does not read.
+const endGrace = 250 * time.Millisecond
+
+// DeltaAggregatedResources implements the ADS.
+func (s *Server) DeltaAggregatedResources(str discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	reader, err := s.peer(str.Context())
+	if err != nil {
+		return err
+	}
+	st, err := s.start(str.Context(), reader)
+	if err != nil {
+		return err
+	}
+	defer s.finish(st)
+	done := make(chan error, 1)
+	go func() { done <- delta.NewServer(st.ctx, st, st).DeltaStreamHandler(str, xdsresource.AnyType) }()
+	select {
+	case err = <-done:
+	case <-st.ctx.Done():
+		select {
+		case err = <-done:
+		case <-time.After(endGrace): // returning ends the stream under the blocked Send
+		}
+	}
+	if cause := context.Cause(st.ctx); cause != nil && str.Context().Err() == nil {
+		err = cause
+	}
+	if err != nil && str.Context().Err() == nil {
+		s.log.Info("stream ends", reader.attr(), "err", err)
+	}
+	return err
+}
+
+// start makes the stream of a reader that may read. An older stream of the same reader ends: the reader
+// has given it up, or there would be no other.
+func (s *Server) start(ctx context.Context, reader Reader) (*stream, error) {
+	st := &stream{srv: s, reader: reader, since: time.Now(), watches: map[string]*watch{}}
+	st.ctx, st.cancel = context.WithCancelCause(ctx)
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		st.cancel(nil)
+		return nil, errDraining
+	}
+	s.streams[st] = struct{}{}
+	s.running.Add(1)
+	s.mu.Unlock()
+	s.m.streams.WithLabelValues(string(reader.Kind)).Inc()
+
+	// Registered before the check: a revocation between the two is noticed by one of them.
+	if old := s.readers.take(st); old != nil {
+		old.end(errReplaced)
+	}
+	scopes, err := s.may(reader)
+	if err != nil {
+		s.finish(st)
+		return nil, err
+	}
+	st.mu.Lock()
+	st.scopes = scopes
+	s.index.register(st, nil, scopes)
+	st.mu.Unlock()
+	return st, nil
+}
+
+func (s *Server) finish(st *stream) {
+	st.release()
+	st.cancel(nil)
+	s.readers.leave(st)
+	s.mu.Lock()
+	delete(s.streams, st)
+	delete(s.soon, st)
+	delete(s.later, st)
+	s.mu.Unlock()
+	s.m.streams.WithLabelValues(string(st.reader.Kind)).Dec()
+	s.running.Done()
+}
+
+func (s *Server) open() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.streams))
+}
+
+// drain ends all streams, evenly over the time for it, in an order without meaning.
+func (s *Server) drain() {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	streams := s.open()
+	rand.Shuffle(len(streams), func(i, j int) { streams[i], streams[j] = streams[j], streams[i] })
+	start := time.Now()
+	for i, st := range streams {
+		if i > 0 {
+			time.Sleep(time.Until(start.Add(s.opts.Drain * time.Duration(i) / time.Duration(len(streams)))))
+		}
+		st.end(errDraining)
+	}
+	s.running.Wait()
+}
