@@ -1,0 +1,300 @@
+package apply
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/shared/hostname"
+	"github.com/warrenedge/warren/shared/resource"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+// The validated forms of resources. Protobuf stops here.
+
+type self struct {
+	id, name, pool string
+	addr           netip.Addr
+}
+
+type trust struct{ pem []byte }
+
+type node struct {
+	id, name, pool string
+	addresses      []netip.Addr
+	key            wgkey.Public
+	endpoint       netip.AddrPort // zero: can't be dialled
+	addr           netip.Addr
+	draining       bool
+}
+
+type site struct {
+	id         string
+	connectors []end
+	nodes      []string
+}
+
+// end is the far end of a tunnel.
+type end struct {
+	id       string
+	key      wgkey.Public
+	endpoint netip.AddrPort
+	addr     netip.Addr
+}
+
+type route struct {
+	service, hostname, certificate string
+	passthrough                    bool
+	rules                          []httpproxy.Rule
+}
+
+type zone struct{ id, apex, pool string }
+
+type recordSet struct {
+	zone, owner, pool string
+	ttl               uint32
+}
+
+type connectorConfig struct {
+	site    string
+	nodes   []end
+	targets map[string]string
+	own     map[string]netip.Addr // connector id to overlay address
+}
+
+// decode makes a validated value of a resource. Its errors name the field.
+func decode(r ads.Resource) (any, error) {
+	switch r.TypeURL {
+	case resource.NodeConfig:
+		return message(r, &nodev1.NodeConfig{}, decodeSelf)
+	case resource.Trust:
+		return message(r, &nodev1.Trust{}, decodeTrust)
+	case resource.Certificate:
+		return message(r, &nodev1.Certificate{}, func(m *nodev1.Certificate) (httpproxy.Certificate, error) { return decodeCertificate(r.Name, m) })
+	case resource.Node:
+		return message(r, &nodev1.Node{}, decodeNode)
+	case resource.Site:
+		return message(r, &nodev1.Site{}, decodeSite)
+	case resource.Route:
+		return message(r, &nodev1.Route{}, decodeRoute)
+	case resource.Zone:
+		return message(r, &nodev1.Zone{}, decodeZone)
+	case resource.RecordSet:
+		return message(r, &nodev1.RecordSet{}, decodeRecordSet)
+	case resource.ConnectorConfig:
+		return message(r, &nodev1.ConnectorConfig{}, decodeConnectorConfig)
+	}
+	return nil, fmt.Errorf("unknown type %s", r.TypeURL)
+}
+
+func message[M proto.Message, V any](r ads.Resource, m M, f func(M) (V, error)) (any, error) {
+	if err := proto.Unmarshal(r.Body, m); err != nil {
+		return nil, errors.New("not a " + resource.ShortType(r.TypeURL) + " message")
+	}
+	v, err := f(m)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func field(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+func required(name, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s: missing", name)
+	}
+	return nil
+}
+
+// overlay reads an address that must be in the overlay: no resource makes a tunnel carry others.
+func overlay(name, s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err == nil && !fabric.Overlay.Contains(a) {
+		err = fmt.Errorf("%s is not in %s", a, fabric.Overlay)
+	}
+	return a, field(name, err)
+}
+
+func key(name string, b []byte) (wgkey.Public, error) {
+	k, err := wgkey.PublicFromBytes(b)
+	if err == nil && k.IsZero() {
+		err = errors.New("zero")
+	}
+	return k, field(name, err)
+}
+
+func endpoint(name, s string) (netip.AddrPort, error) {
+	if s == "" {
+		return netip.AddrPort{}, nil
+	}
+	a, err := netip.ParseAddrPort(s)
+	return a, field(name, err)
+}
+
+func decodeSelf(m *nodev1.NodeConfig) (self, error) {
+	addr, err := overlay("overlay_address", m.GetOverlayAddress())
+	return self{m.GetNodeId(), m.GetName(), m.GetPoolId(), addr}, errors.Join(required("node_id", m.GetNodeId()), required("pool_id", m.GetPoolId()), err)
+}
+
+func decodeTrust(m *nodev1.Trust) (trust, error) {
+	if !x509.NewCertPool().AppendCertsFromPEM(m.GetIdentityAuthoritiesPem()) {
+		return trust{}, errors.New("identity_authorities_pem: no certificate in it")
+	}
+	return trust{bytes.Clone(m.GetIdentityAuthoritiesPem())}, nil
+}
+
+func decodeCertificate(name string, m *nodev1.Certificate) (httpproxy.Certificate, error) {
+	c := httpproxy.Certificate{Name: name}
+	for i, n := range m.GetNames() {
+		s, err := hostname.CanonicalPattern(n)
+		if err != nil || s != n {
+			return c, fmt.Errorf("names[%d]: %q is not canonical", i, n)
+		}
+		c.Names = append(c.Names, s)
+	}
+	if len(c.Names) == 0 {
+		return c, errors.New("names: missing")
+	}
+	if b, _ := pem.Decode(m.GetChainPem()); b == nil {
+		return c, errors.New("chain_pem: no PEM block in it")
+	}
+	var err error
+	if c.TLS, err = tls.X509KeyPair(m.GetChainPem(), m.GetPrivateKeyPem()); err != nil {
+		// What crypto/tls says of a key that it can't read never quotes it.
+		return c, fmt.Errorf("chain_pem, private_key_pem: %s", strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	return c, nil
+}
+
+func decodeNode(m *nodev1.Node) (node, error) {
+	n := node{id: m.GetId(), name: m.GetName(), pool: m.GetPoolId(), draining: m.GetLifecycle() == nodev1.NodeLifecycle_NODE_LIFECYCLE_DRAINING}
+	errs := []error{required("id", n.id), required("name", n.name)}
+	for i, s := range m.GetAddresses() {
+		a, err := netip.ParseAddr(s)
+		errs = append(errs, field(fmt.Sprintf("addresses[%d]", i), err))
+		n.addresses = append(n.addresses, a)
+	}
+	var err error
+	n.key, err = key("wireguard_public_key", m.GetWireguardPublicKey())
+	errs = append(errs, err)
+	n.endpoint, err = endpoint("wireguard_endpoint", m.GetWireguardEndpoint())
+	errs = append(errs, err)
+	n.addr, err = overlay("overlay_address", m.GetOverlayAddress())
+	return n, errors.Join(append(errs, err)...)
+}
+
+func decodeSite(m *nodev1.Site) (site, error) {
+	s := site{id: m.GetId(), nodes: slices.Clone(m.GetNodeIds())}
+	errs := []error{required("id", s.id)}
+	for i, c := range m.GetConnectors() {
+		at := fmt.Sprintf("connectors[%d].", i)
+		e := end{id: c.GetId()}
+		var kerr, aerr error
+		e.key, kerr = key(at+"wireguard_public_key", c.GetWireguardPublicKey())
+		e.addr, aerr = overlay(at+"overlay_address", c.GetOverlayAddress())
+		errs = append(errs, required(at+"id", e.id), kerr, aerr)
+		s.connectors = append(s.connectors, e)
+	}
+	return s, errors.Join(errs...)
+}
+
+func decodeRoute(m *nodev1.Route) (route, error) {
+	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate()}
+	errs := []error{required("service_id", r.service)}
+	if s, err := hostname.CanonicalPattern(r.hostname); err != nil || s != r.hostname {
+		errs = append(errs, fmt.Errorf("hostname: %q is not canonical", r.hostname))
+	}
+	switch m.GetMode() {
+	case nodev1.RouteMode_ROUTE_MODE_TERMINATE:
+		errs = append(errs, required("certificate", r.certificate))
+	case nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH:
+		r.passthrough = true
+	default:
+		errs = append(errs, fmt.Errorf("mode: %v is not known here", m.GetMode()))
+	}
+	for i, rule := range m.GetRules() {
+		if !strings.HasPrefix(rule.GetPathPrefix(), "/") || r.passthrough && rule.GetPathPrefix() != "/" {
+			errs = append(errs, fmt.Errorf("rules[%d].path_prefix: %q", i, rule.GetPathPrefix()))
+		}
+		out := httpproxy.Rule{PathPrefix: rule.GetPathPrefix()}
+		for j, t := range rule.GetTargets() {
+			at := fmt.Sprintf("rules[%d].targets[%d].", i, j)
+			errs = append(errs, required(at+"target_id", t.GetTargetId()), required(at+"site_id", t.GetSiteId()))
+			out.Targets = append(out.Targets, httpproxy.Target{ID: t.GetTargetId(), Site: t.GetSiteId(), Weight: int(t.GetWeight())})
+		}
+		r.rules = append(r.rules, out)
+	}
+	return r, errors.Join(errs...)
+}
+
+func decodeZone(m *nodev1.Zone) (zone, error) {
+	s, err := hostname.Canonical(m.GetApex())
+	if err == nil && s != m.GetApex() {
+		err = fmt.Errorf("%q is not canonical", m.GetApex())
+	}
+	return zone{m.GetId(), s, m.GetPoolId()}, errors.Join(required("id", m.GetId()), required("pool_id", m.GetPoolId()), field("apex", err))
+}
+
+func decodeRecordSet(m *nodev1.RecordSet) (recordSet, error) {
+	s, err := hostname.CanonicalPattern(m.GetOwner())
+	if err == nil && s != m.GetOwner() {
+		err = fmt.Errorf("%q is not canonical", m.GetOwner())
+	}
+	r := recordSet{zone: m.GetZoneId(), owner: s, ttl: m.GetTtlSeconds()}
+	errs := []error{required("zone_id", r.zone), field("owner", err)}
+	switch a := m.GetAnswer().(type) {
+	case *nodev1.RecordSet_PoolAddresses:
+		r.pool = a.PoolAddresses.GetPoolId()
+		errs = append(errs, required("pool_addresses.pool_id", r.pool))
+	default:
+		errs = append(errs, errors.New("answer: none that is known here"))
+	}
+	return r, errors.Join(errs...)
+}
+
+func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
+	c := connectorConfig{site: m.GetSiteId(), targets: map[string]string{}, own: map[string]netip.Addr{}}
+	errs := []error{required("site_id", c.site)}
+	for i, n := range m.GetNodes() {
+		at := fmt.Sprintf("nodes[%d].", i)
+		e := end{id: n.GetNodeId()}
+		var kerr, eerr, aerr error
+		e.key, kerr = key(at+"wireguard_public_key", n.GetWireguardPublicKey())
+		e.endpoint, eerr = endpoint(at+"wireguard_endpoint", n.GetWireguardEndpoint())
+		e.addr, aerr = overlay(at+"overlay_address", n.GetOverlayAddress())
+		errs = append(errs, required(at+"node_id", e.id), kerr, eerr, aerr)
+		c.nodes = append(c.nodes, e)
+	}
+	for i, t := range m.GetTargets() {
+		at := fmt.Sprintf("targets[%d].", i)
+		errs = append(errs, required(at+"id", t.GetId()), required(at+"address", t.GetAddress()))
+		if t.GetPort() == 0 || t.GetPort() > 65535 {
+			errs = append(errs, fmt.Errorf("%sport: %d", at, t.GetPort()))
+		}
+		c.targets[t.GetId()] = joinHostPort(t.GetAddress(), t.GetPort())
+	}
+	for i, a := range m.GetConnectors() {
+		addr, err := overlay(fmt.Sprintf("connectors[%d].overlay_address", i), a.GetOverlayAddress())
+		errs = append(errs, err)
+		c.own[a.GetConnectorId()] = addr
+	}
+	return c, errors.Join(errs...)
+}

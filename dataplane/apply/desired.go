@@ -1,0 +1,129 @@
+package apply
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/dns"
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// self is what the snapshot says of this node; false before there is any.
+func (n *Node) self(l *ledger) (self, bool) {
+	for _, s := range values[self](l, resource.NodeConfig) {
+		if s.id == n.id {
+			return s, true
+		}
+	}
+	return self{}, false
+}
+
+// tunnelConfig is a tunnel to every other node, and to the connectors of the sites assigned to this one.
+func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
+	cfg := tunnel.Config{Addr: me.addr}
+	for _, o := range values[node](l, resource.Node) {
+		if o.id == n.id || !o.endpoint.IsValid() {
+			continue
+		}
+		cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: o.id, Kind: tunnel.Mesh, Key: o.key, Endpoint: o.endpoint, Addr: o.addr, Keepalive: meshKeepalive})
+	}
+	for _, s := range values[site](l, resource.Site) {
+		if !slices.Contains(s.nodes, n.id) {
+			continue
+		}
+		for _, c := range s.connectors {
+			cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: c.id, Kind: tunnel.Connector, Key: c.key, Addr: c.addr})
+		}
+	}
+	return cfg
+}
+
+func (n *Node) fabricConfig(l *ledger) fabric.Config {
+	cfg := fabric.Config{Self: n.id}
+	for _, o := range values[node](l, resource.Node) {
+		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Down: n.down[o.id]})
+	}
+	for _, s := range values[site](l, resource.Site) {
+		out := fabric.Site{ID: s.id, Nodes: s.nodes}
+		for _, c := range s.connectors {
+			out.Connectors = append(out.Connectors, fabric.Connector{ID: c.id, Addr: c.addr})
+		}
+		cfg.Sites = append(cfg.Sites, out)
+	}
+	return cfg
+}
+
+// routes chooses the routes to use, and says which can't be: one whose certificate is not here keeps the
+// version that was in use, as long as the certificate of that is here.
+func (n *Node) routes(l *ledger) (use map[string]route, missing []*nodev1.Rejection) {
+	use = map[string]route{}
+	for name, it := range l.good[resource.Route] {
+		r := it.value.(route)
+		if n.served(l, r) {
+			use[name] = r
+			continue
+		}
+		missing = append(missing, &nodev1.Rejection{
+			TypeUrl: resource.Route, Name: name, Version: it.raw.Version, Reason: fmt.Sprintf("certificate: %s is not here", r.certificate),
+		})
+		if old, ok := n.used[name]; ok && n.served(l, old) {
+			use[name] = old
+		}
+	}
+	return use, missing
+}
+
+func (n *Node) served(l *ledger, r route) bool {
+	_, ok := l.good[resource.Certificate][r.certificate]
+	return ok || r.passthrough
+}
+
+func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
+	cfg := httpproxy.Config{Certificates: values[httpproxy.Certificate](l, resource.Certificate)}
+	for _, r := range routes {
+		if !r.passthrough {
+			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Rules: r.rules})
+		}
+	}
+	slices.SortFunc(cfg.Routes, func(a, b httpproxy.Route) int { return strings.Compare(a.Hostname, b.Hostname) })
+	return cfg
+}
+
+func sniConfig(routes map[string]route) sni.Config {
+	var cfg sni.Config
+	for _, r := range routes {
+		out := sni.Route{Hostname: r.hostname, Passthrough: r.passthrough, Service: r.service}
+		if r.passthrough {
+			for _, rule := range r.rules {
+				for _, t := range rule.Targets {
+					out.Targets = append(out.Targets, sni.Target{ID: t.ID, Site: t.Site, Weight: t.Weight})
+				}
+			}
+		}
+		cfg.Routes = append(cfg.Routes, out)
+	}
+	slices.SortFunc(cfg.Routes, func(a, b sni.Route) int { return strings.Compare(a.Hostname, b.Hostname) })
+	return cfg
+}
+
+func (n *Node) dnsConfig(l *ledger) dns.Config {
+	cfg := dns.Config{Serial: uint32(l.checkpoint.GetRevision())} // RFC 1982 arithmetic wraps like this
+	for _, z := range values[zone](l, resource.Zone) {
+		cfg.Zones = append(cfg.Zones, dns.Zone{ID: z.id, Apex: z.apex, Pool: z.pool})
+	}
+	for _, r := range values[recordSet](l, resource.RecordSet) {
+		cfg.RecordSets = append(cfg.RecordSets, dns.RecordSet{Zone: r.zone, Owner: r.owner, TTL: r.ttl, Pool: r.pool})
+	}
+	for _, o := range values[node](l, resource.Node) {
+		cfg.Nodes = append(cfg.Nodes, dns.Node{ID: o.id, Name: o.name, Pool: o.pool, Addresses: o.addresses, Draining: o.draining, Down: n.down[o.id]})
+	}
+	return cfg
+}
+
+func cutName(name string) (kind, id string, ok bool) { return strings.Cut(name, "/") }

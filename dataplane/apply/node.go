@@ -1,0 +1,197 @@
+// Package apply makes a machine be what its snapshot says. It is the one package that knows every
+// subsystem: each transaction becomes the whole desired state of those that it concerns.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/dns"
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// Keepalives of tunnels. Connectors keep the translation of addresses in front of them alive; nodes are
+// in the open, and only need to notice each other's absence.
+const (
+	meshKeepalive      = 15 * time.Second
+	connectorKeepalive = 5 * time.Second
+)
+
+// Subsystems are what a node consists of. Apply of each takes its whole desired state.
+type Subsystems struct {
+	Tunnel interface {
+		Apply(context.Context, tunnel.Config) error
+	}
+	Fabric interface{ Apply(fabric.Config) }
+	Proxy  interface{ Apply(httpproxy.Config) }
+	SNI    interface{ Apply(sni.Config) }
+	DNS    interface{ Apply(dns.Config) error }
+	Trust  func(pem []byte) error // keeps new authorities for later connections
+}
+
+// Node applies the snapshot of a node. It is an ads.Handler; its methods are called one at a time.
+type Node struct {
+	id    string
+	sub   Subsystems
+	disk  *Disk
+	log   *slog.Logger
+	m     metrics
+	state *ledger
+	down  map[string]bool  // presence of other nodes
+	used  map[string]route // routes in use, by resource name
+	ready atomic.Bool
+}
+
+// NewNode makes a Node with this id that has applied nothing.
+func NewNode(id string, sub Subsystems, disk *Disk, log *slog.Logger, reg prometheus.Registerer) *Node {
+	return &Node{id: id, sub: sub, disk: disk, log: log, m: newMetrics(reg), state: newLedger(), down: map[string]bool{}, used: map[string]route{}}
+}
+
+// Ready reports whether a checkpoint is applied.
+func (n *Node) Ready() bool { return n.ready.Load() }
+
+// Restore applies what is on disk, so that the node serves before it has talked to anybody, and returns
+// what the stream starts from. Nothing on disk is no error.
+func (n *Node) Restore(ctx context.Context) (ads.State, error) {
+	l, err := n.disk.load(decode)
+	if err != nil || l == nil {
+		return ads.State{}, err
+	}
+	if _, err := n.install(ctx, l, everyType()); err != nil {
+		return ads.State{}, err
+	}
+	n.log.Info("serving from disk", "rev", l.checkpoint.GetRevision())
+	return l.state(), nil
+}
+
+func everyType() map[string]bool {
+	all := map[string]bool{}
+	for _, t := range append(resource.NodeTypes(), resource.ConnectorTypes()...) {
+		all[t] = true
+	}
+	return all
+}
+
+// Transaction implements ads.Handler. What can't be applied is rejected by name, with all that was
+// rejected before and still is.
+func (n *Node) Transaction(ctx context.Context, t ads.Transaction) ([]*nodev1.Rejection, error) {
+	next, changed := n.state.stage(t, decode)
+	rejections, err := n.install(ctx, next, changed)
+	if err != nil {
+		return nil, err
+	}
+	n.persist(next)
+	return rejections, nil
+}
+
+// persist keeps the state for the next start. A disk that is full does not stop the node from serving.
+func (n *Node) persist(l *ledger) {
+	if err := n.disk.save(l); err != nil {
+		n.m.saves.WithLabelValues("failed").Inc()
+		n.log.Error("snapshot not written, a restart would serve an older one", "err", err)
+		return
+	}
+	n.m.saves.WithLabelValues("ok").Inc()
+	n.m.saved.Set(float64(time.Now().Unix()))
+}
+
+// install makes the subsystems be as a ledger says: what others rely on comes first.
+func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) ([]*nodev1.Rejection, error) {
+	routes, missing := n.routes(l)
+	if changed[resource.Trust] && n.sub.Trust != nil {
+		for _, t := range values[trust](l, resource.Trust) {
+			if err := n.sub.Trust(t.pem); err != nil {
+				n.log.Warn("new authorities not kept", "err", err)
+			}
+		}
+	}
+	me, ok := n.self(l)
+	if ok && (changed[resource.NodeConfig] || changed[resource.Node] || changed[resource.Site]) {
+		if err := n.sub.Tunnel.Apply(ctx, n.tunnelConfig(l, me)); err != nil {
+			if !partial[*tunnel.PeerError](err) {
+				return nil, fmt.Errorf("tunnel: %w", err)
+			}
+			n.log.Warn("some tunnels can't be made", "err", err)
+		}
+		n.sub.Fabric.Apply(n.fabricConfig(l))
+	}
+	if changed[resource.Certificate] || changed[resource.Route] {
+		n.sub.Proxy.Apply(proxyConfig(l, routes))
+		n.sub.SNI.Apply(sniConfig(routes))
+		n.used = routes
+	}
+	// The serial of the zones is the revision, so this one is always concerned.
+	n.state = l
+	n.applyDNS()
+	n.ready.Store(true)
+	return l.rejections(missing...), nil
+}
+
+// partial reports whether an error is only about single objects, the rest being applied.
+func partial[E error](err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if !partial[E](e) {
+				return false
+			}
+		}
+		return true
+	}
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func (n *Node) applyDNS() {
+	if err := n.sub.DNS.Apply(n.dnsConfig(n.state)); err != nil {
+		n.log.Warn("some names can't be answered", "err", err)
+	}
+}
+
+// Presence implements ads.Handler. It is never kept on disk; who is not mentioned keeps the last state.
+func (n *Node) Presence(_ context.Context, upserts []ads.Resource, removed []string, _ bool) {
+	was := maps.Clone(n.down)
+	for _, r := range upserts {
+		var h nodev1.NodeHealth
+		if err := proto.Unmarshal(r.Body, &h); err != nil {
+			n.log.Warn("presence unreadable", "name", r.Name, "err", err)
+			continue
+		}
+		switch h.GetState() {
+		case nodev1.NodeState_NODE_STATE_UP:
+			delete(n.down, h.GetNodeId())
+		case nodev1.NodeState_NODE_STATE_DOWN:
+			n.down[h.GetNodeId()] = true
+		}
+	}
+	for _, name := range removed {
+		if _, id, ok := cutName(name); ok {
+			delete(n.down, id)
+		}
+	}
+	if maps.Equal(was, n.down) {
+		return
+	}
+	n.log.Info("presence of nodes changed", "down", len(n.down))
+	n.sub.Fabric.Apply(n.fabricConfig(n.state))
+	n.applyDNS()
+}
+
+func joinHostPort(host string, port uint32) string {
+	return net.JoinHostPort(host, strconv.FormatUint(uint64(port), 10))
+}

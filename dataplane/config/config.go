@@ -1,0 +1,166 @@
+// Package config is the local settings of a node or connector: addresses and a state directory. All else
+// is pushed.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/goccy/go-yaml"
+
+	"github.com/warrenedge/warren/dataplane/tunnel"
+)
+
+// Common is what both programs need.
+type Common struct {
+	Name      string   `yaml:"name" env:"NAME"`             // as it was made with warren node join or warren site join
+	StateDir  string   `yaml:"state_dir" env:"STATE_DIR"`   // identity, keys and the last snapshot
+	Control   []string `yaml:"control" env:"CONTROL"`       // host:port of the control plane's push port, tried in turn
+	TokenFile string   `yaml:"token_file" env:"TOKEN_FILE"` // join token, read once
+	Token     string   `yaml:"-" env:"TOKEN,unset"`         // instead of TokenFile
+	LogFormat string   `yaml:"log_format" env:"LOG_FORMAT"` // text or json
+	LogLevel  string   `yaml:"log_level" env:"LOG_LEVEL"`   // debug, info, warn or error
+}
+
+// Node is the settings of warren-node.
+type Node struct {
+	Common            `yaml:",inline"`
+	PublicAddresses   []netip.Addr `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
+	WireGuardEndpoint string       `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port where tunnels reach this node; default: first public address and the port below
+	Tunnel            string       `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
+	Interface         string       `yaml:"interface" env:"INTERFACE"`                   // of tun
+	Listen            NodeListen   `yaml:"listen" envPrefix:"LISTEN_"`
+}
+
+// NodeListen is where a node listens.
+type NodeListen struct {
+	HTTPS     string `yaml:"https" env:"HTTPS"`
+	DNS       string `yaml:"dns" env:"DNS"` // UDP and TCP
+	WireGuard uint16 `yaml:"wireguard" env:"WIREGUARD"`
+	Admin     string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
+}
+
+// Connector is the settings of warren-connector.
+type Connector struct {
+	Common `yaml:",inline"`
+	Listen struct {
+		Admin string `yaml:"admin" env:"ADMIN"`
+	} `yaml:"listen" envPrefix:"LISTEN_"`
+}
+
+// LoadNode reads settings: defaults, then the file if path is not "", then WARREN_NODE_… variables.
+func LoadNode(path string) (*Node, error) {
+	c := &Node{
+		Common: Common{StateDir: "/var/lib/warren-node", LogFormat: "text", LogLevel: "info"},
+		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface,
+		Listen: NodeListen{HTTPS: ":443", DNS: ":53", WireGuard: 51820, Admin: "127.0.0.1:9090"},
+	}
+	if err := load(path, c, "WARREN_NODE_"); err != nil {
+		return nil, err
+	}
+	if c.WireGuardEndpoint == "" && len(c.PublicAddresses) > 0 {
+		c.WireGuardEndpoint = netip.AddrPortFrom(c.PublicAddresses[0], c.Listen.WireGuard).String()
+	}
+	return c, c.Validate()
+}
+
+// LoadConnector reads settings: defaults, then the file if path is not "", then WARREN_CONNECTOR_… variables.
+func LoadConnector(path string) (*Connector, error) {
+	c := &Connector{Common: Common{StateDir: "/var/lib/warren-connector", LogFormat: "text", LogLevel: "info"}}
+	if err := load(path, c, "WARREN_CONNECTOR_"); err != nil {
+		return nil, err
+	}
+	return c, c.Validate()
+}
+
+func load(path string, into any, prefix string) error {
+	if path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("settings: %w", err)
+		}
+		err = yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.UseJSONUnmarshaler()).Decode(into)
+		if err != nil && !errors.Is(err, io.EOF) { // an empty file is no mistake
+			return fmt.Errorf("settings %s: %s", path, yaml.FormatError(err, false, true))
+		}
+	}
+	if err := env.ParseWithOptions(into, env.Options{Prefix: prefix}); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	return nil
+}
+
+var nameSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// Validate says everything that is wrong.
+func (c *Common) Validate() error {
+	var errs []error
+	if !nameSyntax.MatchString(c.Name) {
+		errs = append(errs, fmt.Errorf("name: %q, want lower-case letters, digits and inner hyphens, 63 at most", c.Name))
+	}
+	if c.StateDir == "" {
+		errs = append(errs, errors.New("state_dir: missing"))
+	}
+	if len(c.Control) == 0 {
+		errs = append(errs, errors.New("control: missing, want host:port of the control plane's push port"))
+	}
+	for i, a := range c.Control {
+		errs = append(errs, hostPort(fmt.Sprintf("control[%d]", i), a))
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		errs = append(errs, fmt.Errorf("log_format: %q, want text or json", c.LogFormat))
+	}
+	if _, err := level(c.LogLevel); err != nil {
+		errs = append(errs, fmt.Errorf("log_level: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate says everything that is wrong.
+func (c *Node) Validate() error {
+	errs := []error{c.Common.Validate(), hostPort("listen.https", c.Listen.HTTPS), hostPort("listen.dns", c.Listen.DNS)}
+	if c.Listen.Admin != "" {
+		errs = append(errs, hostPort("listen.admin", c.Listen.Admin))
+	}
+	if c.Listen.WireGuard == 0 {
+		errs = append(errs, errors.New("listen.wireguard: want a port"))
+	}
+	if c.WireGuardEndpoint != "" {
+		if a, err := netip.ParseAddrPort(c.WireGuardEndpoint); err != nil || a.Port() == 0 {
+			errs = append(errs, fmt.Errorf("wireguard_endpoint: %q, want ip:port", c.WireGuardEndpoint))
+		}
+	}
+	switch c.Tunnel {
+	case tunnel.ModeAuto, tunnel.ModeTUN, tunnel.ModeNetstack:
+	default:
+		errs = append(errs, fmt.Errorf("tunnel: %q, want %s, %s or %s", c.Tunnel, tunnel.ModeAuto, tunnel.ModeTUN, tunnel.ModeNetstack))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate says everything that is wrong.
+func (c *Connector) Validate() error {
+	err := c.Common.Validate()
+	if c.Listen.Admin != "" {
+		err = errors.Join(err, hostPort("listen.admin", c.Listen.Admin))
+	}
+	return err
+}
+
+func hostPort(field, s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil && port == "" {
+		err = errors.New("no port")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %q, want host:port: %w", field, s, err)
+	}
+	return nil
+}

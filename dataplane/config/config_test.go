@@ -1,0 +1,61 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const good = `name: n1
+state_dir: /tmp/x
+control: ["c.example:8443"]
+public_addresses: [192.0.2.1, "2001:db8::1"]
+listen:
+  https: "192.0.2.1:443"
+`
+
+func TestLoadNode(t *testing.T) {
+	t.Setenv("WARREN_NODE_LISTEN_DNS", "192.0.2.1:53")
+	c, err := LoadNode(file(t, good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen.HTTPS != "192.0.2.1:443" || c.Listen.DNS != "192.0.2.1:53" || c.WireGuardEndpoint != "192.0.2.1:51820" || len(c.PublicAddresses) != 2 || c.Name != "n1" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	for name, tc := range map[string]struct{ text, says string }{
+		"unknown key":        {good + "nmae: x\n", "[7:1]"},
+		"unknown nested key": {good + "  htps: x\n", "[7:3]"},
+		"wrong type":         {strings.Replace(good, "192.0.2.1, ", "nonsense, ", 1), "nonsense"},
+		"no name":            {strings.Replace(good, "name: n1", "", 1), "name:"},
+		"no control":         {strings.Replace(good, `control: ["c.example:8443"]`, "", 1), "control: missing"},
+		"control":            {strings.Replace(good, "c.example:8443", "c.example", 1), "control[0]"},
+		"tunnel":             {good + "tunnel: tap\n", "tunnel:"},
+		"endpoint":           {good + "wireguard_endpoint: host:1\n", "wireguard_endpoint:"},
+		"level":              {good + "log_level: loud\n", "log_level:"},
+	} {
+		_, err := LoadNode(file(t, tc.text))
+		if err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v; want %q", name, err, tc.says)
+		}
+	}
+	if _, err := LoadNode("/nowhere"); err == nil {
+		t.Error("a file that is not there")
+	}
+	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\nlisten: {admin: 127.0.0.1}\n")); err == nil || !strings.Contains(err.Error(), "listen.admin") {
+		t.Errorf("%v", err)
+	}
+}

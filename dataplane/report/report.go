@@ -1,0 +1,136 @@
+// Package report tells the control plane what is true now: the applied revision and the state of tunnels.
+package report
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/shared/version"
+)
+
+// Every is how often a report is sent although nothing changed; look is how often it is looked for changes.
+const (
+	Every = 2 * time.Second
+	look  = 250 * time.Millisecond
+)
+
+// Source is what there is to tell.
+type Source struct {
+	Applied func() uint64             // revision
+	Tunnels func() []tunnel.PeerState // ordered by id
+}
+
+// Connector gives connections to the control plane.
+type Connector interface {
+	Conn(ctx context.Context) (*grpc.ClientConn, error)
+}
+
+// Reporter keeps a report stream open. Reports that can't be sent are dropped: the next one says it all.
+type Reporter struct {
+	conns   Connector
+	src     Source
+	started time.Time
+	log     *slog.Logger
+	sent    prometheus.Counter
+}
+
+// New makes a Reporter; Run does the work.
+func New(conns Connector, src Source, log *slog.Logger, reg prometheus.Registerer) *Reporter {
+	r := &Reporter{
+		conns: conns, src: src, started: time.Now(), log: log,
+		sent: prometheus.NewCounter(prometheus.CounterOpts{Name: "node_reports_total", Help: "Reports sent to the control plane."}),
+	}
+	reg.MustRegister(r.sent)
+	return r
+}
+
+// String names the task.
+func (r *Reporter) String() string { return "report" }
+
+// Run reports until ctx ends.
+func (r *Reporter) Run(ctx context.Context) error {
+	wait := backoff.Backoff{Max: 5 * time.Second}
+	for ctx.Err() == nil {
+		err := r.stream(ctx, wait.Reset)
+		if ctx.Err() != nil {
+			break
+		}
+		r.log.Debug("report stream ended", "err", err)
+		if !wait.Wait(ctx) {
+			break
+		}
+	}
+	return nil
+}
+
+// stream reports on one stream until it ends.
+func (r *Reporter) stream(ctx context.Context, sent func()) error {
+	conn, err := r.conns.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := nodev1.NewReportServiceClient(conn).Report(ctx)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { // ends with ctx
+		for {
+			if _, err := s.Recv(); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	var last *nodev1.ReportRequest
+	var at time.Time
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		now := time.Now()
+		next := r.collect(now)
+		if last == nil || now.Sub(at) >= Every || differs(last, next) {
+			if err := s.Send(next); err != nil {
+				return <-ended // the reason
+			}
+			r.sent.Inc()
+			sent()
+			last, at = next, now
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
+	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied()}
+	for _, p := range r.src.Tunnels() {
+		t := &nodev1.TunnelState{PeerId: p.ID, Up: p.Up, ReceivedBytes: p.RxBytes, SentBytes: p.TxBytes}
+		if !p.LastHandshake.IsZero() {
+			t.LastHandshakeAge = durationpb.New(now.Sub(p.LastHandshake))
+		}
+		req.Tunnels = append(req.Tunnels, t)
+	}
+	return req
+}
+
+// differs reports whether a change is worth telling at once.
+func differs(a, b *nodev1.ReportRequest) bool {
+	return a.GetAppliedRevision() != b.GetAppliedRevision() ||
+		!slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool { return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() })
+}
