@@ -1,0 +1,180 @@
+// Package admin is the write side: one method per intention, each of which authorises, brings names into
+// their one form, checks the rules and writes, in one transaction.
+package admin
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+// Admin is the write side of one cluster. Safe for concurrent use.
+type Admin struct {
+	store       *store.Store
+	issuer      *certs.Issuer
+	fingerprint string // of the identity authority, for join tokens
+	keys        keyCache
+
+	Organizations *Collection[model.Organization, OrganizationSpec, Organization]
+	Regions       *Collection[model.Region, RegionSpec, Region]
+	Pools         *Collection[model.Pool, PoolSpec, Pool]
+	Nodes         *Collection[model.Node, NodeSpec, Node]
+	Sites         *Collection[model.Site, SiteSpec, Site]
+	Connectors    *Collection[model.Connector, ConnectorSpec, Connector]
+	Services      *Collection[model.Service, ServiceSpec, Service]
+	Targets       *Collection[model.Target, TargetSpec, Target]
+	Domains       *Collection[model.Domain, DomainSpec, Domain]
+	Certificates  *Collection[model.Certificate, struct{}, Certificate]
+	APIKeys       *Collection[model.APIKey, APIKeySpec, APIKey]
+	JoinTokens    *Collection[model.JoinToken, struct{}, JoinToken]
+}
+
+// New makes the write side. fingerprint is that of the identity authority.
+func New(s *store.Store, issuer *certs.Issuer, fingerprint string) *Admin {
+	a := &Admin{store: s, issuer: issuer, fingerprint: fingerprint}
+	a.keys.entries = map[[32]byte]keyEntry{}
+	a.Organizations, a.Regions, a.Pools = organizations(a), regions(a), pools(a)
+	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
+	a.Services, a.Targets, a.Domains = services(a), targets(a), domains(a)
+	a.Certificates, a.APIKeys, a.JoinTokens = certificates(a), apiKeys(a), joinTokens(a)
+	return a
+}
+
+// call is one operation inside its transaction.
+type call struct {
+	context.Context
+	a   *Admin
+	tx  *store.Tx
+	p   access.Principal
+	org model.OrgID // of the path; zero for what belongs to no organization
+
+	names map[string]string // of rows that were looked up, by id
+}
+
+// organization finds the organization of a path by name or id, if the caller may see it.
+func (c *call) organization(ref string) error {
+	var o *model.Organization
+	id, err := model.OrgID{}.Parse(ref)
+	if err == nil {
+		o, err = c.tx.GetOrganization(c, id)
+	} else {
+		o, err = c.tx.GetOrganizationByName(c, ref)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.p.CheckOrg(o.ID); err != nil {
+		return err
+	}
+	c.org = o.ID
+	return nil
+}
+
+// Meta is what every object shows besides its own fields.
+type Meta struct {
+	ID        string    `json:"id" readOnly:"true" doc:"Typed id"`
+	Name      string    `json:"name" doc:"Unique among its kind in the organization, or in the cluster"`
+	CreatedAt time.Time `json:"created_at" readOnly:"true"`
+	UpdatedAt time.Time `json:"updated_at" readOnly:"true"`
+}
+
+func meta(id, name string, m model.Meta) Meta {
+	return Meta{id, name, m.Created.UTC(), m.Updated.UTC()}
+}
+
+// missing turns "not found" of something that a field refers to into a fault of that field.
+func missing(field, ref string, err error) error {
+	if fault.Of(err) == fault.NotFound {
+		return fault.Field(field, "%q does not exist", ref)
+	}
+	return err
+}
+
+// isID reports whether a reference is a typed id; names have no underscore.
+func isID(ref string) bool { return strings.Contains(ref, "_") }
+
+func (c *call) pool(field, ref string) (*model.Pool, error) {
+	if ref == "" {
+		return nil, fault.Field(field, "missing")
+	}
+	if id, err := (model.PoolID{}).Parse(ref); err == nil {
+		p, err := c.tx.GetPool(c, id)
+		return p, missing(field, ref, err)
+	}
+	p, err := c.tx.GetPoolByName(c, ref)
+	return p, missing(field, ref, err)
+}
+
+func (c *call) region(field, ref string) (*model.Region, error) {
+	if id, err := (model.RegionID{}).Parse(ref); err == nil {
+		r, err := c.tx.GetRegion(c, id)
+		return r, missing(field, ref, err)
+	}
+	r, err := c.tx.GetRegionByName(c, ref)
+	return r, missing(field, ref, err)
+}
+
+func (c *call) site(field, ref string) (*model.Site, error) {
+	if ref == "" {
+		return nil, fault.Field(field, "missing")
+	}
+	s, err := siteByRef(c, ref)
+	return s, missing(field, ref, err)
+}
+
+func (c *call) service(field, ref string) (*model.Service, error) {
+	if ref == "" {
+		return nil, fault.Field(field, "missing")
+	}
+	s, err := serviceByRef(c, ref)
+	return s, missing(field, ref, err)
+}
+
+// The names of rows that an object refers to, looked up once a call.
+
+func (c *call) name(id string, get func() (string, error)) (string, error) {
+	if n, ok := c.names[id]; ok {
+		return n, nil
+	}
+	n, err := get()
+	if err == nil {
+		c.names[id] = n
+	}
+	return n, err
+}
+
+func (c *call) orgName(id model.OrgID) (string, error) {
+	return c.name(id.String(), func() (string, error) {
+		o, err := c.tx.GetOrganization(c, id)
+		if err != nil {
+			return "", err
+		}
+		return o.Name, nil
+	})
+}
+
+func (c *call) poolName(id model.PoolID) (string, error) {
+	return c.name(id.String(), func() (string, error) {
+		p, err := c.tx.GetPool(c, id)
+		if err != nil {
+			return "", err
+		}
+		return p.Name, nil
+	})
+}
+
+func (c *call) siteName(id model.SiteID) (string, error) {
+	return c.name(id.String(), func() (string, error) {
+		s, err := c.tx.GetSite(c, id)
+		if err != nil {
+			return "", err
+		}
+		return s.Name, nil
+	})
+}

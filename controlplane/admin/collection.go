@@ -1,0 +1,181 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+// Collection is all objects of a kind: M is the row, S what a caller writes, V what a caller sees.
+type Collection[M, S, V any] struct {
+	a     *Admin
+	kind  string // "site", for messages
+	inOrg bool
+	read  access.Permission
+	write access.Permission
+
+	byRef  func(c *call, ref string) (*M, error) // by name or id, in the call's organization
+	list   func(c *call, page store.Page) ([]*M, error)
+	after  func(v *M) string                                   // what a page ends with
+	build  func(c *call, old *M, name string, s S) (*M, error) // the row that is wanted, checked; old is nil for a new one
+	create func(c *call, v *M) error
+	update func(c *call, v *M) (bool, error)
+	drop   func(c *call, v *M) error
+	view   func(c *call, v *M) (V, error)
+}
+
+// Permissions says what reading and writing need.
+func (k *Collection[M, S, V]) Permissions() (read, write access.Permission) { return k.read, k.write }
+
+// begin checks the caller and finds the organization.
+func (k *Collection[M, S, V]) begin(ctx context.Context, tx *store.Tx, p access.Principal, need access.Permission, org string) (*call, error) {
+	c := &call{Context: ctx, a: k.a, tx: tx, p: p, names: map[string]string{}}
+	if err := p.Check(need); err != nil {
+		return nil, err
+	}
+	if k.inOrg {
+		return c, c.organization(org)
+	}
+	return c, nil
+}
+
+func (k *Collection[M, S, V]) do(ctx context.Context, p access.Principal, org string, fn func(c *call) error) (model.Revision, error) {
+	return k.a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
+		c, err := k.begin(ctx, tx, p, k.write, org)
+		if err != nil {
+			return err
+		}
+		return fn(c)
+	})
+}
+
+// Create makes an object; a name that is taken is a Conflict.
+func (k *Collection[M, S, V]) Create(ctx context.Context, p access.Principal, org, name string, s S) (v V, rev model.Revision, err error) {
+	rev, err = k.do(ctx, p, org, func(c *call) error {
+		m, err := k.build(c, nil, name, s)
+		if err != nil {
+			return err
+		}
+		if err := k.create(c, m); err != nil {
+			return err
+		}
+		v, err = k.shown(c, name)
+		return err
+	})
+	return v, rev, err
+}
+
+// Put makes an object be as wanted: it is made when it is not there, and not written when it is so already;
+// then the revision is 0.
+func (k *Collection[M, S, V]) Put(ctx context.Context, p access.Principal, org, name string, s S) (v V, created bool, rev model.Revision, err error) {
+	rev, err = k.do(ctx, p, org, func(c *call) error {
+		old, err := k.byRef(c, name)
+		if err != nil && (fault.Of(err) != fault.NotFound || isID(name)) {
+			return err
+		}
+		created = err != nil
+		if created {
+			m, err := k.build(c, nil, name, s)
+			if err != nil {
+				return err
+			}
+			if err := k.create(c, m); err != nil {
+				return err
+			}
+			v, err = k.shown(c, name)
+			return err
+		}
+		m, err := k.build(c, old, name, s)
+		if err != nil {
+			return err
+		}
+		if _, err := k.update(c, m); err != nil {
+			return err
+		}
+		v, err = k.shown(c, name)
+		return err
+	})
+	return v, created, rev, err
+}
+
+func (k *Collection[M, S, V]) shown(c *call, ref string) (v V, err error) {
+	m, err := k.byRef(c, ref)
+	if err != nil {
+		return v, err
+	}
+	return k.view(c, m)
+}
+
+// Delete removes an object; one that others need is a Conflict.
+func (k *Collection[M, S, V]) Delete(ctx context.Context, p access.Principal, org, ref string) (model.Revision, error) {
+	return k.do(ctx, p, org, func(c *call) error {
+		m, err := k.byRef(c, ref)
+		if err != nil {
+			return err
+		}
+		return k.drop(c, m)
+	})
+}
+
+// Change alters one object by a function that sees the row.
+func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, org, ref string, fn func(c *call, m *M) error) (v V, rev model.Revision, err error) {
+	rev, err = k.do(ctx, p, org, func(c *call) error {
+		m, err := k.byRef(c, ref)
+		if err != nil {
+			return err
+		}
+		if err := fn(c, m); err != nil {
+			return err
+		}
+		if _, err := k.update(c, m); err != nil {
+			return err
+		}
+		v, err = k.shown(c, ref)
+		return err
+	})
+	return v, rev, err
+}
+
+// Get returns an object by name or id.
+func (k *Collection[M, S, V]) Get(ctx context.Context, p access.Principal, org, ref string) (v V, err error) {
+	err = k.a.store.View(ctx, func(tx *store.Tx) error {
+		c, err := k.begin(ctx, tx, p, k.read, org)
+		if err != nil {
+			return err
+		}
+		v, err = k.shown(c, ref)
+		return err
+	})
+	return v, err
+}
+
+// List returns objects after a mark, at most limit, and the mark for the next page, "" at the end.
+func (k *Collection[M, S, V]) List(ctx context.Context, p access.Principal, org, after string, limit int) (items []V, next string, err error) {
+	err = k.a.store.View(ctx, func(tx *store.Tx) error {
+		items, next = []V{}, ""
+		c, err := k.begin(ctx, tx, p, k.read, org)
+		if err != nil {
+			return err
+		}
+		rows, err := k.list(c, store.Page{After: after, Limit: limit + 1})
+		if err != nil {
+			return err
+		}
+		if len(rows) > limit {
+			rows = rows[:limit]
+			next = k.after(rows[limit-1])
+		}
+		for _, m := range rows {
+			v, err := k.view(c, m)
+			if err != nil {
+				return err
+			}
+			items = append(items, v)
+		}
+		return nil
+	})
+	return items, next, err
+}

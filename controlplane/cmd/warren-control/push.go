@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/enroll"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+func isConflict(err error) bool { return fault.Of(err) == fault.Conflict }
+
+// pushPort is the listener for nodes and connectors: streams, reports, joining.
+type pushPort struct {
+	addr string
+	srv  *grpc.Server
+	cert atomic.Pointer[tls.Certificate]
+	c    *admin.Cluster
+	log  *slog.Logger
+}
+
+// The methods of the push port, and what a caller must be. A method that is not here is refused.
+var methods = map[string]bool{ // needs a client certificate
+	enrollv1.EnrollmentService_Join_FullMethodName:                               false,
+	enrollv1.EnrollmentService_Renew_FullMethodName:                              true,
+	nodev1.ReportService_Report_FullMethodName:                                   true,
+	discovery.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName: true,
+}
+
+func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
+	p := &pushPort{addr: addr, c: c, log: log}
+	if err := p.renew(); err != nil {
+		return nil, err
+	}
+	creds := credentials.NewTLS(&tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.cert.Load(), nil },
+		ClientAuth:     tls.VerifyClientCertIfGiven, // who joins has none yet; allowed decides by method
+		ClientCAs:      c.Identity.Pool(),
+	})
+	opts := append(push.GRPCOptions(), grpc.Creds(creds),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			if err := allowed(ctx, info.FullMethod); err != nil {
+				return nil, err
+			}
+			return handler(ctx, req)
+		}),
+		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			if err := allowed(ss.Context(), info.FullMethod); err != nil {
+				return err
+			}
+			return handler(srv, ss)
+		}))
+	p.srv = grpc.NewServer(opts...)
+	discovery.RegisterAggregatedDiscoveryServiceServer(p.srv, pusher)
+	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit))
+	enrollv1.RegisterEnrollmentServiceServer(p.srv, enroll.New(c.ID, db, c.Identity, pusher.Admit, log, reg))
+	return p, nil
+}
+
+// allowed is deny by default: unknown methods, and known ones without the certificate that they need.
+func allowed(ctx context.Context, method string) error {
+	needs, known := methods[method]
+	if !known {
+		return status.Error(codes.PermissionDenied, "no such method")
+	}
+	if !needs {
+		return nil
+	}
+	p, ok := peer.FromContext(ctx)
+	if ok {
+		if t, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(t.State.VerifiedChains) > 0 {
+			return nil
+		}
+	}
+	return status.Error(codes.Unauthenticated, "needs a client certificate")
+}
+
+// renew makes a fresh certificate; its key lives in memory only.
+func (p *pushPort) renew() error {
+	cert, err := p.c.Identity.ServerCertificate(p.c.ID, time.Now())
+	if err != nil {
+		return err
+	}
+	p.cert.Store(&cert)
+	return nil
+}
+
+// String names the task.
+func (p *pushPort) String() string { return "push port" }
+
+// Run serves until ctx ends. Streams are ended by push, in its own time; then the rest is cut.
+func (p *pushPort) Run(ctx context.Context) error {
+	l, err := net.Listen("tcp", p.addr)
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(24 * time.Hour)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				stopped := make(chan struct{})
+				go func() { p.srv.GracefulStop(); close(stopped) }()
+				select {
+				case <-stopped:
+				case <-time.After(8 * time.Second):
+				}
+				p.srv.Stop()
+				<-stopped
+				return
+			case <-tick.C:
+				if err := p.renew(); err != nil {
+					p.log.Error("own certificate not renewed", "err", err)
+				}
+			}
+		}
+	}()
+	err = p.srv.Serve(l)
+	if ctx.Err() != nil {
+		<-done
+		return nil
+	}
+	return err
+}
+
+// tellHealth tells nodes which of them are up, at every change and each half second.
+func tellHealth(ctx context.Context, world *model.Current, seen *presence.Store, pusher *push.Server) error {
+	states := map[presence.Health]nodev1.NodeState{
+		presence.Unknown: nodev1.NodeState_NODE_STATE_UNSPECIFIED,
+		presence.Up:      nodev1.NodeState_NODE_STATE_UP,
+		presence.Down:    nodev1.NodeState_NODE_STATE_DOWN,
+	}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		changed := seen.Changed()
+		m := world.Get()
+		if m.Revision() > 0 {
+			var nodes []string
+			for n := range m.Nodes() {
+				if n.Enrolled() {
+					nodes = append(nodes, n.ID.String())
+				}
+			}
+			out := make(map[string]nodev1.NodeState, len(nodes))
+			for id, h := range seen.Health(time.Now(), nodes) {
+				out[id] = states[h]
+			}
+			pusher.SetNodeHealth(out)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/feed"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/rest"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/adminhttp"
+	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/shared/daemon"
+	"github.com/warrenedge/warren/shared/version"
+)
+
+// serve runs a replica until ctx ends or a signal comes.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	log = log.With("replica", cfg.ReplicaID)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	keyset, err := cfg.Keyset()
+	if err != nil {
+		return err
+	}
+	sealer, err := authority.NewSealer(keyset)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	lock, err := db.ReplicaLock(ctx, cfg.ValkeyURL == "")
+	if err != nil {
+		return err
+	}
+	replicas := &replicaLock{db: db, lock: lock, exclusive: cfg.ValkeyURL == "", log: log}
+	defer replicas.release()
+	cluster, err := admin.Bootstrap(ctx, db, sealer)
+	if err != nil {
+		return err
+	}
+	if err := handOver(cluster.FirstKey, cfg.BootstrapKeyFile, os.Stdout, log); err != nil {
+		return err
+	}
+	tasks, err := wire(cfg, log, reg, db, sealer, pageKey(keyset), cluster)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", version.Version, "roles", cfg.Roles, "api", cfg.Listen.API, "push", cfg.Listen.Push)
+	return daemon.Run(ctx, log, append(tasks, replicas)...)
+}
+
+// wire makes the tasks, in the order in which a change passes: rows, model, streams; then who asks and who
+// watches.
+func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, pages []byte, cluster *admin.Cluster) ([]daemon.Task, error) {
+	var bus presence.Bus = presence.Memory{}
+	if cfg.ValkeyURL != "" {
+		v, err := presence.NewValkey(cfg.ValkeyURL.Reveal(), cfg.ReplicaID, log)
+		if err != nil {
+			return nil, err
+		}
+		bus = v
+	}
+	world := model.NewCurrent()
+	seen := presence.New(cfg.ReplicaID, bus, log, reg)
+	pusher := push.New(push.Options{Cluster: cluster.ID, Log: log, Reg: reg})
+	changes := feed.New(db, publisher(world, sealer, pusher), log, reg)
+	ready := func() error {
+		if !changes.Loaded() {
+			return errors.New("the configuration is not read yet")
+		}
+		return nil
+	}
+	tasks := []daemon.Task{seen, changes}
+
+	if cfg.Has(config.RolePush) {
+		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, log, reg)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) }), pusher, port)
+	}
+	issuer := certs.NewIssuer(cluster.Web, sealer)
+	if cfg.Has(config.RoleWorker) {
+		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), pruner(db, log))
+	}
+	if cfg.Has(config.RoleAPI) {
+		api := rest.New(rest.Options{
+			Admin: admin.New(db, issuer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
+			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
+		})
+		l, err := listenAPI(cfg)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, api) }))
+	}
+	if cfg.Listen.Admin != "" {
+		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))
+	}
+	return tasks, nil
+}
+
+// pageKey derives the key of page tokens from what all replicas share.
+func pageKey(keyset []byte) []byte {
+	m := hmac.New(sha256.New, keyset)
+	m.Write([]byte("warren page tokens"))
+	return m.Sum(nil)
+}
+
+func listenAPI(cfg *config.Config) (net.Listener, error) {
+	var conf *tls.Config
+	if cfg.APITLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.APITLSCert, cfg.APITLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("api_tls_cert: %w", err)
+		}
+		conf = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	l, err := net.Listen("tcp", cfg.Listen.API)
+	if err != nil {
+		return nil, fmt.Errorf("listen.api: %w", err)
+	}
+	if conf != nil {
+		l = tls.NewListener(l, conf)
+	}
+	return l, nil
+}
+
+// Limits of the API's connections. A call may wait for 25 s.
+const (
+	readTimeout  = 15 * time.Second
+	writeTimeout = 40 * time.Second
+	stopGrace    = 5 * time.Second
+)
+
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	if srv.Shutdown(grace) != nil {
+		_ = srv.Close() // somebody waits for a revision: another replica will tell
+	}
+	<-ended
+	return nil
+}
+
+// handOver gives the first API key to the operator. It exists nowhere else: a file that can't be written
+// must not lose it.
+func handOver(key, file string, out io.Writer, log *slog.Logger) error {
+	if key == "" {
+		return nil
+	}
+	if file != "" {
+		err := writeKey(file, key)
+		if err == nil {
+			log.Info("first API key written", "file", file)
+			return nil
+		}
+		log.Error("bootstrap_key_file can't be written, the first API key goes to standard output", "err", err)
+	}
+	_, err := fmt.Fprintf(out, "The first API key, shown this once:\n%s\n", key)
+	return err
+}
+
+// writeKey replaces a file whole, for its owner only.
+func writeKey(file, key string) error {
+	tmp := file + ".new"
+	if err := os.WriteFile(tmp, []byte(key+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, file)
+}
+
+// replicaLock keeps the lock that tells replicas with and without a presence bus apart.
+type replicaLock struct {
+	db        *store.Store
+	lock      *store.Lock
+	exclusive bool
+	log       *slog.Logger
+}
+
+// String names the task.
+func (r *replicaLock) String() string { return "replica lock" }
+
+// Run takes the lock again whenever the database lost it. While the database is away this replica serves
+// on; that another one took its place meanwhile ends it.
+func (r *replicaLock) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.lock.Lost():
+		}
+		r.log.Warn("replica lock lost, the database is away")
+		wait := backoff.Backoff{Max: 5 * time.Second}
+		for {
+			if !wait.Wait(ctx) {
+				return nil
+			}
+			next, err := r.db.ReplicaLock(ctx, r.exclusive)
+			if err == nil {
+				r.lock = next
+				r.log.Info("replica lock taken again")
+				break
+			}
+			if fault.Of(err) == fault.Conflict {
+				return err
+			}
+		}
+	}
+}
+
+func (r *replicaLock) release() { r.lock.Release() }
+
+// How long changes are kept. Who is further behind reads everything again.
+const (
+	keepChanges = 7 * 24 * time.Hour
+	pruneEvery  = time.Hour
+)
+
+func pruner(db *store.Store, log *slog.Logger) daemon.Task {
+	return daemon.Func("prune", func(ctx context.Context) error {
+		tick := time.NewTicker(pruneEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			n, err := db.Prune(ctx, time.Now().Add(-keepChanges))
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				log.Warn("old changes not forgotten", "err", err)
+			case n > 0:
+				log.Info("old changes forgotten", "count", n)
+			}
+		}
+	})
+}

@@ -1,0 +1,202 @@
+// Package config is the settings of a control replica: flags over environment over file over defaults.
+package config
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/goccy/go-yaml"
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+)
+
+// Roles of a replica.
+const (
+	RoleAPI    = "api"    // REST
+	RolePush   = "push"   // streams to nodes and connectors, joining
+	RoleWorker = "worker" // certificates
+)
+
+// AllRoles is what a replica does unless it is told otherwise.
+var AllRoles = []string{RoleAPI, RolePush, RoleWorker}
+
+// Secret does not print.
+type Secret string
+
+func (Secret) String() string                 { return "(secret)" }
+func (s Secret) GoString() string             { return s.String() }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(s.String()) }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Config is the settings of warren-control.
+type Config struct {
+	DatabaseURL      Secret   `yaml:"database_url" env:"DATABASE_URL"`             // libpq connection string
+	ValkeyURL        Secret   `yaml:"valkey_url" env:"VALKEY_URL"`                 // needed as soon as there is a second replica
+	KEKFile          string   `yaml:"kek_file" env:"KEK_FILE"`                     // key-encryption key, as warren-control new-kek prints it
+	KEK              Secret   `yaml:"-" env:"KEK,unset"`                           // instead of KEKFile: the keyset itself; WARREN_KEK works, too
+	BootstrapKeyFile string   `yaml:"bootstrap_key_file" env:"BOOTSTRAP_KEY_FILE"` // where the first API key of a fresh cluster goes; standard output if empty
+	Roles            []string `yaml:"roles" env:"ROLES"`
+	ReplicaID        string   `yaml:"replica_id" env:"REPLICA_ID"` // unique among the replicas; hostname and random letters if empty
+	APITLSCert       string   `yaml:"api_tls_cert" env:"API_TLS_CERT"`
+	APITLSKey        string   `yaml:"api_tls_key" env:"API_TLS_KEY"`
+	APIInsecure      bool     `yaml:"api_insecure" env:"API_INSECURE"` // plain HTTP beyond loopback
+	Listen           Listen   `yaml:"listen" envPrefix:"LISTEN_"`
+	LogFormat        string   `yaml:"log_format" env:"LOG_FORMAT"` // text or json
+	LogLevel         string   `yaml:"log_level" env:"LOG_LEVEL"`
+}
+
+// Listen is where a replica listens.
+type Listen struct {
+	API   string `yaml:"api" env:"API"`
+	Push  string `yaml:"push" env:"PUSH"`
+	Admin string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
+}
+
+// Load reads settings: defaults, then the file if path is not "", then WARREN_CONTROL_… variables.
+func Load(path string) (*Config, error) {
+	c := &Config{
+		Roles: AllRoles, LogFormat: "text", LogLevel: "info",
+		Listen: Listen{API: "127.0.0.1:8080", Push: ":8443", Admin: "127.0.0.1:9090"},
+	}
+	if path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("settings: %w", err)
+		}
+		err = yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(c)
+		if err != nil && !errors.Is(err, io.EOF) { // an empty file is no mistake
+			// Without the lines around it: they hold passwords.
+			return nil, fmt.Errorf("settings %s: %s", path, yaml.FormatError(err, false, false))
+		}
+	}
+	if err := env.ParseWithOptions(c, env.Options{Prefix: "WARREN_CONTROL_"}); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	if kek := os.Getenv("WARREN_KEK"); c.KEK == "" {
+		c.KEK = Secret(kek)
+	}
+	_ = os.Unsetenv("WARREN_KEK") // nobody else needs to see it
+	if c.ReplicaID == "" {
+		c.ReplicaID = freshReplica()
+	}
+	return c, nil
+}
+
+func freshReplica() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "control"
+	}
+	host, _, _ = strings.Cut(host, ".")
+	b := make([]byte, 4)
+	_, _ = rand.Read(b) // never fails since Go 1.24
+	return host + "-" + hex.EncodeToString(b)
+}
+
+var replicaSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
+
+// Has reports whether the replica has a role.
+func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// Validate says everything that is wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.DatabaseURL == "" {
+		errs = append(errs, errors.New("database_url: missing"))
+	}
+	if (c.KEKFile == "") == (c.KEK == "") {
+		errs = append(errs, errors.New("kek_file: want this, or the key itself in WARREN_KEK; warren-control new-kek makes one"))
+	}
+	if len(c.Roles) == 0 {
+		errs = append(errs, errors.New("roles: none"))
+	}
+	for i, r := range c.Roles {
+		if !slices.Contains(AllRoles, r) {
+			errs = append(errs, fmt.Errorf("roles[%d]: %q, want %s", i, r, strings.Join(AllRoles, ", ")))
+		}
+	}
+	if !replicaSyntax.MatchString(c.ReplicaID) {
+		errs = append(errs, fmt.Errorf("replica_id: %q, want letters, digits, dots, hyphens, underscores, 80 at most", c.ReplicaID))
+	}
+	if (c.APITLSCert == "") != (c.APITLSKey == "") {
+		errs = append(errs, errors.New("api_tls_cert, api_tls_key: want both or none"))
+	}
+	for _, l := range []struct{ field, addr string }{{"api", c.Listen.API}, {"push", c.Listen.Push}, {"admin", c.Listen.Admin}} {
+		if l.addr == "" && l.field == "admin" {
+			continue
+		}
+		if _, port, err := net.SplitHostPort(l.addr); err != nil || port == "" {
+			errs = append(errs, fmt.Errorf("listen.%s: %q, want host:port", l.field, l.addr))
+		}
+	}
+	if c.Has(RoleAPI) && c.APITLSCert == "" && !c.APIInsecure && !loopback(c.Listen.API) {
+		errs = append(errs, fmt.Errorf("listen.api: %s is not loopback, and keys would travel in the clear: set api_tls_cert and api_tls_key, or api_insecure: true where a balancer ends TLS", c.Listen.API))
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		errs = append(errs, fmt.Errorf("log_format: %q, want text or json", c.LogFormat))
+	}
+	if _, err := level(c.LogLevel); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Keyset returns the key-encryption key.
+func (c *Config) Keyset() ([]byte, error) {
+	if c.KEK != "" {
+		return []byte(c.KEK), nil
+	}
+	b, err := os.ReadFile(c.KEKFile)
+	if err != nil {
+		return nil, fmt.Errorf("kek_file: %w", err)
+	}
+	return b, nil
+}
+
+// Logger makes the program's log: one line an event, in colour on a terminal.
+func (c *Config) Logger(w *os.File) *slog.Logger {
+	l, err := level(c.LogLevel)
+	if err != nil {
+		l = slog.LevelInfo // Validate has said so
+	}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+	}
+	colour := term.IsTerminal(int(w.Fd())) && os.Getenv("NO_COLOR") == ""
+	return slog.New(tint.NewHandler(w, &tint.Options{Level: l, NoColor: !colour, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}))
+}
+
+// Reveal is the text, for the one place that needs it.
+func (s Secret) Reveal() string { return string(s) }
+
+func level(s string) (slog.Level, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(s)); err != nil {
+		return l, fmt.Errorf("log_level: %q, want debug, info, warn or error", s)
+	}
+	return l, nil
+}

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func load(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.Validate()
+}
+
+const good = "database_url: postgres://u:geheim@db/warren\nkek_file: /k\n"
+
+func TestLoad(t *testing.T) {
+	t.Setenv("WARREN_CONTROL_LISTEN_PUSH", "192.0.2.1:8443")
+	t.Setenv("WARREN_CONTROL_ROLES", "push,worker")
+	c, err := load(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen.Push != "192.0.2.1:8443" || c.Listen.API != "127.0.0.1:8080" || c.Has(RoleAPI) || !c.Has(RoleWorker) {
+		t.Errorf("%+v", c)
+	}
+	if s := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(s, "geheim") {
+		t.Errorf("shows its secrets: %s", s)
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	for name, tc := range map[string]struct{ text, says string }{
+		"unknown key":  {good + "databse_url: x\n", "[3:1]"},
+		"no database":  {"kek_file: /k\n", "database_url: missing"},
+		"no kek":       {"database_url: x\n", "kek_file"},
+		"role":         {good + "roles: [api, cook]\n", "roles[1]"},
+		"open to all":  {good + "listen: {api: \":8080\"}\n", "not loopback"},
+		"half TLS":     {good + "api_tls_cert: c\n", "api_tls_key"},
+		"push address": {good + "listen: {push: x}\n", "listen.push"},
+		"nested key":   {good + "listen:\n  psuh: x\n", "[4:3]"},
+		"wrong type":   {good + "api_insecure: perhaps\n", "[3:15]"},
+		"replica":      {good + "replica_id: a b\n", "replica_id"},
+		"open name":    {good + "listen: {api: \"control.example:8080\"}\n", "not loopback"},
+		"log":          {good + "log_format: xml\n", "log_format"},
+	} {
+		if _, err := load(t, tc.text); err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v; want %q", name, err, tc.says)
+		} else if strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: the message shows the password: %v", name, err)
+		}
+	}
+}
+
+func TestKEKFromTheEnvironment(t *testing.T) {
+	t.Setenv("WARREN_KEK", "{}")
+	c, err := load(t, "database_url: x\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := c.Keyset(); err != nil || string(b) != "{}" {
+		t.Errorf("keyset %q, %v", b, err)
+	}
+	if _, there := os.LookupEnv("WARREN_KEK"); there {
+		t.Error("the key is left in the environment")
+	}
+}
+
+func TestReplicasDiffer(t *testing.T) {
+	a, err := load(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := load(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.ReplicaID == b.ReplicaID {
+		t.Errorf("two replicas are called %s", a.ReplicaID)
+	}
+}

@@ -1,0 +1,81 @@
+package rest
+
+import "github.com/warrenedge/warren/controlplane/admin"
+
+// body is what is sent to write an object: its name beside the fields of its spec.
+type body[S any] interface {
+	name() string
+	spec() S
+}
+
+// Title is the name in a body. It is required to create, and optional where the path has it.
+type Title struct {
+	Name string `json:"name,omitempty" maxLength:"253" doc:"Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it"`
+}
+
+func (t Title) name() string { return t.Name }
+
+type organizationBody struct {
+	Title
+}
+
+func (organizationBody) spec() admin.OrganizationSpec { return admin.OrganizationSpec{} }
+
+type regionBody struct {
+	Title
+}
+
+func (regionBody) spec() admin.RegionSpec { return admin.RegionSpec{} }
+
+type poolBody struct {
+	Title
+}
+
+func (poolBody) spec() admin.PoolSpec { return admin.PoolSpec{} }
+
+type nodeBody struct {
+	Title
+	admin.NodeSpec
+}
+
+func (b nodeBody) spec() admin.NodeSpec { return b.NodeSpec }
+
+type siteBody struct {
+	Title
+	admin.SiteSpec
+}
+
+func (b siteBody) spec() admin.SiteSpec { return b.SiteSpec }
+
+type connectorBody struct {
+	Title
+	admin.ConnectorSpec
+}
+
+func (b connectorBody) spec() admin.ConnectorSpec { return b.ConnectorSpec }
+
+type serviceBody struct {
+	Title
+	admin.ServiceSpec
+}
+
+func (b serviceBody) spec() admin.ServiceSpec { return b.ServiceSpec }
+
+type targetBody struct {
+	Title
+	admin.TargetSpec
+}
+
+func (b targetBody) spec() admin.TargetSpec { return b.TargetSpec }
+
+type domainBody struct {
+	Title
+	admin.DomainSpec
+}
+
+func (b domainBody) spec() admin.DomainSpec { return b.DomainSpec }
+
+type apiKeyBody struct {
+	Title
+	admin.APIKeySpec
+}

@@ -1,0 +1,253 @@
+package rest
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+)
+
+// The shapes of requests and answers, the same for every kind.
+
+type OrgPath struct {
+	Org string `path:"org" maxLength:"64" doc:"Organization, by name or id"`
+}
+
+type NamePath struct {
+	Name string `path:"name" maxLength:"255" doc:"Name or id"`
+}
+
+type PageQuery struct {
+	Size  int    `query:"page_size" minimum:"1" maximum:"500" default:"100"`
+	Token string `query:"page_token" maxLength:"1024" doc:"next_page_token of the page before"`
+}
+
+type (
+	oneInput struct {
+		NamePath
+	}
+	oneOrgInput struct {
+		OrgPath
+		NamePath
+	}
+)
+
+type page[V any] struct {
+	Items []V    `json:"items"`
+	Next  string `json:"next_page_token,omitempty"`
+}
+
+type answer[V any] struct {
+	Status   int
+	Revision string `header:"X-Warren-Revision" doc:"Revision that the call made; absent when nothing changed"`
+	Body     V
+}
+
+type done struct {
+	Revision string `header:"X-Warren-Revision" doc:"Revision that the call made; absent when nothing changed"`
+}
+
+func revision(r model.Revision) string {
+	if r == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(r), 10)
+}
+
+// operation fills in what all operations have in common.
+func operation(method, path, id, summary, tag string, need access.Permission, status int) huma.Operation {
+	return huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{tag}, DefaultStatus: status,
+		Security: []map[string][]string{{"key": {}}}, Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
+		Extensions: map[string]any{"x-warren-permission": string(need)},
+	}
+}
+
+// sealMark makes a page token of where a page ended. It is signed, so that nobody makes up his own, with a
+// key that all replicas have: the next page may be another one's to serve.
+func (a *API) sealMark(scope, mark string) string {
+	if mark == "" {
+		return ""
+	}
+	m := hmac.New(sha256.New, a.PageKey)
+	m.Write([]byte(scope + "\x00" + mark))
+	return base64.RawURLEncoding.EncodeToString(append(m.Sum(nil)[:16], mark...))
+}
+
+func (a *API) openMark(scope, token string) (string, error) {
+	if token == "" {
+		return "", nil
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err == nil && len(b) > 16 {
+		if mark := string(b[16:]); hmac.Equal([]byte(a.sealMark(scope, mark)), []byte(token)) {
+			return mark, nil
+		}
+	}
+	const what = "want the next_page_token of the page before, from the same list"
+	return "", huma.Error400BadRequest("page_token: "+what, &huma.ErrorDetail{Message: what, Location: "query.page_token"})
+}
+
+// list serves one page of a collection.
+func list[M, S, V any](a *API, k *admin.Collection[M, S, V]) func(ctx context.Context, scope, org string, q PageQuery) (*answer[page[V]], error) {
+	return func(ctx context.Context, scope, org string, q PageQuery) (*answer[page[V]], error) {
+		after, err := a.openMark(scope+"/"+org, q.Token)
+		if err != nil {
+			return nil, err
+		}
+		size := q.Size
+		if size == 0 {
+			size = pageSize
+		}
+		items, next, err := k.List(ctx, caller(ctx), org, after, min(size, maxPage))
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		return &answer[page[V]]{Status: http.StatusOK, Body: page[V]{items, a.sealMark(scope+"/"+org, next)}}, nil
+	}
+}
+
+// clusterReadable registers list and get of what belongs to no organization.
+func clusterReadable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
+	read, _ := k.Permissions()
+	base := "/api/v1/" + many
+	pages := list(a, k)
+	huma.Register(a.huma, operation(http.MethodGet, base, "list-"+many, "List "+words(many), many, read, 200),
+		func(ctx context.Context, in *struct{ PageQuery }) (*answer[page[V]], error) {
+			return pages(ctx, many, "", in.PageQuery)
+		})
+	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-"+one, "Get one of the "+words(many), many, read, 200),
+		func(ctx context.Context, in *oneInput) (*answer[V], error) { return get(ctx, a, k, "", in.Name) })
+}
+
+func clusterDeletable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
+	_, write := k.Permissions()
+	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/"+many+"/{name}", "delete-"+one, "Delete one of the "+words(many), many, write, 204),
+		func(ctx context.Context, in *oneInput) (*done, error) { return remove(ctx, a, k, "", in.Name) })
+}
+
+// clusterKind registers all operations of a kind that belongs to no organization.
+func clusterKind[M, S, V any, B body[S]](a *API, k *admin.Collection[M, S, V], one, many string, _ B) {
+	_, write := k.Permissions()
+	base := "/api/v1/" + many
+	clusterReadable(a, k, one, many)
+	clusterDeletable(a, k, one, many)
+	huma.Register(a.huma, operation(http.MethodPost, base, "create-"+one, "Create one of the "+words(many), many, write, 201),
+		func(ctx context.Context, in *struct{ Body B }) (*answer[V], error) {
+			return create(ctx, a, k, "", in.Body.name(), in.Body.spec())
+		})
+	huma.Register(a.huma, operation(http.MethodPut, base+"/{name}", "put-"+one, "Create or replace one of the "+words(many), many, write, 200),
+		func(ctx context.Context, in *struct {
+			NamePath
+			Body B
+		}) (*answer[V], error) {
+			return put(ctx, a, k, "", in.Name, in.Body.name(), in.Body.spec())
+		})
+}
+
+// orgReadable registers list and get of what belongs to an organization.
+func orgReadable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
+	read, _ := k.Permissions()
+	base := "/api/v1/orgs/{org}/" + many
+	pages := list(a, k)
+	huma.Register(a.huma, operation(http.MethodGet, base, "list-"+many, "List "+words(many), many, read, 200),
+		func(ctx context.Context, in *struct {
+			OrgPath
+			PageQuery
+		}) (*answer[page[V]], error) {
+			return pages(ctx, many, in.Org, in.PageQuery)
+		})
+	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-"+one, "Get one of the "+words(many), many, read, 200),
+		func(ctx context.Context, in *oneOrgInput) (*answer[V], error) { return get(ctx, a, k, in.Org, in.Name) })
+}
+
+func orgDeletable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
+	_, write := k.Permissions()
+	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/orgs/{org}/"+many+"/{name}", "delete-"+one, "Delete one of the "+words(many), many, write, 204),
+		func(ctx context.Context, in *oneOrgInput) (*done, error) { return remove(ctx, a, k, in.Org, in.Name) })
+}
+
+// orgKind registers all operations of a kind that belongs to an organization.
+func orgKind[M, S, V any, B body[S]](a *API, k *admin.Collection[M, S, V], one, many string, _ B) {
+	_, write := k.Permissions()
+	base := "/api/v1/orgs/{org}/" + many
+	orgReadable(a, k, one, many)
+	orgDeletable(a, k, one, many)
+	huma.Register(a.huma, operation(http.MethodPost, base, "create-"+one, "Create one of the "+words(many), many, write, 201),
+		func(ctx context.Context, in *struct {
+			OrgPath
+			Body B
+		}) (*answer[V], error) {
+			return create(ctx, a, k, in.Org, in.Body.name(), in.Body.spec())
+		})
+	huma.Register(a.huma, operation(http.MethodPut, base+"/{name}", "put-"+one, "Create or replace one of the "+words(many), many, write, 200),
+		func(ctx context.Context, in *struct {
+			OrgPath
+			NamePath
+			Body B
+		}) (*answer[V], error) {
+			return put(ctx, a, k, in.Org, in.Name, in.Body.name(), in.Body.spec())
+		})
+}
+
+func words(many string) string { return strings.ReplaceAll(many, "-", " ") }
+
+func get[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string) (*answer[V], error) {
+	v, err := k.Get(ctx, caller(ctx), org, name)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &answer[V]{Status: http.StatusOK, Body: v}, nil
+}
+
+func create[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string, s S) (*answer[V], error) {
+	if name == "" {
+		return nil, a.failed(ctx, fault.Field("name", "missing"))
+	}
+	v, rev, err := k.Create(ctx, caller(ctx), org, name, s)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &answer[V]{http.StatusCreated, revision(rev), v}, nil
+}
+
+func put[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, path, name string, s S) (*answer[V], error) {
+	if err := onlyName(name, path); err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	v, created, rev, err := k.Put(ctx, caller(ctx), org, path, s)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return &answer[V]{status, revision(rev), v}, nil
+}
+
+func remove[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string) (*done, error) {
+	rev, err := k.Delete(ctx, caller(ctx), org, name)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &done{revision(rev)}, nil
+}
+
+// acted is the answer to an action.
+func acted[V any](ctx context.Context, a *API, v V, rev model.Revision, err error) (*answer[V], error) {
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &answer[V]{http.StatusOK, revision(rev), v}, nil
+}

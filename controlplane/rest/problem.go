@@ -1,0 +1,104 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+)
+
+// problem is an RFC 9457 document with the call's id.
+type problem struct {
+	huma.ErrorModel
+	RequestID string `json:"request_id,omitempty" doc:"Also in X-Request-Id; the log knows it"`
+}
+
+// init makes problem the one type of errors: huma takes it from package variables.
+func init() {
+	detailed := huma.NewError
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		e := detailed(status, msg, errs...)
+		if m, ok := e.(*huma.ErrorModel); ok {
+			return &problem{ErrorModel: *m}
+		}
+		return e
+	}
+}
+
+// identify puts the call's id into a problem.
+func identify(ctx huma.Context, _ string, v any) (any, error) {
+	if p, ok := v.(*problem); ok && p.RequestID == "" {
+		p.RequestID, _ = ctx.Context().Value(requestKey{}).(string)
+	}
+	return v, nil
+}
+
+// statusOf maps faults to HTTP, here and nowhere else.
+func statusOf(err error) int {
+	switch fault.Of(err) {
+	case fault.Invalid:
+		return http.StatusUnprocessableEntity
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.Conflict:
+		return http.StatusConflict
+	case fault.Denied:
+		return http.StatusForbidden
+	case fault.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// failed makes the answer to an error. Causes are for the log, not for the caller.
+func (a *API) failed(ctx context.Context, err error) error {
+	status := statusOf(err)
+	id, _ := ctx.Value(requestKey{}).(string)
+	p := &problem{RequestID: id}
+	p.Status, p.Title = status, http.StatusText(status)
+	fe, ok := errors.AsType[*fault.Error](err)
+	switch {
+	case status >= http.StatusInternalServerError:
+		a.Log.Error("call failed", "request", id, "err", err)
+		p.Detail = "the server could not do this; its log knows the request id"
+		if status == http.StatusServiceUnavailable {
+			p.Detail = "not possible now, try again"
+		}
+	case ok:
+		p.Detail = fe.Msg
+		if fe.Field != "" {
+			p.Errors = []*huma.ErrorDetail{{Message: fe.Msg, Location: "body." + fe.Field}}
+		}
+	default:
+		p.Detail = err.Error()
+	}
+	if status == http.StatusServiceUnavailable {
+		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {"2"}})
+	}
+	return p
+}
+
+// writeProblem answers where huma has no part.
+func writeProblem(w http.ResponseWriter, id string, status int, detail string) {
+	p := problem{RequestID: id}
+	p.Status, p.Title, p.Detail = status, http.StatusText(status), detail
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// onlyName refuses a body whose name is not the one of the path.
+func onlyName(body, path string) error {
+	if body != "" && !strings.EqualFold(body, path) && !strings.Contains(path, "_") {
+		return fault.Field("name", "%q, but the path says %q", body, path)
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+// Package rest is the HTTP API: paths, bodies, problem documents. What an operation does is admin's; what is
+// true now comes from push and presence.
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/shared/version"
+)
+
+// Limits of one call.
+const (
+	maxBody  = 1 << 20
+	maxCall  = 30 * time.Second
+	keyRate  = 100 // calls a second of one key, and as many at once
+	maxKeys  = 10_000
+	pageSize = 100
+	maxPage  = 500
+)
+
+// Options are what the API stands on.
+type Options struct {
+	Admin    *admin.Admin
+	World    *model.Current
+	Push     *push.Server
+	Presence *presence.Store
+	// Database says how long ago the database last answered.
+	Database func() time.Duration
+	// PageKey signs page tokens: a secret that all replicas have.
+	PageKey []byte
+	Log     *slog.Logger
+	Reg     prometheus.Registerer
+}
+
+// API is the HTTP handler. Safe for concurrent use.
+type API struct {
+	Options
+	huma  huma.API
+	mux   *http.ServeMux
+	calls *prometheus.CounterVec
+
+	mu     sync.Mutex
+	limits map[model.APIKeyID]*rate.Limiter
+}
+
+// New makes the handler with all routes.
+func New(o Options) *API {
+	a := &API{Options: o, mux: http.NewServeMux(), limits: map[model.APIKeyID]*rate.Limiter{}, calls: prometheus.NewCounterVec(
+		prometheus.CounterOpts{Name: "cp_rest_requests_total", Help: "API calls, by operation and status class."}, []string{"operation", "class"})}
+	o.Reg.MustRegister(a.calls)
+	cfg := huma.DefaultConfig("Warren", version.Version)
+	cfg.Info.Version = "v1" // of the API; the description is the same in every build
+	cfg.Info.Description = "Configuration and state of a Warren cluster."
+	cfg.DocsPath, cfg.SchemasPath = "", ""
+	cfg.OpenAPIPath = "/api/v1/openapi"
+	cfg.CreateHooks = nil // no $schema in answers
+	cfg.Transformers = []huma.Transformer{identify}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "An API key, wrn_key_…"}}
+	a.huma = humago.New(a.mux, cfg)
+	a.huma.UseMiddleware(a.count, a.authenticate)
+	a.routes()
+	return a
+}
+
+// OpenAPI is the description of the API as YAML.
+func (a *API) OpenAPI() ([]byte, error) { return a.huma.OpenAPI().YAML() }
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := uuid.NewString()
+	w.Header().Set("X-Request-Id", id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, id), maxCall)
+	defer cancel()
+	r = r.WithContext(ctx)
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	defer func() {
+		if v := recover(); v != nil {
+			a.Log.Error("call panicked", "request", id, "path", r.URL.Path, "err", v)
+			writeProblem(w, id, http.StatusInternalServerError, "internal error")
+		}
+	}()
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		a.noRoute(w, r, id)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// noRoute answers what no route takes: the path is unknown, or the method is.
+func (a *API) noRoute(w http.ResponseWriter, r *http.Request, id string) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := a.mux.Handler(other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		writeProblem(w, id, http.StatusNotFound, "no such path")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeProblem(w, id, http.StatusMethodNotAllowed, "want "+strings.Join(allowed, ", "))
+}
+
+type (
+	requestKey   struct{}
+	principalKey struct{}
+)
+
+// caller is who makes a call.
+func caller(ctx context.Context) access.Principal {
+	p, _ := ctx.Value(principalKey{}).(access.Principal)
+	return p
+}
+
+// open marks operations that need no key.
+const open = "open"
+
+// authenticate finds the caller, or refuses without saying why.
+func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
+	if ctx.Operation().Metadata[open] == true {
+		next(ctx)
+		return
+	}
+	text, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+	if !ok {
+		a.refuse(ctx, http.StatusUnauthorized, "this needs an API key: Authorization: Bearer wrn_key_…")
+		return
+	}
+	p, err := a.Admin.Authenticate(ctx.Context(), strings.TrimSpace(text))
+	if err != nil {
+		if fault.Of(err) == fault.Denied {
+			a.Log.Warn("wrong API key", "peer", ctx.RemoteAddr())
+			a.refuse(ctx, http.StatusUnauthorized, "no valid API key")
+			return
+		}
+		a.refuse(ctx, statusOf(err), "the key can't be checked now, try again")
+		return
+	}
+	if !a.limit(p.Key).Allow() {
+		ctx.SetHeader("Retry-After", "1")
+		a.refuse(ctx, http.StatusTooManyRequests, "more than 100 calls a second with one key")
+		return
+	}
+	next(huma.WithValue(ctx, principalKey{}, p))
+}
+
+func (a *API) refuse(ctx huma.Context, status int, detail string) {
+	if status == http.StatusUnauthorized {
+		ctx.SetHeader("WWW-Authenticate", "Bearer")
+	}
+	_ = huma.WriteErr(a.huma, ctx, status, detail)
+}
+
+func (a *API) limit(key model.APIKeyID) *rate.Limiter {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.limits[key]
+	if l == nil {
+		if len(a.limits) >= maxKeys {
+			clear(a.limits)
+		}
+		l = rate.NewLimiter(keyRate, keyRate)
+		a.limits[key] = l
+	}
+	return l
+}
+
+func (a *API) count(ctx huma.Context, next func(huma.Context)) {
+	next(ctx)
+	a.calls.WithLabelValues(ctx.Operation().OperationID, string('0'+rune(max(ctx.Status(), 0)/100))+"xx").Inc()
+}

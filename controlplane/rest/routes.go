@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault"
+)
+
+// routes is the whole route table. Each collection has list, get, and, unless it is read-only, create
+// (POST), put and delete:
+//
+//	/api/v1/{organizations,regions,pools,nodes,api-keys,join-tokens}
+//	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates}
+//
+// and beside them:
+//
+//	/api/v1/nodes/{name}/{drain,undrain,revoke}
+//	/api/v1/orgs/{org}/connectors/{name}/revoke
+//	/api/v1/authorities /api/v1/wait /api/v1/status
+//	/debug/snapshots /debug/snapshots/{name}
+//	/healthz /readyz /api/v1/openapi.{yaml,json}
+func (a *API) routes() {
+	k := a.Admin
+	if k == nil {
+		k = admin.New(nil, nil, "") // enough to describe the API
+		a.Admin = k
+	}
+	clusterKind(a, k.Organizations, "organization", "organizations", organizationBody{})
+	clusterKind(a, k.Regions, "region", "regions", regionBody{})
+	clusterKind(a, k.Pools, "pool", "pools", poolBody{})
+	clusterKind(a, k.Nodes, "node", "nodes", nodeBody{})
+	clusterReadable(a, k.APIKeys, "api-key", "api-keys")
+	clusterDeletable(a, k.APIKeys, "api-key", "api-keys")
+	clusterReadable(a, k.JoinTokens, "join-token", "join-tokens")
+	clusterDeletable(a, k.JoinTokens, "join-token", "join-tokens")
+
+	orgKind(a, k.Sites, "site", "sites", siteBody{})
+	orgKind(a, k.Connectors, "connector", "connectors", connectorBody{})
+	orgKind(a, k.Services, "service", "services", serviceBody{})
+	orgKind(a, k.Targets, "target", "targets", targetBody{})
+	orgKind(a, k.Domains, "domain", "domains", domainBody{})
+	orgReadable(a, k.Certificates, "certificate", "certificates")
+	orgDeletable(a, k.Certificates, "certificate", "certificates")
+
+	a.secrets()
+	a.actions()
+	a.state()
+	a.snapshots()
+}
+
+// secrets are made, shown once, and never again.
+func (a *API) secrets() {
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/api-keys", "create-api-key", "Create an API key; its secret is shown once", "api-keys", access.ClusterAdmin, 201),
+		func(ctx context.Context, in *struct{ Body apiKeyBody }) (*answer[admin.APIKey], error) {
+			v, err := a.Admin.CreateAPIKey(ctx, caller(ctx), in.Body.Name, in.Body.APIKeySpec)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[admin.APIKey]{Status: http.StatusCreated, Body: v}, nil
+		})
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/join-tokens", "create-join-token",
+		"Create a join token for a node or connector; it is shown once, good once, for ten minutes", "join-tokens", access.OrgWrite, 201),
+		func(ctx context.Context, in *struct{ Body admin.JoinTokenSpec }) (*answer[admin.JoinToken], error) {
+			v, err := a.Admin.CreateJoinToken(ctx, caller(ctx), in.Body)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[admin.JoinToken]{Status: http.StatusCreated, Body: v}, nil
+		})
+}
+
+// actions change one thing of an object.
+func (a *API) actions() {
+	post := func(path, id, summary, tag string, need access.Permission) huma.Operation {
+		return operation(http.MethodPost, path, id, summary, tag, need, 200)
+	}
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/drain", "drain-node", "Take a node out of DNS answers", "nodes", access.ClusterAdmin),
+		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
+			v, rev, err := a.Admin.Drain(ctx, caller(ctx), in.Name)
+			return acted(ctx, a, v, rev, err)
+		})
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/undrain", "undrain-node", "Put a drained node back into DNS answers", "nodes", access.ClusterAdmin),
+		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
+			v, rev, err := a.Admin.Undrain(ctx, caller(ctx), in.Name)
+			return acted(ctx, a, v, rev, err)
+		})
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/revoke", "revoke-node", "Trust a node no more, for good", "nodes", access.ClusterAdmin),
+		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
+			v, rev, err := a.Admin.Revoke(ctx, caller(ctx), in.Name)
+			return acted(ctx, a, v, rev, err)
+		})
+	huma.Register(a.huma, post("/api/v1/orgs/{org}/connectors/{name}/revoke", "revoke-connector", "Trust a connector no more, for good", "connectors", access.OrgWrite),
+		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Connector], error) {
+			v, rev, err := a.Admin.RevokeConnector(ctx, caller(ctx), in.Org, in.Name)
+			return acted(ctx, a, v, rev, err)
+		})
+}
+
+// health is for load balancers: no key, no detail.
+type health struct {
+	Body struct {
+		OK       bool   `json:"ok"`
+		Revision uint64 `json:"revision" doc:"Newest revision of this replica"`
+	}
+}
+
+func (a *API) probes() {
+	free := func(path, id, summary string) huma.Operation {
+		return huma.Operation{
+			Method: http.MethodGet, Path: path, OperationID: id, Summary: summary, Tags: []string{"state"}, Errors: []int{503},
+			Metadata: map[string]any{open: true}, Extensions: map[string]any{"x-warren-permission": "none"},
+		}
+	}
+	huma.Register(a.huma, free("/healthz", "health", "Whether this process lives"), func(context.Context, *struct{}) (*health, error) {
+		h := &health{}
+		h.Body.OK = true
+		return h, nil
+	})
+	huma.Register(a.huma, free("/readyz", "ready", "Whether this replica serves: it has read the configuration"), func(ctx context.Context, _ *struct{}) (*health, error) {
+		rev := a.Push.Published()
+		if rev == 0 {
+			return nil, a.failed(ctx, errLoading)
+		}
+		h := &health{}
+		h.Body.OK, h.Body.Revision = true, uint64(rev)
+		return h, nil
+	})
+}
+
+var errLoading = fault.New(fault.Unavailable, "the configuration is not read yet")

@@ -1,0 +1,184 @@
+package rest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+type fleetAnswer struct {
+	Body struct {
+		Revision uint64       `json:"revision"`
+		Items    []FleetEntry `json:"items"`
+	}
+}
+
+type FleetEntry struct {
+	Kind    string `json:"kind" enum:"node,connector"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Status  string `json:"status" enum:"synced,pending,offline"`
+	Applied uint64 `json:"applied_revision"`
+	Replica string `json:"replica,omitempty" doc:"The replica that it is connected to"`
+}
+
+type snapshotAnswer struct {
+	Body struct {
+		FleetEntry
+		Scopes    []string       `json:"scopes" doc:"Whose resources it reads"`
+		Revision  uint64         `json:"revision" doc:"Newest of the replica that answers"`
+		Resources []resourceView `json:"resources"`
+	}
+}
+
+type resourceView struct {
+	Type         string          `json:"type"`
+	Name         string          `json:"name"`
+	Status       string          `json:"status" enum:"synced,pending,rejected,problem,offline"`
+	Reason       string          `json:"reason,omitempty" doc:"Why it was rejected, or can't be compiled"`
+	Desired      *versionView    `json:"desired,omitempty"`
+	Sent         *versionView    `json:"sent,omitempty"`
+	Acknowledged *versionView    `json:"acknowledged,omitempty"`
+	Applied      *versionView    `json:"applied,omitempty"`
+	Content      json.RawMessage `json:"content,omitempty" doc:"What is desired; private keys as fingerprints"`
+}
+
+type versionView struct {
+	Version  string `json:"version"`
+	Revision uint64 `json:"revision"`
+}
+
+func (a *API) snapshots() {
+	huma.Register(a.huma, operation(http.MethodGet, "/debug/snapshots", "list-snapshots", "Every node and connector, and whether it is in sync", "debug", access.ClusterAdmin, 200),
+		func(ctx context.Context, _ *struct{}) (*fleetAnswer, error) {
+			if err := caller(ctx).Check(access.ClusterAdmin); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			out := &fleetAnswer{}
+			out.Body.Revision, out.Body.Items = uint64(a.Push.Published()), []FleetEntry{}
+			for _, r := range a.readers() {
+				out.Body.Items = append(out.Body.Items, a.fleet(r))
+			}
+			return out, nil
+		})
+	huma.Register(a.huma, operation(http.MethodGet, "/debug/snapshots/{name}", "get-snapshot",
+		"What a node or connector should hold: each resource as desired, sent, acknowledged and applied", "debug", access.ClusterAdmin, 200),
+		func(ctx context.Context, in *oneInput) (*snapshotAnswer, error) {
+			if err := caller(ctx).Check(access.ClusterAdmin); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			for _, r := range a.readers() {
+				if r.ID == in.Name || r.Name == in.Name {
+					return a.snapshot(ctx, r)
+				}
+			}
+			return nil, a.failed(ctx, fault.New(fault.NotFound, "no node or connector %q that has joined", in.Name))
+		})
+}
+
+// readers lists who has joined and is trusted, nodes first.
+func (a *API) readers() []reader {
+	var out []reader
+	m := a.World.Get()
+	for n := range m.Nodes() {
+		if n.Enrolled() {
+			out = append(out, reader{"node", n.ID.String(), n.Name})
+		}
+	}
+	for c := range m.Connectors() {
+		if c.Enrolled() {
+			out = append(out, reader{"connector", c.ID.String(), c.Name})
+		}
+	}
+	return out
+}
+
+func (a *API) fleet(r reader) FleetEntry {
+	e := FleetEntry{Kind: r.Kind, ID: r.ID, Name: r.Name, Status: "offline"}
+	k := push.Reader{Kind: identity.Kind(r.Kind), ID: r.ID}
+	seen, online := a.Presence.Get(presence.Key{Kind: k.Kind, ID: k.ID})
+	have := seen.Applied
+	if here, ok := a.Push.Applied(k); ok {
+		have, online = max(have, here), true
+		seen.Replica = a.Presence.Replica()
+	}
+	e.Applied, e.Replica = uint64(have), seen.Replica
+	if !online {
+		return e
+	}
+	e.Status = "pending"
+	if need, err := a.Push.Required(k, a.Push.Published()); err == nil && have >= need {
+		e.Status = "synced"
+	}
+	return e
+}
+
+func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
+	v, err := a.Push.Debug(push.Reader{Kind: identity.Kind(r.Kind), ID: r.ID})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &snapshotAnswer{}
+	b := &out.Body
+	b.FleetEntry, b.Scopes, b.Revision, b.Resources = a.fleet(r), v.Scopes, uint64(v.Revision), []resourceView{}
+	for _, res := range v.Resources {
+		view := resourceView{
+			Type: resource.ShortType(res.TypeURL), Name: res.Name, Status: string(res.Status), Reason: res.Reason,
+			Desired: at(res.Desired.Version, res.Desired.Revision), Sent: at(res.Sent.Version, res.Sent.Revision),
+			Acknowledged: at(res.Acknowledged.Version, res.Acknowledged.Revision), Applied: at(res.Applied.Version, res.Applied.Revision),
+		}
+		if res.Content != nil {
+			if view.Content, err = content(res.Content); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+		}
+		b.Resources = append(b.Resources, view)
+	}
+	return out, nil
+}
+
+func at(v string, rev model.Revision) *versionView {
+	if v == "" {
+		return nil
+	}
+	return &versionView{v, uint64(rev)}
+}
+
+// content shows a resource without its secrets: a private key becomes its fingerprint.
+func content(body *anypb.Any) (json.RawMessage, error) {
+	msg, err := body.UnmarshalNew()
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := msg.(*nodev1.Certificate); ok {
+		sum := sha256.Sum256(c.GetPrivateKeyPem())
+		c.PrivateKeyPem = nil
+		b, err := protojson.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		fields := map[string]any{}
+		if err := json.Unmarshal(b, &fields); err != nil {
+			return nil, err
+		}
+		fields["privateKeySha256"] = hex.EncodeToString(sum[:])
+		return json.Marshal(fields)
+	}
+	b, err := protojson.Marshal(msg)
+	return b, err
+}

@@ -1,0 +1,242 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// reader is a node or connector in an answer.
+type reader struct {
+	Kind string `json:"kind" enum:"node,connector"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type waitAnswer struct {
+	Body struct {
+		Revision uint64   `json:"revision"`
+		Applied  []reader `json:"applied" doc:"Have applied the revision, or need nothing of it"`
+		Pending  []reader `json:"pending" doc:"Connected, and have not applied it yet"`
+		Offline  []reader `json:"offline" doc:"Not connected: they will follow when they are back, and are not named in DNS answers"`
+	}
+}
+
+type authorityView struct {
+	Kind           string `json:"kind" enum:"identity,web"`
+	CertificatePEM string `json:"certificate_pem"`
+}
+
+func (a *API) state() {
+	a.probes()
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/authorities", "list-authorities", "The cluster's certificate authorities; clients trust web", "state", access.ClusterRead, 200),
+		func(ctx context.Context, _ *struct{}) (*answer[page[authorityView]], error) {
+			out := page[authorityView]{Items: []authorityView{}}
+			for _, kind := range []string{"identity", "web"} {
+				if pem := a.World.Get().Authority(kind); pem != nil {
+					out.Items = append(out.Items, authorityView{kind, string(pem)})
+				}
+			}
+			return &answer[page[authorityView]]{Status: http.StatusOK, Body: out}, nil
+		})
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/wait", "wait", "Wait until every connected node and connector that a revision concerns has applied it", "state", access.ClusterRead, 200), a.wait)
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/status", "status", "What is online", "state", access.ClusterAdmin, 200), a.status)
+}
+
+type waitInput struct {
+	Revision uint64 `query:"revision" required:"true" doc:"As an X-Warren-Revision said"`
+	Timeout  string `query:"timeout" default:"20s" maxLength:"20" doc:"A duration such as 500ms or 20s, 25 s at most; 504 when it is over"`
+}
+
+func (a *API) wait(ctx context.Context, in *waitInput) (*waitAnswer, error) {
+	limit, err := time.ParseDuration(in.Timeout)
+	if err != nil || limit < 0 {
+		return nil, huma.Error422UnprocessableEntity("timeout is no duration", &huma.ErrorDetail{Message: "want a duration such as 500ms or 20s", Location: "query.timeout", Value: in.Timeout})
+	}
+	rev := model.Revision(in.Revision)
+	ctx, cancel := context.WithTimeout(ctx, min(limit, 25*time.Second))
+	defer cancel()
+	late := func(out *waitAnswer) error {
+		var names []string
+		if out != nil {
+			for _, r := range out.Body.Pending {
+				names = append(names, r.Kind+" "+r.Name)
+			}
+		}
+		if len(names) == 0 {
+			return huma.Error504GatewayTimeout("this replica has not read the revision yet")
+		}
+		return huma.Error504GatewayTimeout("not yet applied by " + strings.Join(names, ", "))
+	}
+	if err := a.Push.WaitPublished(ctx, rev); err != nil {
+		return nil, late(nil)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		changed := a.Presence.Changed()
+		out := a.applied(rev, caller(ctx).Org)
+		if len(out.Body.Pending) == 0 {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, late(out)
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+// applied sorts the readers by whether they have a revision. An organization's key sees its own connectors,
+// and all nodes without their names.
+func (a *API) applied(rev model.Revision, org model.OrgID) *waitAnswer {
+	out := &waitAnswer{}
+	out.Body.Revision, out.Body.Applied, out.Body.Pending, out.Body.Offline = uint64(rev), []reader{}, []reader{}, []reader{}
+	put := func(r reader) {
+		key := push.Reader{Kind: identity.Kind(r.Kind), ID: r.ID}
+		need, err := a.Push.Required(key, rev)
+		if err != nil {
+			return // not a reader any more
+		}
+		e, online := a.Presence.Get(presence.Key{Kind: key.Kind, ID: key.ID})
+		have := e.Applied
+		if here, ok := a.Push.Applied(key); ok {
+			have, online = max(have, here), true
+		}
+		if !org.IsZero() && key.Kind == identity.Node {
+			r.Name = ""
+		}
+		switch {
+		case !online:
+			out.Body.Offline = append(out.Body.Offline, r)
+		case have >= need:
+			out.Body.Applied = append(out.Body.Applied, r)
+		default:
+			out.Body.Pending = append(out.Body.Pending, r)
+		}
+	}
+	m := a.World.Get()
+	for n := range m.Nodes() {
+		if n.Enrolled() {
+			put(reader{"node", n.ID.String(), n.Name})
+		}
+	}
+	for c := range m.Connectors() {
+		if c.Enrolled() && (org.IsZero() || c.Org == org) {
+			put(reader{"connector", c.ID.String(), c.Name})
+		}
+	}
+	return out
+}
+
+type statusAnswer struct {
+	Body struct {
+		Revision   uint64        `json:"revision" doc:"Newest revision of this replica"`
+		Replicas   []replicaView `json:"replicas"`
+		Nodes      []memberView  `json:"nodes"`
+		Connectors []memberView  `json:"connectors"`
+		Database   struct {
+			OK         bool    `json:"ok"`
+			AgeSeconds float64 `json:"age_seconds" doc:"Since the database last answered this replica"`
+		} `json:"database"`
+		PresenceShared bool `json:"presence_shared" doc:"Whether this replica hears the others"`
+	}
+}
+
+type replicaView struct {
+	ID       string `json:"id"`
+	Revision uint64 `json:"revision,omitempty" doc:"Newest revision, of the replica that answers"`
+	Self     bool   `json:"self"`
+}
+
+type memberView struct {
+	Name     string       `json:"name"`
+	ID       string       `json:"id"`
+	Site     string       `json:"site,omitempty"`
+	State    string       `json:"state" enum:"up,down,joining,revoked"`
+	Applied  uint64       `json:"applied_revision"`
+	Replica  string       `json:"replica,omitempty" doc:"The replica that it is connected to"`
+	Version  string       `json:"version,omitempty"`
+	TunnelUp int          `json:"tunnels_up"`
+	Tunnels  int          `json:"tunnels"`
+	States   []tunnelView `json:"tunnel_states"`
+}
+
+type tunnelView struct {
+	Peer          string     `json:"peer"`
+	Up            bool       `json:"up"`
+	LastHandshake *time.Time `json:"last_handshake,omitempty"`
+	ReceivedBytes uint64     `json:"received_bytes"`
+	SentBytes     uint64     `json:"sent_bytes"`
+}
+
+func (a *API) status(ctx context.Context, _ *struct{}) (*statusAnswer, error) {
+	if err := caller(ctx).Check(access.ClusterAdmin); err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &statusAnswer{}
+	b := &out.Body
+	b.Revision, b.Nodes, b.Connectors = uint64(a.Push.Published()), []memberView{}, []memberView{}
+	b.Replicas = []replicaView{{a.Presence.Replica(), b.Revision, true}}
+	age := a.Database()
+	b.Database.OK, b.Database.AgeSeconds, b.PresenceShared = age < 5*time.Second, age.Seconds(), a.Presence.Live()
+	for _, e := range a.Presence.List() {
+		if !slices.ContainsFunc(b.Replicas, func(r replicaView) bool { return r.ID == e.Replica }) {
+			b.Replicas = append(b.Replicas, replicaView{ID: e.Replica})
+		}
+	}
+	m := a.World.Get()
+	for n := range m.Nodes() {
+		b.Nodes = append(b.Nodes, a.member(identity.Node, n.ID.String(), n.Name, n.Enrolled(), !n.Revoked.IsZero()))
+	}
+	for c := range m.Connectors() {
+		v := a.member(identity.Connector, c.ID.String(), c.Name, c.Enrolled(), !c.Revoked.IsZero())
+		if s := m.Site(c.Site); s != nil {
+			v.Site = s.Name
+		}
+		b.Connectors = append(b.Connectors, v)
+	}
+	return out, nil
+}
+
+func (a *API) member(kind identity.Kind, id, name string, enrolled, revoked bool) memberView {
+	v := memberView{Name: name, ID: id, State: "down", States: []tunnelView{}}
+	e, online := a.Presence.Get(presence.Key{Kind: kind, ID: id})
+	switch {
+	case revoked:
+		v.State = "revoked"
+		return v
+	case !enrolled || online && e.Applied == 0:
+		v.State = "joining"
+	case online:
+		v.State = "up"
+	}
+	if !online {
+		return v
+	}
+	v.Applied, v.Replica, v.Version = uint64(e.Applied), e.Replica, e.Version
+	for _, t := range e.Tunnels {
+		tv := tunnelView{Peer: t.Peer, Up: t.Up, ReceivedBytes: t.ReceivedBytes, SentBytes: t.SentBytes}
+		if !t.LastHandshake.IsZero() {
+			at := t.LastHandshake.UTC()
+			tv.LastHandshake = &at
+		}
+		v.States = append(v.States, tv)
+		v.Tunnels++
+		if t.Up {
+			v.TunnelUp++
+		}
+	}
+	return v
+}
