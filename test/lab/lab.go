@@ -33,6 +33,7 @@ type Lab struct {
 	n   int // interfaces made
 
 	internet *segment
+	hosts    map[string]*Host
 }
 
 // A segment is a bridge in a namespace of its own.
@@ -48,7 +49,7 @@ func New(t testing.TB) *Lab {
 	}
 	b := make([]byte, 2)
 	_, _ = rand.Read(b)
-	l := &Lab{t: t, tag: hex.EncodeToString(b), dir: t.TempDir()}
+	l := &Lab{t: t, tag: hex.EncodeToString(b), dir: t.TempDir(), hosts: map[string]*Host{}}
 	l.internet = l.segment("net")
 	return l
 }
@@ -108,8 +109,12 @@ func (l *Lab) Host(name string, addr string) *Host {
 func (l *Lab) host(s *segment, name string, addr netip.Prefix) *Host {
 	h := &Host{Name: name, Addr: addr.Addr(), lab: l, ns: l.namespace(name)}
 	l.plug(s, h.ns, "eth0", addr)
+	l.hosts[name] = h
 	return h
 }
+
+// Find returns a host that was made under a name.
+func (l *Lab) Find(name string) *Host { return l.hosts[name] }
 
 // Site is a private network behind a router that masquerades.
 type Site struct {
@@ -320,5 +325,18 @@ func Eventually(t testing.TB, limit time.Duration, what string, ok func() error)
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s: %v", limit, what, err)
 		}
+	}
+}
+
+// Resolver makes a name server the one that programs on the host ask.
+func (h *Host) Resolver(server netip.Addr) {
+	h.lab.t.Helper()
+	dir := filepath.Join("/etc/netns", h.ns)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		h.lab.t.Fatal(err)
+	}
+	h.lab.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte("nameserver "+server.String()+"\n"), 0o644); err != nil {
+		h.lab.t.Fatal(err)
 	}
 }

@@ -1,0 +1,386 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const app = "app." + domain
+
+// publishApp publishes one HTTP service of the first site and waits as a user would.
+func (c *cluster) publishApp() {
+	c.t.Helper()
+	c.web(c.sites[0], "web", "10.77.1.10", 8080)
+	c.apply(service("app", "http", app, "s1", "10.77.1.10", 8080), "--wait")
+}
+
+// answered fails the test unless a node answers for the app at once.
+func (c *cluster) answered(url string, args ...string) reply {
+	c.t.Helper()
+	r, err := c.curl(url, args...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r
+}
+
+func TestAppliedServiceIsReachableFromOutside(t *testing.T) {
+	c := newCluster(t)
+	c.web(c.sites[0], "web", "10.77.1.10", 8080)
+	c.apply(service("app", "http", app, "s1", "10.77.1.10", 8080), "--wait")
+	// The command has returned: every node has it, now.
+	for _, n := range c.nodes {
+		if r := c.answered("https://"+app+"/", at(n, app)...); r.Name != "web" {
+			t.Errorf("%s: %+v", n.name, r)
+		}
+	}
+	// And through the resolver, from the root of the DNS down.
+	if r := c.answered("https://" + app + "/hello?x=1"); r.Path != "/hello" || r.Host != app || r.Forwarded != "198.18.4.1" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	outside, _ := c.without(c.sites[0])
+	r := c.answered("https://"+app+"/", at(outside, app)...)
+	if r.Forwarded != "198.18.4.1" {
+		t.Errorf("the target saw client %q: %+v", r.Forwarded, r)
+	}
+}
+
+func TestPassthroughShowsTheTargetsOwnCertificate(t *testing.T) {
+	c := newCluster(t)
+	const host = "own." + domain
+	cert, own := selfSigned(t, host)
+	c.webTLS(c.sites[0], "tls", "10.77.1.11", 8443, cert)
+	c.apply(service("own", "tls", host, "s1", "10.77.1.11", 8443), "--wait")
+	file := c.write("own.pem", string(own))
+	for _, n := range c.nodes {
+		// Only the target's own certificate is trusted: anybody else's would fail.
+		r := c.answered("https://"+host+"/", append(at(n, host), "--cacert", file)...)
+		if r.Name != "tls" {
+			t.Errorf("%s: %+v", n.name, r)
+		}
+	}
+}
+
+func TestPathsGoToDifferentSites(t *testing.T) {
+	c := newCluster(t)
+	c.web(c.sites[0], "a", "10.77.1.10", 8080)
+	c.web(c.sites[1], "b", "10.77.2.10", 8080)
+	target := func(name, site, addr, path string) string {
+		return fmt.Sprintf("---\napiVersion: warren/v1\nkind: Target\nmetadata: {name: %s}\nspec: {service: app, site: %s, address: %s, port: 8080, path_prefix: %s}\n", name, site, addr, path)
+	}
+	c.apply(service("app", "http", app, "s1", "10.77.1.10", 8080)+target("app-a", "s1", "10.77.1.10", "/a")+target("app-b", "s2", "10.77.2.10", "/b"), "--wait")
+	for _, n := range c.nodes {
+		for path, want := range map[string]string{"/a": "a", "/a/x": "a", "/b": "b", "/b/y": "b", "/": "a", "/bb": "a"} {
+			if r := c.answered("https://"+app+path, at(n, app)...); r.Name != want {
+				t.Errorf("%s %s went to %q, want %q", n.name, path, r.Name, want)
+			}
+		}
+	}
+}
+
+func TestTrafficGoesOnWithoutControlPlane(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	c.db.Kill()
+	c.kv.Kill()
+	c.control[0].Kill()
+	c.control[1].Kill()
+
+	all := func() {
+		t.Helper()
+		for _, n := range c.nodes {
+			c.answered("https://"+app+"/", at(n, app)...)
+			if got := c.dig(n.host.Addr.String(), app, "A"); len(got) != 3 {
+				t.Errorf("%s answers %v", n.name, got)
+			}
+		}
+		c.answered("https://" + app + "/")
+	}
+	all()
+	// A node that starts again serves from its disk.
+	for _, n := range c.nodes {
+		n.proc.Kill()
+		c.startNode(n)
+		c.until(n.name+" serves from disk", func() error {
+			if got := c.dig(n.host.Addr.String(), app, "A"); len(got) != 3 {
+				return fmt.Errorf("answers %v", got)
+			}
+			_, err := c.curl("https://"+app+"/", at(n, app)...)
+			return err
+		})
+	}
+	all()
+}
+
+func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	stop := c.load(app)
+	before := c.sentResources()
+
+	// Kill the replica that serves the first node; the others may be there or not.
+	var st status
+	c.json(&st, "status")
+	victim := -1
+	for i := range c.control {
+		if strings.Contains(c.control[i].Log(), st.Nodes[0].Replica) {
+			victim = i
+		}
+	}
+	if victim < 0 {
+		t.Fatalf("no replica calls itself %q", st.Nodes[0].Replica)
+	}
+	c.control[victim].Kill()
+	c.until("all nodes are with the other replica", func() error {
+		var now status
+		if err := c.tryJSON(&now, "status"); err != nil {
+			return err
+		}
+		for _, n := range now.Nodes {
+			if n.State != "up" || n.Replica == st.Nodes[0].Replica {
+				return fmt.Errorf("%+v", n)
+			}
+		}
+		return nil
+	})
+	if requests, failed := stop(); failed != nil || requests == 0 {
+		t.Errorf("%d requests, failed: %v", requests, failed)
+	}
+	// What the other replica has sent since: checkpoints, and presence, no configuration.
+	after := c.sentResources()
+	if n := after[1-victim] - before[1-victim]; n != 0 {
+		t.Errorf("the move cost %d resources", n)
+	}
+	// And the cluster still takes changes.
+	c.web(c.sites[1], "b", "10.77.2.10", 8080)
+	c.apply(service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
+	c.answered("https://b." + domain + "/")
+}
+
+func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	outside, inside := c.without(c.sites[0])
+	if got := c.dig("198.18.4.1", app, "A"); len(got) != 3 {
+		t.Fatalf("before: %v", got)
+	}
+	dead, alive := inside[0], inside[1]
+	dead.proc.Kill()
+	// The connector's other tunnel carries on: at once where it ends, by relay elsewhere.
+	c.answered("https://"+app+"/", at(alive, app)...)
+	c.answered("https://"+app+"/", at(outside, app)...)
+	for _, n := range []*machine{alive, outside} {
+		c.until(n.name+" names the dead node no more", func() error {
+			got := c.dig(n.host.Addr.String(), app, "A")
+			if len(got) != 2 || slices.Contains(got, dead.host.Addr.String()) {
+				return fmt.Errorf("answers %v", got)
+			}
+			return nil
+		})
+	}
+	c.startNode(dead)
+	c.until("the node is named again", func() error {
+		if got := c.dig(alive.host.Addr.String(), app, "A"); len(got) != 3 {
+			return fmt.Errorf("answers %v", got)
+		}
+		return nil
+	})
+}
+
+func TestBadResourceIsRejectedByNameAndAllElseGoesOn(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	c.sql(`UPDATE certificates SET chain_pem = 'this is no certificate' WHERE names = ARRAY['` + app + `']`)
+	var debug struct {
+		Resources []struct {
+			Type   string `json:"type"`
+			Name   string `json:"name"`
+			Status string `json:"status"`
+			Reason string `json:"reason"`
+		} `json:"resources"`
+	}
+	c.until("the debug endpoint shows the rejection", func() error {
+		c.api("GET", "/debug/snapshots/n1", nil, &debug)
+		for _, r := range debug.Resources {
+			if r.Type == "Certificate" && r.Status == "rejected" && r.Reason != "" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", debug.Resources)
+	})
+	for _, r := range debug.Resources {
+		if r.Type != "Certificate" && r.Status != "synced" {
+			t.Errorf("%s %s is %s: %s", r.Type, r.Name, r.Status, r.Reason)
+		}
+	}
+	// The last good certificate serves on, and other changes arrive.
+	for _, n := range c.nodes {
+		c.answered("https://"+app+"/", at(n, app)...)
+	}
+	c.web(c.sites[1], "b", "10.77.2.10", 8080)
+	c.apply(service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
+	c.answered("https://b." + domain + "/")
+}
+
+func TestRevokedNodeIsOutForGood(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	n := c.nodes[0]
+	c.warren("node", "revoke", n.name, "--yes", "--wait")
+	c.until("it has no stream", func() error {
+		var st status
+		if err := c.tryJSON(&st, "status"); err != nil {
+			return err
+		}
+		for _, m := range st.Nodes {
+			if m.Name == n.name && m.State != "revoked" {
+				return fmt.Errorf("%+v", m)
+			}
+		}
+		return nil
+	})
+	c.until("the others name it no more", func() error {
+		for _, m := range c.nodes[1:] {
+			if got := c.dig(m.host.Addr.String(), app, "A"); slices.Contains(got, n.host.Addr.String()) {
+				return fmt.Errorf("%s answers %v", m.name, got)
+			}
+		}
+		return nil
+	})
+	// Started again with the identity that it has, it is refused.
+	n.proc.Kill()
+	c.startNode(n)
+	c.until("it is refused again", func() error {
+		if !strings.Contains(n.proc.Log(), "PermissionDenied") {
+			return fmt.Errorf("its log: %s", n.proc.Tail(5))
+		}
+		return nil
+	})
+	if _, err := c.tryWarren("node", "join", n.name); err == nil {
+		t.Error("a revoked node got a new token")
+	}
+}
+
+// status is what the tests read of GET /api/v1/status.
+type status struct {
+	Nodes []struct {
+		Name    string `json:"name"`
+		State   string `json:"state"`
+		Replica string `json:"replica"`
+	} `json:"nodes"`
+}
+
+// tryJSON reads a command's output as JSON. A command that says "not ready" still prints it.
+func (c *cluster) tryJSON(v any, args ...string) error {
+	out, err := c.tryWarren(append(args, "-o", "json")...)
+	if jerr := json.Unmarshal([]byte(out), v); jerr != nil {
+		return fmt.Errorf("%w: %w", jerr, err)
+	}
+	return nil
+}
+
+func (c *cluster) json(v any, args ...string) {
+	c.t.Helper()
+	if err := c.tryJSON(v, args...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// sentResources reads from each replica's metrics how many resources it has sent, without checkpoints.
+func (c *cluster) sentResources() [2]int {
+	var out [2]int
+	for i, p := range c.control {
+		if !p.Running() {
+			continue
+		}
+		text, err := c.lab.Find(fmt.Sprintf("control%d", i+1)).Command("curl", "-sS", "http://127.0.0.1:9090/metrics").Output()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		found := false
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "cp_push_resources_sent_total{") || strings.Contains(line, `"Checkpoint"`) || strings.Contains(line, `"NodeHealth"`) {
+				continue
+			}
+			found = true
+			var v float64
+			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err != nil {
+				c.t.Fatal(err)
+			}
+			out[i] += int(v)
+		}
+		if !found {
+			c.t.Fatalf("replica %d has no metric of sent resources", i+1)
+		}
+	}
+	return out
+}
+
+// load asks every node for the host again and again until stop is called.
+func (c *cluster) load(host string) (stop func() (requests int, failed []error)) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var requests int
+	var failed []error
+	done := make(chan struct{})
+	for _, n := range c.nodes {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(50 * time.Millisecond):
+				}
+				_, err := c.curl("https://"+host+"/", at(n, host)...)
+				mu.Lock()
+				requests++
+				if err != nil {
+					failed = append(failed, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	return func() (int, []error) {
+		close(done)
+		wg.Wait()
+		return requests, failed
+	}
+}
+
+// selfSigned makes a certificate that nobody but its holder could.
+func selfSigned(t *testing.T, host string) (tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
