@@ -46,7 +46,7 @@ func (p Principal) Check(need Permission) error {
 // not there.
 func (p Principal) CheckOrg(org model.OrgID) error {
 	if p.Key.IsZero() || !p.Org.IsZero() && p.Org != org {
-		return fault.New(fault.NotFound, "organization: not found")
+		return fault.New(fault.NotFound, "no such organization")
 	}
 	return nil
 }

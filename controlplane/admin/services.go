@@ -13,7 +13,7 @@ import (
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
-func notHere(kind string) error { return fault.New(fault.NotFound, "%s: not found", kind) }
+func notHere(kind string) error { return fault.New(fault.NotFound, "no such %s", kind) }
 
 // ServiceSpec is what is written of a service.
 type ServiceSpec struct {

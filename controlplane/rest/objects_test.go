@@ -1,0 +1,225 @@
+package rest
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/jointoken"
+)
+
+// certificate is the id of the only certificate.
+func (w *world) certificate() string {
+	w.t.Helper()
+	ids := w.certificates()
+	if len(ids) != 1 {
+		w.t.Fatalf("%d certificates, want 1", len(ids))
+	}
+	for id := range ids {
+		return id
+	}
+	return ""
+}
+
+// certificates are the names of each certificate, by id.
+func (w *world) certificates() map[string]string {
+	w.t.Helper()
+	var page struct {
+		Items []struct {
+			ID    string
+			Names []string
+		}
+	}
+	w.must(200, "GET", org+"/certificates", "").into(w.t, &page)
+	out := map[string]string{}
+	for _, c := range page.Items {
+		out[c.ID] = strings.Join(c.Names, " ")
+	}
+	return out
+}
+
+type token struct {
+	ID, Kind, Subject, Token string
+	ExpiresAt                time.Time  `json:"expires_at"`
+	UsedAt                   *time.Time `json:"used_at"`
+}
+
+func (w *world) token(body string) (t token) {
+	w.t.Helper()
+	w.must(201, "POST", "/api/v1/join-tokens", body).into(w.t, &t)
+	return t
+}
+
+func TestPutWritesOnlyWhatDiffers(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	for _, c := range []struct{ path, body, other string }{
+		{"/api/v1/nodes/n2", `{"pool":"default","addresses":["2001:db8::1","192.0.2.1"]}`, `{"pool":"default","addresses":["192.0.2.2"]}`},
+		{org + "/sites/s", `{"pool":"default"}`, `{"pool":"default","tunnels":3}`},
+		{org + "/domains/example.net", `{"pool":"default"}`, ""},
+		{org + "/connectors/c", `{"site":"home"}`, `{"name":"c","site":"s"}`},
+		{org + "/services/s", `{"kind":"http","hostname":"*.example.net","pool":"default"}`, `{"kind":"tls","hostname":"s.example.net","pool":"default"}`},
+		{org + "/targets/t", `{"service":"wiki","site":"home","address":"db.internal","port":80,"path_prefix":"/a"}`, `{"service":"wiki","site":"home","address":"10.1.1.1","port":80}`},
+		{"/api/v1/regions/r", `{}`, ""},
+		{"/api/v1/pools/p", `{}`, ""},
+		{"/api/v1/organizations/o", `{}`, ""},
+	} {
+		made := w.must(201, "PUT", c.path, c.body)
+		if made.revision == 0 {
+			t.Errorf("%s: no revision", c.path)
+		}
+		again := w.must(200, "PUT", c.path, c.body)
+		if again.revision != 0 || !bytes.Equal(again.body, made.body) {
+			t.Errorf("%s: the same again made revision %d: %s, then %s", c.path, again.revision, made.body, again.body)
+		}
+		if got := w.must(200, "GET", c.path, ""); !bytes.Equal(got.body, made.body) {
+			t.Errorf("%s: reads %s, was written as %s", c.path, got.body, made.body)
+		}
+		if c.other != "" {
+			if r := w.must(200, "PUT", c.path, c.other); r.revision <= made.revision {
+				t.Errorf("%s: a change made revision %d after %d", c.path, r.revision, made.revision)
+			}
+		}
+		if r := w.must(204, "DELETE", c.path, ""); c.path != org+"/domains/example.net" && r.revision == 0 {
+			t.Errorf("%s: removed without a revision", c.path)
+		}
+		w.must(404, "DELETE", c.path, "")
+		if strings.HasSuffix(c.path, "example.net") || strings.HasSuffix(c.path, "/s") && strings.Contains(c.path, "sites") {
+			w.must(201, "PUT", c.path, c.body) // the next ones need it
+		}
+	}
+}
+
+func TestACertificateLivesAsLongAsItsHostname(t *testing.T) {
+	w := newWorld(t)
+	w.must(201, "POST", org+"/domains", `{"name":"example.com","pool":"default"}`)
+	made := w.must(201, "PUT", org+"/services/wiki", `{"kind":"http","hostname":"a.example.com","pool":"default"}`)
+	first := w.certificate()
+	// One revision carries both: no node ever has a route whose certificate is still to come.
+	b, err := w.db.Changes(t.Context(), model.Revision(made.revision-1), 100)
+	if err != nil || len(b.Services) != 1 || len(b.Certificates) != 1 || b.To != model.Revision(made.revision) {
+		t.Errorf("revision %d: %+v, %v", made.revision, b, err)
+	}
+	w.must(200, "PUT", org+"/services/wiki", `{"kind":"http","hostname":"b.example.com","pool":"default"}`)
+	if second := w.certificate(); second == first || w.certificates()[second] != "b.example.com" {
+		t.Errorf("after the move: %v", w.certificates())
+	}
+	if r := w.call("DELETE", org+"/certificates/"+w.certificate(), ""); r.status != http.StatusConflict {
+		t.Errorf("a certificate in use: %d %s", r.status, r.body)
+	}
+	w.must(200, "PUT", org+"/services/wiki", `{"kind":"tls","hostname":"b.example.com","pool":"default"}`)
+	if got := w.certificates(); len(got) != 0 {
+		t.Errorf("passed through, with %v", got)
+	}
+	w.must(200, "PUT", org+"/services/wiki", `{"kind":"http","hostname":"b.example.com","pool":"default"}`)
+	var c map[string]any
+	w.must(200, "GET", org+"/certificates/"+w.certificate(), "").into(t, &c)
+	for field := range c {
+		if strings.Contains(field, "key") {
+			t.Errorf("shows %s", field)
+		}
+	}
+	w.must(204, "DELETE", org+"/services/wiki", "")
+	if got := w.certificates(); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
+func TestJoinTokens(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	first := w.token(`{"node":"n1"}`)
+	if first.Kind != "node" || first.Subject != "n1" || time.Until(first.ExpiresAt) > 10*time.Minute {
+		t.Errorf("%+v", first)
+	}
+	if r := w.must(200, "GET", "/api/v1/join-tokens/"+first.ID, ""); bytes.Contains(r.body, []byte("wjt1")) {
+		t.Errorf("shown twice: %s", r.body)
+	}
+	second := w.token(`{"node":"n1"}`)
+	w.must(404, "GET", "/api/v1/join-tokens/"+first.ID, "") // void
+	used := func(text string) error {
+		parsed, err := jointoken.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
+			_, err := tx.UseJoinToken(t.Context(), parsed.Hash(), time.Now())
+			return err
+		})
+		return err
+	}
+	if used(first.Token) == nil {
+		t.Error("a token was good although a newer one was made")
+	}
+	if err := used(second.Token); err != nil {
+		t.Error(err)
+	}
+	if used(second.Token) == nil {
+		t.Error("a token was good twice")
+	}
+	if c := w.token(`{"organization":"default","connector":"box"}`); c.Kind != "connector" || c.Subject != "box" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestRevokedIsForGood(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	node, box := w.token(`{"node":"n1"}`), w.token(`{"organization":"default","connector":"box"}`)
+	for _, c := range []struct{ path, id, subject string }{
+		{"/api/v1/nodes/n1", node.ID, `{"node":"n1"}`},
+		{org + "/connectors/box", box.ID, `{"organization":"default","connector":"box"}`},
+	} {
+		var o struct {
+			RevokedAt *time.Time `json:"revoked_at"`
+			Enrolled  bool
+		}
+		r := w.must(200, "POST", c.path+"/revoke", "")
+		if r.into(t, &o); o.RevokedAt == nil || o.Enrolled || r.revision == 0 {
+			t.Errorf("%s: %s", c.path, r.body)
+		}
+		if again := w.must(200, "POST", c.path+"/revoke", ""); again.revision != 0 {
+			t.Errorf("%s: revoked twice", c.path)
+		}
+		w.must(404, "GET", "/api/v1/join-tokens/"+c.id, "")
+		w.must(409, "POST", "/api/v1/join-tokens", c.subject)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	for _, c := range []struct{ verb, lifecycle string }{{"drain", "draining"}, {"undrain", "active"}} {
+		var n struct{ Lifecycle string }
+		r := w.must(200, "POST", "/api/v1/nodes/n1/"+c.verb, "")
+		if r.into(t, &n); n.Lifecycle != c.lifecycle || r.revision == 0 {
+			t.Errorf("%s: %s", c.verb, r.body)
+		}
+		if r := w.must(200, "POST", "/api/v1/nodes/n1/"+c.verb, ""); r.revision != 0 {
+			t.Errorf("%s twice made a revision", c.verb)
+		}
+	}
+}
+
+func TestAPIKeysEnd(t *testing.T) {
+	w := newWorld(t)
+	past := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
+	var k struct{ Secret string }
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"old","expires_at":"`+past+`"}`).into(t, &k)
+	if r := w.as(k.Secret, "GET", "/api/v1/pools", ""); r.status != http.StatusUnauthorized {
+		t.Errorf("an expired key: %d", r.status)
+	}
+	var never struct{ Secret string }
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"gone"}`).into(t, &never)
+	w.must(204, "DELETE", "/api/v1/api-keys/gone", "")
+	if r := w.as(never.Secret, "GET", "/api/v1/pools", ""); r.status != http.StatusUnauthorized {
+		t.Errorf("a removed key: %d", r.status)
+	}
+	if r := w.must(200, "GET", "/api/v1/api-keys", ""); bytes.Contains(r.body, []byte("wrn_")) {
+		t.Errorf("the list shows secrets: %s", r.body)
+	}
+}
