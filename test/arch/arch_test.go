@@ -77,7 +77,7 @@ var rules = []rule{
 	{"dataplane/(tunnel|fabric|sni|l4|httpproxy|gate|dns|connector)", "api/.*", true, "protobuf stops at apply"},
 	{"controlplane/(?!store|localpg|cmd/|feed).*", "github\\.com/jackc/.*", false, "store is the only package that speaks SQL"},
 	{"controlplane/cmd/warren", "controlplane/(store|push|snapshot|feed|admin|enroll|presence)", false, "the command line speaks REST like everybody else"},
-	{"(controlplane|dataplane)/cmd/.*", "testing", true, "test helpers stay out of shipped programs"},
+	{"(controlplane|dataplane)/cmd/.*", "(controlplane|dataplane|shared)/(.*/)?[a-z]+test", true, "test helpers stay out of shipped programs"},
 	{"(api|shared|controlplane|dataplane)/.*", "test/.*", true, "tests depend on the product, not the other way round"},
 }
 
