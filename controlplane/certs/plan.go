@@ -2,7 +2,6 @@
 package certs
 
 import (
-	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -27,11 +26,23 @@ func Due(m *model.Model, now time.Time) []*model.Service {
 	return due
 }
 
-// Superseded returns the certificates of an organization and hostname that another one has replaced for
-// long enough: every node that was away for a day has the new one.
-func Superseded(certs []*model.Certificate, now time.Time) []*model.Certificate {
-	newest := slices.MaxFunc(certs, func(a, b *model.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	return slices.DeleteFunc(slices.Clone(certs), func(c *model.Certificate) bool {
-		return c.ID == newest.ID || now.Sub(newest.NotBefore) < 24*time.Hour
-	})
+// Overlap is how long a replaced certificate stays: who was away for a day still finds what its routes name.
+const Overlap = 24 * time.Hour
+
+// Superseded returns the certificates that have been replaced for long enough: another one of the same
+// organization and name lasts longer. Such with several names are not ours to judge.
+func Superseded(m *model.Model, now time.Time) []*model.Certificate {
+	var old []*model.Certificate
+	for c := range m.Certificates() {
+		if len(c.Names) != 1 {
+			continue
+		}
+		for o := range m.CertificatesNamed(c.Names[0]) {
+			if o.Org == c.Org && o.NotAfter.After(c.NotAfter) && now.Sub(o.NotBefore) >= Overlap {
+				old = append(old, c)
+				break
+			}
+		}
+	}
+	return old
 }

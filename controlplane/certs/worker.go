@@ -7,12 +7,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
-// every is how often the worker looks although nothing changed.
-const every = 30 * time.Second
+const (
+	every  = 30 * time.Second // how often the worker looks although nothing changed
+	breath = time.Second      // at least, between two looks: each reads all services
+)
 
 // Worker renews certificates, and makes those of services that were written past the API. Several replicas
 // may run one: who comes second finds nothing to do.
@@ -21,25 +24,26 @@ type Worker struct {
 	issuer *Issuer
 	world  *model.Current
 	log    *slog.Logger
-	issued *prometheus.CounterVec
+	done   *prometheus.CounterVec
 }
 
 // NewWorker makes a Worker; Run does the work.
 func NewWorker(s *store.Store, i *Issuer, world *model.Current, log *slog.Logger, reg prometheus.Registerer) *Worker {
-	w := &Worker{store: s, issuer: i, world: world, log: log, issued: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "cp_certificates_issued_total", Help: "Certificates made by the worker, by result."}, []string{"result"})}
-	reg.MustRegister(w.issued)
+	w := &Worker{store: s, issuer: i, world: world, log: log, done: prometheus.NewCounterVec(
+		prometheus.CounterOpts{Name: "cp_certificate_steps_total", Help: "Certificates made or removed by the worker, by result."}, []string{"step", "result"})}
+	reg.MustRegister(w.done)
 	return w
 }
 
 // String names the task.
 func (w *Worker) String() string { return "certificates" }
 
-// Run looks after every change and every 30 s until ctx ends.
+// Run looks after every change, once a second at most, and every 30 s until ctx ends.
 func (w *Worker) Run(ctx context.Context) error {
 	for {
 		m := w.world.Get()
-		w.look(ctx, m)
+		w.look(ctx, m, time.Now())
+		pause(ctx, breath)
 		next, cancel := context.WithTimeout(ctx, every)
 		_, _ = w.world.Wait(next, m.Revision()+1)
 		cancel()
@@ -49,39 +53,54 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
-func (w *Worker) look(ctx context.Context, m *model.Model) {
-	for _, s := range Due(m, time.Now()) {
-		_, err := w.store.Tx(ctx, "worker:certificates", func(tx *store.Tx) error { return w.renew(ctx, tx, s.ID) })
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			w.issued.WithLabelValues("failed").Inc()
-			w.log.Warn("certificate not made", "service", s.ID.String(), "err", err)
-			continue
-		}
-		w.issued.WithLabelValues("ok").Inc()
-		w.log.Info("certificate made", "service", s.ID.String())
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (w *Worker) look(ctx context.Context, m *model.Model, now time.Time) {
+	for _, s := range Due(m, now) {
+		w.do(ctx, "made", s.Hostname, func(tx *store.Tx) error { return w.renew(ctx, tx, s.ID, now) })
+	}
+	for _, c := range Superseded(m, now) {
+		w.do(ctx, "removed", c.Names[0], func(tx *store.Tx) error { return gone(tx.DeleteCertificate(ctx, c.ID)) })
+	}
+}
+
+// do runs one step in a transaction of its own: one that fails leaves the others alone.
+func (w *Worker) do(ctx context.Context, what, hostname string, step func(*store.Tx) error) {
+	if ctx.Err() != nil {
+		return
+	}
+	rev, err := w.store.Tx(ctx, "worker:certificates", step)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		w.done.WithLabelValues(what, "failed").Inc()
+		w.log.Warn("certificate not "+what, "hostname", hostname, "err", err)
+	case rev > 0: // else another replica was quicker
+		w.done.WithLabelValues(what, "ok").Inc()
+		w.log.Info("certificate "+what, "hostname", hostname, "rev", rev)
 	}
 }
 
 // renew looks again in the transaction: the service may have changed, or another replica was quicker.
-func (w *Worker) renew(ctx context.Context, tx *store.Tx, id model.ServiceID) error {
+func (w *Worker) renew(ctx context.Context, tx *store.Tx, id model.ServiceID, now time.Time) error {
 	s, err := tx.GetService(ctx, id)
 	if err != nil {
-		return err
+		return gone(err)
 	}
-	if err := w.issuer.Ensure(ctx, tx, s, time.Now()); err != nil {
-		return err
+	return w.issuer.Ensure(ctx, tx, s, now)
+}
+
+// gone makes no error of what somebody else has removed meanwhile.
+func gone(err error) error {
+	if fault.Of(err) == fault.NotFound {
+		return nil
 	}
-	have, err := tx.ListCertificatesNamed(ctx, s.Org, s.Hostname)
-	if err != nil || len(have) == 0 {
-		return err
-	}
-	for _, old := range Superseded(have, time.Now()) {
-		if err := tx.DeleteCertificate(ctx, old.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }

@@ -187,7 +187,7 @@ func (c *Config) Logger(w *os.File) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
 	}
 	colour := term.IsTerminal(int(w.Fd())) && os.Getenv("NO_COLOR") == ""
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: l, NoColor: !colour, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: l, NoColor: !colour, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}))
 }
 
 // Reveal is the text, for the one place that needs it.

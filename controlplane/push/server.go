@@ -126,7 +126,6 @@ func GRPCOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(2 << 20),
 		grpc.MaxConcurrentStreams(16), // of one node: one for resources, one for reports, now and then a renewal
 		grpc.MaxHeaderListSize(16 << 10),
-		grpc.SharedWriteBuffer(true),
 		grpc.ReadBufferSize(4 << 10),
 	}
 }

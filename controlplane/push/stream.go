@@ -74,7 +74,6 @@ type transaction struct {
 	*plan
 	from   model.Revision
 	closed bool // the checkpoint is under way
-	bytes  int
 }
 
 func (t *transaction) work(typeURL string) *work {

@@ -169,7 +169,9 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	revoked := w.must(200, "POST", "/api/v1/nodes/n1/revoke", "")
-	w.must(200, "GET", fmt.Sprintf("/api/v1/wait?revision=%d", revoked.revision), "")
+	if _, err := w.now.Wait(t.Context(), model.Revision(revoked.revision)); err != nil {
+		t.Fatal(err)
+	}
 	if s := read(); s.Nodes[0].State != "revoked" {
 		t.Errorf("revoked: %+v", s.Nodes[0])
 	}

@@ -2,6 +2,7 @@ package ads
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,6 +15,9 @@ import (
 
 // maxMessage bounds one response. Replicas send pages of half a MiB, or one larger resource.
 const maxMessage = 16 << 20
+
+// errClosed is returned after Close.
+var errClosed = errors.New("connections are closed")
 
 // Conns holds the one connection to the control plane that streams share, and moves on through the
 // addresses when it fails. Safe for concurrent use.
@@ -35,7 +39,6 @@ func NewConns(addresses []string, creds credentials.TransportCredentials, opts .
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		// Streams live long; a connection that is not used must not be dropped between two of them.
 		grpc.WithIdleTimeout(0),
-		grpc.WithSharedWriteBuffer(true),
 	}
 	return &Conns{addresses: slices.Clone(addresses), opts: append(base, opts...)}
 }
@@ -45,7 +48,7 @@ func (c *Conns) Conn(context.Context) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, grpc.ErrClientConnClosing
+		return nil, errClosed
 	}
 	if c.conn != nil {
 		return c.conn, nil

@@ -21,7 +21,7 @@ func (c *Common) Logger(w io.Writer) *slog.Logger {
 	}
 	f, ok := w.(*os.File)
 	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: l, NoColor: !colour, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: l, NoColor: !colour, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}))
 }
 
 func level(s string) (slog.Level, error) {

@@ -20,14 +20,11 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/enroll"
-	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/store"
 )
-
-func isConflict(err error) bool { return fault.Of(err) == fault.Conflict }
 
 // pushPort is the listener for nodes and connectors: streams, reports, joining.
 type pushPort struct {
