@@ -53,11 +53,15 @@ func Run(ctx context.Context, o Options) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(c.Dir)) }()
+		// PostgreSQL may run as another account, which must get to its own folder in there.
+		if err := os.Chmod(c.Dir, 0o711); err != nil {
+			return err
+		}
 	}
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Dir, 0o711); err != nil { // PostgreSQL may run as another account and must get to its own folder
+	if err := os.MkdirAll(c.Dir, 0o711); err != nil {
 		return err
 	}
 	unlock, err := lock(filepath.Join(c.Dir, "lock"))

@@ -64,6 +64,7 @@ type private struct {
 	net       *lab.Site
 	connector *lab.Host
 	proc      *lab.Process
+	conf      string
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -299,8 +300,13 @@ state_dir: %s
 control: ["198.18.1.10:8443"]
 token_file: %s
 `, name, filepath.Join(c.dir, name), token))
-		s.proc = s.connector.Start(name+"-con", nil, filepath.Join(c.bin, "warren-connector"), "--config", conf)
+		s.conf = conf
+		c.startConnector(s)
 	}
+}
+
+func (c *cluster) startConnector(s *private) {
+	s.proc = s.connector.Start(s.name+"-con", nil, filepath.Join(c.bin, "warren-connector"), "--config", s.conf)
 }
 
 // startParent serves the root zone, which delegates the domain to the nodes by NS.

@@ -130,6 +130,16 @@ func TestTrafficGoesOnWithoutControlPlane(t *testing.T) {
 		})
 	}
 	all()
+	// So does a connector.
+	c.sites[0].proc.Kill()
+	c.startConnector(c.sites[0])
+	for _, n := range c.nodes {
+		c.until(n.name+" reaches the site again", func() error {
+			_, err := c.curl("https://"+app+"/", at(n, app)...)
+			return err
+		})
+	}
+	all()
 }
 
 func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
