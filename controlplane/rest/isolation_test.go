@@ -30,7 +30,7 @@ func TestOrganizationsAreApart(t *testing.T) {
 		"regions": `{"name":"x"}`, "pools": `{"name":"x"}`, "organizations": `{"name":"x"}`, "api-keys": `{"name":"x"}`, "join-tokens": `{"node":"n1"}`,
 	}
 	// What an organization's key may call outside of its organization.
-	free := []string{"list-pools", "get-pool", "list-regions", "get-region", "list-authorities", "wait", "health", "ready"}
+	free := []string{"list-pools", "get-pool", "list-regions", "get-region", "list-authorities", "wait", "status", "health", "ready"}
 	calls := 0
 	for path, item := range w.api.huma.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
@@ -69,6 +69,11 @@ func TestOrganizationsAreApart(t *testing.T) {
 	}
 	if calls < 50 {
 		t.Errorf("only %d calls: this test looks at nothing", calls)
+	}
+	for _, path := range []string{"/api/v1/status", fmt.Sprintf("/api/v1/wait?revision=%d", before)} {
+		if r := w.as(stranger, "GET", path, ""); r.status != http.StatusOK || strings.Contains(string(r.body), "n1") || strings.Contains(string(r.body), "box") {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
 	}
 	if after := w.head(); after != before {
 		t.Errorf("revision %d before, %d after", before, after)

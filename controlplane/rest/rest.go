@@ -56,13 +56,14 @@ type API struct {
 	mux   *http.ServeMux
 	calls *prometheus.CounterVec
 
+	wrong  rate.Sometimes // what strangers can put into the log
 	mu     sync.Mutex
 	limits map[model.APIKeyID]*rate.Limiter
 }
 
 // New makes the handler with all routes.
 func New(o Options) *API {
-	a := &API{Options: o, mux: http.NewServeMux(), limits: map[model.APIKeyID]*rate.Limiter{}, calls: prometheus.NewCounterVec(
+	a := &API{Options: o, mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, limits: map[model.APIKeyID]*rate.Limiter{}, calls: prometheus.NewCounterVec(
 		prometheus.CounterOpts{Name: "cp_rest_requests_total", Help: "API calls, by operation and status class."}, []string{"operation", "class"})}
 	o.Reg.MustRegister(a.calls)
 	cfg := huma.DefaultConfig("Warren", version.Version)
@@ -151,7 +152,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	p, err := a.Admin.Authenticate(ctx.Context(), strings.TrimSpace(text))
 	if err != nil {
 		if fault.Of(err) == fault.Denied {
-			a.Log.Warn("wrong API key", "peer", ctx.RemoteAddr())
+			a.wrong.Do(func() { a.Log.Warn("wrong API key", "peer", ctx.RemoteAddr()) })
 			a.refuse(ctx, http.StatusUnauthorized, "no valid API key")
 			return
 		}

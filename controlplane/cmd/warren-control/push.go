@@ -10,6 +10,7 @@ import (
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -33,7 +34,15 @@ type pushPort struct {
 	cert atomic.Pointer[tls.Certificate]
 	c    *admin.Cluster
 	log  *slog.Logger
+
+	strangers *rate.Limiter // calls without a certificate: each costs the database something
 }
+
+// What strangers may do to the database: calls a second, and at once.
+const (
+	strangerRate  = 20
+	strangerBurst = 200
+)
 
 // The methods of the push port, and what a caller must be. A method that is not here is refused.
 var methods = map[string]bool{ // needs a client certificate
@@ -44,25 +53,25 @@ var methods = map[string]bool{ // needs a client certificate
 }
 
 func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
-	p := &pushPort{addr: addr, c: c, log: log}
+	p := &pushPort{addr: addr, c: c, log: log, strangers: rate.NewLimiter(strangerRate, strangerBurst)}
 	if err := p.renew(); err != nil {
 		return nil, err
 	}
 	creds := credentials.NewTLS(&tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.cert.Load(), nil },
-		ClientAuth:     tls.VerifyClientCertIfGiven, // who joins has none yet; allowed decides by method
+		ClientAuth:     tls.VerifyClientCertIfGiven, // who joins has none yet; allow decides by method
 		ClientCAs:      c.Identity.Pool(),
 	})
 	opts := append(push.GRPCOptions(), grpc.Creds(creds),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			if err := allowed(ctx, info.FullMethod); err != nil {
+			if err := p.allow(ctx, info.FullMethod); err != nil {
 				return nil, err
 			}
 			return handler(ctx, req)
 		}),
 		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			if err := allowed(ss.Context(), info.FullMethod); err != nil {
+			if err := p.allow(ss.Context(), info.FullMethod); err != nil {
 				return err
 			}
 			return handler(srv, ss)
@@ -74,18 +83,21 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 	return p, nil
 }
 
-// allowed is deny by default: unknown methods, and known ones without the certificate that they need.
-func allowed(ctx context.Context, method string) error {
+// allow is deny by default: unknown methods, and known ones without the certificate that they need. Whether
+// the owner of a certificate is still trusted is push.Admit's to say.
+func (p *pushPort) allow(ctx context.Context, method string) error {
 	needs, known := methods[method]
 	if !known {
 		return status.Error(codes.PermissionDenied, "no such method")
 	}
 	if !needs {
+		if !p.strangers.Allow() {
+			return status.Error(codes.Unavailable, "try again")
+		}
 		return nil
 	}
-	p, ok := peer.FromContext(ctx)
-	if ok {
-		if t, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(t.State.VerifiedChains) > 0 {
+	if caller, ok := peer.FromContext(ctx); ok {
+		if t, ok := caller.AuthInfo.(credentials.TLSInfo); ok && len(t.State.VerifiedChains) > 0 {
 			return nil
 		}
 	}
