@@ -109,11 +109,20 @@ func (c *call) covering(host string) (*model.Domain, error) {
 	if hostname.IsWildcard(host) {
 		name = host[2:]
 	}
-	ds, err := c.tx.ListDomainsCovering(c, name)
-	if err != nil || len(ds) == 0 {
-		return nil, err
+	// Read, held, then read again: what was deleted or came closer in between is seen.
+	for held := (model.DomainID{}); ; {
+		ds, err := c.tx.ListDomainsCovering(c, name)
+		if err != nil || len(ds) == 0 {
+			return nil, err
+		}
+		if ds[0].ID == held {
+			return ds[0], nil
+		}
+		held = ds[0].ID
+		if err := c.tx.ShareDomain(c, held); err != nil {
+			return nil, err
+		}
 	}
-	return ds[0], nil
 }
 
 // createService writes a service and, in the same revision, the certificate that its route needs.
@@ -295,6 +304,9 @@ func domains(a *Admin) *Collection[model.Domain, DomainSpec, Domain] {
 		create: func(c *call, v *model.Domain) error { return c.tx.CreateDomain(c, v) },
 		update: func(c *call, v *model.Domain) (bool, error) { return c.tx.UpdateDomain(c, v) },
 		drop: func(c *call, v *model.Domain) error {
+			if err := c.tx.LockDomain(c, v.ID); err != nil {
+				return err
+			}
 			overlapping, services, err := c.around(v.Name)
 			if err != nil {
 				return err
@@ -355,6 +367,11 @@ func buildDomain(c *call, old *model.Domain, name string, s DomainSpec) (*model.
 	v.Name, v.Pool = apex, p.ID
 	if err := v.Validate(); err != nil {
 		return nil, err
+	}
+	if old != nil {
+		if err := c.tx.LockDomain(c, v.ID); err != nil {
+			return nil, err
+		}
 	}
 	overlapping, services, err := c.around(apex)
 	if err != nil {

@@ -104,3 +104,14 @@ func (t *Tx) GetAuthority(ctx context.Context, kind string) (certPEM, sealedKey 
 	r, err := t.q.GetAuthority(ctx, kind)
 	return r.CertPem, r.SealedKey, classify(err, kind+" authority")
 }
+
+// ShareDomain keeps a domain as it is until the transaction ends: who relies on it reads it afterwards.
+func (t *Tx) ShareDomain(ctx context.Context, id model.DomainID) error {
+	return classify(t.q.ShareDomain(ctx, id.UUID), "domain")
+}
+
+// LockDomain waits for those who rely on a domain and keeps new ones out until the transaction ends: who
+// changes it looks for them afterwards.
+func (t *Tx) LockDomain(ctx context.Context, id model.DomainID) error {
+	return classify(t.q.LockDomain(ctx, id.UUID), "domain")
+}

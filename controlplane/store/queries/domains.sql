@@ -34,3 +34,11 @@ SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE righ
 SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains
  WHERE right('.' || @apex::text, length(name) + 1) = '.' || name OR right('.' || name, length(@apex::text) + 1) = '.' || @apex::text
  ORDER BY name;
+
+-- name: ShareDomain :exec
+-- Keeps a domain as it is until the end of the transaction; others may do the same.
+SELECT FROM domains WHERE id = @id FOR SHARE;
+
+-- name: LockDomain :exec
+-- Keeps others from relying on a domain until the end of the transaction.
+SELECT FROM domains WHERE id = @id FOR UPDATE;

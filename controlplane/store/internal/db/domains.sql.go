@@ -251,6 +251,26 @@ func (q *Queries) ListDomainsOverlapping(ctx context.Context, apex string) ([]Do
 	return items, nil
 }
 
+const lockDomain = `-- name: LockDomain :exec
+SELECT FROM domains WHERE id = $1 FOR UPDATE
+`
+
+// Keeps others from relying on a domain until the end of the transaction.
+func (q *Queries) LockDomain(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockDomain, id)
+	return err
+}
+
+const shareDomain = `-- name: ShareDomain :exec
+SELECT FROM domains WHERE id = $1 FOR SHARE
+`
+
+// Keeps a domain as it is until the end of the transaction; others may do the same.
+func (q *Queries) ShareDomain(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, shareDomain, id)
+	return err
+}
+
 const updateDomain = `-- name: UpdateDomain :execrows
 UPDATE domains
    SET org_id = $1, name = $2, pool_id = $3, updated_at = now()
