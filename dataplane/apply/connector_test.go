@@ -1,0 +1,60 @@
+package apply
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func newConnector(t *testing.T, dir string) (*Connector, *machine) {
+	t.Helper()
+	m := &machine{}
+	disk, err := OpenDisk(dir, "connector_1", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewConnector("connector_1", netip.MustParseAddr("fd57:6172:7265:2::1"), Site{tunnelOf{m}, connectorOf{m}, m.keep}, disk, quiet(), prometheus.NewRegistry()), m
+}
+
+func TestConnector(t *testing.T) {
+	dir := t.TempDir()
+	c, m := newConnector(t, dir)
+	must(t, c, tx(3, res(t, "connectorconfig/o/site_1", connectorMsg())))
+	if got := m.took(); !slices.Equal(got, []string{"connector", "tunnel"}) { // allowed before it can be asked
+		t.Errorf("calls %v", got)
+	}
+	if m.conn.Site != "site_1" || m.conn.Targets["target_1"] != "10.0.0.1:80" || m.conn.Nodes[netip.MustParseAddr("fd57:6172:7265:1::2")] != "node_b" {
+		t.Errorf("%+v", m.conn)
+	}
+	if len(m.tunnel.Peers) != 1 || m.tunnel.Peers[0].Keepalive != connectorKeepalive || m.tunnel.Addr != netip.MustParseAddr("fd57:6172:7265:2::1") {
+		t.Errorf("%+v", m.tunnel)
+	}
+	bad := connectorMsg()
+	bad.Targets[0].Port = 0
+	if rej := must(t, c, tx(4, res(t, "connectorconfig/o/site_1", bad))); len(rej) != 1 || len(m.took()) != 0 || len(m.conn.Targets) != 1 {
+		t.Errorf("%v %+v", rej, m.conn)
+	}
+	must(t, c, tx(5))
+	if len(m.took()) != 0 {
+		t.Error("touched without a change")
+	}
+
+	again, m2 := newConnector(t, dir)
+	state, err := again.Restore(t.Context())
+	if err != nil || state.Checkpoint.GetRevision() != 5 || !again.Ready() || m2.conn.Targets["target_1"] == "" {
+		t.Errorf("%+v %v %+v", state, err, m2.conn)
+	}
+	if rej := must(t, again, tx(6)); len(rej) != 1 {
+		t.Errorf("rejection forgotten: %v", rej)
+	}
+
+	// Nothing is allowed any more when its configuration is gone.
+	x := tx(7)
+	x.Reset = []string{"type.googleapis.com/warren.node.v1.ConnectorConfig"}
+	must(t, again, x)
+	if len(m2.conn.Targets) != 0 || len(m2.conn.Nodes) != 0 || len(m2.tunnel.Peers) != 0 {
+		t.Errorf("%+v %+v", m2.conn, m2.tunnel)
+	}
+}

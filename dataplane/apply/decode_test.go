@@ -1,0 +1,117 @@
+package apply
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+func connectorMsg() *nodev1.ConnectorConfig {
+	return &nodev1.ConnectorConfig{
+		SiteId: "site_1", Nodes: []*nodev1.ConnectorPeer{{
+			NodeId: "node_b", Name: "b", WireguardPublicKey: key32, WireguardEndpoint: "198.51.100.2:51820", OverlayAddress: "fd57:6172:7265:1::2",
+		}},
+		Targets:    []*nodev1.ConnectorTarget{{Id: "target_1", Address: "10.0.0.1", Port: 80}},
+		Connectors: []*nodev1.ConnectorAddress{{ConnectorId: "connector_1", OverlayAddress: "fd57:6172:7265:2::1"}},
+	}
+}
+
+// edit changes a copy of a message.
+func edit[M proto.Message](m M, f func(M)) proto.Message {
+	c := proto.Clone(m).(M)
+	f(c)
+	return c
+}
+
+func TestDecodeNamesTheField(t *testing.T) {
+	for _, good := range []proto.Message{
+		nodeConfigMsg(), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), certMsg(t, "a.example", "*.b.example"), routeMsg("s", "a.example", "c"),
+		routeMsg("s", "*.a.example", ""), zoneMsg(), recordMsg("*.example.org"), connectorMsg(), &nodev1.Trust{IdentityAuthoritiesPem: certMsg(t, "ca").GetChainPem()},
+	} {
+		if _, err := decode(res(t, "x", good)); err != nil {
+			t.Errorf("%T: %v", good, err)
+		}
+	}
+	other := certMsg(t, "a.example")
+	for _, tc := range []struct {
+		field string
+		msg   proto.Message
+	}{
+		{"node_id", edit(nodeConfigMsg(), func(m *nodev1.NodeConfig) { m.NodeId = "" })},
+		{"pool_id", edit(nodeConfigMsg(), func(m *nodev1.NodeConfig) { m.PoolId = "" })},
+		{"overlay_address", edit(nodeConfigMsg(), func(m *nodev1.NodeConfig) { m.OverlayAddress = "10.0.0.1" })},
+		{"identity_authorities_pem", &nodev1.Trust{IdentityAuthoritiesPem: []byte("x")}},
+		{"names", edit(certMsg(t, "a.example"), func(m *nodev1.Certificate) { m.Names = nil })},
+		{"names[0]", edit(certMsg(t, "a.example"), func(m *nodev1.Certificate) { m.Names = []string{"A.example"} })},
+		{"chain_pem", edit(certMsg(t, "a.example"), func(m *nodev1.Certificate) { m.ChainPem = []byte("x") })},
+		{"private_key_pem", edit(certMsg(t, "a.example"), func(m *nodev1.Certificate) { m.PrivateKeyPem = other.PrivateKeyPem })},
+		{"id", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.Id = "" })},
+		{"name", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.Name = "" })},
+		{"addresses[0]", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.Addresses = []string{"x"} })},
+		{"wireguard_public_key", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.WireguardPublicKey = key32[1:] })},
+		{"wireguard_public_key", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.WireguardPublicKey = make([]byte, 32) })},
+		{"wireguard_endpoint", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.WireguardEndpoint = "host:1" })},
+		{"overlay_address", edit(nodeMsg("node_b", "b", 2), func(m *nodev1.Node) { m.OverlayAddress = "::1" })},
+		{"connectors[0].wireguard_public_key", edit(siteMsg("site_1", 3), func(m *nodev1.Site) { m.Connectors[0].WireguardPublicKey = nil })},
+		{"connectors[0].overlay_address", edit(siteMsg("site_1", 3), func(m *nodev1.Site) { m.Connectors[0].OverlayAddress = "192.0.2.1" })},
+		{"connectors[0].id", edit(siteMsg("site_1", 3), func(m *nodev1.Site) { m.Connectors[0].Id = "" })},
+		{"service_id", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.ServiceId = "" })},
+		{"hostname", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Hostname = "a.example." })},
+		{"mode", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Mode = 99 })},
+		{"certificate", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Certificate = "" })},
+		{"rules[0].path_prefix", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].PathPrefix = "a" })},
+		{"rules[0].path_prefix", edit(routeMsg("s", "a.example", ""), func(m *nodev1.Route) { m.Rules[0].PathPrefix = "/a" })},
+		{"rules[0].targets[0].target_id", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].Targets[0].TargetId = "" })},
+		{"rules[0].targets[0].site_id", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].Targets[0].SiteId = "" })},
+		{"apex", edit(zoneMsg(), func(m *nodev1.Zone) { m.Apex = "-" })},
+		{"pool_id", edit(zoneMsg(), func(m *nodev1.Zone) { m.PoolId = "" })},
+		{"owner", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) { m.Owner = "" })},
+		{"answer", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) { m.Answer = nil })},
+		{"pool_addresses.pool_id", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) {
+			m.Answer = &nodev1.RecordSet_PoolAddresses{PoolAddresses: &nodev1.PoolAddresses{}}
+		})},
+		{"site_id", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.SiteId = "" })},
+		{"nodes[0].overlay_address", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].OverlayAddress = "" })},
+		{"nodes[0].wireguard_endpoint", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].WireguardEndpoint = "x" })},
+		{"targets[0].port", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Port = 70000 })},
+		{"targets[0].address", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Address = "" })},
+	} {
+		_, err := decode(res(t, "x", tc.msg))
+		if err == nil || !strings.Contains(err.Error(), tc.field) {
+			t.Errorf("%T: %v, want %s", tc.msg, err, tc.field)
+		}
+	}
+	if _, err := decode(ads.Resource{TypeURL: "type.googleapis.com/x"}); err == nil {
+		t.Error("an unknown type")
+	}
+	if _, err := decode(ads.Resource{TypeURL: resource.Node, Body: []byte{0xff}}); err == nil || !strings.Contains(err.Error(), "not a Node") {
+		t.Errorf("garbage: %v", err)
+	}
+}
+
+// What is refused must never quote a key.
+func TestT24_RefusalsShowNoKey(t *testing.T) {
+	c := certMsg(t, "a.example")
+	c.PrivateKeyPem = []byte("-----BEGIN PRIVATE KEY-----\nZ2VoZWltZ2VoZWlt\n-----END PRIVATE KEY-----\n")
+	if _, err := decode(res(t, "x", c)); err == nil || strings.Contains(err.Error(), "Z2VoZWlt") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	types := append(resource.NodeTypes(), resource.ConnectorTypes()...)
+	for i, m := range []proto.Message{
+		nodeConfigMsg(), &nodev1.Trust{}, certMsg(f, "a.example"), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), routeMsg("s", "a.example", "c"), zoneMsg(), recordMsg("a.example.org"), connectorMsg(),
+	} {
+		b, _ := proto.Marshal(m)
+		f.Add(uint8(i), b)
+	}
+	f.Fuzz(func(t *testing.T, i uint8, b []byte) {
+		_, _ = decode(ads.Resource{TypeURL: types[int(i)%len(types)], Name: "x", Body: b})
+	})
+}

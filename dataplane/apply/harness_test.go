@@ -1,0 +1,225 @@
+package apply
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/connector"
+	"github.com/warrenedge/warren/dataplane/dns"
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// machine records what each subsystem was told, in order.
+type machine struct {
+	calls  []string
+	tunnel tunnel.Config
+	fabric fabric.Config
+	proxy  httpproxy.Config
+	sni    sni.Config
+	dns    dns.Config
+	conn   connector.Config
+	trust  []byte
+	fail   error // of the tunnel
+}
+
+type (
+	tunnelOf    struct{ *machine }
+	fabricOf    struct{ *machine }
+	proxyOf     struct{ *machine }
+	sniOf       struct{ *machine }
+	dnsOf       struct{ *machine }
+	connectorOf struct{ *machine }
+)
+
+func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
+	m.calls = append(m.calls, "tunnel")
+	if m.fail != nil && !partial[*tunnel.PeerError](m.fail) {
+		return m.fail
+	}
+	m.tunnel = c
+	return m.fail
+}
+func (m fabricOf) Apply(c fabric.Config)   { m.calls, m.machine.fabric = append(m.calls, "fabric"), c }
+func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, "proxy"), c }
+func (m sniOf) Apply(c sni.Config)         { m.calls, m.machine.sni = append(m.calls, "sni"), c }
+func (m dnsOf) Apply(c dns.Config) error {
+	m.calls, m.machine.dns = append(m.calls, "dns"), c
+	return nil
+}
+
+func (m connectorOf) Apply(c connector.Config) error {
+	m.calls, m.conn = append(m.calls, "connector"), c
+	return nil
+}
+
+func (m *machine) keep(pem []byte) error { m.trust = pem; return nil }
+
+// took returns and forgets the calls.
+func (m *machine) took() []string {
+	c := m.calls
+	m.calls = nil
+	return c
+}
+
+const me = "node_me"
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func newNode(t *testing.T, dir string) (*Node, *machine) {
+	t.Helper()
+	m := &machine{}
+	disk, err := OpenDisk(dir, me, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewNode(me, Subsystems{tunnelOf{m}, fabricOf{m}, proxyOf{m}, sniOf{m}, dnsOf{m}, m.keep}, disk, quiet(), prometheus.NewRegistry()), m
+}
+
+// res makes a resource of a message; its version is that of its content.
+func res(t testing.TB, name string, m proto.Message) ads.Resource {
+	t.Helper()
+	typ := "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName())
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ads.Resource{TypeURL: typ, Name: name, Version: resource.Version(typ, 1, b), Body: b}
+}
+
+// tx makes a transaction of resources.
+func tx(rev uint64, rs ...ads.Resource) ads.Transaction {
+	t := ads.Transaction{Checkpoint: &nodev1.Checkpoint{Revision: rev}, Upserts: map[string][]ads.Resource{}, Removed: map[string][]string{}}
+	for _, r := range rs {
+		t.Upserts[r.TypeURL] = append(t.Upserts[r.TypeURL], r)
+	}
+	return t
+}
+
+var key32 = slices.Repeat([]byte{7}, 32)
+
+func keyOf(i byte) []byte { return slices.Repeat([]byte{i}, 32) }
+
+func nodeConfigMsg() *nodev1.NodeConfig {
+	return &nodev1.NodeConfig{NodeId: me, Name: "me", PoolId: "pool_1", OverlayAddress: "fd57:6172:7265:1::1"}
+}
+
+func nodeMsg(id, name string, i byte) *nodev1.Node {
+	return &nodev1.Node{
+		Id: id, Name: name, PoolId: "pool_1", Addresses: []string{fmt.Sprintf("198.51.100.%d", i)}, WireguardPublicKey: keyOf(i),
+		WireguardEndpoint: fmt.Sprintf("198.51.100.%d:51820", i), OverlayAddress: fmt.Sprintf("fd57:6172:7265:1::%d", i), Lifecycle: nodev1.NodeLifecycle_NODE_LIFECYCLE_ACTIVE,
+	}
+}
+
+func siteMsg(id string, i byte, nodes ...string) *nodev1.Site {
+	return &nodev1.Site{Id: id, Name: "home", NodeIds: nodes, Connectors: []*nodev1.SiteConnector{{
+		Id: "connector_" + id, WireguardPublicKey: keyOf(i), OverlayAddress: fmt.Sprintf("fd57:6172:7265:2::%d", i),
+	}}}
+}
+
+func routeMsg(service, host, cert string) *nodev1.Route {
+	r := &nodev1.Route{
+		ServiceId: service, Hostname: host, Mode: nodev1.RouteMode_ROUTE_MODE_TERMINATE, Certificate: cert,
+		Rules: []*nodev1.RouteRule{{PathPrefix: "/", Targets: []*nodev1.RouteTarget{{TargetId: "target_1", SiteId: "site_1", Weight: 100}}}},
+	}
+	if cert == "" {
+		r.Mode = nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH
+	}
+	return r
+}
+
+func zoneMsg() *nodev1.Zone {
+	return &nodev1.Zone{Id: "domain_1", Apex: "example.org", PoolId: "pool_1"}
+}
+
+func recordMsg(owner string) *nodev1.RecordSet {
+	return &nodev1.RecordSet{ZoneId: "domain_1", Owner: owner, TtlSeconds: 30, Answer: &nodev1.RecordSet_PoolAddresses{PoolAddresses: &nodev1.PoolAddresses{PoolId: "pool_1"}}}
+}
+
+func certMsg(t testing.TB, names ...string) *nodev1.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: names, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pk, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &nodev1.Certificate{
+		Names: names, ChainPem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), PrivateKeyPem: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pk}),
+	}
+}
+
+// world is one of everything.
+func world(t testing.TB) ads.Transaction {
+	return tx(5,
+		res(t, "nodeconfig/"+me, nodeConfigMsg()), res(t, "node/"+me, nodeMsg(me, "me", 1)), res(t, "node/node_b", nodeMsg("node_b", "b", 2)),
+		res(t, "site/o/site_1", siteMsg("site_1", 3, me, "node_b")), res(t, "site/o/site_2", siteMsg("site_2", 4, "node_b")),
+		res(t, "certificate/o/cert_1", certMsg(t, "app.example.org")),
+		res(t, "route/o/service_1", routeMsg("service_1", "app.example.org", "certificate/o/cert_1")),
+		res(t, "route/o/service_2", routeMsg("service_2", "own.example.org", "")),
+		res(t, "zone/o/domain_1", zoneMsg()), res(t, "recordset/o/service_1", recordMsg("app.example.org")))
+}
+
+func must(t *testing.T, n ads.Handler, x ads.Transaction) []*nodev1.Rejection {
+	t.Helper()
+	rej, err := n.Transaction(t.Context(), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rej
+}
+
+func health(t *testing.T, id string, s nodev1.NodeState) ads.Resource {
+	return res(t, "nodehealth/"+id, &nodev1.NodeHealth{NodeId: id, State: s})
+}
+
+var errBroken = errors.New("broken")
+
+func hosts(c httpproxy.Config) []string {
+	var out []string
+	for _, r := range c.Routes {
+		out = append(out, r.Hostname)
+	}
+	return out
+}
+
+func received(s ads.State) map[string]int {
+	out := map[string]int{}
+	for typ, names := range maps.All(s.Received) {
+		if len(names) > 0 {
+			out[resource.ShortType(typ)] = len(names)
+		}
+	}
+	return out
+}
+
+var addrs = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
