@@ -1,0 +1,149 @@
+package report
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// control takes reports.
+type control struct {
+	nodev1.UnimplementedReportServiceServer
+	reports chan *nodev1.ReportRequest
+	cut     chan struct{} // each value ends a stream
+}
+
+func (c *control) Report(s grpc.BidiStreamingServer[nodev1.ReportRequest, nodev1.ReportResponse]) error {
+	in := make(chan error, 1)
+	go func() {
+		for {
+			r, err := s.Recv()
+			if err != nil {
+				in <- err
+				return
+			}
+			select {
+			case c.reports <- r:
+			case <-s.Context().Done():
+			}
+		}
+	}()
+	select {
+	case err := <-in:
+		return err
+	case <-c.cut:
+		return nil
+	}
+}
+
+type oneConn struct{ c *grpc.ClientConn }
+
+func (o oneConn) Conn(context.Context) (*grpc.ClientConn, error) { return o.c, nil }
+
+// source is what a machine has to tell, as a test sets it.
+type source struct {
+	mu      sync.Mutex
+	applied uint64
+	tunnels []tunnel.PeerState
+}
+
+func (s *source) set(f func()) { s.mu.Lock(); defer s.mu.Unlock(); f() }
+
+func start(t *testing.T) (*control, *source) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &control{reports: make(chan *nodev1.ReportRequest), cut: make(chan struct{})}
+	srv := grpc.NewServer()
+	nodev1.RegisterReportServiceServer(srv, c)
+	served := make(chan struct{})
+	go func() { defer close(served); _ = srv.Serve(l) }()
+	conn, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &source{}
+	r := New(oneConn{conn}, Source{
+		Applied: func() uint64 { src.mu.Lock(); defer src.mu.Unlock(); return src.applied },
+		Tunnels: func() []tunnel.PeerState { src.mu.Lock(); defer src.mu.Unlock(); return src.tunnels },
+	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done; _ = conn.Close(); srv.Stop(); <-served })
+	return c, src
+}
+
+func (c *control) next(t *testing.T) *nodev1.ReportRequest {
+	t.Helper()
+	select {
+	case r := <-c.reports:
+		return r
+	case <-time.After(30 * time.Second):
+		t.Fatal("no report")
+		return nil
+	}
+}
+
+func TestReports(t *testing.T) {
+	c, src := start(t)
+	first := c.next(t) // at once
+	if first.GetAppliedRevision() != 0 || first.GetStartedAt() == nil {
+		t.Errorf("%v", first)
+	}
+	src.set(func() {
+		src.applied = 7
+		src.tunnels = []tunnel.PeerState{{ID: "node_a", Up: true, LastHandshake: time.Now().Add(-time.Second), RxBytes: 5}, {ID: "node_b"}}
+	})
+	r := c.next(t)
+	for r.GetAppliedRevision() != 7 { // one may have been under way
+		r = c.next(t)
+	}
+	ts := r.GetTunnels()
+	if len(ts) != 2 || !ts[0].GetUp() || ts[0].GetReceivedBytes() != 5 || ts[0].GetLastHandshakeAge().AsDuration() < time.Second || ts[1].GetLastHandshakeAge() != nil {
+		t.Errorf("%v", ts)
+	}
+	c.next(t) // without a change, after a while
+
+	c.cut <- struct{}{}
+	if r := c.next(t); r.GetAppliedRevision() != 7 { // on a new stream, at once
+		t.Errorf("%v", r)
+	}
+}
+
+func TestWhatIsWorthTellingAtOnce(t *testing.T) {
+	base := func() *nodev1.ReportRequest {
+		return &nodev1.ReportRequest{AppliedRevision: 1, Tunnels: []*nodev1.TunnelState{{PeerId: "a", Up: true, ReceivedBytes: 1}}}
+	}
+	for name, tc := range map[string]struct {
+		change func(*nodev1.ReportRequest)
+		want   bool
+	}{
+		"nothing":  {func(*nodev1.ReportRequest) {}, false},
+		"bytes":    {func(r *nodev1.ReportRequest) { r.Tunnels[0].ReceivedBytes = 9 }, false},
+		"revision": {func(r *nodev1.ReportRequest) { r.AppliedRevision = 2 }, true},
+		"down":     {func(r *nodev1.ReportRequest) { r.Tunnels[0].Up = false }, true},
+		"peer":     {func(r *nodev1.ReportRequest) { r.Tunnels = nil }, true},
+	} {
+		b := base()
+		tc.change(b)
+		if got := differs(base(), b); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
