@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
 // lock keeps a second cluster out of the same directory.
@@ -43,7 +45,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return write(path, b)
+	return atomicfile.Write(path, b)
 }
 
 func writeYAML(path string, v any) error {
@@ -51,16 +53,7 @@ func writeYAML(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return write(path, b)
-}
-
-// write replaces a file whole.
-func write(path string, b []byte) error {
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return atomicfile.Write(path, b)
 }
 
 func exists(path string) bool {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
 	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 )
 
@@ -31,7 +32,7 @@ func (c *cluster) startControl(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := write(c.path("kek.json"), kek); err != nil {
+		if err := atomicfile.Write(c.path("kek.json"), kek); err != nil {
 			return err
 		}
 	}
@@ -79,7 +80,7 @@ func (c *cluster) saveAuthority(ctx context.Context) error {
 			return err
 		}
 		if a.Kind == string(authority.Web) {
-			return write(c.path("ca.pem"), []byte(a.PEM))
+			return atomicfile.Write(c.path("ca.pem"), []byte(a.PEM))
 		}
 	}
 	return errors.New("the control plane has no web authority")
@@ -136,7 +137,7 @@ func (c *cluster) token(ctx context.Context, stateDir, tokenFile string, subject
 	if _, err := c.api.Do(ctx, http.MethodPost, "/api/v1/join-tokens", subject, &t); err != nil {
 		return err
 	}
-	return write(tokenFile, []byte(t.Token+"\n"))
+	return atomicfile.Write(tokenFile, []byte(t.Token+"\n"))
 }
 
 func (c *cluster) startNodes(ctx context.Context) error {

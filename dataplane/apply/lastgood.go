@@ -17,6 +17,7 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -57,7 +58,7 @@ func OpenDisk(dir, id string, log *slog.Logger) (*Disk, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, 32)
 		_, _ = rand.Read(key) // never fails since Go 1.24
-		err = replace(path, key)
+		err = atomicfile.Write(path, key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("snapshot key: %w", err)
@@ -89,7 +90,7 @@ func (d *Disk) save(l *ledger) error {
 			return err
 		}
 	}
-	return replace(path(0), b)
+	return atomicfile.Write(path(0), b)
 }
 
 // load reads the newest generation that can be read; nil if there is none at all.
@@ -190,31 +191,4 @@ func (d *Disk) decode(b []byte, decode decoder) (*ledger, error) {
 		}
 	}
 	return l, nil
-}
-
-// replace writes a file so that a crash leaves the old or the new one.
-func replace(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(b); err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

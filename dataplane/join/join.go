@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
+	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/jointoken"
@@ -153,7 +154,7 @@ func (i *Identity) Trust(pemBytes []byte) error {
 	if err == nil && bytes.Equal(old, pemBytes) {
 		return nil
 	}
-	if err := replace(filepath.Join(i.dir, caFile), pemBytes); err != nil {
+	if err := atomicfile.Write(filepath.Join(i.dir, caFile), pemBytes); err != nil {
 		return fmt.Errorf("authorities: %w", err)
 	}
 	i.ca.Store(pool)
@@ -252,7 +253,7 @@ func enroll(ctx context.Context, o Options) error {
 		name string
 		b    []byte
 	}{{idFile, id}, {caFile, resp.GetIdentityAuthoritiesPem()}, {certFile, resp.GetCertificatePem()}} {
-		if err := replace(filepath.Join(o.Dir, f.name), f.b); err != nil {
+		if err := atomicfile.Write(filepath.Join(o.Dir, f.name), f.b); err != nil {
 			return err
 		}
 	}
@@ -319,7 +320,7 @@ func request(dir, name string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if b, err = newKey(); err == nil {
-			err = replace(path, b)
+			err = atomicfile.Write(path, b)
 		}
 	}
 	if err != nil {
@@ -357,7 +358,7 @@ func makeWireGuardKey(dir string) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return true, replace(path, k.Reveal())
+	return true, atomicfile.Write(path, k.Reveal())
 }
 
 func loadWireGuardKey(dir string) (wgkey.Private, error) {
@@ -366,23 +367,4 @@ func loadWireGuardKey(dir string) (wgkey.Private, error) {
 		return wgkey.Private{}, fmt.Errorf("WireGuard key: %w", err)
 	}
 	return wgkey.PrivateFromBytes(b)
-}
-
-// replace writes a file of mode 0600 so that a crash leaves the old or the new one.
-func replace(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(b); err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }

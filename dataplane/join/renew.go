@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
+	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 )
 
@@ -91,11 +92,11 @@ func (r *Renewer) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(path, resp.GetCertificatePem()); err != nil {
+	if err := atomicfile.Write(path, resp.GetCertificatePem()); err != nil {
 		return err
 	}
 	if err := r.id.reload(); err != nil { // what came is no use: keep what we had
-		_ = replace(path, old)
+		_ = atomicfile.Write(path, old)
 		return err
 	}
 	return nil

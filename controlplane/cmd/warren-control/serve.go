@@ -29,6 +29,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/adminhttp"
+	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/daemon"
 	"github.com/warrenedge/warren/shared/version"
@@ -188,7 +189,7 @@ func handOver(key, file string, out io.Writer, log *slog.Logger) error {
 		return nil
 	}
 	if file != "" {
-		err := writeKey(file, key)
+		err := atomicfile.Write(file, []byte(key+"\n"))
 		if err == nil {
 			log.Info("first API key written", "file", file)
 			return nil
@@ -197,15 +198,6 @@ func handOver(key, file string, out io.Writer, log *slog.Logger) error {
 	}
 	_, err := fmt.Fprintf(out, "The first API key, shown this once:\n%s\n", key)
 	return err
-}
-
-// writeKey replaces a file whole, for its owner only.
-func writeKey(file, key string) error {
-	tmp := file + ".new"
-	if err := os.WriteFile(tmp, []byte(key+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, file)
 }
 
 // replicaLock keeps the lock that tells replicas with and without a presence bus apart.

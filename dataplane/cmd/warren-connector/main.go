@@ -4,14 +4,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
@@ -19,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/adminhttp"
@@ -29,37 +24,21 @@ import (
 )
 
 func main() {
-	var path string
-	cmd := &cobra.Command{
-		Use: "warren-connector", Short: "The agent of a Warren in a private network", Version: version.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
-		Long: "The agent of a Warren in a private network. It needs no privilege and no open port.\n\n" +
-			"Settings come from a YAML file, then from WARREN_CONNECTOR_… variables. At the first start it joins with the token in\n" +
+	program.Main("warren-connector", "The agent of a Warren in a private network",
+		"The agent of a Warren in a private network. It needs no privilege and no open port.\n\n"+
+			"Settings come from a YAML file, then from WARREN_CONNECTOR_… variables. At the first start it joins with the token in\n"+
 			"token_file (made with: warren site join SITE NAME --token-file FILE).",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		func(ctx context.Context, path string) error {
 			cfg, err := config.LoadConnector(path)
 			if err != nil {
-				return usage{err}
+				return program.Usage(err)
 			}
-			return run(cmd.Context(), cfg, cfg.Logger(os.Stderr))
-		},
-	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "settings `file`")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
-	if err := cmd.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "warren-connector:", err)
-		if _, ok := errors.AsType[usage](err); ok {
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
+			return run(ctx, cfg, cfg.Logger(os.Stderr))
+		})
 }
 
-// usage is a mistake in how the program was called.
-type usage struct{ error }
-
 func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := program.Registry()
 	id, err := join.Load(ctx, join.Options{
 		Dir: cfg.StateDir, Kind: identity.Connector, Name: cfg.Name, Control: cfg.Control, TokenFile: cfg.TokenFile, Token: cfg.Token, Log: log,
 	})
@@ -83,7 +62,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 		daemon.Func("streams", func(ctx context.Context) error {
 			l, err := tun.Listen(ctx, fabric.ConnectorPort)
 			if err != nil {
-				return ended(ctx, err)
+				return program.Ended(ctx, err)
 			}
 			return streams.Serve(ctx, l)
 		}),
@@ -91,7 +70,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 			defer conns.Close()
 			state, err := site.Restore(ctx)
 			if err != nil {
-				return ended(ctx, err)
+				return program.Ended(ctx, err)
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.ConnectorTypes(), State: state, Handler: site, Log: log, Reg: reg})
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers}, log, reg)
@@ -99,21 +78,8 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 		}),
 	}
 	if cfg.Listen.Admin != "" {
-		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, func() error {
-			if !site.Ready() {
-				return errors.New("no checkpoint is applied yet")
-			}
-			return nil
-		}, reg))
+		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, program.Ready(site.Ready), reg))
 	}
 	log.Info("starting", "version", version.Version)
 	return daemon.Run(ctx, log, tasks...)
-}
-
-// ended is no error when the end was wanted.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }

@@ -4,15 +4,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
@@ -21,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -32,38 +28,22 @@ import (
 )
 
 func main() {
-	var path string
-	cmd := &cobra.Command{
-		Use: "warren-node", Short: "An edge machine of a Warren", Version: version.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
-		Long: "An edge machine of a Warren: tunnels, DNS, SNI forwarding, TLS, HTTP routing.\n\n" +
-			"Settings come from a YAML file, then from WARREN_NODE_… variables. At the first start it joins with the token in\n" +
-			"token_file (made with: warren node join NAME --token-file FILE). It serves from its state directory when the control\n" +
+	program.Main("warren-node", "An edge machine of a Warren",
+		"An edge machine of a Warren: tunnels, DNS, SNI forwarding, TLS, HTTP routing.\n\n"+
+			"Settings come from a YAML file, then from WARREN_NODE_… variables. At the first start it joins with the token in\n"+
+			"token_file (made with: warren node join NAME --token-file FILE). It serves from its state directory when the control\n"+
 			"plane is away.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		func(ctx context.Context, path string) error {
 			cfg, err := config.LoadNode(path)
 			if err != nil {
-				return usage{err}
+				return program.Usage(err)
 			}
-			return run(cmd.Context(), cfg, cfg.Logger(os.Stderr))
-		},
-	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "settings `file`")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
-	if err := cmd.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "warren-node:", err)
-		if _, ok := errors.AsType[usage](err); ok {
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
+			return run(ctx, cfg, cfg.Logger(os.Stderr))
+		})
 }
 
-// usage is a mistake in how the program was called.
-type usage struct{ error }
-
 func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := program.Registry()
 	id, err := join.Load(ctx, join.Options{
 		Dir: cfg.StateDir, Kind: identity.Node, Name: cfg.Name, Control: cfg.Control, TokenFile: cfg.TokenFile, Token: cfg.Token,
 		Addresses: cfg.PublicAddresses, WireGuardEndpoint: cfg.WireGuardEndpoint, Log: log,
@@ -109,7 +89,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		daemon.Func("relay", func(ctx context.Context) error {
 			l, err := tun.Listen(ctx, fabric.RelayPort)
 			if err != nil {
-				return ended(ctx, err)
+				return program.Ended(ctx, err)
 			}
 			return paths.ServeRelay(ctx, l)
 		}),
@@ -120,7 +100,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 			defer conns.Close()
 			state, err := node.Restore(ctx) // serve what was last known, then ask what is new
 			if err != nil {
-				return ended(ctx, err)
+				return program.Ended(ctx, err)
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers}, log, reg)
@@ -128,21 +108,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		}),
 	}
 	if cfg.Listen.Admin != "" {
-		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, func() error {
-			if !node.Ready() {
-				return errors.New("no checkpoint is applied yet")
-			}
-			return nil
-		}, reg))
+		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, program.Ready(node.Ready), reg))
 	}
 	log.Info("starting", "version", version.Version, "https", cfg.Listen.HTTPS, "dns", cfg.Listen.DNS, "wireguard", cfg.Listen.WireGuard)
 	return daemon.Run(ctx, log, tasks...)
-}
-
-// ended is no error when the end was wanted.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
