@@ -197,3 +197,24 @@ func TestNothingUnfinished(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+var mdLink = regexp.MustCompile(`\]\(([^)#:]+)\)`)
+
+// The documents point at files that are there.
+func TestDocumentsPointAtFiles(t *testing.T) {
+	docs, err := filepath.Glob("../../*.md")
+	if err != nil || len(docs) < 4 {
+		t.Fatal(docs, err)
+	}
+	for _, doc := range docs {
+		b, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mdLink.FindAllStringSubmatch(string(b), -1) {
+			if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+				t.Errorf("%s points at %s: %v", filepath.Base(doc), m[1], err)
+			}
+		}
+	}
+}
