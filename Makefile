@@ -26,9 +26,9 @@ build: ## build the four programs into bin/; needs only Go
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./controlplane/cmd/... ./dataplane/cmd/...
 
 .PHONY: run
-run: build ## build, then start a whole cluster on this machine; Ctrl-C ends it
-	@test/packages run
-	@exec bin/warren up $(UP)
+run: ## build, then start a whole cluster on this machine; Ctrl-C ends it
+	@since=$$(date +%s%N); $(MAKE) --no-print-directory build; test/packages run; \
+		exec env WARREN_UP_SINCE=$$since bin/warren up $(UP)
 
 .PHONY: test
 test: ## unit and integration tests with the race detector, against real PostgreSQL and Valkey or Redis

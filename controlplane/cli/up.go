@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,9 @@ func (a *app) upCommand() *cobra.Command {
 				}
 			}
 			o.Out = a.out
+			if ns, err := strconv.ParseInt(os.Getenv("WARREN_UP_SINCE"), 10, 64); err == nil { // make run
+				o.Since = time.Unix(0, ns)
+			}
 			return up.Run(cmd.Context(), o)
 		},
 	}

@@ -189,7 +189,7 @@ func (c *cluster) ready(ctx context.Context, kind string, want int) error {
 		return nil
 	})
 	if err == nil {
-		c.say("%d %s are up", want, kind)
+		c.say("%s up: %d", kind, want)
 	}
 	return err
 }
@@ -286,10 +286,19 @@ func (c *cluster) firstRequest(ctx context.Context) error {
 			return err
 		}
 		if i == 0 {
-			c.say("first HTTPS request answered, %.1f s after the start", time.Since(c.begin).Seconds())
+			c.firstAnswer()
 		}
 	}
 	return nil
+}
+
+// firstAnswer says how long it took.
+func (c *cluster) firstAnswer() {
+	more := ""
+	if !c.Since.IsZero() {
+		more = fmt.Sprintf(", %.1f s with the build", time.Since(c.Since).Seconds())
+	}
+	c.say("first HTTPS request answered, %.1f s after the start%s", time.Since(c.begin).Seconds(), more)
 }
 
 // Greeting is what the sample service says.

@@ -24,7 +24,7 @@ type Options struct {
 	Bin       string    // folder of the other programs
 	Postgres  string    // folder of PostgreSQL's programs; looked for if empty
 	Out       io.Writer // where the steps and the commands to paste are shown
-	Ready     func()    // called when everything answers; may be nil
+	Since     time.Time // when a person asked for it, if that was earlier; zero: at Run
 }
 
 // Names and addresses of what is started.
@@ -95,9 +95,6 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	c.help()
-	if c.Ready != nil {
-		c.Ready()
-	}
 	select {
 	case <-ctx.Done():
 		return nil
