@@ -187,6 +187,28 @@ func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
 	c.answered("https://b." + domain + "/")
 }
 
+func TestStoppingAControlReplicaSendsItsNodesToTheOther(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	stop := c.load(app)
+	c.control[0].Stop()
+	c.until("all nodes are with the other replica", func() error {
+		var st status
+		if err := c.tryJSON(&st, "status"); err != nil {
+			return err
+		}
+		for _, n := range st.Nodes {
+			if n.State != "up" || !strings.Contains(c.control[1].Log(), n.Replica) {
+				return fmt.Errorf("%+v", n)
+			}
+		}
+		return nil
+	})
+	if requests, failed := stop(); failed != nil || requests == 0 {
+		t.Errorf("%d requests, failed: %v", requests, failed)
+	}
+}
+
 func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()

@@ -29,11 +29,12 @@ import (
 
 // pushPort is the listener for nodes and connectors: streams, reports, joining.
 type pushPort struct {
-	addr string
-	srv  *grpc.Server
-	cert atomic.Pointer[tls.Certificate]
-	c    *admin.Cluster
-	log  *slog.Logger
+	addr   string
+	srv    *grpc.Server
+	cert   atomic.Pointer[tls.Certificate]
+	c      *admin.Cluster
+	pusher *push.Server
+	log    *slog.Logger
 
 	strangers *rate.Limiter // calls without a certificate: each costs the database something
 }
@@ -133,10 +134,7 @@ func (p *pushPort) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				stopped := make(chan struct{})
 				go func() { p.srv.GracefulStop(); close(stopped) }()
-				select {
-				case <-stopped:
-				case <-time.After(8 * time.Second):
-				}
+				p.drained(stopped)
 				p.srv.Stop()
 				<-stopped
 				return
@@ -153,6 +151,25 @@ func (p *pushPort) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// drainLimit is how long push may take to send everybody away.
+const drainLimit = 8 * time.Second
+
+// drained waits until push has sent the last reader away. Reports end with their reader's connection: they
+// are no reason to stay.
+func (p *pushPort) drained(stopped <-chan struct{}) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(drainLimit); len(p.pusher.Readers()) > 0; {
+		select {
+		case <-stopped:
+			return
+		case <-limit:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // tellHealth tells nodes which of them are up, at every change and each half second.
