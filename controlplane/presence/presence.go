@@ -50,6 +50,8 @@ type Entry struct {
 	Applied model.Revision `json:"applied"` // 0 until it has applied a checkpoint
 	Version string         `json:"version"` // of its software
 	Tunnels []Tunnel       `json:"tunnels,omitempty"`
+	// Seq orders what one replica says, across its restarts. Set by the Bus.
+	Seq uint64 `json:"seq"`
 }
 
 // Tunnel is one WireGuard tunnel as one of its ends sees it.
@@ -86,11 +88,13 @@ type Bus interface {
 	Live() bool
 }
 
-// Receiver takes what a Bus delivers.
+// Receiver takes what a Bus delivers. Tables and events of a replica may arrive in any order: their Seq
+// says which is newer.
 type Receiver interface {
-	ReplaceReplica(replica string, entries []Entry)
+	// ReplaceReplica takes the whole table of a replica as it was at seq.
+	ReplaceReplica(replica string, seq uint64, entries []Entry)
 	UpdateEntry(e Entry)
-	DropEntry(replica string, k Key)
+	DropEntry(replica string, k Key, seq uint64)
 	KeepReplicas(alive []string) // forget all other replicas
 }
 
@@ -103,10 +107,11 @@ type Store struct {
 
 	mu       sync.Mutex
 	started  time.Time
-	entries  map[Key]map[string]Entry // by replica
-	lastGone map[Key]time.Time        // when the last entry of a key went away
-	health   map[string]Health        // of nodes, last decided
-	changed  chan struct{}            // closed and renewed at each change
+	entries  map[Key]map[string]Entry  // by replica
+	lastGone map[Key]time.Time         // when the last entry of a key went away
+	dropped  map[string]map[Key]uint64 // by replica: withdrawn entries, until a table is newer
+	health   map[string]Health         // of nodes, last decided
+	changed  chan struct{}             // closed and renewed at each change
 }
 
 type metrics struct{ connected *prometheus.GaugeVec }
@@ -115,7 +120,7 @@ type metrics struct{ connected *prometheus.GaugeVec }
 func New(replica string, bus Bus, log *slog.Logger, reg prometheus.Registerer) *Store {
 	s := &Store{
 		replica: replica, bus: bus, log: log, started: time.Now(),
-		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, health: map[string]Health{}, changed: make(chan struct{}),
+		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, dropped: map[string]map[Key]uint64{}, health: map[string]Health{}, changed: make(chan struct{}),
 		m: metrics{connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cp_presence_connected", Help: "Nodes and connectors known to be connected, by kind and replica.",
 		}, []string{"kind", "local"})},
@@ -145,7 +150,9 @@ func (s *Store) Report(ctx context.Context, e Entry) {
 
 // Gone records that a node's or connector's stream to this replica ended.
 func (s *Store) Gone(ctx context.Context, k Key) {
-	s.DropEntry(s.replica, k)
+	s.mu.Lock()
+	s.drop(s.replica, k)
+	s.mu.Unlock()
 	s.bus.Drop(ctx, k)
 }
 
@@ -226,7 +233,7 @@ func (s *Store) decide(now time.Time, live bool, id string) Health {
 }
 
 // ReplaceReplica implements Receiver.
-func (s *Store) ReplaceReplica(replica string, entries []Entry) {
+func (s *Store) ReplaceReplica(replica string, seq uint64, entries []Entry) {
 	if replica == s.replica {
 		return
 	}
@@ -236,11 +243,16 @@ func (s *Store) ReplaceReplica(replica string, entries []Entry) {
 	for _, e := range entries {
 		said[e.Key] = true
 		e.Replica = replica
-		s.put(e)
+		s.take(e)
 	}
 	for k, by := range s.entries {
-		if _, ok := by[replica]; ok && !said[k] {
+		if e, ok := by[replica]; ok && !said[k] && e.Seq <= seq {
 			s.drop(replica, k)
+		}
+	}
+	for k, at := range s.dropped[replica] {
+		if at <= seq {
+			delete(s.dropped[replica], k)
 		}
 	}
 }
@@ -252,13 +264,31 @@ func (s *Store) UpdateEntry(e Entry) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.take(e)
+}
+
+// take is put unless something newer is known. It needs the lock.
+func (s *Store) take(e Entry) {
+	if old, ok := s.entries[e.Key][e.Replica]; ok && old.Seq >= e.Seq || s.dropped[e.Replica][e.Key] > e.Seq {
+		return
+	}
 	s.put(e)
 }
 
 // DropEntry implements Receiver.
-func (s *Store) DropEntry(replica string, k Key) {
+func (s *Store) DropEntry(replica string, k Key, seq uint64) {
+	if replica == s.replica {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e, ok := s.entries[k][replica]; ok && e.Seq > seq {
+		return
+	}
+	if s.dropped[replica] == nil {
+		s.dropped[replica] = map[Key]uint64{}
+	}
+	s.dropped[replica][k] = seq
 	s.drop(replica, k)
 }
 
@@ -271,6 +301,11 @@ func (s *Store) KeepReplicas(alive []string) {
 			if r != s.replica && !slices.Contains(alive, r) {
 				s.drop(r, k)
 			}
+		}
+	}
+	for r := range s.dropped {
+		if !slices.Contains(alive, r) {
+			delete(s.dropped, r)
 		}
 	}
 }

@@ -87,9 +87,49 @@ func TestNewestStreamCounts(t *testing.T) {
 	if e, _ := s.Get(Key{identity.Node, "node_a"}); e.Replica != "r1" || e.Applied != 9 {
 		t.Errorf("got %+v", e)
 	}
-	s.DropEntry("r2", old.Key)
+	s.DropEntry("r2", old.Key, 1)
 	if _, ok := s.Get(old.Key); !ok {
 		t.Error("dropping the leftover dropped the node")
+	}
+}
+
+// Tables and events may be looked at in another order than they were made: what is newer counts.
+func TestTablesAndEventsInAnyOrder(t *testing.T) {
+	k := Key{identity.Node, "node_a"}
+	entry := func(seq uint64) Entry {
+		e := nodeEntry("node_a", 5)
+		e.Replica, e.Seq = "r2", seq
+		return e
+	}
+	there := func(s *Store) bool { _, ok := s.Get(k); return ok }
+
+	s := newStore("r1", Memory{})
+	s.UpdateEntry(entry(10))
+	s.ReplaceReplica("r2", 9, nil) // read before the node came
+	if !there(s) {
+		t.Error("a table from before made a connected node disappear")
+	}
+	s.ReplaceReplica("r2", 11, nil) // the event that it left was lost
+	if there(s) {
+		t.Error("a newer table without it left it there")
+	}
+
+	s = newStore("r1", Memory{})
+	s.UpdateEntry(entry(10))
+	s.DropEntry("r2", k, 12)
+	s.ReplaceReplica("r2", 11, []Entry{entry(10)}) // read before the node left
+	s.UpdateEntry(entry(11))
+	if there(s) {
+		t.Error("a table from before brought a node back")
+	}
+	s.UpdateEntry(entry(13))
+	s.DropEntry("r2", k, 12)
+	if !there(s) {
+		t.Error("an old event removed a node that is back")
+	}
+	s.ReplaceReplica("r2", 14, []Entry{entry(14)})
+	if e, _ := s.Get(k); e.Seq != 14 {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,11 +20,11 @@ import (
 // How replicas share a Valkey:
 //
 //	warren:presence:replicas      hash: replica id -> ""; who may have a table
-//	warren:presence:table:<id>    hash: "<kind>/<id>" -> entry as JSON; expires unless its replica lives
-//	warren:presence:events        channel: {"replica":…,"entry":…} or {"replica":…,"gone":…}
+//	warren:presence:table:<id>    hash: "<kind>/<id>" -> entry as JSON, "" -> seq; expires unless its replica lives
+//	warren:presence:events        channel: {"replica":…,"seq":…,"entry":…} or {"replica":…,"seq":…,"gone":…}
 //
 // Events make it quick, tables make it right: each replica reads all tables at every (re)connect and
-// again every resync. Nothing here is an authority; a flush costs one resync.
+// again every resync. A table may be read before an event and looked at after it: seq tells. Nothing here is an authority; a flush costs one resync.
 const (
 	replicasKey = "warren:presence:replicas"
 	tablePrefix = "warren:presence:table:"
@@ -46,11 +47,13 @@ type Valkey struct {
 	lastAlive []string // replicas that had a table at the last read; used by Run only
 
 	mu  sync.Mutex
+	seq uint64 // of the last change of own
 	own map[Key]Entry
 }
 
 type event struct {
 	Replica string `json:"replica"`
+	Seq     uint64 `json:"seq"`
 	Entry   *Entry `json:"entry,omitempty"`
 	Gone    *Key   `json:"gone,omitempty"`
 }
@@ -61,7 +64,9 @@ func NewValkey(url, replica string, log *slog.Logger) (*Valkey, error) {
 	if _, err := valkey.ParseURL(url); err != nil {
 		return nil, fmt.Errorf("valkey url: %w", err)
 	}
-	return &Valkey{url: url, replica: replica, log: log, queue: make(chan event, 1024), own: map[Key]Entry{}}, nil
+	// A replica with a fixed id that starts again must count on.
+	seq := uint64(time.Now().UnixNano())
+	return &Valkey{url: url, replica: replica, log: log, queue: make(chan event, 1024), seq: seq, own: map[Key]Entry{}}, nil
 }
 
 // Live implements Bus.
@@ -70,19 +75,23 @@ func (v *Valkey) Live() bool { return v.live.Load() }
 // Put implements Bus.
 func (v *Valkey) Put(_ context.Context, e Entry, urgent bool) {
 	v.mu.Lock()
+	v.seq++
+	e.Seq = v.seq
 	v.own[e.Key] = e
 	v.mu.Unlock()
 	if urgent {
-		v.announce(event{Replica: v.replica, Entry: &e})
+		v.announce(event{Replica: v.replica, Seq: e.Seq, Entry: &e})
 	}
 }
 
 // Drop implements Bus.
 func (v *Valkey) Drop(_ context.Context, k Key) {
 	v.mu.Lock()
+	v.seq++
+	seq := v.seq
 	delete(v.own, k)
 	v.mu.Unlock()
-	v.announce(event{Replica: v.replica, Gone: &k})
+	v.announce(event{Replica: v.replica, Seq: seq, Gone: &k})
 }
 
 func (v *Valkey) announce(e event) {
@@ -126,12 +135,22 @@ func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	subscribed := make(chan error, 1)
+	// What is said after the tables were read must be heard, so listen first.
+	ended, listening := make(chan error, 1), make(chan struct{})
 	go func() {
-		subscribed <- client.Receive(ctx, client.B().Subscribe().Channel(channel).Build(), func(m valkey.PubSubMessage) {
+		var once sync.Once
+		hooked := valkey.WithOnSubscriptionHook(ctx, func(valkey.PubSubSubscription) { once.Do(func() { close(listening) }) })
+		ended <- client.Receive(hooked, client.B().Subscribe().Channel(channel).Build(), func(m valkey.PubSubMessage) {
 			v.deliver(m.Message, to)
 		})
 	}()
+	select {
+	case <-listening:
+	case err := <-ended:
+		return fmt.Errorf("subscription: %w", orEOF(err))
+	case <-time.After(callLimit):
+		return errors.New("subscription: no answer")
+	}
 	if err := v.write(ctx, client); err != nil {
 		return err
 	}
@@ -150,7 +169,7 @@ func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) err
 		case <-ctx.Done():
 			v.leave(client)
 			return nil
-		case err := <-subscribed:
+		case err := <-ended:
 			return fmt.Errorf("subscription: %w", orEOF(err))
 		case e := <-v.queue:
 			err = v.publish(ctx, client, e)
@@ -191,7 +210,7 @@ func (v *Valkey) write(ctx context.Context, c valkey.Client) error {
 	defer cancel()
 	key := tablePrefix + v.replica
 	v.mu.Lock()
-	set := c.B().Hset().Key(key).FieldValue().FieldValue("", "") // a table without entries must exist, too
+	set := c.B().Hset().Key(key).FieldValue().FieldValue("", strconv.FormatUint(v.seq, 10)) // a table without entries must exist, too
 	for k, e := range v.own {
 		b, err := json.Marshal(e)
 		if err != nil {
@@ -237,6 +256,10 @@ func (v *Valkey) read(ctx context.Context, c valkey.Client, to Receiver) error {
 			continue
 		}
 		alive = append(alive, r)
+		seq, err := strconv.ParseUint(table[""], 10, 64)
+		if err != nil {
+			return fmt.Errorf("table of %s: %w", r, err)
+		}
 		entries := make([]Entry, 0, len(table))
 		for field, raw := range table {
 			if field == "" {
@@ -249,7 +272,7 @@ func (v *Valkey) read(ctx context.Context, c valkey.Client, to Receiver) error {
 			}
 			entries = append(entries, e)
 		}
-		to.ReplaceReplica(r, entries)
+		to.ReplaceReplica(r, seq, entries)
 	}
 	// A replica whose table is missing once may be about to write it again after a flush.
 	keep := append(slices.Clone(alive), v.lastAlive...)
@@ -282,6 +305,6 @@ func (v *Valkey) deliver(raw string, to Receiver) {
 		e.Entry.Replica = e.Replica
 		to.UpdateEntry(*e.Entry)
 	case e.Gone != nil:
-		to.DropEntry(e.Replica, *e.Gone)
+		to.DropEntry(e.Replica, *e.Gone, e.Seq)
 	}
 }
