@@ -149,17 +149,7 @@ func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
 	before := c.sentResources()
 
 	// Kill the replica that serves the first node; the others may be there or not.
-	var st status
-	c.json(&st, "status")
-	victim := -1
-	for i := range c.control {
-		if strings.Contains(c.control[i].Log(), st.Nodes[0].Replica) {
-			victim = i
-		}
-	}
-	if victim < 0 {
-		t.Fatalf("no replica calls itself %q", st.Nodes[0].Replica)
-	}
+	victim, name := c.replicaOfFirstNode()
 	c.control[victim].Kill()
 	c.until("all nodes are with the other replica", func() error {
 		var now status
@@ -167,7 +157,7 @@ func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
 			return err
 		}
 		for _, n := range now.Nodes {
-			if n.State != "up" || n.Replica == st.Nodes[0].Replica {
+			if n.State != "up" || n.Replica == name {
 				return fmt.Errorf("%+v", n)
 			}
 		}
@@ -191,14 +181,15 @@ func TestStoppingAControlReplicaSendsItsNodesToTheOther(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
 	stop := c.load(app)
-	c.control[0].Stop()
+	victim, name := c.replicaOfFirstNode()
+	c.control[victim].Stop()
 	c.until("all nodes are with the other replica", func() error {
 		var st status
 		if err := c.tryJSON(&st, "status"); err != nil {
 			return err
 		}
 		for _, n := range st.Nodes {
-			if n.State != "up" || !strings.Contains(c.control[1].Log(), n.Replica) {
+			if n.State != "up" || n.Replica == name {
 				return fmt.Errorf("%+v", n)
 			}
 		}
@@ -322,6 +313,20 @@ type status struct {
 	} `json:"nodes"`
 }
 
+// replicaOfFirstNode is the control replica that the first node is connected to, and its name.
+func (c *cluster) replicaOfFirstNode() (int, string) {
+	c.t.Helper()
+	var st status
+	c.json(&st, "status")
+	for i := range c.control {
+		if name := st.Nodes[0].Replica; name != "" && strings.Contains(c.control[i].Log(), name) {
+			return i, name
+		}
+	}
+	c.t.Fatalf("no replica calls itself %q", st.Nodes[0].Replica)
+	return 0, ""
+}
+
 // tryJSON reads a command's output as JSON. A command that says "not ready" still prints it.
 func (c *cluster) tryJSON(v any, args ...string) error {
 	out, err := c.tryWarren(append(args, "-o", "json")...)
@@ -392,6 +397,18 @@ func (c *cluster) load(host string) (stop func() (requests int, failed []error))
 		})
 	}
 	return func() (int, []error) {
+		// At least some after whatever the test did.
+		mu.Lock()
+		want := requests + 3*len(c.nodes)
+		mu.Unlock()
+		c.until("requests go on", func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if requests < want {
+				return fmt.Errorf("%d of %d", requests, want)
+			}
+			return nil
+		})
 		close(done)
 		wg.Wait()
 		return requests, failed
