@@ -2,7 +2,9 @@ package presence
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,6 +153,9 @@ func TestValkeySharesPresence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if strings.HasPrefix(replica, "rd") {
+			bus.resync = time.Hour // it must not need one
+		}
 		s := newStore(replica, bus)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
@@ -174,6 +179,15 @@ func TestValkeySharesPresence(t *testing.T) {
 
 	c, _ := start("rc")
 	within(t, "a newcomer reads the tables", applied(c, 6))
+
+	// What was said just before a replica listens is in no table yet: it asks.
+	for i := range 5 {
+		late := nodeEntry(fmt.Sprintf("node_late%d", i), 1)
+		a.Report(t.Context(), late)
+		d, stopD := start(fmt.Sprintf("rd%d", i))
+		within(t, "a replica that comes knows all", func() bool { _, ok := d.Get(late.Key); return ok })
+		stopD()
+	}
 
 	server.Flush(t)
 	if _, ok := b.Get(k); !ok {

@@ -21,7 +21,8 @@ import (
 //
 //	warren:presence:replicas      hash: replica id -> ""; who may have a table
 //	warren:presence:table:<id>    hash: "<kind>/<id>" -> entry as JSON, "" -> seq; expires unless its replica lives
-//	warren:presence:events        channel: {"replica":…,"seq":…,"entry":…} or {"replica":…,"seq":…,"gone":…}
+//	warren:presence:events        channel: {"replica":…,"seq":…} with "entry":… or "gone":…, or
+//	                              "hello" (who comes asks for fresh tables), or "table" (here is one)
 //
 // Events make it quick, tables make it right: each replica reads all tables at every (re)connect and
 // again every resync. A table may be read before an event and looked at after it: seq tells. Nothing here is an authority; a flush costs one resync.
@@ -30,10 +31,10 @@ const (
 	tablePrefix = "warren:presence:table:"
 	channel     = "warren:presence:events"
 
-	tableTTL  = 10 * time.Second
-	refresh   = 2 * time.Second // rewrites the own table
-	resync    = 5 * time.Second // reads the others'
-	callLimit = 2 * time.Second
+	tableTTL    = 10 * time.Second
+	refresh     = 2 * time.Second // rewrites the own table
+	resyncEvery = 5 * time.Second // reads the others'
+	callLimit   = 2 * time.Second
 )
 
 // Valkey is the Bus over a Valkey or Redis ≥ 7 server. Losing the server costs freshness only.
@@ -42,7 +43,10 @@ type Valkey struct {
 	replica string
 	log     *slog.Logger
 	live    atomic.Bool
-	queue   chan event // bound 1024; when full an event is dropped: the next table carries it
+	resync  time.Duration // resyncEvery, longer in tests
+	queue   chan event    // bound 1024; when full an event is dropped: the next table carries it
+	asked   chan struct{} // somebody wants our table
+	fresh   chan struct{} // somebody has written his
 
 	lastAlive []string // replicas that had a table at the last read; used by Run only
 
@@ -56,6 +60,8 @@ type event struct {
 	Seq     uint64 `json:"seq"`
 	Entry   *Entry `json:"entry,omitempty"`
 	Gone    *Key   `json:"gone,omitempty"`
+	Hello   bool   `json:"hello,omitempty"`
+	Table   bool   `json:"table,omitempty"`
 }
 
 // NewValkey makes a Bus for a URL such as redis://host:6379/0 or unix:///run/valkey.sock. It connects in
@@ -66,7 +72,7 @@ func NewValkey(url, replica string, log *slog.Logger) (*Valkey, error) {
 	}
 	// A replica with a fixed id that starts again must count on.
 	seq := uint64(time.Now().UnixNano())
-	return &Valkey{url: url, replica: replica, log: log, queue: make(chan event, 1024), seq: seq, own: map[Key]Entry{}}, nil
+	return &Valkey{url: url, replica: replica, log: log, resync: resyncEvery, queue: make(chan event, 1024), asked: make(chan struct{}, 1), fresh: make(chan struct{}, 1), seq: seq, own: map[Key]Entry{}}, nil
 }
 
 // Live implements Bus.
@@ -157,11 +163,15 @@ func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) err
 	if err := v.read(ctx, client, to); err != nil {
 		return err
 	}
+	// What others said between their last table and our listening is in neither: let them write again.
+	if err := v.publish(ctx, client, event{Replica: v.replica, Hello: true}); err != nil {
+		return err
+	}
 	connected()
 	v.live.Store(true)
 	v.log.Info("presence is shared with other replicas")
 
-	writes, reads := time.NewTicker(refresh), time.NewTicker(resync)
+	writes, reads := time.NewTicker(refresh), time.NewTicker(v.resync)
 	defer writes.Stop()
 	defer reads.Stop()
 	for {
@@ -177,10 +187,24 @@ func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) err
 			err = v.write(ctx, client)
 		case <-reads.C:
 			err = v.read(ctx, client, to)
+		case <-v.asked:
+			if err = v.write(ctx, client); err == nil {
+				err = v.publish(ctx, client, event{Replica: v.replica, Table: true})
+			}
+		case <-v.fresh:
+			err = v.read(ctx, client, to)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+	}
+}
+
+// signal wakes the session; one that is not yet taken is enough.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -301,6 +325,10 @@ func (v *Valkey) deliver(raw string, to Receiver) {
 	}
 	switch {
 	case e.Replica == v.replica:
+	case e.Hello:
+		signal(v.asked)
+	case e.Table:
+		signal(v.fresh)
 	case e.Entry != nil:
 		e.Entry.Replica = e.Replica
 		to.UpdateEntry(*e.Entry)
