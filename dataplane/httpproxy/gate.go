@@ -35,7 +35,8 @@ type gate struct {
 	refused func() // called once, when the scanner refuses
 	scan    scanner
 	verdict atomic.Int32 // of the scanner: one of the constants below
-	busy    atomic.Bool  // a handler is at work
+	begun   atomic.Int64 // heads that have passed
+	ended   atomic.Int64 // requests that a handler is done with
 	opaque  atomic.Bool  // the connection was upgraded: no longer HTTP
 }
 
@@ -55,6 +56,7 @@ func (g *gate) Read(p []byte) (int, error) {
 		return n, err
 	}
 	good := g.scan.write(p[:n])
+	g.begun.Store(g.scan.heads)
 	if good == n {
 		return n, err
 	}
@@ -70,10 +72,11 @@ func (g *gate) Read(p []byte) (int, error) {
 	return g.end(p, v)
 }
 
-// end gives the error. While a handler is at work on an earlier message net/http reads only to learn
-// whether the client is still there; an error would end that message too.
+// end gives the error. While an earlier message is not answered net/http reads only to learn whether
+// the client is still there; an error would end that message too. It may do so before the handler has
+// begun, so what counts is the heads that it was given.
 func (g *gate) end(p []byte, v int32) (int, error) {
-	for v == badHead && g.busy.Load() {
+	for v == badHead && g.begun.Load() > g.ended.Load() {
 		if _, err := g.Conn.Read(p); err != nil {
 			return 0, err
 		}
@@ -109,6 +112,7 @@ type scanner struct {
 	cr    bool   // a CR was the last byte
 	size  int    // bytes of this head or trailer section so far
 	left  uint64 // bytes of body or chunk still to come
+	heads int64  // that were whole and good, on this connection
 
 	// Of the head so far:
 	http10, chunked, hasLength bool
@@ -147,7 +151,7 @@ func (s *scanner) bodyEnd() {
 }
 
 func (s *scanner) reset() {
-	*s = scanner{line: s.line[:0]}
+	*s = scanner{line: s.line[:0], heads: s.heads}
 }
 
 // byte takes one byte of a line.
@@ -265,6 +269,9 @@ func (s *scanner) headEnd() bool {
 		return false
 	case s.hosts == 0 && !s.http10:
 		return false
+	}
+	s.heads++
+	switch {
 	case s.chunked:
 		s.state, s.size = inChunkLine, 0
 	case s.length > 0:

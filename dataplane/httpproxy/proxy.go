@@ -111,8 +111,7 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, upgrades *upgrades) {
 	start := time.Now()
 	if s.gate != nil {
-		s.gate.busy.Store(true)
-		defer s.gate.busy.Store(false)
+		defer s.gate.ended.Add(1)
 	}
 	x := &exchange{session: s, id: newID()}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), exchangeKey{}, x))
