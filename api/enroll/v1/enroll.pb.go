@@ -31,6 +31,8 @@ type JoinRequest struct {
 	// Of a node: public addresses and the WireGuard endpoint as others reach it.
 	Addresses         []string `protobuf:"bytes,6,rep,name=addresses,proto3" json:"addresses,omitempty"`                                          // IP literals
 	WireguardEndpoint string   `protobuf:"bytes,7,opt,name=wireguard_endpoint,json=wireguardEndpoint,proto3" json:"wireguard_endpoint,omitempty"` // "ip:port"
+	StreamEndpoint    string   `protobuf:"bytes,8,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"`          // "ip:port" of the TLS port
+	GossipEndpoint    string   `protobuf:"bytes,9,opt,name=gossip_endpoint,json=gossipEndpoint,proto3" json:"gossip_endpoint,omitempty"`          // "ip:port"
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -110,6 +112,20 @@ func (x *JoinRequest) GetAddresses() []string {
 func (x *JoinRequest) GetWireguardEndpoint() string {
 	if x != nil {
 		return x.WireguardEndpoint
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetStreamEndpoint() string {
+	if x != nil {
+		return x.StreamEndpoint
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetGossipEndpoint() string {
+	if x != nil {
+		return x.GossipEndpoint
 	}
 	return ""
 }
@@ -298,7 +314,7 @@ var File_enroll_v1_enroll_proto protoreflect.FileDescriptor
 
 const file_enroll_v1_enroll_proto_rawDesc = "" +
 	"\n" +
-	"\x16enroll/v1/enroll.proto\x12\x10warren.enroll.v1\"\xe8\x01\n" +
+	"\x16enroll/v1/enroll.proto\x12\x10warren.enroll.v1\"\xba\x02\n" +
 	"\vJoinRequest\x12\x19\n" +
 	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -306,7 +322,9 @@ const file_enroll_v1_enroll_proto_rawDesc = "" +
 	"\acsr_der\x18\x04 \x01(\fR\x06csrDer\x120\n" +
 	"\x14wireguard_public_key\x18\x05 \x01(\fR\x12wireguardPublicKey\x12\x1c\n" +
 	"\taddresses\x18\x06 \x03(\tR\taddresses\x12-\n" +
-	"\x12wireguard_endpoint\x18\a \x01(\tR\x11wireguardEndpoint\"\xe2\x01\n" +
+	"\x12wireguard_endpoint\x18\a \x01(\tR\x11wireguardEndpoint\x12'\n" +
+	"\x0fstream_endpoint\x18\b \x01(\tR\x0estreamEndpoint\x12'\n" +
+	"\x0fgossip_endpoint\x18\t \x01(\tR\x0egossipEndpoint\"\xe2\x01\n" +
 	"\fJoinResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\asite_id\x18\x02 \x01(\tR\x06siteId\x12'\n" +

@@ -27,9 +27,11 @@ type ConnectorConfig struct {
 	SiteId         string                 `protobuf:"bytes,1,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`
 	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	SiteName       string                 `protobuf:"bytes,3,opt,name=site_name,json=siteName,proto3" json:"site_name,omitempty"`
-	Nodes          []*ConnectorPeer       `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`           // nodes to dial, most preferred first
-	Targets        []*ConnectorTarget     `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`       // the only targets that may be dialled, sorted by id
-	Connectors     []*ConnectorAddress    `protobuf:"bytes,6,rep,name=connectors,proto3" json:"connectors,omitempty"` // overlay address of each connector of the site, sorted by id
+	Nodes          []*ConnectorPeer       `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`                                  // nodes to dial, most preferred first
+	Targets        []*ConnectorTarget     `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`                              // the only targets that may be dialled, sorted by id
+	Connectors     []*ConnectorAddress    `protobuf:"bytes,6,rep,name=connectors,proto3" json:"connectors,omitempty"`                        // overlay address of each connector of the site, sorted by id
+	Carrier        Carrier                `protobuf:"varint,7,opt,name=carrier,proto3,enum=warren.node.v1.Carrier" json:"carrier,omitempty"` // over what TCP goes
+	RegionId       string                 `protobuf:"bytes,8,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`            // of the site; empty: not said
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -106,6 +108,20 @@ func (x *ConnectorConfig) GetConnectors() []*ConnectorAddress {
 	return nil
 }
 
+func (x *ConnectorConfig) GetCarrier() Carrier {
+	if x != nil {
+		return x.Carrier
+	}
+	return Carrier_CARRIER_UNSPECIFIED
+}
+
+func (x *ConnectorConfig) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
 type ConnectorPeer struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	NodeId             string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -113,6 +129,8 @@ type ConnectorPeer struct {
 	WireguardPublicKey []byte                 `protobuf:"bytes,3,opt,name=wireguard_public_key,json=wireguardPublicKey,proto3" json:"wireguard_public_key,omitempty"`
 	WireguardEndpoint  string                 `protobuf:"bytes,4,opt,name=wireguard_endpoint,json=wireguardEndpoint,proto3" json:"wireguard_endpoint,omitempty"` // "ip:port"
 	OverlayAddress     string                 `protobuf:"bytes,5,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"`
+	StreamEndpoint     string                 `protobuf:"bytes,6,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"` // "ip:port" of the node's TLS port
+	RegionId           string                 `protobuf:"bytes,7,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -182,11 +200,27 @@ func (x *ConnectorPeer) GetOverlayAddress() string {
 	return ""
 }
 
+func (x *ConnectorPeer) GetStreamEndpoint() string {
+	if x != nil {
+		return x.StreamEndpoint
+	}
+	return ""
+}
+
+func (x *ConnectorPeer) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
 type ConnectorTarget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // IP literal or hostname, resolved by the connector
 	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	HealthCheck   *HealthCheck           `protobuf:"bytes,4,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"` // absent: the target counts as healthy
+	Protocol      TargetProtocol         `protobuf:"varint,5,opt,name=protocol,proto3,enum=warren.node.v1.TargetProtocol" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +274,20 @@ func (x *ConnectorTarget) GetPort() uint32 {
 		return x.Port
 	}
 	return 0
+}
+
+func (x *ConnectorTarget) GetHealthCheck() *HealthCheck {
+	if x != nil {
+		return x.HealthCheck
+	}
+	return nil
+}
+
+func (x *ConnectorTarget) GetProtocol() TargetProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED
 }
 
 type ConnectorAddress struct {
@@ -298,7 +346,7 @@ var File_node_v1_connectorconfig_proto protoreflect.FileDescriptor
 
 const file_node_v1_connectorconfig_proto_rawDesc = "" +
 	"\n" +
-	"\x1dnode/v1/connectorconfig.proto\x12\x0ewarren.node.v1\"\xa2\x02\n" +
+	"\x1dnode/v1/connectorconfig.proto\x12\x0ewarren.node.v1\x1a\x15node/v1/carrier.proto\x1a\x19node/v1/healthcheck.proto\x1a\x13node/v1/route.proto\"\xf2\x02\n" +
 	"\x0fConnectorConfig\x12\x17\n" +
 	"\asite_id\x18\x01 \x01(\tR\x06siteId\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x1b\n" +
@@ -307,17 +355,23 @@ const file_node_v1_connectorconfig_proto_rawDesc = "" +
 	"\atargets\x18\x05 \x03(\v2\x1f.warren.node.v1.ConnectorTargetR\atargets\x12@\n" +
 	"\n" +
 	"connectors\x18\x06 \x03(\v2 .warren.node.v1.ConnectorAddressR\n" +
-	"connectors\"\xc6\x01\n" +
+	"connectors\x121\n" +
+	"\acarrier\x18\a \x01(\x0e2\x17.warren.node.v1.CarrierR\acarrier\x12\x1b\n" +
+	"\tregion_id\x18\b \x01(\tR\bregionId\"\x8c\x02\n" +
 	"\rConnectorPeer\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
 	"\x14wireguard_public_key\x18\x03 \x01(\fR\x12wireguardPublicKey\x12-\n" +
 	"\x12wireguard_endpoint\x18\x04 \x01(\tR\x11wireguardEndpoint\x12'\n" +
-	"\x0foverlay_address\x18\x05 \x01(\tR\x0eoverlayAddress\"O\n" +
+	"\x0foverlay_address\x18\x05 \x01(\tR\x0eoverlayAddress\x12'\n" +
+	"\x0fstream_endpoint\x18\x06 \x01(\tR\x0estreamEndpoint\x12\x1b\n" +
+	"\tregion_id\x18\a \x01(\tR\bregionId\"\xcb\x01\n" +
 	"\x0fConnectorTarget\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
-	"\x04port\x18\x03 \x01(\rR\x04port\"^\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12>\n" +
+	"\fhealth_check\x18\x04 \x01(\v2\x1b.warren.node.v1.HealthCheckR\vhealthCheck\x12:\n" +
+	"\bprotocol\x18\x05 \x01(\x0e2\x1e.warren.node.v1.TargetProtocolR\bprotocol\"^\n" +
 	"\x10ConnectorAddress\x12!\n" +
 	"\fconnector_id\x18\x01 \x01(\tR\vconnectorId\x12'\n" +
 	"\x0foverlay_address\x18\x02 \x01(\tR\x0eoverlayAddressB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
@@ -340,16 +394,22 @@ var file_node_v1_connectorconfig_proto_goTypes = []any{
 	(*ConnectorPeer)(nil),    // 1: warren.node.v1.ConnectorPeer
 	(*ConnectorTarget)(nil),  // 2: warren.node.v1.ConnectorTarget
 	(*ConnectorAddress)(nil), // 3: warren.node.v1.ConnectorAddress
+	(Carrier)(0),             // 4: warren.node.v1.Carrier
+	(*HealthCheck)(nil),      // 5: warren.node.v1.HealthCheck
+	(TargetProtocol)(0),      // 6: warren.node.v1.TargetProtocol
 }
 var file_node_v1_connectorconfig_proto_depIdxs = []int32{
 	1, // 0: warren.node.v1.ConnectorConfig.nodes:type_name -> warren.node.v1.ConnectorPeer
 	2, // 1: warren.node.v1.ConnectorConfig.targets:type_name -> warren.node.v1.ConnectorTarget
 	3, // 2: warren.node.v1.ConnectorConfig.connectors:type_name -> warren.node.v1.ConnectorAddress
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 3: warren.node.v1.ConnectorConfig.carrier:type_name -> warren.node.v1.Carrier
+	5, // 4: warren.node.v1.ConnectorTarget.health_check:type_name -> warren.node.v1.HealthCheck
+	6, // 5: warren.node.v1.ConnectorTarget.protocol:type_name -> warren.node.v1.TargetProtocol
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_connectorconfig_proto_init() }
@@ -357,6 +417,9 @@ func file_node_v1_connectorconfig_proto_init() {
 	if File_node_v1_connectorconfig_proto != nil {
 		return
 	}
+	file_node_v1_carrier_proto_init()
+	file_node_v1_healthcheck_proto_init()
+	file_node_v1_route_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

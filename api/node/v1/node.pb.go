@@ -83,8 +83,12 @@ type Node struct {
 	WireguardEndpoint  string                 `protobuf:"bytes,7,opt,name=wireguard_endpoint,json=wireguardEndpoint,proto3" json:"wireguard_endpoint,omitempty"`      // "ip:port"
 	OverlayAddress     string                 `protobuf:"bytes,8,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"`
 	Lifecycle          NodeLifecycle          `protobuf:"varint,9,opt,name=lifecycle,proto3,enum=warren.node.v1.NodeLifecycle" json:"lifecycle,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// "ip:port" of the node's TLS port, where connectors dial streams.
+	StreamEndpoint string `protobuf:"bytes,10,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"`
+	// "ip:port" where the node's gossip is reached, over UDP and TCP.
+	GossipEndpoint string `protobuf:"bytes,11,opt,name=gossip_endpoint,json=gossipEndpoint,proto3" json:"gossip_endpoint,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -180,11 +184,25 @@ func (x *Node) GetLifecycle() NodeLifecycle {
 	return NodeLifecycle_NODE_LIFECYCLE_UNSPECIFIED
 }
 
+func (x *Node) GetStreamEndpoint() string {
+	if x != nil {
+		return x.StreamEndpoint
+	}
+	return ""
+}
+
+func (x *Node) GetGossipEndpoint() string {
+	if x != nil {
+		return x.GossipEndpoint
+	}
+	return ""
+}
+
 var File_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x12node/v1/node.proto\x12\x0ewarren.node.v1\"\xc5\x02\n" +
+	"\x12node/v1/node.proto\x12\x0ewarren.node.v1\"\x97\x03\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -194,7 +212,10 @@ const file_node_v1_node_proto_rawDesc = "" +
 	"\x14wireguard_public_key\x18\x06 \x01(\fR\x12wireguardPublicKey\x12-\n" +
 	"\x12wireguard_endpoint\x18\a \x01(\tR\x11wireguardEndpoint\x12'\n" +
 	"\x0foverlay_address\x18\b \x01(\tR\x0eoverlayAddress\x12;\n" +
-	"\tlifecycle\x18\t \x01(\x0e2\x1d.warren.node.v1.NodeLifecycleR\tlifecycle*g\n" +
+	"\tlifecycle\x18\t \x01(\x0e2\x1d.warren.node.v1.NodeLifecycleR\tlifecycle\x12'\n" +
+	"\x0fstream_endpoint\x18\n" +
+	" \x01(\tR\x0estreamEndpoint\x12'\n" +
+	"\x0fgossip_endpoint\x18\v \x01(\tR\x0egossipEndpoint*g\n" +
 	"\rNodeLifecycle\x12\x1e\n" +
 	"\x1aNODE_LIFECYCLE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15NODE_LIFECYCLE_ACTIVE\x10\x01\x12\x1b\n" +

@@ -31,8 +31,10 @@ type NodeConfig struct {
 	RegionId string                 `protobuf:"bytes,5,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
 	// Overlay address of this node, an IPv6 literal without prefix length.
 	OverlayAddress string `protobuf:"bytes,6,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Keys of the gossip between nodes, 32 bytes each (AES-256-GCM): the first seals, all open.
+	GossipKeys    [][]byte `protobuf:"bytes,7,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NodeConfig) Reset() {
@@ -107,11 +109,18 @@ func (x *NodeConfig) GetOverlayAddress() string {
 	return ""
 }
 
+func (x *NodeConfig) GetGossipKeys() [][]byte {
+	if x != nil {
+		return x.GossipKeys
+	}
+	return nil
+}
+
 var File_node_v1_nodeconfig_proto protoreflect.FileDescriptor
 
 const file_node_v1_nodeconfig_proto_rawDesc = "" +
 	"\n" +
-	"\x18node/v1/nodeconfig.proto\x12\x0ewarren.node.v1\"\xb5\x01\n" +
+	"\x18node/v1/nodeconfig.proto\x12\x0ewarren.node.v1\"\xdb\x01\n" +
 	"\n" +
 	"NodeConfig\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
@@ -119,7 +128,9 @@ const file_node_v1_nodeconfig_proto_rawDesc = "" +
 	"\apool_id\x18\x03 \x01(\tR\x06poolId\x12\x1b\n" +
 	"\tpool_name\x18\x04 \x01(\tR\bpoolName\x12\x1b\n" +
 	"\tregion_id\x18\x05 \x01(\tR\bregionId\x12'\n" +
-	"\x0foverlay_address\x18\x06 \x01(\tR\x0eoverlayAddressB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\x0foverlay_address\x18\x06 \x01(\tR\x0eoverlayAddress\x12$\n" +
+	"\vgossip_keys\x18\a \x03(\fB\x03\x80\x01\x01R\n" +
+	"gossipKeysB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_nodeconfig_proto_rawDescOnce sync.Once

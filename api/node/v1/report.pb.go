@@ -29,6 +29,7 @@ type ReportRequest struct {
 	StartedAt       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	AppliedRevision uint64                 `protobuf:"varint,3,opt,name=applied_revision,json=appliedRevision,proto3" json:"applied_revision,omitempty"` // 0 until a checkpoint has been applied
 	Tunnels         []*TunnelState         `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`                                         // sorted by peer_id
+	Targets         []*TargetReport        `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`                                         // of a connector: the targets with a health check, sorted by target_id
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -91,6 +92,13 @@ func (x *ReportRequest) GetTunnels() []*TunnelState {
 	return nil
 }
 
+func (x *ReportRequest) GetTargets() []*TargetReport {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
 type TunnelState struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	PeerId           string                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`                                 // node_…, or connector_… as seen from a node
@@ -98,6 +106,10 @@ type TunnelState struct {
 	LastHandshakeAge *durationpb.Duration   `protobuf:"bytes,3,opt,name=last_handshake_age,json=lastHandshakeAge,proto3" json:"last_handshake_age,omitempty"` // absent if there never was one
 	ReceivedBytes    uint64                 `protobuf:"varint,4,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
 	SentBytes        uint64                 `protobuf:"varint,5,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	RoundTrip        *durationpb.Duration   `protobuf:"bytes,6,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"` // of heartbeats; absent: not measured
+	Loss             float64                `protobuf:"fixed64,7,opt,name=loss,proto3" json:"loss,omitempty"`                          // share of heartbeats without an answer, 0..1
+	Carrier          string                 `protobuf:"bytes,8,opt,name=carrier,proto3" json:"carrier,omitempty"`                      // over what TCP goes now: "stream" or "wireguard"
+	Transport        string                 `protobuf:"bytes,9,opt,name=transport,proto3" json:"transport,omitempty"`                  // of WireGuard's packets: "udp" or "tls"
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -167,6 +179,94 @@ func (x *TunnelState) GetSentBytes() uint64 {
 	return 0
 }
 
+func (x *TunnelState) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
+func (x *TunnelState) GetLoss() float64 {
+	if x != nil {
+		return x.Loss
+	}
+	return 0
+}
+
+func (x *TunnelState) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *TunnelState) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
+}
+
+type TargetReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TargetId      string                 `protobuf:"bytes,1,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
+	State         TargetState            `protobuf:"varint,2,opt,name=state,proto3,enum=warren.node.v1.TargetState" json:"state,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // of the last failure, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetReport) Reset() {
+	*x = TargetReport{}
+	mi := &file_node_v1_report_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetReport) ProtoMessage() {}
+
+func (x *TargetReport) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_report_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetReport.ProtoReflect.Descriptor instead.
+func (*TargetReport) Descriptor() ([]byte, []int) {
+	return file_node_v1_report_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TargetReport) GetTargetId() string {
+	if x != nil {
+		return x.TargetId
+	}
+	return ""
+}
+
+func (x *TargetReport) GetState() TargetState {
+	if x != nil {
+		return x.State
+	}
+	return TargetState_TARGET_STATE_UNSPECIFIED
+}
+
+func (x *TargetReport) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -175,7 +275,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_node_v1_report_proto_msgTypes[2]
+	mi := &file_node_v1_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +287,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[2]
+	mi := &file_node_v1_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,27 +300,37 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{2}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
 }
 
 var File_node_v1_report_proto protoreflect.FileDescriptor
 
 const file_node_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x01\n" +
+	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\x8f\x02\n" +
 	"\rReportRequest\x12)\n" +
 	"\x10software_version\x18\x01 \x01(\tR\x0fsoftwareVersion\x129\n" +
 	"\n" +
 	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12)\n" +
 	"\x10applied_revision\x18\x03 \x01(\x04R\x0fappliedRevision\x125\n" +
-	"\atunnels\x18\x04 \x03(\v2\x1b.warren.node.v1.TunnelStateR\atunnels\"\xc5\x01\n" +
+	"\atunnels\x18\x04 \x03(\v2\x1b.warren.node.v1.TunnelStateR\atunnels\x126\n" +
+	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\"\xcb\x02\n" +
 	"\vTunnelState\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\x12G\n" +
 	"\x12last_handshake_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x10lastHandshakeAge\x12%\n" +
 	"\x0ereceived_bytes\x18\x04 \x01(\x04R\rreceivedBytes\x12\x1d\n" +
 	"\n" +
-	"sent_bytes\x18\x05 \x01(\x04R\tsentBytes\"\x10\n" +
+	"sent_bytes\x18\x05 \x01(\x04R\tsentBytes\x128\n" +
+	"\n" +
+	"round_trip\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x12\n" +
+	"\x04loss\x18\a \x01(\x01R\x04loss\x12\x18\n" +
+	"\acarrier\x18\b \x01(\tR\acarrier\x12\x1c\n" +
+	"\ttransport\x18\t \x01(\tR\ttransport\"v\n" +
+	"\fTargetReport\x12\x1b\n" +
+	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x121\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1b.warren.node.v1.TargetStateR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x10\n" +
 	"\x0eReportResponse2\\\n" +
 	"\rReportService\x12K\n" +
 	"\x06Report\x12\x1d.warren.node.v1.ReportRequest\x1a\x1e.warren.node.v1.ReportResponse(\x010\x01B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
@@ -237,25 +347,30 @@ func file_node_v1_report_proto_rawDescGZIP() []byte {
 	return file_node_v1_report_proto_rawDescData
 }
 
-var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_node_v1_report_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 0: warren.node.v1.ReportRequest
 	(*TunnelState)(nil),           // 1: warren.node.v1.TunnelState
-	(*ReportResponse)(nil),        // 2: warren.node.v1.ReportResponse
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 4: google.protobuf.Duration
+	(*TargetReport)(nil),          // 2: warren.node.v1.TargetReport
+	(*ReportResponse)(nil),        // 3: warren.node.v1.ReportResponse
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
+	(TargetState)(0),              // 6: warren.node.v1.TargetState
 }
 var file_node_v1_report_proto_depIdxs = []int32{
-	3, // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
+	4, // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
 	1, // 1: warren.node.v1.ReportRequest.tunnels:type_name -> warren.node.v1.TunnelState
-	4, // 2: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
-	0, // 3: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
-	2, // 4: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 2: warren.node.v1.ReportRequest.targets:type_name -> warren.node.v1.TargetReport
+	5, // 3: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
+	5, // 4: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
+	6, // 5: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
+	0, // 6: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
+	3, // 7: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
+	7, // [7:8] is the sub-list for method output_type
+	6, // [6:7] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_report_proto_init() }
@@ -263,13 +378,14 @@ func file_node_v1_report_proto_init() {
 	if File_node_v1_report_proto != nil {
 		return
 	}
+	file_node_v1_targethealth_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_report_proto_rawDesc), len(file_node_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

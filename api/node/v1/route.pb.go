@@ -24,9 +24,10 @@ const (
 type RouteMode int32
 
 const (
-	RouteMode_ROUTE_MODE_UNSPECIFIED RouteMode = 0
-	RouteMode_ROUTE_MODE_TERMINATE   RouteMode = 1 // TLS ends at the node, HTTP is routed
-	RouteMode_ROUTE_MODE_PASSTHROUGH RouteMode = 2 // the TLS stream is spliced to the target untouched
+	RouteMode_ROUTE_MODE_UNSPECIFIED   RouteMode = 0
+	RouteMode_ROUTE_MODE_TERMINATE     RouteMode = 1 // TLS ends at the node, HTTP is routed
+	RouteMode_ROUTE_MODE_PASSTHROUGH   RouteMode = 2 // the TLS stream is spliced to the target untouched
+	RouteMode_ROUTE_MODE_TERMINATE_TCP RouteMode = 3 // TLS ends at the node, what is in it goes to the target as it is
 )
 
 // Enum value maps for RouteMode.
@@ -35,11 +36,13 @@ var (
 		0: "ROUTE_MODE_UNSPECIFIED",
 		1: "ROUTE_MODE_TERMINATE",
 		2: "ROUTE_MODE_PASSTHROUGH",
+		3: "ROUTE_MODE_TERMINATE_TCP",
 	}
 	RouteMode_value = map[string]int32{
-		"ROUTE_MODE_UNSPECIFIED": 0,
-		"ROUTE_MODE_TERMINATE":   1,
-		"ROUTE_MODE_PASSTHROUGH": 2,
+		"ROUTE_MODE_UNSPECIFIED":   0,
+		"ROUTE_MODE_TERMINATE":     1,
+		"ROUTE_MODE_PASSTHROUGH":   2,
+		"ROUTE_MODE_TERMINATE_TCP": 3,
 	}
 )
 
@@ -70,6 +73,55 @@ func (RouteMode) EnumDescriptor() ([]byte, []int) {
 	return file_node_v1_route_proto_rawDescGZIP(), []int{0}
 }
 
+type TargetProtocol int32
+
+const (
+	TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED TargetProtocol = 0 // read as TCP
+	TargetProtocol_TARGET_PROTOCOL_TCP         TargetProtocol = 1
+	TargetProtocol_TARGET_PROTOCOL_UDP         TargetProtocol = 2
+)
+
+// Enum value maps for TargetProtocol.
+var (
+	TargetProtocol_name = map[int32]string{
+		0: "TARGET_PROTOCOL_UNSPECIFIED",
+		1: "TARGET_PROTOCOL_TCP",
+		2: "TARGET_PROTOCOL_UDP",
+	}
+	TargetProtocol_value = map[string]int32{
+		"TARGET_PROTOCOL_UNSPECIFIED": 0,
+		"TARGET_PROTOCOL_TCP":         1,
+		"TARGET_PROTOCOL_UDP":         2,
+	}
+)
+
+func (x TargetProtocol) Enum() *TargetProtocol {
+	p := new(TargetProtocol)
+	*p = x
+	return p
+}
+
+func (x TargetProtocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TargetProtocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_v1_route_proto_enumTypes[1].Descriptor()
+}
+
+func (TargetProtocol) Type() protoreflect.EnumType {
+	return &file_node_v1_route_proto_enumTypes[1]
+}
+
+func (x TargetProtocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TargetProtocol.Descriptor instead.
+func (TargetProtocol) EnumDescriptor() ([]byte, []int) {
+	return file_node_v1_route_proto_rawDescGZIP(), []int{1}
+}
+
 // Route is how the nodes of a pool treat one hostname. Scope: pool.
 type Route struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -80,8 +132,10 @@ type Route struct {
 	Mode           RouteMode              `protobuf:"varint,5,opt,name=mode,proto3,enum=warren.node.v1.RouteMode" json:"mode,omitempty"`
 	// Longest path prefix first, then by prefix. Exactly one rule with prefix "/" for passthrough.
 	Rules []*RouteRule `protobuf:"bytes,6,rep,name=rules,proto3" json:"rules,omitempty"`
-	// Resource name of the certificate; set if and only if mode is TERMINATE.
-	Certificate   string `protobuf:"bytes,7,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Resource name of the certificate; set if and only if TLS ends at the node.
+	Certificate string `protobuf:"bytes,7,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Version of the PROXY protocol sent to targets of PASSTHROUGH and TERMINATE_TCP: 0 (none), 1 or 2.
+	ProxyProtocol uint32 `protobuf:"varint,8,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +217,13 @@ func (x *Route) GetCertificate() string {
 		return x.Certificate
 	}
 	return ""
+}
+
+func (x *Route) GetProxyProtocol() uint32 {
+	if x != nil {
+		return x.ProxyProtocol
+	}
+	return 0
 }
 
 type RouteRule struct {
@@ -281,7 +342,7 @@ var File_node_v1_route_proto protoreflect.FileDescriptor
 
 const file_node_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\x90\x02\n" +
+	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\xb7\x02\n" +
 	"\x05Route\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12'\n" +
@@ -290,7 +351,8 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\bhostname\x18\x04 \x01(\tR\bhostname\x12-\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x19.warren.node.v1.RouteModeR\x04mode\x12/\n" +
 	"\x05rules\x18\x06 \x03(\v2\x19.warren.node.v1.RouteRuleR\x05rules\x12 \n" +
-	"\vcertificate\x18\a \x01(\tR\vcertificate\"c\n" +
+	"\vcertificate\x18\a \x01(\tR\vcertificate\x12%\n" +
+	"\x0eproxy_protocol\x18\b \x01(\rR\rproxyProtocol\"c\n" +
 	"\tRouteRule\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x125\n" +
@@ -298,11 +360,16 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\vRouteTarget\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x12\x17\n" +
 	"\asite_id\x18\x02 \x01(\tR\x06siteId\x12\x16\n" +
-	"\x06weight\x18\x03 \x01(\rR\x06weight*]\n" +
+	"\x06weight\x18\x03 \x01(\rR\x06weight*{\n" +
 	"\tRouteMode\x12\x1a\n" +
 	"\x16ROUTE_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROUTE_MODE_TERMINATE\x10\x01\x12\x1a\n" +
-	"\x16ROUTE_MODE_PASSTHROUGH\x10\x02B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\x16ROUTE_MODE_PASSTHROUGH\x10\x02\x12\x1c\n" +
+	"\x18ROUTE_MODE_TERMINATE_TCP\x10\x03*c\n" +
+	"\x0eTargetProtocol\x12\x1f\n" +
+	"\x1bTARGET_PROTOCOL_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13TARGET_PROTOCOL_TCP\x10\x01\x12\x17\n" +
+	"\x13TARGET_PROTOCOL_UDP\x10\x02B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_route_proto_rawDescOnce sync.Once
@@ -316,18 +383,19 @@ func file_node_v1_route_proto_rawDescGZIP() []byte {
 	return file_node_v1_route_proto_rawDescData
 }
 
-var file_node_v1_route_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_node_v1_route_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_node_v1_route_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_node_v1_route_proto_goTypes = []any{
 	(RouteMode)(0),      // 0: warren.node.v1.RouteMode
-	(*Route)(nil),       // 1: warren.node.v1.Route
-	(*RouteRule)(nil),   // 2: warren.node.v1.RouteRule
-	(*RouteTarget)(nil), // 3: warren.node.v1.RouteTarget
+	(TargetProtocol)(0), // 1: warren.node.v1.TargetProtocol
+	(*Route)(nil),       // 2: warren.node.v1.Route
+	(*RouteRule)(nil),   // 3: warren.node.v1.RouteRule
+	(*RouteTarget)(nil), // 4: warren.node.v1.RouteTarget
 }
 var file_node_v1_route_proto_depIdxs = []int32{
 	0, // 0: warren.node.v1.Route.mode:type_name -> warren.node.v1.RouteMode
-	2, // 1: warren.node.v1.Route.rules:type_name -> warren.node.v1.RouteRule
-	3, // 2: warren.node.v1.RouteRule.targets:type_name -> warren.node.v1.RouteTarget
+	3, // 1: warren.node.v1.Route.rules:type_name -> warren.node.v1.RouteRule
+	4, // 2: warren.node.v1.RouteRule.targets:type_name -> warren.node.v1.RouteTarget
 	3, // [3:3] is the sub-list for method output_type
 	3, // [3:3] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
@@ -345,7 +413,7 @@ func file_node_v1_route_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_route_proto_rawDesc), len(file_node_v1_route_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -21,6 +21,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type SiteKind int32
+
+const (
+	SiteKind_SITE_KIND_UNSPECIFIED SiteKind = 0 // read as CONNECTOR
+	SiteKind_SITE_KIND_CONNECTOR   SiteKind = 1 // reached through connectors
+	SiteKind_SITE_KIND_LOCAL       SiteKind = 2 // the assigned nodes' own network: they dial its targets themselves
+)
+
+// Enum value maps for SiteKind.
+var (
+	SiteKind_name = map[int32]string{
+		0: "SITE_KIND_UNSPECIFIED",
+		1: "SITE_KIND_CONNECTOR",
+		2: "SITE_KIND_LOCAL",
+	}
+	SiteKind_value = map[string]int32{
+		"SITE_KIND_UNSPECIFIED": 0,
+		"SITE_KIND_CONNECTOR":   1,
+		"SITE_KIND_LOCAL":       2,
+	}
+)
+
+func (x SiteKind) Enum() *SiteKind {
+	p := new(SiteKind)
+	*p = x
+	return p
+}
+
+func (x SiteKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SiteKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_v1_site_proto_enumTypes[0].Descriptor()
+}
+
+func (SiteKind) Type() protoreflect.EnumType {
+	return &file_node_v1_site_proto_enumTypes[0]
+}
+
+func (x SiteKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SiteKind.Descriptor instead.
+func (SiteKind) EnumDescriptor() ([]byte, []int) {
+	return file_node_v1_site_proto_rawDescGZIP(), []int{0}
+}
+
 // Site is one private network and the nodes its connectors dial.
 // Scope: the pools whose services have a target there, and the site's own pool.
 type Site struct {
@@ -30,8 +79,13 @@ type Site struct {
 	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Connectors     []*SiteConnector       `protobuf:"bytes,4,rep,name=connectors,proto3" json:"connectors,omitempty"`          // sorted by id
 	NodeIds        []string               `protobuf:"bytes,5,rep,name=node_ids,json=nodeIds,proto3" json:"node_ids,omitempty"` // nodes assigned to the site, most preferred first
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Kind           SiteKind               `protobuf:"varint,6,opt,name=kind,proto3,enum=warren.node.v1.SiteKind" json:"kind,omitempty"`
+	Carrier        Carrier                `protobuf:"varint,7,opt,name=carrier,proto3,enum=warren.node.v1.Carrier" json:"carrier,omitempty"` // over what TCP goes between nodes and this site's connectors
+	RegionId       string                 `protobuf:"bytes,8,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`            // where the site stands; empty: not said
+	// Of a LOCAL site: the only targets that its nodes may dial, sorted by id.
+	Targets       []*ConnectorTarget `protobuf:"bytes,9,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Site) Reset() {
@@ -99,79 +153,39 @@ func (x *Site) GetNodeIds() []string {
 	return nil
 }
 
-type SiteConnector struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name               string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	WireguardPublicKey []byte                 `protobuf:"bytes,3,opt,name=wireguard_public_key,json=wireguardPublicKey,proto3" json:"wireguard_public_key,omitempty"` // 32 bytes
-	OverlayAddress     string                 `protobuf:"bytes,4,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *SiteConnector) Reset() {
-	*x = SiteConnector{}
-	mi := &file_node_v1_site_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SiteConnector) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SiteConnector) ProtoMessage() {}
-
-func (x *SiteConnector) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_site_proto_msgTypes[1]
+func (x *Site) GetKind() SiteKind {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Kind
 	}
-	return mi.MessageOf(x)
+	return SiteKind_SITE_KIND_UNSPECIFIED
 }
 
-// Deprecated: Use SiteConnector.ProtoReflect.Descriptor instead.
-func (*SiteConnector) Descriptor() ([]byte, []int) {
-	return file_node_v1_site_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *SiteConnector) GetId() string {
+func (x *Site) GetCarrier() Carrier {
 	if x != nil {
-		return x.Id
+		return x.Carrier
+	}
+	return Carrier_CARRIER_UNSPECIFIED
+}
+
+func (x *Site) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
 	}
 	return ""
 }
 
-func (x *SiteConnector) GetName() string {
+func (x *Site) GetTargets() []*ConnectorTarget {
 	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *SiteConnector) GetWireguardPublicKey() []byte {
-	if x != nil {
-		return x.WireguardPublicKey
+		return x.Targets
 	}
 	return nil
-}
-
-func (x *SiteConnector) GetOverlayAddress() string {
-	if x != nil {
-		return x.OverlayAddress
-	}
-	return ""
 }
 
 var File_node_v1_site_proto protoreflect.FileDescriptor
 
 const file_node_v1_site_proto_rawDesc = "" +
 	"\n" +
-	"\x12node/v1/site.proto\x12\x0ewarren.node.v1\"\xad\x01\n" +
+	"\x12node/v1/site.proto\x12\x0ewarren.node.v1\x1a\x15node/v1/carrier.proto\x1a\x1dnode/v1/connectorconfig.proto\"\xe6\x02\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x12\n" +
@@ -179,12 +193,15 @@ const file_node_v1_site_proto_rawDesc = "" +
 	"\n" +
 	"connectors\x18\x04 \x03(\v2\x1d.warren.node.v1.SiteConnectorR\n" +
 	"connectors\x12\x19\n" +
-	"\bnode_ids\x18\x05 \x03(\tR\anodeIds\"\x8e\x01\n" +
-	"\rSiteConnector\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
-	"\x14wireguard_public_key\x18\x03 \x01(\fR\x12wireguardPublicKey\x12'\n" +
-	"\x0foverlay_address\x18\x04 \x01(\tR\x0eoverlayAddressB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\bnode_ids\x18\x05 \x03(\tR\anodeIds\x12,\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x18.warren.node.v1.SiteKindR\x04kind\x121\n" +
+	"\acarrier\x18\a \x01(\x0e2\x17.warren.node.v1.CarrierR\acarrier\x12\x1b\n" +
+	"\tregion_id\x18\b \x01(\tR\bregionId\x129\n" +
+	"\atargets\x18\t \x03(\v2\x1f.warren.node.v1.ConnectorTargetR\atargets*S\n" +
+	"\bSiteKind\x12\x19\n" +
+	"\x15SITE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SITE_KIND_CONNECTOR\x10\x01\x12\x13\n" +
+	"\x0fSITE_KIND_LOCAL\x10\x02B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_site_proto_rawDescOnce sync.Once
@@ -198,18 +215,25 @@ func file_node_v1_site_proto_rawDescGZIP() []byte {
 	return file_node_v1_site_proto_rawDescData
 }
 
-var file_node_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_node_v1_site_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_node_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_node_v1_site_proto_goTypes = []any{
-	(*Site)(nil),          // 0: warren.node.v1.Site
-	(*SiteConnector)(nil), // 1: warren.node.v1.SiteConnector
+	(SiteKind)(0),           // 0: warren.node.v1.SiteKind
+	(*Site)(nil),            // 1: warren.node.v1.Site
+	(*SiteConnector)(nil),   // 2: warren.node.v1.SiteConnector
+	(Carrier)(0),            // 3: warren.node.v1.Carrier
+	(*ConnectorTarget)(nil), // 4: warren.node.v1.ConnectorTarget
 }
 var file_node_v1_site_proto_depIdxs = []int32{
-	1, // 0: warren.node.v1.Site.connectors:type_name -> warren.node.v1.SiteConnector
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: warren.node.v1.Site.connectors:type_name -> warren.node.v1.SiteConnector
+	0, // 1: warren.node.v1.Site.kind:type_name -> warren.node.v1.SiteKind
+	3, // 2: warren.node.v1.Site.carrier:type_name -> warren.node.v1.Carrier
+	4, // 3: warren.node.v1.Site.targets:type_name -> warren.node.v1.ConnectorTarget
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_site_proto_init() }
@@ -217,18 +241,21 @@ func file_node_v1_site_proto_init() {
 	if File_node_v1_site_proto != nil {
 		return
 	}
+	file_node_v1_carrier_proto_init()
+	file_node_v1_connectorconfig_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_site_proto_rawDesc), len(file_node_v1_site_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   2,
+			NumEnums:      1,
+			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_node_v1_site_proto_goTypes,
 		DependencyIndexes: file_node_v1_site_proto_depIdxs,
+		EnumInfos:         file_node_v1_site_proto_enumTypes,
 		MessageInfos:      file_node_v1_site_proto_msgTypes,
 	}.Build()
 	File_node_v1_site_proto = out.File
