@@ -67,6 +67,10 @@ check: lint generate-check test e2e ## everything that CI runs
 bench: ## print benchmark figures, one JSON line each
 	go test -run '^$$' -bench . -benchtime 1s ./... | grep -E '^\{|^Benchmark'
 
+.PHONY: bench-tunnel
+bench-tunnel: ## print figures of tunnels beside their peers in the same run, one JSON line each
+	@go test -run '^$$' -bench '^BenchmarkNetstack$$' -benchtime 1000x ./dataplane/tunnel/ | grep '^{'
+
 $(TOOLS)/buf: ; GOBIN=$(TOOLS) go install $(BUF)
 $(TOOLS)/protoc-gen-go: ; GOBIN=$(TOOLS) go install $(PROTOC_GO)
 $(TOOLS)/protoc-gen-go-grpc: ; GOBIN=$(TOOLS) go install $(PROTOC_GRPC)
