@@ -174,6 +174,9 @@ func CanonicalAddress(s string) (string, error) {
 	return a.String(), nil
 }
 
+// thisNetwork is refused by connectors too: some systems take its addresses for their own (RFC 1122 §3.2.1.3).
+var thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+
 func usable(a netip.Addr) error {
 	switch {
 	case !a.IsValid():
@@ -184,6 +187,8 @@ func usable(a netip.Addr) error {
 		return fmt.Errorf("want %s", a.Unmap())
 	case a.IsUnspecified():
 		return fmt.Errorf("%s is the unspecified address", a)
+	case thisNetwork.Contains(a):
+		return fmt.Errorf("%s is in %s, which is nobody's", a, thisNetwork)
 	case a.IsMulticast():
 		return fmt.Errorf("%s is a multicast address", a)
 	case a.IsLinkLocalUnicast():
