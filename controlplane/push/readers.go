@@ -87,7 +87,9 @@ func (r *readers) leave(st *stream) {
 	}
 }
 
-// applied records the end of a transaction. Rejections of what the reader cannot have are not kept.
+// applied records the end of a transaction. A reader answers with all that it rejects now, so what it does not
+// repeat it has come to apply, although the version is the same: a route whose certificate came later.
+// Rejections of what the reader cannot have are not kept.
 func (r *readers) applied(st *stream, tx *transaction, rejected []*nodev1.Rejection) {
 	x := st.srv.index
 	rev := model.Revision(tx.checkpoint.GetRevision())
@@ -100,19 +102,17 @@ func (r *readers) applied(st *stream, tx *transaction, rejected []*nodev1.Reject
 	s.applied = rev
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for ref, old := range s.rejected {
-		now := x.find(st.scopes, ref)
-		w := tx.work(ref.TypeURL)
-		if now == nil || now.Version != old.Version || w != nil && w.reset {
-			delete(s.rejected, ref)
-		}
-	}
+	before := s.rejected
+	s.rejected = map[snapshot.Ref]rejection{}
 	for _, rej := range rejected {
 		ref := snapshot.Ref{TypeURL: rej.GetTypeUrl(), Name: rej.GetName()}
 		if x.find(st.scopes, ref) == nil {
 			continue
 		}
 		s.rejected[ref] = rejection{Rejection{Version: clip(rej.GetVersion()), Reason: clipReason(rej.GetReason()), Revision: rev}, st}
+		if old := before[ref]; old.stream == st && old.Version == clip(rej.GetVersion()) && old.Reason == clipReason(rej.GetReason()) {
+			continue // logged already
+		}
 		st.srv.log.Warn("resource rejected", st.reader.attr(), "resource", ref.Name, "version", clip(rej.GetVersion()), "rev", rev, "err", clip(rej.GetReason()))
 	}
 }

@@ -28,6 +28,7 @@ type received struct {
 type set struct {
 	versions map[string]string
 	digest   resource.Digest
+	broken   map[string]string // name, reason: as in stage
 }
 
 // stage is what came of one type since the last checkpoint.
@@ -52,7 +53,7 @@ func newReceived(types []string) *received {
 func (r *received) forget() {
 	r.types, r.token = map[string]*set{}, nil
 	for _, t := range r.order {
-		r.types[t] = &set{versions: map[string]string{}}
+		r.types[t] = &set{versions: map[string]string{}, broken: map[string]string{}}
 	}
 	r.discard()
 }
@@ -170,8 +171,8 @@ func (r *received) after(t string, reset bool) (uint64, resource.Digest) {
 	return uint64(count), digest
 }
 
-// transaction is what is staged, in the form for the Handler, and the resources that it does not contain
-// because nobody could read them.
+// transaction is what is staged, in the form for the Handler, and a rejection for each resource that it does
+// not contain because nobody could read them, those of earlier transactions included.
 func (r *received) transaction(cp *nodev1.Checkpoint, reset map[string]bool) (Transaction, []*nodev1.Rejection) {
 	t := Transaction{Checkpoint: cp, Upserts: map[string][]Resource{}, Removed: map[string][]string{}}
 	var bad []*nodev1.Rejection
@@ -190,6 +191,12 @@ func (r *received) transaction(cp *nodev1.Checkpoint, reset map[string]bool) (Tr
 			}
 			t.Upserts[typ] = append(t.Upserts[typ], res)
 		}
+		held := r.types[typ]
+		for _, name := range slices.Sorted(maps.Keys(held.broken)) {
+			if _, again := st.upserts[name]; !again && !st.removed[name] && !reset[typ] {
+				bad = append(bad, &nodev1.Rejection{TypeUrl: typ, Name: name, Version: held.versions[name], Reason: held.broken[name]})
+			}
+		}
 	}
 	return t, bad
 }
@@ -201,13 +208,17 @@ func (r *received) commit(cp *nodev1.Checkpoint, reset map[string]bool) {
 		held, st := r.types[t], r.staged[t]
 		if reset[t] {
 			held.versions = make(map[string]string, len(st.upserts))
+			clear(held.broken)
 		}
 		for name := range st.removed {
 			delete(held.versions, name)
+			delete(held.broken, name)
 		}
 		for name, res := range st.upserts {
 			held.versions[name] = res.Version
+			delete(held.broken, name)
 		}
+		maps.Copy(held.broken, st.broken)
 		held.digest = digest
 	}
 	r.token, r.floor = cp, cp.GetRevision()

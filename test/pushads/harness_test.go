@@ -259,6 +259,7 @@ type node struct {
 	resets    []string       // of the last transaction
 	upserts   int            // of all transactions
 	reject    func(ads.Resource) string
+	refused   map[string]*nodev1.Rejection // by name: what it rejects now
 	fail      func(ads.Transaction) error
 	wrong     []string
 }
@@ -269,7 +270,7 @@ func reader(id string) push.Reader { return push.Reader{Kind: identity.Node, ID:
 func newNode(r push.Reader) *node {
 	return &node{
 		Reader: r, content: map[string]map[string]string{}, versions: map[string]map[string]string{},
-		health: map[string]string{}, delivered: map[string]int{},
+		health: map[string]string{}, delivered: map[string]int{}, refused: map[string]*nodev1.Rejection{},
 	}
 }
 
@@ -330,9 +331,9 @@ func (n *node) Transaction(_ context.Context, t ads.Transaction) ([]*nodev1.Reje
 		for _, name := range names {
 			delete(n.content[typ], name)
 			delete(n.versions[typ], name)
+			delete(n.refused, name)
 		}
 	}
-	var rejected []*nodev1.Rejection
 	for typ, list := range t.Upserts {
 		if n.content[typ] == nil {
 			n.content[typ], n.versions[typ] = map[string]string{}, map[string]string{}
@@ -343,14 +344,15 @@ func (n *node) Transaction(_ context.Context, t ads.Transaction) ([]*nodev1.Reje
 			n.versions[typ][r.Name] = r.Version
 			if n.reject != nil {
 				if why := n.reject(r); why != "" {
-					rejected = append(rejected, &nodev1.Rejection{TypeUrl: typ, Name: r.Name, Version: r.Version, Reason: why})
+					n.refused[r.Name] = &nodev1.Rejection{TypeUrl: typ, Name: r.Name, Version: r.Version, Reason: why}
 					continue
 				}
 			}
+			delete(n.refused, r.Name)
 			n.content[typ][r.Name] = string(r.Body)
 		}
 	}
-	return rejected, nil
+	return slices.Collect(maps.Values(n.refused)), nil
 }
 
 func (n *node) Presence(_ context.Context, upserts []ads.Resource, removed []string, full bool) {

@@ -204,6 +204,15 @@ func TestRejectionIsPerResource(t *testing.T) {
 	})
 	find(push.StatusRejected)
 
+	// What it misses may come with another resource: then it stops rejecting the version that it has.
+	n.get(func() { clear(n.refused) })
+	ch = w.step([]*snapshot.Resource{put(resource.Zone, "zone/o/1", "what it missed", "pool/p")})
+	r.Publish(ch, nil)
+	n.reach(t, ch.Revision)
+	if rv := find(push.StatusSynced); rv.Reason != "" || rv.Applied.Version != bad.Version {
+		t.Errorf("view %+v", rv)
+	}
+
 	ch = w.step([]*snapshot.Resource{put(resource.Route, "route/o/1", "repaired", "pool/p")})
 	r.Publish(ch, nil)
 	n.reach(t, ch.Revision)

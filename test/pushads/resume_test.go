@@ -370,7 +370,8 @@ func TestQuarantineOnAStream(t *testing.T) {
 	r.Publish(w.step([]*snapshot.Resource{put(resource.Route, "route/o/1", "good", "pool/p")}), nil)
 	r.Publish(w.step([]*snapshot.Resource{bad(), put(resource.Route, "route/o/7", "seven", "pool/p")}), nil)
 	c.ack(slow)
-	c.until(resource.Checkpoint)
+	resp = c.recv() // its checkpoint
+	c.send(&discovery.DeltaDiscoveryRequest{TypeUrl: resource.Checkpoint, ResponseNonce: resp.GetNonce(), ErrorDetail: rejection(t, bad())})
 	resp = c.recv()
 	if len(resp.GetResources()) != 1 || resp.GetResources()[0].GetName() != "route/o/7" {
 		t.Errorf("got %v", resp)

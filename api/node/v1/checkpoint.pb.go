@@ -171,7 +171,8 @@ func (x *TypeDigest) GetDigest() []byte {
 }
 
 // Rejection says why one resource of a transaction was not applied. A node packs a Rejections into
-// the details of error_detail when it answers a checkpoint; everything else of it was applied.
+// the details of error_detail when it answers a checkpoint; everything else of it was applied. It says so
+// at each checkpoint for as long as it rejects the resource.
 type Rejection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TypeUrl       string                 `protobuf:"bytes,1,opt,name=type_url,json=typeUrl,proto3" json:"type_url,omitempty"`
