@@ -64,6 +64,7 @@ func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
 }
 func (m fabricOf) Apply(c fabric.Config)   { m.calls, m.machine.fabric = append(m.calls, "fabric"), c }
 func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, "proxy"), c }
+func (m proxyOf) Reconnect()               { m.calls = append(m.calls, "reconnect") }
 func (m sniOf) Apply(c sni.Config)         { m.calls, m.machine.sni = append(m.calls, "sni"), c }
 func (m dnsOf) Apply(c dns.Config) error {
 	m.calls, m.machine.dns = append(m.calls, "dns"), c

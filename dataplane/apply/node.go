@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 // Keepalives of tunnels. Connectors keep the translation of addresses in front of them alive; nodes are
@@ -39,10 +42,13 @@ type Subsystems struct {
 		Apply(context.Context, tunnel.Config) error
 	}
 	Fabric interface{ Apply(fabric.Config) }
-	Proxy  interface{ Apply(httpproxy.Config) }
-	SNI    interface{ Apply(sni.Config) }
-	DNS    interface{ Apply(dns.Config) error }
-	Trust  func(pem []byte) error // keeps new authorities for later connections
+	Proxy  interface {
+		Apply(httpproxy.Config)
+		Reconnect() // a way to targets is gone that kept connections may lead by
+	}
+	SNI   interface{ Apply(sni.Config) }
+	DNS   interface{ Apply(dns.Config) error }
+	Trust func(pem []byte) error // keeps new authorities for later connections
 }
 
 // Node applies the snapshot of a node. It is an ads.Handler; its methods are called one at a time.
@@ -55,6 +61,7 @@ type Node struct {
 	state *ledger
 	down  map[string]bool  // presence of other nodes
 	used  map[string]route // routes in use, by resource name
+	peers []tunnel.Peer    // that the tunnel was last told of
 	ready atomic.Bool
 }
 
@@ -123,13 +130,18 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	}
 	me, ok := n.self(l)
 	if ok && (changed[resource.NodeConfig] || changed[resource.Node] || changed[resource.Site]) {
-		if err := n.sub.Tunnel.Apply(ctx, n.tunnelConfig(l, me)); err != nil {
+		want := n.tunnelConfig(l, me)
+		if err := n.sub.Tunnel.Apply(ctx, want); err != nil {
 			if !partial[*tunnel.PeerError](err) {
 				return nil, fmt.Errorf("tunnel: %w", err)
 			}
 			n.log.Warn("some tunnels can't be made", "err", err)
 		}
 		n.sub.Fabric.Apply(n.fabricConfig(l))
+		if lost(n.peers, want.Peers) {
+			n.sub.Proxy.Reconnect()
+		}
+		n.peers = want.Peers
 	}
 	if changed[resource.Certificate] || changed[resource.Route] {
 		n.sub.Proxy.Apply(proxyConfig(l, routes))
@@ -141,6 +153,20 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	n.applyDNS()
 	n.ready.Store(true)
 	return l.rejections(missing...), nil
+}
+
+// lost reports whether a peer of before is gone now, or is another one by its key or address.
+func lost(before, now []tunnel.Peer) bool {
+	type end struct {
+		id   string
+		key  wgkey.Public
+		addr netip.Addr
+	}
+	still := make(map[end]bool, len(now))
+	for _, p := range now {
+		still[end{p.ID, p.Key, p.Addr}] = true
+	}
+	return slices.ContainsFunc(before, func(p tunnel.Peer) bool { return !still[end{p.ID, p.Key, p.Addr}] })
 }
 
 // partial reports whether an error is only about single objects, the rest being applied.
@@ -190,6 +216,12 @@ func (n *Node) Presence(_ context.Context, upserts []ads.Resource, removed []str
 	n.log.Info("presence of nodes changed", "down", len(n.down))
 	n.sub.Fabric.Apply(n.fabricConfig(n.state))
 	n.applyDNS()
+	for id := range n.down {
+		if !was[id] {
+			n.sub.Proxy.Reconnect()
+			break
+		}
+	}
 }
 
 func joinHostPort(host string, port uint32) string {

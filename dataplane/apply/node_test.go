@@ -63,7 +63,14 @@ func TestOnlyWhoIsConcernedIsTouched(t *testing.T) {
 		"record": {func(t *testing.T) ads.Transaction {
 			return tx(6, res(t, "recordset/o/service_9", recordMsg("x.example.org")))
 		}, []string{"dns"}},
-		"site": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "site/o/site_1", siteMsg("site_1", 9, me))) }, []string{"tunnel", "fabric", "dns"}},
+		"site": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "site/o/site_3", siteMsg("site_3", 9, me))) }, []string{"tunnel", "fabric", "dns"}},
+		// What went through the tunnel that there was has to find another way.
+		"connector with another key": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "site/o/site_1", siteMsg("site_1", 9, me))) }, []string{"tunnel", "fabric", "reconnect", "dns"}},
+		"node gone": {func(*testing.T) ads.Transaction {
+			gone := tx(6)
+			gone.Removed[resource.Node] = []string{"node/node_b"}
+			return gone
+		}, []string{"tunnel", "fabric", "reconnect", "dns"}},
 		"route": {func(t *testing.T) ads.Transaction {
 			return tx(6, res(t, "route/o/service_2", routeMsg("service_2", "x.example.org", "")))
 		}, []string{"proxy", "sni", "dns"}},
@@ -172,7 +179,7 @@ func TestPresence(t *testing.T) {
 	}
 	m.took()
 	n.Presence(t.Context(), []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
-	if !down() || !slices.Equal(m.took(), []string{"fabric", "dns"}) {
+	if !down() || !slices.Equal(m.took(), []string{"fabric", "dns", "reconnect"}) {
 		t.Error("not down")
 	}
 	// Who is not mentioned keeps the last state; the same again touches nobody.
@@ -189,9 +196,10 @@ func TestPresence(t *testing.T) {
 	if _, err := again.Restore(t.Context()); err != nil || m2.dns.Nodes[0].Down || m2.dns.Nodes[1].Down {
 		t.Errorf("%v %+v", err, m2.dns.Nodes)
 	}
+	m.took()
 	n.Presence(t.Context(), []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_UP)}, nil, false)
-	if down() {
-		t.Error("still down")
+	if down() || !slices.Equal(m.took(), []string{"fabric", "dns"}) {
+		t.Error("still down, or connections closed for who came back")
 	}
 }
 

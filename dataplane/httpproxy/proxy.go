@@ -91,6 +91,16 @@ func (p *Proxy) Apply(cfg Config) {
 	p.metrics.routes.Set(float64(len(next.routes)))
 }
 
+// Reconnect closes the connections to targets that no request is using. One that leads through a node or a
+// tunnel that is gone does not notice: the next request on it would wait for an answer until idleTime.
+func (p *Proxy) Reconnect() {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	for _, pool := range p.current.Load().pools {
+		pool.close()
+	}
+}
+
 // exchange is one request on its way, found through its context.
 type exchange struct {
 	*admitted
