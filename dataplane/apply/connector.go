@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -35,6 +36,7 @@ type Connector struct {
 	log   *slog.Logger
 	m     metrics
 	state *ledger
+	noWay error // targets and nodes that can't be served, from those who were told of them
 	ready atomic.Bool
 }
 
@@ -72,7 +74,7 @@ func (c *Connector) Transaction(ctx context.Context, t ads.Transaction) ([]*node
 		c.m.saves.WithLabelValues("ok").Inc()
 		c.m.saved.Set(float64(time.Now().Unix()))
 	}
-	return next.rejections(), nil
+	return next.rejections(next.refused(c.noWay)...), nil
 }
 
 // Presence implements ads.Handler; connectors are told none.
@@ -95,15 +97,18 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 				con.Nodes[n.addr] = n.id
 			}
 		}
-		if err := c.sub.Connector.Apply(con); err != nil {
-			c.log.Warn("some targets can't be served", "err", err)
+		noTarget := c.sub.Connector.Apply(con)
+		if noTarget != nil {
+			c.log.Warn("some targets can't be served", "err", noTarget)
 		}
-		if err := c.sub.Tunnel.Apply(ctx, tun); err != nil {
+		err := c.sub.Tunnel.Apply(ctx, tun)
+		if err != nil {
 			if !partial[*tunnel.PeerError](err) {
 				return fmt.Errorf("tunnel: %w", err)
 			}
 			c.log.Warn("some tunnels can't be made", "err", err)
 		}
+		c.noWay = errors.Join(noTarget, err)
 	}
 	c.state = l
 	c.ready.Store(true)

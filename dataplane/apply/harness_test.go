@@ -43,6 +43,7 @@ type machine struct {
 	conn   connector.Config
 	trust  []byte
 	fail   error // of the tunnel
+	unfit  error // of the DNS or the connector, about single objects
 }
 
 type (
@@ -68,12 +69,12 @@ func (m proxyOf) Reconnect()               { m.calls = append(m.calls, "reconnec
 func (m sniOf) Apply(c sni.Config)         { m.calls, m.machine.sni = append(m.calls, "sni"), c }
 func (m dnsOf) Apply(c dns.Config) error {
 	m.calls, m.machine.dns = append(m.calls, "dns"), c
-	return nil
+	return m.unfit
 }
 
 func (m connectorOf) Apply(c connector.Config) error {
 	m.calls, m.conn = append(m.calls, "connector"), c
-	return nil
+	return m.unfit
 }
 
 func (m *machine) keep(pem []byte) error { m.trust = pem; return nil }

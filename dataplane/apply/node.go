@@ -62,6 +62,7 @@ type Node struct {
 	down  map[string]bool  // presence of other nodes
 	used  map[string]route // routes in use, by resource name
 	peers []tunnel.Peer    // that the tunnel was last told of
+	noWay error            // peers among them that can't be reached, from the tunnel
 	ready atomic.Bool
 }
 
@@ -136,6 +137,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 				return nil, fmt.Errorf("tunnel: %w", err)
 			}
 			n.log.Warn("some tunnels can't be made", "err", err)
+			n.noWay = err
+		} else {
+			n.noWay = nil
 		}
 		n.sub.Fabric.Apply(n.fabricConfig(l))
 		if lost(n.peers, want.Peers) {
@@ -150,9 +154,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	}
 	// The serial of the zones is the revision, so this one is always concerned.
 	n.state = l
-	n.applyDNS()
+	unnamed := n.applyDNS()
 	n.ready.Store(true)
-	return l.rejections(missing...), nil
+	return l.rejections(append(missing, l.refused(errors.Join(n.noWay, unnamed))...)...), nil
 }
 
 // lost reports whether a peer of before is gone now, or is another one by its key or address.
@@ -183,10 +187,13 @@ func partial[E error](err error) bool {
 	return ok
 }
 
-func (n *Node) applyDNS() {
-	if err := n.sub.DNS.Apply(n.dnsConfig(n.state)); err != nil {
+// applyDNS returns what the DNS says of objects that it has left out.
+func (n *Node) applyDNS() error {
+	err := n.sub.DNS.Apply(n.dnsConfig(n.state))
+	if err != nil {
 		n.log.Warn("some names can't be answered", "err", err)
 	}
+	return err
 }
 
 // Presence implements ads.Handler. It is never kept on disk; who is not mentioned keeps the last state.
@@ -215,7 +222,7 @@ func (n *Node) Presence(_ context.Context, upserts []ads.Resource, removed []str
 	}
 	n.log.Info("presence of nodes changed", "down", len(n.down))
 	n.sub.Fabric.Apply(n.fabricConfig(n.state))
-	n.applyDNS()
+	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
 	for id := range n.down {
 		if !was[id] {
 			n.sub.Proxy.Reconnect()
