@@ -55,6 +55,36 @@ func TestAppliedServiceIsReachableFromOutside(t *testing.T) {
 	}
 }
 
+func TestApplyWaitsForEveryNode(t *testing.T) {
+	c := newCluster(t)
+	c.web(c.sites[0], "web", "10.77.1.10", 8080)
+	file := c.write("app.yaml", service("app", "http", app, "s1", "10.77.1.10", 8080))
+	slow := c.nodes[2]
+	slow.proc.Pause()
+	defer slow.proc.Resume()
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.tryWarren("apply", "-f", file, "--wait")
+		done <- err
+	}()
+	for _, n := range c.nodes[:2] {
+		c.until(n.name+" has it", func() error {
+			_, err := c.curl("https://"+app+"/", at(n, app)...)
+			return err
+		})
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("apply --wait returned before %s had the service: %v", slow.name, err)
+	case <-time.After(time.Second): // it can only be too early, never too late
+	}
+	slow.proc.Resume()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	c.answered("https://"+app+"/", at(slow, app)...)
+}
+
 func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()

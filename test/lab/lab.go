@@ -289,6 +289,13 @@ func (p *Process) signal(s syscall.Signal) {
 	<-p.done
 }
 
+// Pause makes the process stand still until Resume, as a machine does that is out of breath: nothing of it
+// is closed, and nobody is told.
+func (p *Process) Pause() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (p *Process) Resume() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT) }
+
 // Running reports whether the process is still there.
 func (p *Process) Running() bool {
 	select {
