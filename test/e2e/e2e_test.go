@@ -201,10 +201,13 @@ func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
 	if n := after[1-victim] - before[1-victim]; n != 0 {
 		t.Errorf("the move cost %d resources", n)
 	}
-	// And the cluster still takes changes.
+	// And the cluster still takes changes, which this number counts.
 	c.web(c.sites[1], "b", "10.77.2.10", 8080)
 	c.apply(service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
 	c.answered("https://b." + domain + "/")
+	if n := c.sentResources()[1-victim] - after[1-victim]; n < len(c.nodes) {
+		t.Errorf("a new service cost %d resources in %d nodes: the number says nothing", n, len(c.nodes))
+	}
 }
 
 func TestStoppingAControlReplicaSendsItsNodesToTheOther(t *testing.T) {
