@@ -93,7 +93,9 @@ func startUp(t *testing.T, account, home string, args ...string) *upRun {
 func (r *upRun) paste(t *testing.T) {
 	t.Helper()
 	pasted := 0
-	for line := range strings.Lines(r.out.String()) {
+	// Not the steps above, which look alike from the tenth second on.
+	_, commands, _ := strings.Cut(r.out.String(), "Paste these")
+	for line := range strings.Lines(commands) {
 		line, ok := strings.CutPrefix(line, "  ")
 		if !ok || strings.HasPrefix(line, " ") {
 			continue
