@@ -15,6 +15,7 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/shared/hostname"
@@ -238,7 +239,7 @@ func decodeRoute(m *nodev1.Route) (route, error) {
 		for j, t := range rule.GetTargets() {
 			at := fmt.Sprintf("rules[%d].targets[%d].", i, j)
 			errs = append(errs, required(at+"target_id", t.GetTargetId()), required(at+"site_id", t.GetSiteId()))
-			out.Targets = append(out.Targets, httpproxy.Target{ID: t.GetTargetId(), Site: t.GetSiteId(), Weight: int(t.GetWeight())})
+			out.Targets = append(out.Targets, balance.Target{ID: t.GetTargetId(), Site: t.GetSiteId(), Weight: int(t.GetWeight())})
 		}
 		r.rules = append(r.rules, out)
 	}

@@ -101,9 +101,7 @@ func sniConfig(routes map[string]route) sni.Config {
 		out := sni.Route{Hostname: r.hostname, Passthrough: r.passthrough, Service: r.service}
 		if r.passthrough {
 			for _, rule := range r.rules {
-				for _, t := range rule.Targets {
-					out.Targets = append(out.Targets, sni.Target{ID: t.ID, Site: t.Site, Weight: t.Weight})
-				}
+				out.Targets = append(out.Targets, rule.Targets...)
 			}
 		}
 		cfg.Routes = append(cfg.Routes, out)

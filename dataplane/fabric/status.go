@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -67,6 +68,13 @@ func (e *DialError) Error() string {
 
 // Unwrap gives the cause.
 func (e *DialError) Unwrap() error { return e.Err }
+
+// NoWay reports whether an error of DialTarget means that nothing leads to the target's site, as opposed
+// to a target that does not answer.
+func NoWay(err error) bool {
+	d, ok := errors.AsType[*DialError](err)
+	return ok && d.Status == StatusNoTunnel
+}
 
 // closeness orders statuses by how far the request got.
 func (s Status) closeness() int {

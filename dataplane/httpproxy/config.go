@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"net"
 
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
@@ -37,11 +38,5 @@ type Route struct {
 // Rule sends what is below a path prefix, matched by whole segments, to its targets.
 type Rule struct {
 	PathPrefix string // starts with "/"
-	Targets    []Target
-}
-
-// Target is where a request may go.
-type Target struct {
-	ID, Site string
-	Weight   int // share of requests; 0 counts as 1
+	Targets    []balance.Target
 }

@@ -34,7 +34,7 @@ func newBubble(t *testing.T, h http.HandlerFunc) (b *bubble, end func()) {
 		near, far := net.Pipe()
 		go b.back.put(far)
 		return near, nil
-	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), nil)
+	}, newHealth(), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), nil)
 	b.serve(t, map[string]string{"a.example": "target"})
 	srv := &http.Server{Handler: h}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -26,6 +26,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
@@ -69,6 +70,10 @@ func (a *accessLog) lines(t testing.TB) (all []map[string]any) {
 	return all
 }
 
+func newHealth() *balance.Health {
+	return balance.NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
 func newEdge(t testing.TB, backends map[string]string) *edge {
 	t.Helper()
 	e := &edge{backends: backends, root: x509.NewCertPool(), logs: new(accessLog)}
@@ -81,7 +86,7 @@ func newEdge(t testing.TB, backends map[string]string) *edge {
 			return nil, &fabric.DialError{Status: fabric.StatusNoTunnel, Target: r.Target, Site: r.Site, Err: errors.New("secret inside")}
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
-	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), slog.New(slog.NewJSONHandler(e.logs, nil)))
+	}, newHealth(), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), slog.New(slog.NewJSONHandler(e.logs, nil)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +129,7 @@ func (e *edge) serve(t testing.TB, hosts map[string]string) {
 		c := e.certificate(t, host)
 		cfg.Certificates = append(cfg.Certificates, c)
 		cfg.Routes = append(cfg.Routes, Route{Service: "service-" + target, Hostname: host, Certificate: c.Name,
-			Rules: []Rule{{PathPrefix: "/", Targets: []Target{{ID: target, Site: "site", Weight: 1}}}}})
+			Rules: []Rule{{PathPrefix: "/", Targets: []balance.Target{{ID: target, Site: "site", Weight: 1}}}}})
 	}
 	e.Apply(cfg)
 }

@@ -14,6 +14,7 @@ type metrics struct {
 	requests   *prometheus.CounterVec // by class of status
 	failures   *prometheus.CounterVec // by reason
 	refused    *prometheus.CounterVec // by reason
+	retries    *prometheus.CounterVec // by reason
 	handshakes *prometheus.CounterVec // by result
 	seconds    prometheus.Histogram
 }
@@ -29,6 +30,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		requests:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "node_http_requests_total", Help: "Requests, by class of status; aborted: without one."}, []string{"class"}),
 		failures:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "node_http_failures_total", Help: "Requests that got no whole answer of a target, by reason."}, []string{"reason"}),
 		refused:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "node_http_refused_total", Help: "Requests that no target was asked for, by reason."}, []string{"reason"}),
+		retries:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "node_http_retries_total", Help: "Further attempts of requests, by what became of the one before."}, []string{"after"}),
 		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "node_tls_handshakes_total", Help: "TLS handshakes, by result."}, []string{"result"}),
 		seconds:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "node_http_request_seconds", Help: "From the request's head to the end of its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),
 	}
@@ -38,10 +40,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, r := range failures {
 		m.failures.WithLabelValues(r)
 	}
+	for _, unsent := range []bool{true, false} {
+		m.retries.WithLabelValues(retryReason(unsent))
+	}
 	for _, r := range []string{"ok", "no_certificate", "failed"} {
 		m.handshakes.WithLabelValues(r)
 	}
-	reg.MustRegister(m.inFlight, m.upgraded, m.routes, m.requests, m.failures, m.refused, m.handshakes, m.seconds)
+	reg.MustRegister(m.inFlight, m.upgraded, m.routes, m.requests, m.failures, m.refused, m.retries, m.handshakes, m.seconds)
 	return m
 }
 

@@ -2,7 +2,6 @@ package httpproxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -64,7 +63,7 @@ func (p *pool) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	c, err := p.dial(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("dial target %s: %w", p.key.target, err)
+		return nil, dialError{fmt.Errorf("dial target %s: %w", p.key.target, err)}
 	}
 	return c, nil
 }
@@ -73,22 +72,4 @@ func (p *pool) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 func (p *pool) close() {
 	p.http.CloseIdleConnections()
 	p.grpc.CloseIdleConnections()
-}
-
-// roundTripper sends each request through the pool of its target.
-type roundTripper struct{}
-
-func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	x := exchangeOf(r.Context())
-	if x.grpc {
-		return x.pool.grpc.RoundTrip(r)
-	}
-	return x.pool.http.RoundTrip(r)
-}
-
-// isUnavailable reports whether nothing leads to the target's site, as opposed to a target that
-// does not answer.
-func isUnavailable(err error) bool {
-	var d *fabric.DialError
-	return errors.As(err, &d) && d.Status == fabric.StatusNoTunnel
 }

@@ -18,6 +18,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
 // idleTime ends a request or an upgraded connection on which nothing has moved either way.
@@ -34,6 +37,7 @@ type Proxy struct {
 	access  *slog.Logger
 	metrics *metrics
 	dial    DialFunc
+	health  *balance.Health
 	forward *httputil.ReverseProxy
 
 	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
@@ -46,22 +50,23 @@ type state struct {
 	pools map[poolKey]*pool
 }
 
-// New makes a Proxy without routes. Requests are logged to accessLog, a stream of its own; nil is none.
-func New(dial DialFunc, log *slog.Logger, reg prometheus.Registerer, accessLog *slog.Logger) *Proxy {
+// New makes a Proxy without routes. Targets are chosen by health, which learns what becomes of it. Requests
+// are logged to accessLog, a stream of its own; nil is none.
+func New(dial DialFunc, health *balance.Health, log *slog.Logger, reg prometheus.Registerer, accessLog *slog.Logger) *Proxy {
 	if accessLog == nil {
 		accessLog = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{log: log, access: accessLog, metrics: newMetrics(reg), dial: dial}
+	p := &Proxy{log: log, access: accessLog, metrics: newMetrics(reg), dial: dial, health: health}
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		Transport:      roundTripper{},
+		Transport:      roundTripper{p},
 		FlushInterval:  -1, // what a target has sent, its client gets
 		BufferPool:     new(bufferPool),
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ErrorHandler:   p.failed,
 		ModifyResponse: modifyResponse,
 	}
-	p.current.Store(&state{table: newTable(Config{})})
+	p.current.Store(&state{table: newTable(Config{}, health)})
 	return p
 }
 
@@ -71,7 +76,7 @@ func (p *Proxy) Apply(cfg Config) {
 	p.apply.Lock()
 	defer p.apply.Unlock()
 	old := p.current.Load()
-	next := &state{table: newTable(cfg), pools: make(map[poolKey]*pool)}
+	next := &state{table: newTable(cfg, p.health), pools: make(map[poolKey]*pool)}
 	for key := range next.keys() {
 		if have := old.pools[key]; have != nil {
 			next.pools[key] = have
@@ -106,8 +111,11 @@ type exchange struct {
 	*admitted
 	session *session
 	body    *requestBody
-	target  target
-	pool    *pool
+	state   *state
+	rule    *rule
+	target  balance.Target // of the attempt under way, or the last
+	tried   []string       // targets of the attempts before
+	again   bool           // it was sent once and is sent again
 	id      string
 	grpc    bool
 	failure string // why there is no answer of a target; for counter and access log
@@ -164,12 +172,12 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 		p.refuse(rw, r, x, refuseNoRoute)
 		return
 	}
-	var ok bool
-	if x.target, ok = rule.pick(); !ok {
+	if rule == nil || rule.group.Empty() {
 		p.refuse(rw, r, x, refuseNoTarget)
 		return
 	}
-	x.pool = state.pools[x.target.key]
+	x.state, x.rule = state, rule
+	x.target, _ = rule.group.Pick(start)
 	x.grpc = r.ProtoMajor == 2 && isGRPC(r.Header.Get("Content-Type"))
 	in := r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
@@ -238,7 +246,7 @@ func classify(ctx context.Context, x *exchange, err error) (status int, failure 
 		return http.StatusBadGateway, "client_gone" // nobody is left to read it
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return http.StatusGatewayTimeout, "timeout"
-	case isUnavailable(err):
+	case fabric.NoWay(err):
 		return http.StatusServiceUnavailable, "unavailable"
 	default:
 		return http.StatusBadGateway, "target"

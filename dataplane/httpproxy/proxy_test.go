@@ -11,12 +11,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/warrenedge/warren/dataplane/balance"
 )
 
 func TestRouting(t *testing.T) {
 	e := newEdge(t, map[string]string{"root": named(t, "root"), "a": named(t, "a"), "ab": named(t, "ab"), "gone": "127.0.0.1:1"})
 	c := e.certificate(t, "www.example", "only.example", "empty.example")
-	to := func(id string) []Target { return []Target{{ID: id, Site: "site", Weight: 1}} }
+	to := func(id string) []balance.Target { return []balance.Target{{ID: id, Site: "site", Weight: 1}} }
 	e.Apply(Config{Certificates: []Certificate{c}, Routes: []Route{
 		{Hostname: "www.example", Certificate: c.Name, Rules: []Rule{{"/", to("root")}, {"/a", to("a")}, {"/a/b/", to("ab")}, {"/gone", to("gone")}, {"/far", to("unknown")}, {"/none", nil}}},
 		{Hostname: "only.example", Certificate: c.Name, Rules: []Rule{{"/a", to("a")}}},
@@ -247,7 +249,7 @@ func TestT8_ApplyIsAtomic(t *testing.T) {
 	e := newEdge(t, map[string]string{"one": named(t, "one"), "two": named(t, "two")})
 	c := e.certificate(t, "a.example")
 	cfg := func(id string) Config {
-		to := []Target{{ID: id, Site: "site"}}
+		to := []balance.Target{{ID: id, Site: "site"}}
 		return Config{Certificates: []Certificate{c}, Routes: []Route{{Service: id, Hostname: "a.example", Certificate: c.Name, Rules: []Rule{{"/", to}, {"/" + id, to}}}}}
 	}
 	e.Apply(cfg("one"))
@@ -377,19 +379,5 @@ func TestDrain(t *testing.T) {
 	}
 	if n := value(t, e.metrics.inFlight); n != 0 {
 		t.Errorf("%v requests in flight after Serve", n)
-	}
-}
-
-func TestPickByWeight(t *testing.T) {
-	r := newTable(Config{Routes: []Route{{Hostname: "a", Rules: []Rule{{"/", []Target{{ID: "one", Weight: 1}, {ID: "three", Weight: 3}, {ID: "zero"}}}}}}}).match("a").rule("/")
-	got := map[string]int{}
-	for range 50_000 {
-		target, _ := r.pick()
-		got[target.ID]++
-	}
-	for id, want := range map[string]int{"one": 10_000, "three": 30_000, "zero": 10_000} {
-		if d := got[id] - want; d < -1_000 || d > 1_000 { // ten standard deviations
-			t.Errorf("%s was picked %d times, want about %d", id, got[id], want)
-		}
 	}
 }

@@ -2,10 +2,10 @@ package httpproxy
 
 import (
 	"crypto/tls"
-	"math/rand/v2"
 	"slices"
 	"strings"
 
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
@@ -23,18 +23,13 @@ type route struct {
 
 type rule struct {
 	prefix  string // without its trailing slash; "" matches every path
-	targets []target
-	total   int // sum of weights
-}
-
-type target struct {
-	Target
-	key poolKey
+	targets []balance.Target
+	group   *balance.Group // of targets
 }
 
 // newTable indexes the routes. A certificate serves a route that names it and that it is for; a
 // route without one keeps its name, so that no wildcard takes over.
-func newTable(cfg Config) *table {
+func newTable(cfg Config, health *balance.Health) *table {
 	certs := make(map[string]*Certificate, len(cfg.Certificates))
 	for i := range cfg.Certificates {
 		certs[cfg.Certificates[i].Name] = &cfg.Certificates[i]
@@ -45,7 +40,7 @@ func newTable(cfg Config) *table {
 			t.problems = append(t.problems, "service "+r.Service+": hostname of another service")
 			continue
 		}
-		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r)}
+		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health)}
 		switch c := certs[r.Certificate]; {
 		case c == nil:
 			t.problems = append(t.problems, "service "+r.Service+": certificate missing")
@@ -68,15 +63,12 @@ func (c *Certificate) covers(pattern string) bool {
 	return ok && !hostname.IsWildcard(pattern) && slices.Contains(c.Names, w)
 }
 
-func newRules(r Route) []rule {
+func newRules(r Route, health *balance.Health) []rule {
 	rules := make([]rule, 0, len(r.Rules))
 	for _, from := range r.Rules {
-		to := rule{prefix: strings.TrimRight(from.PathPrefix, "/")}
-		for _, t := range from.Targets {
-			to.targets = append(to.targets, target{Target: t, key: poolKey{service: r.Service, target: t.ID, site: t.Site}})
-			to.total += weight(t)
-		}
-		rules = append(rules, to)
+		rules = append(rules, rule{
+			prefix: strings.TrimRight(from.PathPrefix, "/"), targets: from.Targets, group: balance.NewGroup(from.Targets, health),
+		})
 	}
 	slices.SortStableFunc(rules, func(a, b rule) int { return len(b.prefix) - len(a.prefix) })
 	return rules
@@ -106,31 +98,19 @@ func (r *route) rule(path string) *rule {
 	return nil
 }
 
-// pick chooses a target at random, by weight.
-func (r *rule) pick() (target, bool) {
-	if r == nil || r.total == 0 {
-		return target{}, false
-	}
-	n := rand.IntN(r.total)
-	for _, t := range r.targets {
-		if n -= weight(t.Target); n < 0 {
-			return t, true
-		}
-	}
-	return target{}, false
-}
-
-func weight(t Target) int { return max(t.Weight, 1) }
-
 // keys lists every target that the table can choose.
 func (t *table) keys() map[poolKey]bool {
 	all := make(map[poolKey]bool)
 	for _, r := range t.routes {
 		for _, rule := range r.rules {
 			for _, target := range rule.targets {
-				all[target.key] = true
+				all[keyOf(r, target)] = true
 			}
 		}
 	}
 	return all
+}
+
+func keyOf(r *route, t balance.Target) poolKey {
+	return poolKey{service: r.service, target: t.ID, site: t.Site}
 }

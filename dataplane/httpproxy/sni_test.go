@@ -45,7 +45,7 @@ func TestT1_FragmentedHelloEndsAtTheSameRoute(t *testing.T) {
 	e := newEdge(t, map[string]string{"strict": named(t, "strict"), "wild": named(t, "wild")})
 	e.serve(t, map[string]string{"strict.example": "strict", "*.example": "wild"})
 	handoff := sni.NewHandoff()
-	f := sni.New(nil, handoff, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := sni.New(nil, newHealth(), handoff, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	f.Apply(sni.Config{Routes: []sni.Route{{Hostname: "strict.example"}, {Hostname: "*.example"}}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

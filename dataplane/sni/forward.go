@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
@@ -32,6 +33,7 @@ type DialFunc func(ctx context.Context, r fabric.Request) (net.Conn, error)
 // Forwarder serves listeners with the routes of the last Apply.
 type Forwarder struct {
 	dial      DialFunc
+	health    *balance.Health
 	terminate *Handoff
 	log       *slog.Logger
 	metrics   *metrics
@@ -41,10 +43,11 @@ type Forwarder struct {
 	routes atomic.Pointer[table] // replaced whole by Apply; each connection loads it once
 }
 
-// New makes a Forwarder without routes. Connections whose TLS ends here go to terminate.
-func New(dial DialFunc, terminate *Handoff, log *slog.Logger, reg prometheus.Registerer) *Forwarder {
-	f := &Forwarder{dial: dial, terminate: terminate, log: log, metrics: newMetrics(reg), limit: newLimiter(perIP, globalCap()), idle: idleTime}
-	f.routes.Store(newTable(Config{}))
+// New makes a Forwarder without routes. Targets are chosen by health, which learns what becomes of it.
+// Connections whose TLS ends here go to terminate.
+func New(dial DialFunc, health *balance.Health, terminate *Handoff, log *slog.Logger, reg prometheus.Registerer) *Forwarder {
+	f := &Forwarder{dial: dial, health: health, terminate: terminate, log: log, metrics: newMetrics(reg), limit: newLimiter(perIP, globalCap()), idle: idleTime}
+	f.routes.Store(newTable(Config{}, health))
 	return f
 }
 
@@ -54,7 +57,7 @@ func (f *Forwarder) TLSListener() net.Listener { return f.terminate }
 // Apply replaces the routes. Connections that are open stay with what they were given, also when
 // their route is gone.
 func (f *Forwarder) Apply(cfg Config) {
-	t := newTable(cfg)
+	t := newTable(cfg, f.health)
 	f.routes.Store(t)
 	f.metrics.routes.Set(float64(len(t.routes)))
 }
@@ -160,15 +163,11 @@ func (f *Forwarder) route(ctx, live context.Context, c *conn, client netip.AddrP
 
 // pass connects c to one of its route's targets and carries bytes until both are done.
 func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, client netip.AddrPort) error {
-	t, ok := e.pick()
-	if !ok {
+	if e.group.Empty() {
 		return reasonNoTarget
 	}
-	dctx, cancel := context.WithTimeout(ctx, dialTime)
-	target, err := f.dial(dctx, fabric.Request{Target: t.ID, Site: t.Site, Service: e.Service, Client: client, Local: addrPort(c.LocalAddr())})
-	cancel()
-	if err != nil {
-		f.log.Debug("dial target", "service", e.Service, "target", t.ID, "site", t.Site, "err", err)
+	target := f.reach(ctx, e, client, addrPort(c.LocalAddr()))
+	if target == nil {
 		return reasonDial
 	}
 	defer c.Close()
@@ -188,6 +187,30 @@ func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, c
 			down.Add(float64(n))
 		}
 	})
+	return nil
+}
+
+// reach connects to a target of a route: each is tried once, until one connects or time is up.
+func (f *Forwarder) reach(ctx context.Context, e *entry, client, local netip.AddrPort) net.Conn {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	var tried []string
+	for ctx.Err() == nil {
+		t, ok := e.group.Pick(time.Now(), tried...)
+		if !ok {
+			break
+		}
+		c, err := f.dial(ctx, fabric.Request{Target: t.ID, Site: t.Site, Service: e.Service, Client: client, Local: local})
+		if err == nil {
+			f.health.Reached(t.ID)
+			return c
+		}
+		f.log.Debug("dial target", "service", e.Service, "target", t.ID, "site", t.Site, "err", err)
+		if !fabric.NoWay(err) {
+			f.health.Failed(t.ID, time.Now())
+		}
+		tried = append(tried, t.ID)
+	}
 	return nil
 }
 

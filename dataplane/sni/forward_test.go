@@ -18,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
@@ -32,6 +33,10 @@ type edge struct {
 	stop     func() error // ends Serve and returns its error
 }
 
+func newHealth() *balance.Health {
+	return balance.NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
 // newEdge starts a Forwarder whose target "echo" is backend; every other target can't be dialled.
 func newEdge(t *testing.T, cfg Config, backend string, wrap func(net.Listener) net.Listener) *edge {
 	t.Helper()
@@ -42,7 +47,7 @@ func newEdge(t *testing.T, cfg Config, backend string, wrap func(net.Listener) n
 			return nil, errors.New("no such target")
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", backend)
-	}, e.handoff, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	}, newHealth(), e.handoff, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	e.Apply(cfg)
 	l := listen(t)
 	e.addr = l.Addr().String()
@@ -105,7 +110,7 @@ func echo(t testing.TB) string {
 }
 
 func passRoute(host string) Route {
-	return Route{Hostname: host, Passthrough: true, Service: "svc", Targets: []Target{{ID: "echo", Site: "site", Weight: 1}}}
+	return Route{Hostname: host, Passthrough: true, Service: "svc", Targets: []balance.Target{{ID: "echo", Site: "site", Weight: 1}}}
 }
 
 // TestT1_FragmentedHelloSelectsTheSameRoute sends one hello in every cut; the target must get the
@@ -152,7 +157,7 @@ func TestT1_FragmentedHelloSelectsTheSameRoute(t *testing.T) {
 func TestT1_UnreadableHelloIsClosed(t *testing.T) {
 	e := newEdge(t, Config{Routes: []Route{passRoute("*.example.org"), passRoute("dead.example.net")}}, echo(t), nil)
 	e.Apply(Config{Routes: []Route{passRoute("*.example.org"), {Hostname: "empty.example.net", Passthrough: true},
-		{Hostname: "dead.example.net", Passthrough: true, Targets: []Target{{ID: "dead"}}}}})
+		{Hostname: "dead.example.net", Passthrough: true, Targets: []balance.Target{{ID: "dead"}}}}})
 	for _, tt := range []struct {
 		name string
 		send []byte
@@ -361,7 +366,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestServeFailsWhenItsListenerIsClosed(t *testing.T) {
-	f := New(nil, NewHandoff(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := New(nil, newHealth(), NewHandoff(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	l := listen(t)
 	_ = l.Close()
 	if err := f.Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) {
@@ -371,7 +376,7 @@ func TestServeFailsWhenItsListenerIsClosed(t *testing.T) {
 
 func TestMatchOrder(t *testing.T) {
 	tab := newTable(Config{Routes: []Route{{Hostname: "*.example.org", Service: "wild"}, {Hostname: "www.example.org", Service: "exact"},
-		{Hostname: "*.a.example.org", Service: "deeper"}, {Hostname: "www.example.org", Service: "second"}}})
+		{Hostname: "*.a.example.org", Service: "deeper"}, {Hostname: "www.example.org", Service: "second"}}}, nil)
 	for name, want := range map[string]string{"www.example.org": "exact", "x.example.org": "wild", "x.a.example.org": "deeper",
 		"a.example.org": "wild", "example.org": "", "x.y.example.org": "", "org": ""} {
 		got := ""
@@ -380,23 +385,6 @@ func TestMatchOrder(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-}
-
-func TestPickByWeight(t *testing.T) {
-	e := newTable(Config{Routes: []Route{{Hostname: "a", Targets: []Target{{ID: "one", Weight: 1}, {ID: "three", Weight: 3}, {ID: "zero"}}}}}).match("a")
-	got := map[string]int{}
-	for range 50_000 {
-		target, ok := e.pick()
-		if !ok {
-			t.Fatal("no target")
-		}
-		got[target.ID]++
-	}
-	for id, want := range map[string]int{"one": 10_000, "three": 30_000, "zero": 10_000} {
-		if d := got[id] - want; d < -1_000 || d > 1_000 { // ten standard deviations
-			t.Errorf("%s was picked %d times, want about %d", id, got[id], want)
 		}
 	}
 }
@@ -421,7 +409,7 @@ func BenchmarkPeekRoute(b *testing.B) {
 		for i := range n {
 			cfg.Routes = append(cfg.Routes, passRoute(fmt.Sprintf("h%d.example.org", i)))
 		}
-		tables[n], best[n] = newTable(cfg), time.Hour
+		tables[n], best[n] = newTable(cfg, nil), time.Hour
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -453,4 +441,22 @@ func value(t testing.TB, m prometheus.Metric) float64 {
 		return out.Gauge.GetValue()
 	}
 	return out.Counter.GetValue()
+}
+
+func TestPassthroughTriesEveryTarget(t *testing.T) {
+	route := passRoute("a.example.org")
+	route.Targets = []balance.Target{{ID: "dead"}, {ID: "gone"}, {ID: "echo", Site: "site"}}
+	e := newEdge(t, Config{Routes: []Route{route}}, echo(t), nil)
+	for range 12 {
+		c := dial(t, e.addr)
+		hello := clientHello(t, "a.example.org", nil)
+		if _, err := c.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(hello))
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, hello) {
+			t.Fatalf("the hello did not come back: %v", err)
+		}
+		_ = c.Close()
+	}
 }

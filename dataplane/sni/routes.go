@@ -1,8 +1,7 @@
 package sni
 
 import (
-	"math/rand/v2"
-
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
@@ -15,14 +14,8 @@ type Config struct {
 type Route struct {
 	Hostname    string // canonical; may start with "*."
 	Passthrough bool
-	Service     string   // id
-	Targets     []Target // passthrough only
-}
-
-// Target is where a passthrough connection may go.
-type Target struct {
-	ID, Site string
-	Weight   int // share of new connections; 0 counts as 1
+	Service     string           // id
+	Targets     []balance.Target // passthrough only
 }
 
 // table is what Apply makes of a Config: the only thing a connection looks at, once.
@@ -32,22 +25,18 @@ type table struct {
 
 type entry struct {
 	Route
-	total int // sum of weights
+	group *balance.Group
 }
 
 // newTable indexes routes by their pattern. Of two routes with one hostname, which the control
 // plane never sends, the first is kept.
-func newTable(cfg Config) *table {
+func newTable(cfg Config, health *balance.Health) *table {
 	t := &table{routes: make(map[string]*entry, len(cfg.Routes))}
 	for _, r := range cfg.Routes {
 		if _, taken := t.routes[r.Hostname]; taken {
 			continue
 		}
-		e := &entry{Route: r}
-		for _, target := range r.Targets {
-			e.total += weight(target)
-		}
-		t.routes[r.Hostname] = e
+		t.routes[r.Hostname] = &entry{Route: r, group: balance.NewGroup(r.Targets, health)}
 	}
 	return t
 }
@@ -63,19 +52,3 @@ func (t *table) match(name string) *entry {
 	}
 	return nil
 }
-
-// pick chooses a target at random, by weight.
-func (e *entry) pick() (Target, bool) {
-	if e.total == 0 {
-		return Target{}, false
-	}
-	n := rand.IntN(e.total)
-	for _, t := range e.Targets {
-		if n -= weight(t); n < 0 {
-			return t, true
-		}
-	}
-	return Target{}, false
-}
-
-func weight(t Target) int { return max(t.Weight, 1) }

@@ -60,7 +60,7 @@ func TestFailedDirectionEndsTheOther(t *testing.T) {
 func TestDrainIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		far, target := net.Pipe()
-		f := New(func(context.Context, fabric.Request) (net.Conn, error) { return far, nil }, NewHandoff(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		f := New(func(context.Context, fabric.Request) (net.Conn, error) { return far, nil }, newHealth(), NewHandoff(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		f.Apply(Config{Routes: []Route{passRoute("www.example.org")}})
 		l := NewHandoff() // as good a listener as any, and without a network
 		ctx, cancel := context.WithCancel(t.Context())

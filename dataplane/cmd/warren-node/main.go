@@ -11,6 +11,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/config"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
@@ -64,9 +65,10 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	// In the order in which a request passes: DNS, SNI, HTTP, fabric, tunnel.
 	paths := fabric.New(tun, log, reg)
+	targets := balance.NewHealth(log, reg)
 	tls := sni.NewHandoff()
-	forward := sni.New(paths.DialTarget, tls, log, reg)
-	proxy := httpproxy.New(paths.DialTarget, log, reg, nil)
+	forward := sni.New(paths.DialTarget, targets, tls, log, reg)
+	proxy := httpproxy.New(paths.DialTarget, targets, log, reg, nil)
 	names := dns.New(log, reg)
 
 	https, err := net.Listen("tcp", cfg.Listen.HTTPS)
