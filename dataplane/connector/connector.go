@@ -131,6 +131,15 @@ func (c *Connector) accept(ctx context.Context, conn net.Conn) (fabric.Header, n
 	return h, out, fabric.StatusConnected, nil
 }
 
+// DialTarget connects to a target of the last Apply, for whoever wants to know whether it can serve.
+func (c *Connector) DialTarget(ctx context.Context, id string) (net.Conn, error) {
+	t, ok := c.table.Load().targets[id]
+	if !ok {
+		return nil, errors.New("not a target of this connector")
+	}
+	return c.dial(ctx, t)
+}
+
 // dial connects to a target, trying all addresses that its name has now.
 func (c *Connector) dial(ctx context.Context, t target) (net.Conn, error) {
 	start := time.Now()
