@@ -45,10 +45,10 @@ func apiKeys(a *Admin) *Collection[model.APIKey, APIKeySpec, APIKey] {
 			if id, err := (model.APIKeyID{}).Parse(ref); err == nil {
 				return c.tx.GetAPIKey(c, id)
 			}
-			return c.tx.GetAPIKeyByName(c, c.org, ref)
+			return apiKeyNamed(c, ref)
 		},
-		list:   func(c *call, p store.Page) ([]*model.APIKey, error) { return c.tx.ListAPIKeys(c, model.OrgID{}, p) },
-		after:  func(v *model.APIKey) string { return v.Name },
+		list:   func(c *call, p store.Page) ([]*model.APIKey, error) { return c.tx.ListAPIKeys(c, p) },
+		after:  func(v *model.APIKey) string { return v.ID.UUID.String() },
 		create: func(c *call, v *model.APIKey) error { return c.tx.CreateAPIKey(c, v) },
 		update: func(c *call, v *model.APIKey) (bool, error) { return c.tx.UpdateAPIKey(c, v) },
 		drop:   func(c *call, v *model.APIKey) error { return c.tx.DeleteAPIKey(c, v.ID) },
@@ -60,6 +60,21 @@ func apiKeys(a *Admin) *Collection[model.APIKey, APIKeySpec, APIKey] {
 			return out, err
 		},
 	}
+}
+
+// apiKeyNamed finds a key by name, whoever it is good for. Names are unique only within the cluster and within
+// each organization: one that is not clear must not end the wrong key.
+func apiKeyNamed(c *call, name string) (*model.APIKey, error) {
+	named, err := c.tx.ListAPIKeysNamed(c, name, 2)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(named) == 0:
+		return nil, notHere("API key")
+	case len(named) > 1:
+		return nil, fault.New(fault.Conflict, "several API keys are named %s: say which one by its id", name)
+	}
+	return named[0], nil
 }
 
 // CreateAPIKey makes a key and returns it with its secret, once.

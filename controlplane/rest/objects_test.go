@@ -3,6 +3,7 @@ package rest
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,5 +222,41 @@ func TestAPIKeysEnd(t *testing.T) {
 	}
 	if r := w.must(200, "GET", "/api/v1/api-keys", ""); bytes.Contains(r.body, []byte("wrn_")) {
 		t.Errorf("the list shows secrets: %s", r.body)
+	}
+}
+
+// Whoever lost a key must be able to find and end it, also one that is good for an organization only.
+func TestAPIKeysOfOrganizationsAreFound(t *testing.T) {
+	w := newWorld(t)
+	secret := w.orgKey("acme") // named as its organization
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"ci"}`)
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"ci","organization":"acme"}`)
+	type key struct{ ID, Name, Organization string }
+	var all []key
+	for path := "/api/v1/api-keys?page_size=3"; path != ""; {
+		var p struct {
+			Items []key
+			Next  string `json:"next_page_token"`
+		}
+		w.must(200, "GET", path, "").into(t, &p)
+		all = append(all, p.Items...)
+		if path = ""; p.Next != "" {
+			path = "/api/v1/api-keys?page_size=3&page_token=" + p.Next
+		}
+	}
+	var listed []string
+	for _, k := range all {
+		listed = append(listed, k.Organization+"/"+k.Name)
+	}
+	if want := []string{"/bootstrap", "acme/acme", "/ci", "acme/ci"}; !slices.Equal(listed, want) {
+		t.Fatalf("lists %q, want %q", listed, want)
+	}
+	w.must(409, "DELETE", "/api/v1/api-keys/ci", "") // which one?
+	w.must(204, "DELETE", "/api/v1/api-keys/"+all[3].ID, "")
+	w.must(204, "DELETE", "/api/v1/api-keys/ci", "")
+	w.must(204, "DELETE", "/api/v1/api-keys/acme", "")
+	w.must(404, "GET", "/api/v1/api-keys/acme", "")
+	if r := w.as(secret, "GET", "/api/v1/pools", ""); r.status != http.StatusUnauthorized {
+		t.Errorf("a removed key: %d", r.status)
 	}
 }

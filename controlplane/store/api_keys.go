@@ -56,18 +56,15 @@ func (t *Tx) GetAPIKey(ctx context.Context, id model.APIKeyID) (*model.APIKey, e
 	return apiKey(r), nil
 }
 
-// GetAPIKeyByName returns a row by its name in an organization.
-func (t *Tx) GetAPIKeyByName(ctx context.Context, org model.OrgID, name string) (*model.APIKey, error) {
-	r, err := t.q.GetAPIKeyByName(ctx, db.GetAPIKeyByNameParams{OrgID: nullID(org.UUID), Name: name})
-	if err != nil {
-		return nil, classify(err, "API key")
-	}
-	return apiKey(r), nil
+// ListAPIKeysNamed returns the rows of a name, one of the cluster or an organization each, ordered by ID.
+func (t *Tx) ListAPIKeysNamed(ctx context.Context, name string, most int) ([]*model.APIKey, error) {
+	rows, err := t.q.ListAPIKeysNamed(ctx, db.ListAPIKeysNamedParams{Name: name, Most: int32(most)})
+	return convert(rows, apiKey), classify(err, "list API keys")
 }
 
-// ListAPIKeys returns a page of rows ordered by name.
-func (t *Tx) ListAPIKeys(ctx context.Context, org model.OrgID, page Page) ([]*model.APIKey, error) {
-	rows, err := t.q.ListAPIKeys(ctx, db.ListAPIKeysParams{OrgID: nullID(org.UUID), After: page.After, Most: page.limit()})
+// ListAPIKeys returns a page of rows, of the cluster and of all organizations, ordered by ID.
+func (t *Tx) ListAPIKeys(ctx context.Context, page Page) ([]*model.APIKey, error) {
+	rows, err := t.q.ListAPIKeys(ctx, db.ListAPIKeysParams{After: page.afterID(), Most: page.limit()})
 	return convert(rows, apiKey), classify(err, "list API keys")
 }
 

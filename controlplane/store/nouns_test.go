@@ -205,10 +205,10 @@ func TestRoundTrip(t *testing.T) {
 				"API key", &w.key, tx.CreateAPIKey, tx.UpdateAPIKey,
 				gets(
 					func() (*model.APIKey, error) { return tx.GetAPIKey(ctx, w.key.ID) },
-					func() (*model.APIKey, error) { return tx.GetAPIKeyByName(ctx, w.key.Org, w.key.Name) },
+					one(func() ([]*model.APIKey, error) { return tx.ListAPIKeysNamed(ctx, w.key.Name, 2) }),
 					func() (*model.APIKey, error) { return tx.GetAPIKeyByHash(ctx, w.key.Hash) },
 				),
-				lists(func() ([]*model.APIKey, error) { return tx.ListAPIKeys(ctx, w.key.Org, all) }),
+				lists(func() ([]*model.APIKey, error) { return tx.ListAPIKeys(ctx, all) }),
 				func(v *model.APIKey) { v.Org, v.Name, v.Expires = w.org.ID, "k2", time.Time{} }, nil, func() error { return tx.DeleteAPIKey(ctx, w.key.ID) },
 			}),
 			check(t, noun[model.JoinToken]{

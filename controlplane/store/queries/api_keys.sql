@@ -13,11 +13,11 @@ DELETE FROM api_keys WHERE id = @id;
 -- name: GetAPIKey :one
 SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = @id;
 
--- name: GetAPIKeyByName :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM sqlc.narg('org_id')::uuid AND name = @name;
+-- name: ListAPIKeysNamed :many
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE name = @name ORDER BY id LIMIT @most;
 
 -- name: ListAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM sqlc.narg('org_id')::uuid AND name > @after ORDER BY name LIMIT @most;
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id > @after ORDER BY id LIMIT @most;
 
 -- name: GetAPIKeyByHash :one
 SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE hash = @hash;

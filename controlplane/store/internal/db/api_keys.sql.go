@@ -62,30 +62,6 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (ApiKey, err
 	return i, err
 }
 
-const getAPIKeyByName = `-- name: GetAPIKeyByName :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM $1::uuid AND name = $2
-`
-
-type GetAPIKeyByNameParams struct {
-	OrgID *uuid.UUID
-	Name  string
-}
-
-func (q *Queries) GetAPIKeyByName(ctx context.Context, arg GetAPIKeyByNameParams) (ApiKey, error) {
-	row := q.db.QueryRow(ctx, getAPIKeyByName, arg.OrgID, arg.Name)
-	var i ApiKey
-	err := row.Scan(
-		&i.ID,
-		&i.OrgID,
-		&i.Name,
-		&i.Hash,
-		&i.ExpiresAt,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return i, err
-}
-
 const insertAPIKey = `-- name: InsertAPIKey :exec
 INSERT INTO api_keys (id, org_id, name, hash, expires_at)
 VALUES ($1, $2, $3, $4, $5)
@@ -111,17 +87,53 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) erro
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE org_id IS NOT DISTINCT FROM $1::uuid AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 type ListAPIKeysParams struct {
-	OrgID *uuid.UUID
-	After string
+	After uuid.UUID
 	Most  int32
 }
 
 func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]ApiKey, error) {
-	rows, err := q.db.Query(ctx, listAPIKeys, arg.OrgID, arg.After, arg.Most)
+	rows, err := q.db.Query(ctx, listAPIKeys, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrgID,
+			&i.Name,
+			&i.Hash,
+			&i.ExpiresAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAPIKeysNamed = `-- name: ListAPIKeysNamed :many
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE name = $1 ORDER BY id LIMIT $2
+`
+
+type ListAPIKeysNamedParams struct {
+	Name string
+	Most int32
+}
+
+func (q *Queries) ListAPIKeysNamed(ctx context.Context, arg ListAPIKeysNamedParams) ([]ApiKey, error) {
+	rows, err := q.db.Query(ctx, listAPIKeysNamed, arg.Name, arg.Most)
 	if err != nil {
 		return nil, err
 	}
