@@ -101,6 +101,15 @@ func (k *Collection[M, S, V]) Put(ctx context.Context, p access.Principal, org, 
 	return v, created, rev, err
 }
 
+// Head returns the newest revision of the database: whatever a caller has seen written is in it.
+func (a *Admin) Head(ctx context.Context) (rev model.Revision, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		rev, err = tx.Head(ctx)
+		return err
+	})
+	return rev, err
+}
+
 func (k *Collection[M, S, V]) shown(c *call, ref string) (v V, err error) {
 	m, err := k.byRef(c, ref)
 	if err != nil {

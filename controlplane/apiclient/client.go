@@ -18,8 +18,12 @@ import (
 	"time"
 )
 
-// RevisionHeader carries the revision that a write made; it is absent when nothing changed.
-const RevisionHeader = "X-Warren-Revision"
+// RevisionHeader carries the revision that has what a write asked for, UnchangedHeader that the write did not
+// have to make it.
+const (
+	RevisionHeader  = "X-Warren-Revision"
+	UnchangedHeader = "X-Warren-Unchanged"
+)
 
 // maxBody bounds what an answer may weigh.
 const maxBody = 64 << 20
@@ -104,24 +108,30 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// Do makes one call. in is the body (nil: none), out takes the answer (nil: dropped). It returns the
-// revision that the call made, 0 if none. An answer that is no success is a *Problem.
-func (c *Client) Do(ctx context.Context, method, path string, in, out any) (revision uint64, err error) {
+// Written is what a write came to. It is zero for other calls.
+type Written struct {
+	Revision uint64 // has what was asked for
+	Changed  bool   // the call made that revision; else all was so already
+}
+
+// Do makes one call. in is the body (nil: none), out takes the answer (nil: dropped). An answer that is no
+// success is a *Problem.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Written, err error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
-			return 0, err
+			return Written{}, err
 		}
 		body = bytes.NewReader(b)
 	}
 	ref, err := url.Parse(path)
 	if err != nil {
-		return 0, err
+		return Written{}, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
 	if err != nil {
-		return 0, err
+		return Written{}, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if in != nil {
@@ -132,12 +142,12 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (revi
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, err
+		return Written{}, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return 0, fmt.Errorf("%s %s: %w", method, path, err)
+		return Written{}, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if resp.StatusCode/100 != 2 {
 		p := &Problem{}
@@ -145,19 +155,20 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (revi
 			p = &Problem{Title: resp.Status}
 		}
 		p.Status = resp.StatusCode
-		return 0, p
+		return Written{}, p
 	}
 	if h := resp.Header.Get(RevisionHeader); h != "" {
-		if revision, err = strconv.ParseUint(h, 10, 64); err != nil {
-			return 0, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
+		if w.Revision, err = strconv.ParseUint(h, 10, 64); err != nil {
+			return Written{}, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
 		}
 	}
+	w.Changed = w.Revision != 0 && resp.Header.Get(UnchangedHeader) == ""
 	if out != nil && len(b) > 0 {
 		if err := json.Unmarshal(b, out); err != nil {
-			return revision, fmt.Errorf("%s %s: answer: %w", method, path, err)
+			return w, fmt.Errorf("%s %s: answer: %w", method, path, err)
 		}
 	}
-	return revision, nil
+	return w, nil
 }
 
 // List reads all pages of a collection.

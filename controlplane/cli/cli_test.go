@@ -22,7 +22,7 @@ type fakeAPI struct {
 
 type answer struct {
 	status   int
-	revision string
+	revision string // with "=" before it: nothing changed
 	body     string
 }
 
@@ -43,7 +43,11 @@ func newAPI(t *testing.T, answers map[string]answer) *fakeAPI {
 			a = answer{status: 404, body: `{"title":"Not Found","status":404,"detail":"site: not found"}`}
 		}
 		if a.revision != "" {
-			w.Header().Set("X-Warren-Revision", a.revision)
+			rev, same := strings.CutPrefix(a.revision, "=")
+			w.Header().Set("X-Warren-Revision", rev)
+			if same {
+				w.Header().Set("X-Warren-Unchanged", "true")
+			}
 		}
 		w.WriteHeader(a.status)
 		_, _ = io.WriteString(w, a.body)
@@ -147,7 +151,7 @@ spec:
 func TestApplySendsWhatOthersReferToFirst(t *testing.T) {
 	api := newAPI(t, map[string]answer{
 		"PUT /api/v1/orgs/acme/services/wiki":   {200, "12", `{}`},
-		"PUT /api/v1/orgs/default/targets/wiki": {200, "", `{}`},
+		"PUT /api/v1/orgs/default/targets/wiki": {200, "=12", `{}`},
 		"GET /api/v1/wait":                      {200, "", `{"revision":12,"applied":[{"kind":"node","name":"n1"}]}`},
 	})
 	code, _, stderr := run(t, twoDocs, "apply", "-f", "-", "--wait")
@@ -160,6 +164,22 @@ func TestApplySendsWhatOthersReferToFirst(t *testing.T) {
 		`GET /api/v1/wait`,
 	}
 	if !slices.Equal(api.calls, want) {
+		t.Errorf("calls %q", api.calls)
+	}
+}
+
+// An apply that was cut short, or that somebody else was faster with, left nothing to write. The nodes may
+// still be behind.
+func TestApplyWaitsForWhatIsUnchanged(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"PUT /api/v1/pools/p": {200, "=9", `{}`},
+		"GET /api/v1/wait":    {504, "", `{"title":"Gateway Timeout","status":504,"detail":"not yet applied by node n1"}`},
+	})
+	code, _, stderr := run(t, "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: p}\n", "apply", "-f", "-", "--wait", "--timeout", "1ms")
+	if code != 4 || !strings.Contains(stderr, "pool p unchanged") || !strings.Contains(stderr, "not yet applied by node n1") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if want := "GET /api/v1/wait"; len(api.calls) < 2 || api.calls[1] != want {
 		t.Errorf("calls %q", api.calls)
 	}
 }

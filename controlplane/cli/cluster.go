@@ -274,12 +274,12 @@ func (a *app) action(use, short, collection, verb string, ask bool) *cobra.Comma
 			if collection == "connectors" {
 				base = "/api/v1/orgs/" + url.PathEscape(s.org) + "/" + collection
 			}
-			rev, err := s.Do(cmd.Context(), http.MethodPost, base+"/"+url.PathEscape(args[0])+"/"+verb, nil, nil)
+			done, err := s.Do(cmd.Context(), http.MethodPost, base+"/"+url.PathEscape(args[0])+"/"+verb, nil, nil)
 			if err != nil {
 				return err
 			}
 			a.say("%s %s: %s", strings.TrimSuffix(collection, "s"), args[0], verb)
-			return w.after(a, cmd, s, rev)
+			return w.after(a, cmd, s, done.Revision)
 		},
 	}
 	if ask {

@@ -63,7 +63,7 @@ func (w *waiting) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.limit, "timeout", time.Minute, "how long to wait")
 }
 
-// after waits, if asked to, for the revision that a command made.
+// after waits, if asked to, for the revision that has what a command asked for.
 func (w *waiting) after(a *app, cmd *cobra.Command, s *session, rev uint64) error {
 	if !w.wait || rev == 0 {
 		return nil
@@ -108,7 +108,7 @@ func (a *app) createKind(k *kind) *cobra.Command {
 				return err
 			}
 			var o json.RawMessage
-			rev, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), body, &o)
+			made, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), body, &o)
 			if err != nil {
 				return err
 			}
@@ -125,7 +125,7 @@ func (a *app) createKind(k *kind) *cobra.Command {
 					return err
 				}
 			}
-			return w.after(a, cmd, s, rev)
+			return w.after(a, cmd, s, made.Revision)
 		},
 	}
 	for _, f := range k.fields {
@@ -164,12 +164,12 @@ func (a *app) deleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rev, err := s.Do(cmd.Context(), http.MethodDelete, k.path(s.org, args[1]), nil, nil)
+			done, err := s.Do(cmd.Context(), http.MethodDelete, k.path(s.org, args[1]), nil, nil)
 			if err != nil {
 				return err
 			}
 			a.say("%s %s deleted", strings.ToLower(k.name), args[1])
-			return w.after(a, cmd, s, rev)
+			return w.after(a, cmd, s, done.Revision)
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -214,16 +214,16 @@ func (a *app) applyCommand() *cobra.Command {
 			}
 			var last uint64
 			for _, d := range docs {
-				rev, err := s.Do(cmd.Context(), http.MethodPut, d.kind.path(firstOf(d.org, s.org), d.name), d.spec, nil)
+				done, err := s.Do(cmd.Context(), http.MethodPut, d.kind.path(firstOf(d.org, s.org), d.name), d.spec, nil)
 				if err != nil {
 					return fmt.Errorf("%s: %s %s: %w", d.where, d.kind.name, d.name, err)
 				}
-				if rev == 0 {
+				last = max(last, done.Revision) // of what is unchanged too: others may have written it just now
+				if !done.Changed {
 					a.say("%s %s unchanged", strings.ToLower(d.kind.name), d.name)
 					continue
 				}
-				a.say("%s %s written, revision %d", strings.ToLower(d.kind.name), d.name, rev)
-				last = max(last, rev)
+				a.say("%s %s written, revision %d", strings.ToLower(d.kind.name), d.name, done.Revision)
 			}
 			return w.after(a, cmd, s, last)
 		},

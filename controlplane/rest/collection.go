@@ -48,13 +48,14 @@ type page[V any] struct {
 }
 
 type answer[V any] struct {
-	Status   int
-	Revision string `header:"X-Warren-Revision" doc:"Revision that the call made; absent when nothing changed"`
-	Body     V
+	Status    int
+	Revision  string `header:"X-Warren-Revision" doc:"Revision that the call made; when nothing changed, one that has what was asked for"`
+	Unchanged string `header:"X-Warren-Unchanged" doc:"true when everything was as asked for already; else absent"`
+	Body      V
 }
 
 type done struct {
-	Revision string `header:"X-Warren-Revision" doc:"Revision that the call made; absent when nothing changed"`
+	Revision string `header:"X-Warren-Revision" doc:"Revision that the call made; absent when it removed what is no configuration of nodes"`
 }
 
 func revision(r model.Revision) string {
@@ -218,7 +219,7 @@ func create[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, 
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &answer[V]{http.StatusCreated, revision(rev), v}, nil
+	return &answer[V]{Status: http.StatusCreated, Revision: revision(rev), Body: v}, nil
 }
 
 func put[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, path, name string, s S) (*answer[V], error) {
@@ -233,7 +234,7 @@ func put[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V],
 	if created {
 		status = http.StatusCreated
 	}
-	return &answer[V]{status, revision(rev), v}, nil
+	return written(ctx, a, status, v, rev)
 }
 
 func remove[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string) (*done, error) {
@@ -249,5 +250,19 @@ func acted[V any](ctx context.Context, a *API, v V, rev model.Revision, err erro
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &answer[V]{http.StatusOK, revision(rev), v}, nil
+	return written(ctx, a, http.StatusOK, v, rev)
+}
+
+// written is the answer to a write that may have found everything as it should be. It has a revision to wait
+// for then, too: that somebody wrote it earlier does not mean that every node has it.
+func written[V any](ctx context.Context, a *API, status int, v V, rev model.Revision) (*answer[V], error) {
+	out := &answer[V]{Status: status, Revision: revision(rev), Body: v}
+	if rev == 0 {
+		head, err := a.Admin.Head(ctx)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		out.Revision, out.Unchanged = revision(head), "true"
+	}
+	return out, nil
 }

@@ -84,7 +84,8 @@ type reply struct {
 	status   int
 	header   http.Header
 	body     []byte
-	revision uint64
+	revision uint64 // that the call made, else 0
+	holds    uint64 // that has what the call asked for
 }
 
 func (r reply) into(t *testing.T, v any) {
@@ -111,8 +112,12 @@ func (w *world) as(key, method, path, body string) reply {
 	}
 	r := reply{status: rec.Code, header: rec.Header(), body: b}
 	if h := rec.Header().Get("X-Warren-Revision"); h != "" {
-		if r.revision, err = strconv.ParseUint(h, 10, 64); err != nil {
+		rev, err := strconv.ParseUint(h, 10, 64)
+		if err != nil {
 			w.t.Fatal(err)
+		}
+		if r.holds = rev; rec.Header().Get("X-Warren-Unchanged") == "" {
+			r.revision = rev
 		}
 	}
 	return r

@@ -74,6 +74,9 @@ func TestPutWritesOnlyWhatDiffers(t *testing.T) {
 			t.Errorf("%s: no revision", c.path)
 		}
 		again := w.must(200, "PUT", c.path, c.body)
+		if again.holds != uint64(w.head()) {
+			t.Errorf("%s: the same again is to be waited for at revision %d of %d", c.path, again.holds, w.head())
+		}
 		if again.revision != 0 || !bytes.Equal(again.body, made.body) {
 			t.Errorf("%s: the same again made revision %d: %s, then %s", c.path, again.revision, made.body, again.body)
 		}

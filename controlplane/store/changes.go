@@ -100,6 +100,12 @@ func (t *Tx) Revision(ctx context.Context, rev model.Revision) (RevisionInfo, er
 	return RevisionInfo{r.CommittedAt, r.Actor}, classify(err, fmt.Sprintf("revision %d", rev))
 }
 
+// Head returns the newest revision.
+func (t *Tx) Head(ctx context.Context) (model.Revision, error) {
+	rev, _, err := t.head(ctx)
+	return rev, classify(err, "newest revision")
+}
+
 func (t *Tx) head(ctx context.Context) (model.Revision, time.Time, error) {
 	h, err := t.q.Head(ctx)
 	return model.Revision(h.Rev), timeOrZero(h.CommittedAt), err

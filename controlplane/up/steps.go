@@ -123,7 +123,8 @@ func get(ctx context.Context, url string) error {
 
 // put makes an object be as wanted; what is so already is not written.
 func (c *cluster) put(ctx context.Context, path string, body map[string]any) (uint64, error) {
-	return c.api.Do(ctx, http.MethodPut, "/api/v1/"+path, body, nil)
+	w, err := c.api.Do(ctx, http.MethodPut, "/api/v1/"+path, body, nil)
+	return w.Revision, err
 }
 
 // token makes a join token, unless the program has joined already.
