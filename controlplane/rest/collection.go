@@ -70,7 +70,8 @@ func operation(method, path, id, summary, tag string, need access.Permission, st
 	return huma.Operation{
 		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{tag}, DefaultStatus: status,
 		Security: []map[string][]string{{"key": {}}}, Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
-		Extensions: map[string]any{"x-warren-permission": string(need)},
+		Extensions:                   map[string]any{"x-warren-permission": string(need)},
+		RejectUnknownQueryParameters: true, // a misspelt page_token would be the first page again, for ever
 	}
 }
 

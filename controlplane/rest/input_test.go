@@ -24,6 +24,8 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		location           string
 	}{
 		"unknown field":           {"POST", org + "/sites", `{"name":"s","pool":"default","colour":"red"}`, 422, "body.colour"},
+		"field in another case":   {"POST", org + "/sites", `{"name":"s","Pool":"default"}`, 422, "body.Pool"},
+		"field in both cases":     {"POST", org + "/sites", `{"name":"s","pool":"default","POOL":"second"}`, 422, "body.POOL"},
 		"wrong type":              {"POST", org + "/sites", `{"name":"s","pool":"default","tunnels":"two"}`, 422, "body.tunnels"},
 		"missing field":           {"POST", org + "/sites", `{"name":"s"}`, 422, "body"},
 		"no name":                 {"POST", org + "/sites", `{"pool":"default"}`, 422, "body.name"},
@@ -75,6 +77,8 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"token for a stranger":    {"POST", "/api/v1/join-tokens", `{"node":"n9"}`, 422, "body.node"},
 		"key of a stranger":       {"POST", "/api/v1/api-keys", `{"name":"k","organization":"nowhere"}`, 422, "body.organization"},
 		"page size":               {"GET", org + "/sites?page_size=0", ``, 422, "query.page_size"},
+		"unknown query":           {"GET", org + "/sites?pagetoken=x", ``, 422, "query.pagetoken"},
+		"unknown query, write":    {"PUT", org + "/sites/s?dry_run=true", `{"pool":"default"}`, 422, "query.dry_run"},
 		"page token":              {"GET", org + "/sites?page_token=Zm9yZ2Vk", ``, 400, "query.page_token"},
 		"wait for what":           {"GET", "/api/v1/wait", ``, 422, "query.revision"},
 		"wait how long":           {"GET", "/api/v1/wait?revision=1&timeout=soon", ``, 422, "query.timeout"},

@@ -18,8 +18,9 @@ type problem struct {
 	RequestID string `json:"request_id,omitempty" doc:"Also in X-Request-Id; the log knows it"`
 }
 
-// init makes problem the one type of errors: huma takes it from package variables.
+// init makes problem the one type of errors, and "Pool" an unknown field: huma takes both from package variables.
 func init() {
+	huma.ValidateStrictCasing = true
 	detailed := huma.NewError
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		e := detailed(status, msg, errs...)

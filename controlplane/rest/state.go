@@ -40,7 +40,7 @@ type authorityView struct {
 func (a *API) state() {
 	a.probes()
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/authorities", "list-authorities", "The cluster's certificate authorities; clients trust web", "state", access.ClusterRead, 200),
-		func(ctx context.Context, _ *struct{}) (*answer[page[authorityView]], error) {
+		func(ctx context.Context, _ *PageQuery) (*answer[page[authorityView]], error) { // one page, whatever its size
 			out := page[authorityView]{Items: []authorityView{}}
 			for _, kind := range []string{"identity", "web"} {
 				if pem := a.World.Get().Authority(kind); pem != nil {
