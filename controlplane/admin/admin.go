@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -88,10 +89,14 @@ func meta(id, name string, m model.Meta) Meta {
 	return Meta{id, name, m.Created.UTC(), m.Updated.UTC()}
 }
 
-// missing turns "not found" of something that a field refers to into a fault of that field.
+// missing turns "not found" of something that a field refers to, and what the database can't take as a name,
+// into a fault of that field.
 func missing(field, ref string, err error) error {
 	if fault.Of(err) == fault.NotFound {
 		return fault.Field(field, "%q does not exist", ref)
+	}
+	if fe, ok := errors.AsType[*fault.Error](err); ok && fe.Kind == fault.Invalid && fe.Field == "" {
+		return &fault.Error{Kind: fault.Invalid, Field: field, Msg: fe.Msg, Err: err}
 	}
 	return err
 }

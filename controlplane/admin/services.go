@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -100,7 +101,10 @@ func buildService(c *call, old *model.Service, name string, s ServiceSpec) (*mod
 	if err != nil {
 		return nil, err
 	}
-	return v, model.CheckServiceTargets(v, targets)
+	if fe, ok := errors.AsType[*fault.Error](model.CheckServiceTargets(v, targets)); ok {
+		return nil, fault.Field("kind", "%s", fe.Msg) // what is asked for is the kind; the path is there already
+	}
+	return v, nil
 }
 
 // covering is the domain with the longest apex that a hostname stands in; nil if there is none.

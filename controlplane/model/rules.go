@@ -81,7 +81,11 @@ func CheckDomain(d *Domain, overlapping []*Domain, services []*Service) error {
 			continue
 		}
 		if err := CheckServiceDomain(s, d); err != nil {
-			return &fault.Error{Kind: fault.Conflict, Msg: "service " + s.Name + ": " + err.Error()}
+			field := "name"
+			if s.Org == d.Org && s.Pool != d.Pool {
+				field = "pool"
+			}
+			return &fault.Error{Kind: fault.Conflict, Field: field, Msg: "service " + s.Name + ": " + err.Error()}
 		}
 	}
 	return nil

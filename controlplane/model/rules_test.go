@@ -138,10 +138,10 @@ func TestCheckDomain(t *testing.T) {
 		{"not related", d, []*Domain{domain(other, edge, "xexample.org")}, nil, ""},
 		{"takes a node's name", domain(acme, edge, "ns-a.example.org"), []*Domain{d}, nil, "invalid name"},
 		{"has a child with a node's name", d, []*Domain{domain(acme, edge, "ns-a.example.org")}, nil, "invalid name"},
-		{"moves away from its services", &moved, []*Domain{d}, []*Service{www}, "conflict"},
+		{"moves away from its services", &moved, []*Domain{d}, []*Service{www}, "conflict pool"},
 		{"moves with a child's services", &moved, []*Domain{d, domain(acme, edge, "www.example.org")}, []*Service{www}, ""},
-		{"takes services into another pool", domain(acme, far, "www.example.org"), []*Domain{d}, []*Service{www}, "conflict"},
-		{"makes a service's name a node's", domain(acme, edge, "b.example.org"), []*Domain{d}, []*Service{service(acme, edge, "ns-a.b.example.org")}, "conflict"},
+		{"takes services into another pool", domain(acme, far, "www.example.org"), []*Domain{d}, []*Service{www}, "conflict pool"},
+		{"makes a service's name a node's", domain(acme, edge, "b.example.org"), []*Domain{d}, []*Service{service(acme, edge, "ns-a.b.example.org")}, "conflict name"},
 	} {
 		if got := refusal(CheckDomain(c.domain, c.others, c.services)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)

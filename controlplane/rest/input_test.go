@@ -16,6 +16,8 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 	w.orgKey("other")
 	w.must(201, "POST", "/api/v1/orgs/other/domains", `{"name":"other.example","pool":"default"}`)
 	w.must(201, "POST", "/api/v1/pools", `{"name":"second"}`)
+	w.must(201, "POST", org+"/services", `{"name":"deep","kind":"http","hostname":"deep.example.com","pool":"default"}`)
+	w.must(201, "POST", org+"/targets", `{"name":"deep","service":"deep","site":"home","address":"10.0.0.1","port":80,"path_prefix":"/a"}`)
 	before := w.head()
 	long := strings.Repeat("a", 64)
 	for name, tc := range map[string]struct {
@@ -35,7 +37,7 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"name":                    {"POST", org + "/sites", `{"name":"Sité","pool":"default"}`, 422, "body.name"},
 		"long name":               {"POST", org + "/sites", `{"name":"` + long + `","pool":"default"}`, 422, "body.name"},
 		"NUL":                     {"POST", org + "/sites", `{"name":"a\u0000b","pool":"default"}`, 422, "body.name"},
-		"NUL in a reference":      {"POST", org + "/sites", `{"name":"s","pool":"a\u0000b"}`, 422, ""},
+		"NUL in a reference":      {"POST", org + "/sites", `{"name":"s","pool":"a\u0000b"}`, 422, "body.pool"},
 		"name of the path":        {"PUT", org + "/sites/s", `{"name":"t","pool":"default"}`, 422, "body.name"},
 		"duplicate name":          {"POST", org + "/sites", `{"name":"home","pool":"default"}`, 409, "body.name"},
 		"too many tunnels":        {"POST", org + "/sites", `{"name":"s","pool":"default","tunnels":9}`, 422, "body.tunnels"},
@@ -51,6 +53,10 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"inner wildcard":          {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a.*.example.com","pool":"default"}`, 422, "body.hostname"},
 		"service in another pool": {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a.example.com","pool":"second"}`, 422, "body.pool"},
 		"kind":                    {"POST", org + "/services", `{"name":"w2","kind":"udp","hostname":"a.example.com","pool":"default"}`, 422, "body.kind"},
+		"kind against paths":      {"PUT", org + "/services/deep", `{"kind":"tls","hostname":"deep.example.com","pool":"default"}`, 422, "body.kind"},
+		"domain moved":            {"PUT", org + "/domains/example.com", `{"pool":"second"}`, 409, "body.pool"},
+		"token for NUL":           {"POST", "/api/v1/join-tokens", `{"node":"a\u0000b"}`, 422, "body.node"},
+		"key of NUL":              {"POST", "/api/v1/api-keys", `{"name":"k","organization":"a\u0000b"}`, 422, "body.organization"},
 		"domain taken":            {"POST", "/api/v1/orgs/other/domains", `{"name":"example.com","pool":"default"}`, 409, "body.name"},
 		"domain within another":   {"POST", "/api/v1/orgs/other/domains", `{"name":"a.example.com","pool":"default"}`, 409, "body.name"},
 		"domain above another":    {"POST", "/api/v1/orgs/other/domains", `{"name":"com","pool":"default"}`, 409, "body.name"},
