@@ -359,6 +359,7 @@ func buildDomain(c *call, old *model.Domain, name string, s DomainSpec) (*model.
 	v := &model.Domain{ID: model.DomainID{}.New(), Org: c.org}
 	if old != nil {
 		*v = *old
+		name = old.Name // it may have been found by its id
 	}
 	apex, err := hostname.Canonical(name)
 	if err != nil {

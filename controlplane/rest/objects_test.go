@@ -83,6 +83,12 @@ func TestPutWritesOnlyWhatDiffers(t *testing.T) {
 		if got := w.must(200, "GET", c.path, ""); !bytes.Equal(got.body, made.body) {
 			t.Errorf("%s: reads %s, was written as %s", c.path, got.body, made.body)
 		}
+		var o struct{ ID string }
+		made.into(t, &o)
+		byID := c.path[:strings.LastIndexByte(c.path, '/')+1] + o.ID
+		if r := w.must(200, "PUT", byID, c.body); !bytes.Equal(r.body, made.body) {
+			t.Errorf("%s: written by its id %s", c.path, r.body)
+		}
 		if c.other != "" {
 			if r := w.must(200, "PUT", c.path, c.other); r.revision <= made.revision {
 				t.Errorf("%s: a change made revision %d after %d", c.path, r.revision, made.revision)
