@@ -3,14 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
@@ -50,6 +57,61 @@ func TestThePushPortDeniesByDefault(t *testing.T) {
 		if got := status.Code(p.allow(tc.ctx, tc.method)); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}
+	}
+}
+
+// selfSigned is a certificate that names a node and that nobody has signed.
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"control"},
+		URIs: []*url.URL{{Scheme: "spiffe", Host: "cluster", Path: "/node/node_1"}},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestAWrongCertificateIsLoggedOnce(t *testing.T) {
+	var log bytes.Buffer
+	creds := newPushCredentials(&tls.Config{
+		Certificates: []tls.Certificate{selfSigned(t)}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13,
+	}, slog.New(slog.NewTextHandler(&log, nil))).Clone()
+	handshake := func(client func(net.Conn)) error {
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer theirs.Close()
+			client(theirs)
+		}()
+		_, _, err := creds.ServerHandshake(ours)
+		_ = ours.Close()
+		<-done
+		return err
+	}
+	if handshake(func(net.Conn) {}) == nil || log.Len() > 0 {
+		t.Errorf("a balancer's question is logged: %s", &log)
+	}
+	for range 3 {
+		err := handshake(func(c net.Conn) {
+			conn := tls.Client(c, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{selfSigned(t)}, NextProtos: []string{"h2"}})
+			if conn.Handshake() == nil {
+				_, _ = conn.Read(make([]byte, 1))
+			}
+		})
+		if err == nil {
+			t.Fatal("a stranger's certificate was accepted")
+		}
+	}
+	if n := strings.Count(log.String(), "certificate refused"); n != 1 || !strings.Contains(log.String(), "peer=pipe") {
+		t.Errorf("logged %d times: %s", n, &log)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -58,12 +59,12 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 	if err := p.renew(); err != nil {
 		return nil, err
 	}
-	creds := credentials.NewTLS(&tls.Config{
+	creds := newPushCredentials(&tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.cert.Load(), nil },
 		ClientAuth:     tls.VerifyClientCertIfGiven, // who joins has none yet; allow decides by method
 		ClientCAs:      c.Identity.Pool(),
-	})
+	}, log)
 	opts := append(push.GRPCOptions(), grpc.Creds(creds),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			if err := p.allow(ctx, info.FullMethod); err != nil {
@@ -82,6 +83,32 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit))
 	enrollv1.RegisterEnrollmentServiceServer(p.srv, enroll.New(c.ID, db, c.Identity, pusher.Admit, log, reg))
 	return p, nil
+}
+
+// pushCredentials is TLS that says which certificates it refused: gRPC drops a failed handshake without a word.
+type pushCredentials struct {
+	credentials.TransportCredentials
+	log    *slog.Logger
+	refuse *rate.Sometimes // what strangers can put into the log
+}
+
+func newPushCredentials(conf *tls.Config, log *slog.Logger) credentials.TransportCredentials {
+	return &pushCredentials{credentials.NewTLS(conf), log, &rate.Sometimes{Interval: time.Second}}
+}
+
+// ServerHandshake implements credentials.TransportCredentials. Connections that come to nothing otherwise are
+// a balancer's way of asking whether the port is open.
+func (p *pushCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := p.TransportCredentials.ServerHandshake(raw)
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		p.refuse.Do(func() { p.log.Warn("certificate refused", "peer", raw.RemoteAddr().String(), "err", err) })
+	}
+	return conn, info, err
+}
+
+// Clone implements credentials.TransportCredentials.
+func (p *pushCredentials) Clone() credentials.TransportCredentials {
+	return &pushCredentials{p.TransportCredentials.Clone(), p.log, p.refuse}
 }
 
 // allow is deny by default: unknown methods, and known ones without the certificate that they need. Whether
