@@ -50,8 +50,18 @@ type Entry struct {
 	Applied model.Revision `json:"applied"` // 0 until it has applied a checkpoint
 	Version string         `json:"version"` // of its software
 	Tunnels []Tunnel       `json:"tunnels,omitempty"`
+	// Rejected is what it answered to its replica, for whoever asks another one.
+	Rejected []Rejected `json:"rejected,omitempty"`
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
+}
+
+// Rejected is a resource at the version that a node or connector did not apply.
+type Rejected struct {
+	TypeURL string `json:"type"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Reason  string `json:"reason"`
 }
 
 // Tunnel is one WireGuard tunnel as one of its ends sees it.
@@ -356,7 +366,7 @@ func (s *Store) wake() {
 
 // material reports whether others should hear of a change at once; counters and times can wait.
 func material(a, b Entry) bool {
-	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) {
+	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) || !slices.Equal(a.Rejected, b.Rejected) {
 		return true
 	}
 	for i := range a.Tunnels {

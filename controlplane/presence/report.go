@@ -15,8 +15,12 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// maxTunnels bounds one report.
-const maxTunnels = 4096
+// Bounds of one report.
+const (
+	maxTunnels = 4096
+	// MaxRejected is how many rejections the others are told of.
+	MaxRejected = 100
+)
 
 // Admit says who a caller is: it returns the identity of a trusted node or connector and a context that
 // ends when the trust does, or a gRPC status error.
@@ -25,12 +29,16 @@ type Admit func(ctx context.Context) (identity.Identity, context.Context, error)
 // Reports is the ReportService of the push port.
 type Reports struct {
 	nodev1.UnimplementedReportServiceServer
-	store *Store
-	admit Admit
+	store    *Store
+	admit    Admit
+	rejected func(Key) []Rejected
 }
 
-// NewReports makes the service that feeds a Store.
-func NewReports(store *Store, admit Admit) *Reports { return &Reports{store: store, admit: admit} }
+// NewReports makes the service that feeds a Store. rejected is what push knows of a subject, MaxRejected at
+// most.
+func NewReports(store *Store, admit Admit, rejected func(Key) []Rejected) *Reports {
+	return &Reports{store: store, admit: admit, rejected: rejected}
+}
 
 // Report implements nodev1.ReportServiceServer.
 func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, nodev1.ReportResponse]) error {
@@ -87,7 +95,9 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 				return status.Errorf(codes.InvalidArgument, "%d tunnels in a report, %d at most", len(m.req.GetTunnels()), maxTunnels)
 			}
 			first = false
-			r.store.Report(trusted, entry(k, since, time.Now(), m.req))
+			e := entry(k, since, time.Now(), m.req)
+			e.Rejected = r.rejected(k)
+			r.store.Report(trusted, e)
 			silence.Reset(Silence)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 	StatusPending  Status = "pending"  // it has not yet
 	StatusRejected Status = "rejected" // it could not
 	StatusProblem  Status = "problem"  // there is nothing to send: it can't be compiled
-	StatusOffline  Status = "offline"  // the reader has no stream to this replica
+	StatusOffline  Status = "offline"  // the reader has no stream, as far as is known here
 )
 
 // State is one of the four states of a resource. The zero State is absence.
@@ -52,15 +52,45 @@ type View struct {
 	Resources []ResourceView // ordered by type, then name
 }
 
-// Debug describes a reader that the model knows, whether it has a stream here or not. Versions that a
-// reader held before the logs begin are not known and stay empty.
-func (s *Server) Debug(r Reader) (*View, error) {
+// Elsewhere is what another replica knows of a reader that has its stream there.
+type Elsewhere struct {
+	Applied  model.Revision // newest checkpoint that the reader has applied
+	Rejected []Rejected
+}
+
+// Rejected is a resource at the version that a reader did not apply.
+type Rejected struct{ TypeURL, Name, Version, Reason string }
+
+func (r Rejected) ref() snapshot.Ref { return snapshot.Ref{TypeURL: r.TypeURL, Name: r.Name} }
+
+// Rejected lists what a reader did not apply on its stream to this replica, ordered, most at most.
+func (s *Server) Rejected(r Reader, most int) []Rejected {
+	var list []Rejected
+	for ref, rej := range s.readers.rejections(r) {
+		list = append(list, Rejected{ref.TypeURL, ref.Name, rej.Version, rej.Reason})
+	}
+	slices.SortFunc(list, func(a, b Rejected) int { return a.ref().Compare(b.ref()) })
+	return list[:min(len(list), most)]
+}
+
+// Debug describes a reader that the model knows, whether it has a stream here or not: of one that has it
+// elsewhere the logs tell what it held at the revision that it applied. far is nil when nobody knows.
+// Versions that a reader held before the logs begin are not known and stay empty.
+func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 	st := s.readers.stream(r)
 	if st != nil {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 	}
 	rejected := s.readers.rejections(r)
+	if st != nil {
+		far = nil
+	} else if far != nil {
+		clear(rejected)
+		for _, rej := range far.Rejected {
+			rejected[rej.ref()] = Rejection{Version: rej.Version, Reason: rej.Reason}
+		}
+	}
 	applied, connected := s.Applied(r)
 	x := s.index
 	x.mu.RLock()
@@ -73,7 +103,7 @@ func (s *Server) Debug(r Reader) (*View, error) {
 		return nil, err
 	}
 	v := &View{Reader: r, Scopes: scopes, Revision: x.rev, Connected: connected, Applied: applied}
-	p := &past{x: x, scopes: scopes}
+	p := &past{x: x, scopes: scopes, far: far}
 	if st != nil {
 		p.st = st
 		v.Since, v.Resume = st.since, st.resumed
@@ -132,7 +162,8 @@ func (r *readers) rejections(reader Reader) map[snapshot.Ref]Rejection {
 type past struct {
 	x        *index
 	scopes   []string
-	st       *stream                 // nil: not connected
+	st       *stream                 // nil: not connected here
+	far      *Elsewhere              // nil: not connected elsewhere
 	base     model.Revision          // of the checkpoint that the reader applied last
 	has      bool                    // there is such a checkpoint
 	covered  bool                    // the logs reach back to it
@@ -141,6 +172,10 @@ type past struct {
 }
 
 func (p *past) look() {
+	if p.far != nil && p.far.Applied > 0 {
+		p.base, p.has = p.far.Applied, true
+		p.atBase, p.covered = p.since(p.base)
+	}
 	if p.st == nil {
 		return
 	}
@@ -199,13 +234,14 @@ func (p *past) resource(ref snapshot.Ref, rej Rejection) ResourceView {
 	if r := p.x.find(p.scopes, ref); r != nil {
 		v.Desired, v.Content = State{r.Version, r.Cause}, r.Any
 	}
-	if p.st == nil {
+	if p.st == nil && p.far == nil {
 		v.Status = StatusOffline
 		return v
 	}
 	v.Applied = p.held(ref, v.Desired.Version)
-	v.Sent, v.Acknowledged = v.Applied, v.Applied
-	if tx := p.st.tx; tx != nil {
+	v.Sent, v.Acknowledged = v.Applied, v.Applied // what is under way elsewhere is not known here
+	if p.st != nil && p.st.tx != nil {
+		tx := p.st.tx
 		if w := tx.work(ref.TypeURL); w != nil {
 			at := State{v.Desired.Version, model.Revision(tx.checkpoint.GetRevision())}
 			if version, changed := p.atFlight[ref]; changed {
@@ -257,6 +293,9 @@ func (p *past) held(ref snapshot.Ref, desired string) State {
 
 // same reports whether the reader holds of a type what is desired, by its digest.
 func (p *past) same(typeURL string) bool {
+	if p.st == nil {
+		return false
+	}
 	have := digestOf(p.st.have, typeURL)
 	count, digest := p.x.sum(p.scopes, typeURL)
 	return have != nil && have.GetCount() == count && slices.Equal(have.GetDigest(), digest.Bytes())

@@ -129,7 +129,7 @@ func (a *API) fleet(r reader) FleetEntry {
 }
 
 func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
-	v, err := a.Push.Debug(push.Reader{Kind: identity.Kind(r.Kind), ID: r.ID})
+	v, err := a.Push.Debug(push.Reader{Kind: identity.Kind(r.Kind), ID: r.ID}, a.elsewhere(r))
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -150,6 +150,20 @@ func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
 		b.Resources = append(b.Resources, view)
 	}
 	return out, nil
+}
+
+// elsewhere is what the replicas have told each other about a reader; nil when it is connected to none of
+// the others.
+func (a *API) elsewhere(r reader) *push.Elsewhere {
+	e, online := a.Presence.Get(presence.Key{Kind: identity.Kind(r.Kind), ID: r.ID})
+	if !online || e.Replica == a.Presence.Replica() {
+		return nil
+	}
+	far := &push.Elsewhere{Applied: e.Applied}
+	for _, rej := range e.Rejected {
+		far.Rejected = append(far.Rejected, push.Rejected(rej))
+	}
+	return far
 }
 
 func at(v string, rev model.Revision) *versionView {

@@ -12,6 +12,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -230,4 +231,49 @@ func TestSnapshots(t *testing.T) {
 	}
 	w.must(404, "GET", "/debug/snapshots/nobody", "")
 	w.must(200, "GET", "/api/v1/authorities?page_size=500", "") // a list like the others, to who reads all pages
+
+	// Its stream is at another replica: what that one knows is shown here, too.
+	type state struct{ Version string }
+	var one struct {
+		Resources []struct {
+			Type, Name, Status, Reason           string
+			Desired, Sent, Acknowledged, Applied state
+		}
+	}
+	read := func() {
+		t.Helper()
+		w.must(200, "GET", "/debug/snapshots/n1", "").into(t, &one)
+	}
+	read()
+	bad := presence.Rejected{TypeURL: resource.Certificate, Reason: "no PEM"}
+	for _, res := range one.Resources {
+		if res.Status != "synced" || res.Applied != res.Desired || res.Sent != res.Desired || res.Acknowledged != res.Desired {
+			t.Errorf("%+v, want all as desired", res)
+		}
+		if res.Type == "Certificate" {
+			bad.Name, bad.Version = res.Name, res.Desired.Version
+		}
+	}
+	w.seen.UpdateEntry(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: node}, Replica: "r2", Since: time.Now(), Applied: rev, Rejected: []presence.Rejected{bad}, Seq: 1})
+	made := w.must(201, "PUT", org+"/services/more", `{"kind":"tls","hostname":"more.example.com","pool":"default"}`)
+	if _, err := w.now.Wait(t.Context(), model.Revision(made.revision)); err != nil {
+		t.Fatal(err)
+	}
+	one.Resources = nil
+	read()
+	seen := map[string]int{}
+	for _, res := range one.Resources {
+		seen[res.Status]++
+		switch {
+		case res.Name == bad.Name:
+			if res.Status != "rejected" || res.Reason != bad.Reason || res.Applied.Version != "" || res.Sent.Version != bad.Version {
+				t.Errorf("rejected elsewhere: %+v", res)
+			}
+		case res.Status == "pending" && res.Applied.Version != "":
+			t.Errorf("has not applied it yet: %+v", res)
+		}
+	}
+	if seen["rejected"] != 1 || seen["pending"] == 0 || seen["synced"] == 0 || seen["offline"] != 0 {
+		t.Errorf("%v", seen)
+	}
 }

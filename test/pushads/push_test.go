@@ -171,7 +171,7 @@ func TestRejectionIsPerResource(t *testing.T) {
 		t.Helper()
 		var rv push.ResourceView
 		eventually(t, func() bool {
-			v, err := r.Debug(a)
+			v, err := r.Debug(a, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,6 +186,27 @@ func TestRejectionIsPerResource(t *testing.T) {
 	}
 	if rv := find(push.StatusRejected); !strings.HasPrefix(rv.Reason, "it is bad") || rv.Acknowledged.Version != bad.Version || rv.Applied.Version != "" {
 		t.Errorf("view %+v", rv)
+	}
+
+	// Another replica, told what this one knows, says the same.
+	other := newReplica(t, w)
+	other.Publish(w.all(), nil)
+	rev, _ := r.Applied(a)
+	here, err := r.Debug(a, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := other.Debug(a, &push.Elsewhere{Applied: rev, Rejected: r.Rejected(a, 100)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, res := range there.Resources {
+		if want := here.Resources[i]; res.Name != want.Name || res.Status != want.Status || res.Reason != want.Reason || res.Applied.Version != want.Applied.Version {
+			t.Errorf("elsewhere %+v, want %+v", res, want)
+		}
+	}
+	if len(there.Resources) != len(here.Resources) || len(r.Rejected(a, 0)) != 0 {
+		t.Errorf("%d resources elsewhere, want %d", len(there.Resources), len(here.Resources))
 	}
 
 	// Another change does not bring the bad one again, nor does a restart with the token.
@@ -247,7 +268,7 @@ func TestRevokedReaderLosesItsStreams(t *testing.T) {
 	if _, err := r.Watch(context.Background(), a); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("watch of a revoked reader: %v", err)
 	}
-	if _, err := r.Debug(a); status.Code(err) != codes.PermissionDenied {
+	if _, err := r.Debug(a, nil); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("debug of a revoked reader: %v", err)
 	}
 	again := dial(t, r, a)

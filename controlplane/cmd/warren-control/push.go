@@ -80,9 +80,20 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 		}))
 	p.srv = grpc.NewServer(opts...)
 	discovery.RegisterAggregatedDiscoveryServiceServer(p.srv, pusher)
-	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit))
+	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit, rejectedOf(pusher)))
 	enrollv1.RegisterEnrollmentServiceServer(p.srv, enroll.New(c.ID, db, c.Identity, pusher.Admit, log, reg))
 	return p, nil
+}
+
+// rejectedOf tells presence, and by it the other replicas, what push knows.
+func rejectedOf(pusher *push.Server) func(presence.Key) []presence.Rejected {
+	return func(k presence.Key) []presence.Rejected {
+		var out []presence.Rejected
+		for _, r := range pusher.Rejected(push.Reader{Kind: k.Kind, ID: k.ID}, presence.MaxRejected) {
+			out = append(out, presence.Rejected(r))
+		}
+		return out
+	}
 }
 
 // pushCredentials is TLS that says which certificates it refused: gRPC drops a failed handshake without a word.
