@@ -19,13 +19,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
 )
 
 func TestThePushPortDeniesByDefault(t *testing.T) {
@@ -112,6 +117,30 @@ func TestAWrongCertificateIsLoggedOnce(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "certificate refused"); n != 1 || !strings.Contains(log.String(), "peer=pipe") {
 		t.Errorf("logged %d times: %s", n, &log)
+	}
+}
+
+func TestThePushPortEndsWhenToldTo(t *testing.T) {
+	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	cert, key, err := authority.Create(authority.Identity, "cluster", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := authority.Parse(authority.Identity, cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPushPort("127.0.0.1:0", &admin.Cluster{ID: "cluster", Identity: ca}, nil, push.New(push.Options{Cluster: "cluster", Log: log, Reg: reg}),
+		presence.New("r1", presence.Memory{}, log, reg), model.NewCurrent(), log, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("ended with %v", err)
 	}
 }
 

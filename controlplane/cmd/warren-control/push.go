@@ -55,7 +55,7 @@ var methods = map[string]bool{ // needs a client certificate
 }
 
 func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
-	p := &pushPort{addr: addr, c: c, log: log, strangers: rate.NewLimiter(strangerRate, strangerBurst)}
+	p := &pushPort{addr: addr, c: c, pusher: pusher, log: log, strangers: rate.NewLimiter(strangerRate, strangerBurst)}
 	if err := p.renew(); err != nil {
 		return nil, err
 	}
