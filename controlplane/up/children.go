@@ -2,6 +2,8 @@ package up
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,7 @@ type child struct {
 	name string
 	cmd  *exec.Cmd
 	done chan struct{}
+	err  error // how it ended, once done is closed
 }
 
 func newChildren(dir string) *children { return &children{dir: dir, failed: make(chan string, 16)} }
@@ -63,7 +66,7 @@ func (c *children) start(name, program string, args ...string) error {
 }
 
 func (c *children) wait(ch *child) {
-	_ = ch.cmd.Wait()
+	ch.err = ch.cmd.Wait()
 	close(ch.done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,13 +76,19 @@ func (c *children) wait(ch *child) {
 }
 
 // stop ends all children, the last started first, and waits for each; who does not end is killed.
-func (c *children) stop() {
+func (c *children) stop() error {
+	var errs []error
 	c.mu.Lock()
 	c.stopping = true
 	running := c.running
 	c.mu.Unlock()
 	for i := len(running) - 1; i >= 0; i-- {
 		ch := running[i]
+		select {
+		case <-ch.done: // by itself; whoever waits for failed says so
+			continue
+		default:
+		}
 		_ = ch.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ch.done:
@@ -87,7 +96,11 @@ func (c *children) stop() {
 			_ = ch.cmd.Process.Kill()
 			<-ch.done
 		}
+		if ch.err != nil {
+			errs = append(errs, fmt.Errorf("%s ended with %w; its last words, from %s:\n%s", ch.name, ch.err, c.logFile(ch.name), c.tail(ch.name)))
+		}
 	}
+	return errors.Join(errs...)
 }
 
 func (c *children) logFile(name string) string { return filepath.Join(c.dir, name+".log") }

@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	c.children = newChildren(filepath.Join(c.Dir, "logs"))
 	defer func() {
 		c.say("stopping")
-		c.children.stop()
+		err = errors.Join(err, c.children.stop())
 		if c.pg != nil {
 			end, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 			defer cancel()
