@@ -261,6 +261,23 @@ func TestNodeJoin(t *testing.T) {
 	}
 }
 
+// A connector that is there already joins its own site or none.
+func TestSiteJoinOfAConnectorThatIsThere(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"POST /api/v1/orgs/default/connectors":   {409, "", `{"title":"Conflict","status":409}`},
+		"GET /api/v1/orgs/default/connectors/pi": {200, "", `{"name":"pi","site":"home"}`},
+		"POST /api/v1/join-tokens":               {201, "", `{"token":"wjt1.x.y","expires_at":"2026-11-24T12:00:00Z"}`},
+	})
+	if code, out, stderr := run(t, "", "site", "join", "home", "pi"); code != 0 || out != "wjt1.x.y\n" {
+		t.Errorf("%d %q %s", code, out, stderr)
+	}
+	api.calls = nil
+	code, out, stderr := run(t, "", "site", "join", "office", "pi")
+	if code != 1 || out != "" || !strings.Contains(stderr, "stands in site home") || len(api.calls) != 2 {
+		t.Errorf("%d %q %s %q", code, out, stderr, api.calls)
+	}
+}
+
 // Every command explains itself.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{

@@ -332,7 +332,13 @@ func (a *app) siteCommand() *cobra.Command {
 				return err
 			}
 			_, err = s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), map[string]any{"name": args[1], "site": args[0]}, nil)
-			if err != nil && apiclient.StatusOf(err) != http.StatusConflict {
+			if apiclient.StatusOf(err) == http.StatusConflict { // a token for it must not lead to another site
+				var have struct{ Site string }
+				if _, err = s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[1]), nil, &have); err == nil && have.Site != args[0] {
+					err = fmt.Errorf("connector %s stands in site %s, not %s", args[1], have.Site, args[0])
+				}
+			}
+			if err != nil {
 				return err
 			}
 			return a.token(cmd.Context(), s, map[string]string{"organization": s.org, "connector": args[1]}, file)
