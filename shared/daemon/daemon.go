@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -32,14 +34,45 @@ func (t task) String() string                { return t.name }
 // ShutdownGrace is how long tasks have to clean up before Run gives up on them.
 const ShutdownGrace = 30 * time.Second
 
+// A Drain is what a process does between being told to end and ending its tasks: tell others, and go on
+// serving until they have stopped coming.
+type Drain struct {
+	// Begin, when it closes, ends the process as a signal does. It may be nil.
+	Begin <-chan struct{}
+	// Do blocks until the tasks may end. Its context ends with a second signal, or when a task ends. told
+	// says whether Begin closed, as opposed to a signal.
+	Do func(ctx context.Context, told bool)
+}
+
 // Run runs the tasks until ctx ends, SIGINT or SIGTERM arrives, or one of them returns an error;
 // then it ends the others and waits for them. A task that returns nil before the end is an error:
 // a process without one of its parts is not a working process. So is one that does not end in time.
 func Run(ctx context.Context, log *slog.Logger, tasks ...Task) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+	return RunDraining(ctx, log, Drain{}, tasks...)
+}
+
+// RunDraining is Run that drains between the signal and the end. The end of ctx and that of a task leave no time for it.
+func RunDraining(ctx context.Context, log *slog.Logger, drain Drain, tasks ...Task) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	stop := func() { signal.Stop(signals) } // the next signal ends the process at once
+	defer stop()
+	begin := drain.Begin
+	var drained chan struct{} // closed when draining is over; nil: it has not begun
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	begins := func(told bool) {
+		begin = nil
+		if drain.Do == nil {
+			cancel()
+			return
+		}
+		log.Info("draining", "told", told)
+		drained = make(chan struct{})
+		waiting.Go(func() { drain.Do(ctx, told); close(drained) })
+	}
 
 	type end struct {
 		task int
@@ -61,6 +94,17 @@ func Run(ctx context.Context, log *slog.Logger, tasks ...Task) error {
 	}
 	for left > 0 || ending != nil {
 		select {
+		case <-signals:
+			if drained == nil {
+				begins(false)
+			} else {
+				cancel()
+			}
+		case <-begin:
+			begins(true)
+		case <-drained:
+			drained, begin = nil, nil
+			cancel()
 		case <-ending:
 			ending = nil
 			stop() // a second signal ends the process at once
