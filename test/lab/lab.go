@@ -1,39 +1,56 @@
 // Package lab makes hosts of network namespaces: an internet that all of them share, private networks
-// behind address translation, and processes on them that end with the test.
+// behind address translation, links that delay, lose, slow and cut, and processes on them that end with the test.
 //
 // It needs root, iproute2 and nftables. All names carry a random part, so several labs can exist at once.
+// What builds the lab fails the test; what changes it while it runs (links, firewalls, processes) returns
+// errors and may be called from any goroutine.
 package lab
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net"
+	mathrand "math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
+
+// T is what the lab asks of whoever runs it: a *testing.T, a *testing.B, or a program (see Program).
+type T interface {
+	Helper()
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Failed() bool
+	Cleanup(func())
+	TempDir() string
+}
 
 // Lab is one internet and what is connected to it.
 type Lab struct {
-	t   testing.TB
+	// Seed is what everything random in the lab comes from. It is printed; WARREN_LAB_SEED sets it.
+	Seed uint64
+
+	t   T
 	tag string // random, in every name
 	dir string
-	n   int // interfaces made
+	n   int // wires made
 
 	internet *segment
+	segments []*segment
 	hosts    map[string]*Host
+	order    []*Host
+
+	mu   sync.Mutex // guards links, and what the firewalls hold
+	wall rules
 }
 
 // A segment is a bridge in a namespace of its own.
@@ -41,15 +58,34 @@ type segment struct {
 	ns string
 }
 
+// A wire joins a host's interface to a segment: a veth pair, and a link in its middle once somebody asked for one.
+type wire struct {
+	seg    *segment
+	port   string // the segment's end of the pair
+	ifname string // the host's end
+	link   *Link
+}
+
+// seedVariable sets the seed of every lab of a test run: a run is repeated by what it printed.
+const seedVariable = "WARREN_LAB_SEED"
+
 // New makes an empty internet. Everything made in it goes away with the test.
-func New(t testing.TB) *Lab {
+func New(t T) *Lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("the lab makes network namespaces: run as root")
 	}
 	b := make([]byte, 2)
 	_, _ = rand.Read(b)
-	l := &Lab{t: t, tag: hex.EncodeToString(b), dir: t.TempDir(), hosts: map[string]*Host{}}
+	l := &Lab{t: t, Seed: mathrand.Uint64(), tag: hex.EncodeToString(b), dir: t.TempDir(), hosts: map[string]*Host{}}
+	if s := os.Getenv(seedVariable); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+		l.Seed = seed
+	}
+	t.Logf("lab %s: %s=%d", l.tag, seedVariable, l.Seed)
 	l.internet = l.segment("net")
 	return l
 }
@@ -57,293 +93,146 @@ func New(t testing.TB) *Lab {
 // Dir is a folder that goes away with the lab.
 func (l *Lab) Dir() string { return l.dir }
 
+// Folder makes a folder that every account may enter and that goes away with the lab.
+func (l *Lab) Folder(name string) string {
+	l.t.Helper()
+	dir, err := os.MkdirTemp("", "wrn-"+l.tag+"-"+name+"-") // not in Dir: a test's folders are closed to other accounts
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	return dir
+}
+
+// Hosts are all machines, in the order in which they were made.
+func (l *Lab) Hosts() []*Host { return l.order }
+
+// Find returns a host that was made under a name.
+func (l *Lab) Find(name string) *Host { return l.hosts[name] }
+
 // run runs a command of the host system and fails the test if it fails.
 func (l *Lab) run(name string, args ...string) {
 	l.t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		l.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	if err := system("", name, args...); err != nil {
+		l.t.Fatal(err)
 	}
+}
+
+// system runs a command of the host system on what it reads from stdin.
+func system(stdin, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a second Ctrl-C doesn't end what cleans up
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, stdin, out)
+	}
+	return nil
 }
 
 func (l *Lab) namespace(name string) string {
 	l.t.Helper()
 	ns := "wrn-" + l.tag + "-" + name
 	l.run("ip", "netns", "add", ns)
-	l.t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+	l.t.Cleanup(func() { _ = system("", "ip", "netns", "del", ns) })
 	l.run("ip", "-n", ns, "link", "set", "lo", "up")
 	return ns
 }
 
 func (l *Lab) segment(name string) *segment {
+	l.t.Helper()
 	s := &segment{ns: l.namespace(name)}
-	l.run("ip", "-n", s.ns, "link", "add", "br0", "type", "bridge")
+	// A switch says nothing of its own: what is on the wire, the hosts sent.
+	for _, conf := range []string{"all", "default"} {
+		if err := sysctl(s.ns, "net/ipv6/conf/"+conf+"/disable_ipv6", "1"); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	l.run("ip", "-n", s.ns, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
 	l.run("ip", "-n", s.ns, "link", "set", "br0", "up")
+	l.segments = append(l.segments, s)
 	return s
 }
 
-// plug connects a namespace to a segment by a veth pair and gives it an address.
-func (l *Lab) plug(s *segment, ns, ifname string, addr netip.Prefix) {
+// plug connects a namespace to a segment by a veth pair and gives it addresses.
+func (l *Lab) plug(s *segment, ns, ifname string, addrs ...netip.Prefix) *wire {
 	l.t.Helper()
 	l.n++
-	port := fmt.Sprintf("p%d", l.n)
-	l.run("ip", "-n", s.ns, "link", "add", port, "type", "veth", "peer", "name", ifname, "netns", ns)
-	l.run("ip", "-n", s.ns, "link", "set", port, "master", "br0", "up")
-	l.run("ip", "-n", ns, "addr", "add", addr.String(), "dev", ifname)
+	w := &wire{seg: s, port: fmt.Sprintf("p%d", l.n), ifname: ifname}
+	l.run("ip", "-n", s.ns, "link", "add", w.port, "type", "veth", "peer", "name", ifname, "netns", ns)
+	l.run("ip", "-n", s.ns, "link", "set", w.port, "master", "br0", "up")
+	settings := map[string]string{
+		"net/ipv4/conf/" + ifname + "/promote_secondaries": "1", // an address can be added before the old one goes
+		"net/ipv6/conf/" + ifname + "/accept_ra":           "0",
+	}
+	if !has6(addrs) {
+		settings["net/ipv6/conf/"+ifname+"/disable_ipv6"] = "1"
+	}
+	for key, value := range settings {
+		if err := sysctl(ns, key, value); err != nil {
+			l.t.Fatal(err)
+		}
+	}
 	l.run("ip", "-n", ns, "link", "set", ifname, "up")
-}
-
-// Host is one machine: a namespace with an address.
-type Host struct {
-	Name string
-	Addr netip.Addr
-	lab  *Lab
-	ns   string
-}
-
-// Host puts a machine on the internet. All internet hosts share one /16 and see each other directly.
-func (l *Lab) Host(name string, addr string) *Host {
-	l.t.Helper()
-	return l.host(l.internet, name, netip.PrefixFrom(netip.MustParseAddr(addr), 16))
-}
-
-func (l *Lab) host(s *segment, name string, addr netip.Prefix) *Host {
-	h := &Host{Name: name, Addr: addr.Addr(), lab: l, ns: l.namespace(name)}
-	l.plug(s, h.ns, "eth0", addr)
-	l.hosts[name] = h
-	return h
-}
-
-// Find returns a host that was made under a name.
-func (l *Lab) Find(name string) *Host { return l.hosts[name] }
-
-// Site is a private network behind a router that masquerades.
-type Site struct {
-	Router *Host
-	seg    *segment
-	lab    *Lab
-	lan    netip.Prefix
-}
-
-// Site makes a private network, a /24 whose .1 is the router; the router has an address on the internet.
-func (l *Lab) Site(name, wan, lan string) *Site {
-	l.t.Helper()
-	s := &Site{lab: l, seg: l.segment(name + "-lan"), lan: netip.MustParsePrefix(lan)}
-	s.Router = l.Host(name+"-nat", wan)
-	ns := s.Router.ns
-	gw := s.lan.Addr().Next()
-	l.plug(s.seg, ns, "lan0", netip.PrefixFrom(gw, s.lan.Bits()))
-	s.Router.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-	// Nothing comes in that was not asked for: a private network as people have it.
-	s.Router.nft(`
-table ip translate {
-	chain out {
-		type nat hook postrouting priority 100;
-		oifname eth0 masquerade
-	}
-}
-table inet guard {
-	chain forwarded {
-		type filter hook forward priority 0; policy drop;
-		ct state established,related accept
-		iifname lan0 accept
-	}
-}
-`)
-	return s
-}
-
-// Host puts a machine into the private network.
-func (s *Site) Host(name, addr string) *Host {
-	s.lab.t.Helper()
-	h := s.lab.host(s.seg, name, netip.PrefixFrom(netip.MustParseAddr(addr), s.lan.Bits()))
-	s.lab.run("ip", "-n", h.ns, "route", "add", "default", "via", s.lan.Addr().Next().String())
-	return h
-}
-
-// Command prepares a command on the host.
-func (h *Host) Command(name string, args ...string) *exec.Cmd {
-	return h.CommandContext(context.Background(), name, args...)
-}
-
-// CommandContext is Command that ends with ctx.
-func (h *Host) CommandContext(ctx context.Context, name string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.ns, name}, args...)...)
-}
-
-// Run runs a command on the host to its end and returns what it printed on stdout; a failure ends the test.
-func (h *Host) Run(name string, args ...string) string {
-	h.lab.t.Helper()
-	cmd := h.Command(name, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		h.lab.t.Fatalf("%s: %s %s: %v\n%s%s", h.Name, name, strings.Join(args, " "), err, out, stderr.String())
-	}
-	return string(out)
-}
-
-// nft loads a ruleset on the host.
-func (h *Host) nft(rules string) {
-	h.lab.t.Helper()
-	cmd := h.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(rules)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		h.lab.t.Fatalf("%s: nft: %v\n%s", h.Name, err, out)
-	}
-}
-
-// In runs f on a thread that is in the host's namespace: sockets that f opens stay there.
-func (h *Host) In(f func() error) error {
-	errc := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its namespace with it
-		ns, err := os.Open(filepath.Join("/run/netns", h.ns))
-		if err == nil {
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-			_ = ns.Close()
+	for _, a := range addrs {
+		if err := addAddr(ns, ifname, a); err != nil {
+			l.t.Fatal(err)
 		}
-		if err != nil {
-			errc <- fmt.Errorf("enter %s: %w", h.Name, err)
-			return
-		}
-		errc <- f()
-	}()
-	return <-errc
+	}
+	return w
 }
 
-// Listen opens a TCP listener on the host that closes with the test.
-func (h *Host) Listen(port int) net.Listener {
-	h.lab.t.Helper()
-	var ln net.Listener
-	err := h.In(func() (err error) {
-		ln, err = net.Listen("tcp", netip.AddrPortFrom(h.Addr, uint16(port)).String())
-		return err
+func has6(addrs []netip.Prefix) bool {
+	for _, a := range addrs {
+		if a.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// addAddr gives an interface an address that is usable at once: nobody asks whether another has it.
+func addAddr(ns, ifname string, addr netip.Prefix) error {
+	args := []string{"-n", ns, "addr", "add", addr.String(), "dev", ifname}
+	if addr.Addr().Is6() {
+		args = append(args, "nodad")
+	}
+	return system("", "ip", args...)
+}
+
+// sysctl sets a network setting of a namespace.
+func sysctl(ns, key, value string) error {
+	return inside(ns, func() error {
+		if err := os.WriteFile("/proc/sys/"+key, []byte(value), 0o644); err != nil {
+			return fmt.Errorf("namespace %s: sysctl %s: %w", ns, key, err)
+		}
+		return nil
 	})
-	if err != nil {
-		h.lab.t.Fatal(err)
-	}
-	h.lab.t.Cleanup(func() { _ = ln.Close() })
-	return ln
-}
-
-// Process is a program that runs on a host until it is killed, stopped or the test ends.
-type Process struct {
-	Name string
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
-	once sync.Once
-	t    testing.TB
-}
-
-// Start starts a program on the host; its output is shown when the test fails.
-func (h *Host) Start(name string, env []string, program string, args ...string) *Process {
-	h.lab.t.Helper()
-	t := h.lab.t
-	p := &Process{Name: name, t: t, done: make(chan struct{}), log: filepath.Join(h.lab.dir, name+".log")}
-	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.cmd = h.Command(program, args...) // ip netns exec replaces itself by the program: its pid is the program's
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("start %s on %s: %v", name, h.Name, err)
-	}
-	_ = out.Close()
-	go func() { _ = p.cmd.Wait(); close(p.done) }()
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("--- %s, last lines\n%s", name, p.Tail(60))
-		}
-	})
-	return p
-}
-
-// Kill ends the process as a power cut would, and waits until it is gone.
-func (p *Process) Kill() { p.signal(syscall.SIGKILL) }
-
-// Stop asks the process to end (SIGTERM) and waits; after 30 s it is killed and the test fails.
-func (p *Process) Stop() {
-	p.t.Helper()
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(30 * time.Second):
-		p.Kill()
-		p.t.Errorf("%s did not end on SIGTERM", p.Name)
-	}
-}
-
-func (p *Process) signal(s syscall.Signal) {
-	select {
-	case <-p.done:
-		return
-	default:
-	}
-	p.once.Do(func() { _ = syscall.Kill(-p.cmd.Process.Pid, s) })
-	<-p.done
-}
-
-// Pause makes the process stand still until Resume, as a machine does that is out of breath: nothing of it
-// is closed, and nobody is told.
-func (p *Process) Pause() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGSTOP) }
-
-// Resume ends a Pause.
-func (p *Process) Resume() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT) }
-
-// Running reports whether the process is still there.
-func (p *Process) Running() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
-
-// Log is all that the process has printed.
-func (p *Process) Log() string {
-	b, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
-
-// Tail is the last lines of Log.
-func (p *Process) Tail(lines int) string {
-	all := strings.Split(strings.TrimRight(p.Log(), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // Eventually calls ok until it returns nil, and fails the test with its last error after the limit.
-func Eventually(t testing.TB, limit time.Duration, what string, ok func() error) {
+func Eventually(t T, limit time.Duration, what string, ok func() error) {
 	t.Helper()
-	var err error
-	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
-		if err = ok(); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s: %v", limit, what, err)
-		}
+	if err := Wait(context.Background(), limit, what, ok); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// Resolver makes a name server the one that programs on the host ask.
-func (h *Host) Resolver(server netip.Addr) {
-	h.lab.t.Helper()
-	dir := filepath.Join("/etc/netns", h.ns)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		h.lab.t.Fatal(err)
-	}
-	h.lab.t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte("nameserver "+server.String()+"\n"), 0o644); err != nil {
-		h.lab.t.Fatal(err)
+// Wait calls ok until it returns nil; after the limit or the end of ctx it returns ok's last error.
+func Wait(ctx context.Context, limit time.Duration, what string, ok func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := ok()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not within %v: %s: %w", limit, what, err)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }

@@ -3,9 +3,14 @@
 package lab
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -70,8 +75,87 @@ func TestProcess(t *testing.T) {
 	if !p.Running() {
 		t.Error("ended by itself")
 	}
+	must(t, p.Pause())
+	if !p.Running() {
+		t.Error("a paused process is gone")
+	}
 	p.Kill()
 	if p.Running() {
 		t.Error("survived")
+	}
+	if err := p.Pause(); err == nil {
+		t.Error("paused what does not run")
+	}
+}
+
+func TestPausedProcessDoesNothingUntilResumed(t *testing.T) {
+	l := New(t)
+	// The child is in a session of its own, as PostgreSQL's are.
+	p := l.Host("h", "198.18.9.1").Start("count", nil, "sh", "-c", "setsid sh -c 'while echo tick; do sleep 0.01; done' & wait")
+	ticks := func() int { return strings.Count(p.Log(), "tick") }
+	more := func(than int) func() error {
+		return func() error {
+			if ticks() <= than {
+				return io.ErrNoProgress
+			}
+			return nil
+		}
+	}
+	Eventually(t, 10*time.Second, "ticks", more(0))
+	must(t, p.Pause())
+	Eventually(t, 10*time.Second, "every process is stopped", func() error {
+		pid, _ := p.current()
+		for _, child := range append(descendants(pid), pid) {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+			if err == nil && !strings.Contains(string(b), ") T ") && !strings.Contains(string(b), ") Z ") {
+				return fmt.Errorf("%s", b)
+			}
+		}
+		return nil
+	})
+	paused := ticks()
+	if time.Sleep(silence); ticks() != paused {
+		t.Error("it went on")
+	}
+	must(t, p.Resume())
+	Eventually(t, 10*time.Second, "ticks again", more(paused))
+	must(t, p.Restart())
+	Eventually(t, 10*time.Second, "ticks of the new one", more(ticks()))
+	children := descendants(func() int { pid, _ := p.current(); return pid }())
+	if len(children) == 0 {
+		t.Fatal("no children to look for")
+	}
+	p.Kill()
+	Eventually(t, 10*time.Second, "its children are gone", func() error {
+		for _, child := range children {
+			if err := syscall.Kill(child, 0); err == nil {
+				return fmt.Errorf("%d is there", child)
+			}
+		}
+		return nil
+	})
+}
+
+func TestProgramTakesItsLabDown(t *testing.T) {
+	var out strings.Builder
+	var dir string
+	boom := errors.New("boom")
+	err := Program(&out, func(l *Lab) error {
+		dir = l.Dir()
+		l.Host("h", "198.18.9.1").Start("sleep", nil, "sleep", "600")
+		if err := l.Try(func() error { l.Host("h", "198.18.9.2"); return nil }); err == nil {
+			t.Error("a name was given twice")
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is there: %v", dir, err)
+	}
+	tag, _, _ := strings.Cut(strings.TrimPrefix(out.String(), "lab "), ":")
+	if left, _ := filepath.Glob("/run/netns/wrn-" + tag + "-*"); len(tag) != 4 || len(left) > 0 {
+		t.Errorf("lab %q left %v", tag, left)
 	}
 }

@@ -1,0 +1,199 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Process is a program that runs on a host until it is killed, stopped or the test ends.
+type Process struct {
+	Name    string
+	Host    *Host
+	env     []string
+	program string
+	args    []string
+	log     string
+
+	mu   sync.Mutex // guards the following: Restart replaces them
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// Start starts a program on the host; its output is shown when the test fails.
+func (h *Host) Start(name string, env []string, program string, args ...string) *Process {
+	h.lab.t.Helper()
+	t := h.lab.t
+	p := &Process{Name: name, Host: h, env: env, program: program, args: args, log: filepath.Join(h.lab.dir, name+".log")}
+	if err := p.launch(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("--- %s, last lines\n%s", name, p.Tail(60))
+		}
+	})
+	return p
+}
+
+func (p *Process) launch() error {
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := p.Host.Command(p.program, p.args...) // ip netns exec replaces itself by the program: its pid is the program's
+	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s on %s: %w", p.Name, p.Host.Name, err)
+	}
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd, p.done = cmd, done
+	return nil
+}
+
+func (p *Process) current() (pid int, done chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid, p.done
+}
+
+// Kill ends the process and its children as a power cut would, and waits until it is gone.
+func (p *Process) Kill() {
+	pid, done := p.current()
+	if p.Running() {
+		all := halt(pid) // or a child escapes that is being made just now
+		for _, child := range all {
+			_ = syscall.Kill(child, syscall.SIGKILL)
+		}
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+	<-done
+}
+
+// Stop asks the process to end (SIGTERM) and waits; after 30 s it is killed and the test fails.
+func (p *Process) Stop() {
+	p.Host.lab.t.Helper()
+	pid, done := p.current()
+	_ = syscall.Kill(-pid, syscall.SIGTERM)
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		p.Kill()
+		p.Host.lab.t.Errorf("%s did not end on SIGTERM", p.Name)
+	}
+}
+
+// Pause makes the process and its children stand still (SIGSTOP), as on a machine that is out of breath:
+// nothing of it is closed, and nobody is told.
+func (p *Process) Pause() error {
+	pid, _ := p.current()
+	if !p.Running() {
+		return fmt.Errorf("pause %s: it does not run", p.Name)
+	}
+	halt(pid)
+	return nil
+}
+
+// Resume ends a Pause.
+func (p *Process) Resume() error {
+	pid, _ := p.current()
+	if !p.Running() {
+		return fmt.Errorf("resume %s: it does not run", p.Name)
+	}
+	for _, child := range descendants(pid) {
+		_ = syscall.Kill(child, syscall.SIGCONT)
+	}
+	return syscall.Kill(-pid, syscall.SIGCONT)
+}
+
+// Restart starts the program anew, with the arguments that it had; if it still runs, it is killed before.
+func (p *Process) Restart() error {
+	p.Kill()
+	return p.launch()
+}
+
+// halt stops a process, its group and all that descends from it, PostgreSQL's children in groups of their own
+// included, and returns the descendants. It goes from parents to children until it finds no more.
+func halt(pid int) []int {
+	_ = syscall.Kill(-pid, syscall.SIGSTOP)
+	stopped := map[int]bool{}
+	for {
+		more := false
+		all := descendants(pid)
+		for _, child := range all {
+			if !stopped[child] {
+				_ = syscall.Kill(child, syscall.SIGSTOP)
+				stopped[child], more = true, true
+			}
+		}
+		if !more {
+			return all
+		}
+	}
+}
+
+// descendants are the children of a process, their children and so on.
+func descendants(pid int) []int {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range stats {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		// pid (name) state ppid …; the name may hold anything.
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		if len(fields) > 1 {
+			parent, _ := strconv.Atoi(fields[1])
+			children[parent] = append(children[parent], child)
+		}
+	}
+	found := []int{pid}
+	for i := 0; i < len(found); i++ {
+		found = append(found, children[found[i]]...)
+	}
+	return found[1:]
+}
+
+// Running reports whether the process is still there.
+func (p *Process) Running() bool {
+	_, done := p.current()
+	select {
+	case <-done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Log is all that the process has printed.
+func (p *Process) Log() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// LogFile is where the process prints to.
+func (p *Process) LogFile() string { return p.log }
+
+// Tail is the last lines of Log.
+func (p *Process) Tail(lines int) string {
+	all := strings.Split(strings.TrimRight(p.Log(), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
