@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -18,21 +17,23 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/warrenedge/warren/test/lab/cluster"
 )
 
 const app = "app." + domain
 
 // publishApp publishes one HTTP service of the first site and waits as a user would.
-func (c *cluster) publishApp() {
+func (c *suite) publishApp() {
 	c.t.Helper()
-	c.web(c.sites[0], "web", "10.77.1.10", 8080)
-	c.apply(service("app", "http", app, "s1", "10.77.1.10", 8080), "--wait")
+	c.web(c.Sites[0], "web", "10.77.1.10", 8080)
+	c.apply(cluster.Service("app", "http", app, "s1", "10.77.1.10", 8080), "--wait")
 }
 
 // answered fails the test unless a node answers for the app at once.
-func (c *cluster) answered(url string, args ...string) reply {
+func (c *suite) answered(url string, args ...string) cluster.Reply {
 	c.t.Helper()
-	r, err := c.curl(url, args...)
+	r, err := c.Curl(url, args...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -41,12 +42,12 @@ func (c *cluster) answered(url string, args ...string) reply {
 
 func TestAppliedServiceIsReachableFromOutside(t *testing.T) {
 	c := newCluster(t)
-	c.web(c.sites[0], "web", "10.77.1.10", 8080)
-	c.apply(service("app", "http", app, "s1", "10.77.1.10", 8080), "--wait")
+	c.web(c.Sites[0], "web", "10.77.1.10", 8080)
+	c.apply(cluster.Service("app", "http", app, "s1", "10.77.1.10", 8080), "--wait")
 	// The command has returned: every node has it, now.
-	for _, n := range c.nodes {
-		if r := c.answered("https://"+app+"/", at(n, app)...); r.Name != "web" {
-			t.Errorf("%s: %+v", n.name, r)
+	for _, n := range c.Nodes {
+		if r := c.answered("https://"+app+"/", cluster.At(n, app)...); r.Name != "web" {
+			t.Errorf("%s: %+v", n.Name, r)
 		}
 	}
 	// And through the resolver, from the root of the DNS down.
@@ -57,39 +58,39 @@ func TestAppliedServiceIsReachableFromOutside(t *testing.T) {
 
 func TestApplyWaitsForEveryNode(t *testing.T) {
 	c := newCluster(t)
-	c.web(c.sites[0], "web", "10.77.1.10", 8080)
-	file := c.write("app.yaml", service("app", "http", app, "s1", "10.77.1.10", 8080))
-	slow := c.nodes[2]
-	slow.proc.Pause()
-	defer slow.proc.Resume()
+	c.web(c.Sites[0], "web", "10.77.1.10", 8080)
+	file := c.write("app.yaml", cluster.Service("app", "http", app, "s1", "10.77.1.10", 8080))
+	slow := c.Nodes[2]
+	c.must(slow.Proc.Pause())
+	defer func() { _ = slow.Proc.Resume() }()
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.tryWarren("apply", "-f", file, "--wait")
+		_, err := c.Warren("apply", "-f", file, "--wait")
 		done <- err
 	}()
-	for _, n := range c.nodes[:2] {
-		c.until(n.name+" has it", func() error {
-			_, err := c.curl("https://"+app+"/", at(n, app)...)
+	for _, n := range c.Nodes[:2] {
+		c.until(n.Name+" has it", func() error {
+			_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
 			return err
 		})
 	}
 	select {
 	case err := <-done:
-		t.Fatalf("apply --wait returned before %s had the service: %v", slow.name, err)
+		t.Fatalf("apply --wait returned before %s had the service: %v", slow.Name, err)
 	case <-time.After(time.Second): // it can only be too early, never too late
 	}
-	slow.proc.Resume()
+	c.must(slow.Proc.Resume())
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	c.answered("https://"+app+"/", at(slow, app)...)
+	c.answered("https://"+app+"/", cluster.At(slow, app)...)
 }
 
 func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
-	outside, _ := c.without(c.sites[0])
-	r := c.answered("https://"+app+"/", at(outside, app)...)
+	outside, _ := c.without(c.Sites[0])
+	r := c.answered("https://"+app+"/", cluster.At(outside, app)...)
 	if r.Forwarded != "198.18.4.1" {
 		t.Errorf("the target saw client %q: %+v", r.Forwarded, r)
 	}
@@ -99,30 +100,30 @@ func TestPassthroughShowsTheTargetsOwnCertificate(t *testing.T) {
 	c := newCluster(t)
 	const host = "own." + domain
 	cert, own := selfSigned(t, host)
-	c.webTLS(c.sites[0], "tls", "10.77.1.11", 8443, cert)
-	c.apply(service("own", "tls", host, "s1", "10.77.1.11", 8443), "--wait")
+	c.web(c.Sites[0], "tls", "10.77.1.11", 8443, cert)
+	c.apply(cluster.Service("own", "tls", host, "s1", "10.77.1.11", 8443), "--wait")
 	file := c.write("own.pem", string(own))
-	for _, n := range c.nodes {
+	for _, n := range c.Nodes {
 		// Only the target's own certificate is trusted: anybody else's would fail.
-		r := c.answered("https://"+host+"/", append(at(n, host), "--cacert", file)...)
+		r := c.answered("https://"+host+"/", append(cluster.At(n, host), "--cacert", file)...)
 		if r.Name != "tls" {
-			t.Errorf("%s: %+v", n.name, r)
+			t.Errorf("%s: %+v", n.Name, r)
 		}
 	}
 }
 
 func TestPathsGoToDifferentSites(t *testing.T) {
 	c := newCluster(t)
-	c.web(c.sites[0], "a", "10.77.1.10", 8080)
-	c.web(c.sites[1], "b", "10.77.2.10", 8080)
+	c.web(c.Sites[0], "a", "10.77.1.10", 8080)
+	c.web(c.Sites[1], "b", "10.77.2.10", 8080)
 	target := func(name, site, addr, path string) string {
 		return fmt.Sprintf("---\napiVersion: warren/v1\nkind: Target\nmetadata: {name: %s}\nspec: {service: app, site: %s, address: %s, port: 8080, path_prefix: %s}\n", name, site, addr, path)
 	}
-	c.apply(service("app", "http", app, "s1", "10.77.1.10", 8080)+target("app-a", "s1", "10.77.1.10", "/a")+target("app-b", "s2", "10.77.2.10", "/b"), "--wait")
-	for _, n := range c.nodes {
+	c.apply(cluster.Service("app", "http", app, "s1", "10.77.1.10", 8080)+target("app-a", "s1", "10.77.1.10", "/a")+target("app-b", "s2", "10.77.2.10", "/b"), "--wait")
+	for _, n := range c.Nodes {
 		for path, want := range map[string]string{"/a": "a", "/a/x": "a", "/b": "b", "/b/y": "b", "/": "a", "/bb": "a"} {
-			if r := c.answered("https://"+app+path, at(n, app)...); r.Name != want {
-				t.Errorf("%s %s went to %q, want %q", n.name, path, r.Name, want)
+			if r := c.answered("https://"+app+path, cluster.At(n, app)...); r.Name != want {
+				t.Errorf("%s %s went to %q, want %q", n.Name, path, r.Name, want)
 			}
 		}
 	}
@@ -131,41 +132,39 @@ func TestPathsGoToDifferentSites(t *testing.T) {
 func TestTrafficGoesOnWithoutControlPlane(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
-	c.db.Kill()
-	c.kv.Kill()
-	c.control[0].Kill()
-	c.control[1].Kill()
+	c.DB.Kill()
+	c.Cache.Kill()
+	c.Control[0].Kill()
+	c.Control[1].Kill()
 
 	all := func() {
 		t.Helper()
-		for _, n := range c.nodes {
-			c.answered("https://"+app+"/", at(n, app)...)
-			if got := c.dig(n.host.Addr.String(), app, "A"); len(got) != 3 {
-				t.Errorf("%s answers %v", n.name, got)
+		for _, n := range c.Nodes {
+			c.answered("https://"+app+"/", cluster.At(n, app)...)
+			if got := c.Dig(n.Host.Addr.String(), app, "A"); len(got) != 3 {
+				t.Errorf("%s answers %v", n.Name, got)
 			}
 		}
 		c.answered("https://" + app + "/")
 	}
 	all()
 	// A node that starts again serves from its disk.
-	for _, n := range c.nodes {
-		n.proc.Kill()
-		c.startNode(n)
-		c.until(n.name+" serves from disk", func() error {
-			if got := c.dig(n.host.Addr.String(), app, "A"); len(got) != 3 {
+	for _, n := range c.Nodes {
+		c.restart(n.Proc)
+		c.until(n.Name+" serves from disk", func() error {
+			if got := c.Dig(n.Host.Addr.String(), app, "A"); len(got) != 3 {
 				return fmt.Errorf("answers %v", got)
 			}
-			_, err := c.curl("https://"+app+"/", at(n, app)...)
+			_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
 			return err
 		})
 	}
 	all()
 	// So does a connector.
-	c.sites[0].proc.Kill()
-	c.startConnector(c.sites[0])
-	for _, n := range c.nodes {
-		c.until(n.name+" reaches the site again", func() error {
-			_, err := c.curl("https://"+app+"/", at(n, app)...)
+	c.restart(c.Sites[0].Proc)
+	for _, n := range c.Nodes {
+		c.until(n.Name+" reaches the site again", func() error {
+			_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
 			return err
 		})
 	}
@@ -180,10 +179,10 @@ func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
 
 	// Kill the replica that serves the first node; the others may be there or not.
 	victim, name := c.replicaOfFirstNode()
-	c.control[victim].Kill()
+	c.Control[victim].Kill()
 	c.until("all nodes are with the other replica", func() error {
 		var now status
-		if err := c.tryJSON(&now, "status"); err != nil {
+		if err := c.JSON(&now, "status"); err != nil {
 			return err
 		}
 		for _, n := range now.Nodes {
@@ -202,11 +201,11 @@ func TestLosingOneControlReplicaResyncsNothing(t *testing.T) {
 		t.Errorf("the move cost %d resources", n)
 	}
 	// And the cluster still takes changes, which this number counts.
-	c.web(c.sites[1], "b", "10.77.2.10", 8080)
-	c.apply(service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
+	c.web(c.Sites[1], "b", "10.77.2.10", 8080)
+	c.apply(cluster.Service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
 	c.answered("https://b." + domain + "/")
-	if n := c.sentResources()[1-victim] - after[1-victim]; n < len(c.nodes) {
-		t.Errorf("a new service cost %d resources in %d nodes: the number says nothing", n, len(c.nodes))
+	if n := c.sentResources()[1-victim] - after[1-victim]; n < len(c.Nodes) {
+		t.Errorf("a new service cost %d resources in %d nodes: the number says nothing", n, len(c.Nodes))
 	}
 }
 
@@ -215,10 +214,10 @@ func TestStoppingAControlReplicaSendsItsNodesToTheOther(t *testing.T) {
 	c.publishApp()
 	stop := c.load(app)
 	victim, name := c.replicaOfFirstNode()
-	c.control[victim].Stop()
+	c.Control[victim].Stop()
 	c.until("all nodes are with the other replica", func() error {
 		var st status
-		if err := c.tryJSON(&st, "status"); err != nil {
+		if err := c.JSON(&st, "status"); err != nil {
 			return err
 		}
 		for _, n := range st.Nodes {
@@ -236,8 +235,8 @@ func TestStoppingAControlReplicaSendsItsNodesToTheOther(t *testing.T) {
 func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
-	outside, inside := c.without(c.sites[0])
-	if got := c.dig("198.18.4.1", app, "A"); len(got) != 3 {
+	outside, inside := c.without(c.Sites[0])
+	if got := c.Dig("198.18.4.1", app, "A"); len(got) != 3 {
 		t.Fatalf("before: %v", got)
 	}
 	dead := c.relayOf(outside, inside)
@@ -245,13 +244,13 @@ func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 	if alive == dead {
 		alive = inside[1]
 	}
-	dead.proc.Kill()
+	dead.Proc.Kill()
 	// The connector's other tunnel carries on where it ends.
-	c.answered("https://"+app+"/", at(alive, app)...)
-	for _, n := range []*machine{alive, outside} {
-		c.until(n.name+" names the dead node no more", func() error {
-			got := c.dig(n.host.Addr.String(), app, "A")
-			if len(got) != 2 || slices.Contains(got, dead.host.Addr.String()) {
+	c.answered("https://"+app+"/", cluster.At(alive, app)...)
+	for _, n := range []*cluster.Node{alive, outside} {
+		c.until(n.Name+" names the dead node no more", func() error {
+			got := c.Dig(n.Host.Addr.String(), app, "A")
+			if len(got) != 2 || slices.Contains(got, dead.Host.Addr.String()) {
 				return fmt.Errorf("answers %v", got)
 			}
 			return nil
@@ -259,12 +258,12 @@ func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 	}
 	// And by relay elsewhere, although the node there has kept connections that led through the dead one.
 	for range 4 {
-		c.answered("https://"+app+"/", at(outside, app)...)
+		c.answered("https://"+app+"/", cluster.At(outside, app)...)
 	}
 	c.answered("https://" + app + "/") // as the resolver says
-	c.startNode(dead)
+	c.restart(dead.Proc)
 	c.until("the node is named again", func() error {
-		if got := c.dig(alive.host.Addr.String(), app, "A"); len(got) != 3 {
+		if got := c.Dig(alive.Host.Addr.String(), app, "A"); len(got) != 3 {
 			return fmt.Errorf("answers %v", got)
 		}
 		return nil
@@ -274,8 +273,8 @@ func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 func TestBadResourceIsRejectedByNameAndAllElseGoesOn(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
-	c.web(c.sites[0], "other", "10.77.1.12", 8080)
-	c.apply(service("other", "http", "other."+domain, "s1", "10.77.1.12", 8080), "--wait")
+	c.web(c.Sites[0], "other", "10.77.1.12", 8080)
+	c.apply(cluster.Service("other", "http", "other."+domain, "s1", "10.77.1.12", 8080), "--wait")
 	bad := c.certificateOf(app)
 	c.sql(`UPDATE certificates SET chain_pem = 'this is no certificate' WHERE names = ARRAY['` + app + `']`)
 	var debug struct {
@@ -301,59 +300,59 @@ func TestBadResourceIsRejectedByNameAndAllElseGoesOn(t *testing.T) {
 		}
 	}
 	// The last good certificate serves on, and other changes arrive.
-	for _, n := range c.nodes {
-		c.answered("https://"+app+"/", at(n, app)...)
-		c.answered("https://other."+domain+"/", at(n, "other."+domain)...)
+	for _, n := range c.Nodes {
+		c.answered("https://"+app+"/", cluster.At(n, app)...)
+		c.answered("https://other."+domain+"/", cluster.At(n, "other."+domain)...)
 	}
-	c.web(c.sites[1], "b", "10.77.2.10", 8080)
-	c.apply(service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
+	c.web(c.Sites[1], "b", "10.77.2.10", 8080)
+	c.apply(cluster.Service("b", "http", "b."+domain, "s2", "10.77.2.10", 8080), "--wait")
 	c.answered("https://b." + domain + "/")
 }
 
 func TestRevokedNodeIsOutForGood(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
-	n := c.nodes[0]
-	c.warren("node", "revoke", n.name, "--yes", "--wait")
+	n := c.Nodes[0]
+	c.warren("node", "revoke", n.Name, "--yes", "--wait")
 	// What the control plane lists is not proof: the node itself says that its stream has ended, and why
 	// there is no other one.
 	c.until("it has lost its stream", func() error {
-		if !strings.Contains(n.proc.Log(), "PermissionDenied") {
-			return fmt.Errorf("its log: %s", n.proc.Tail(5))
+		if !strings.Contains(n.Proc.Log(), "PermissionDenied") {
+			return fmt.Errorf("its log: %s", n.Proc.Tail(5))
 		}
 		return nil
 	})
 	var st status
-	if err := c.tryJSON(&st, "status"); err != nil {
+	if err := c.JSON(&st, "status"); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range st.Nodes {
-		if m.Name == n.name && m.State != "revoked" {
+		if m.Name == n.Name && m.State != "revoked" {
 			t.Errorf("status says %+v", m)
 		}
 	}
 	c.until("the others name it no more", func() error {
-		for _, m := range c.nodes[1:] {
-			if got := c.dig(m.host.Addr.String(), app, "A"); slices.Contains(got, n.host.Addr.String()) {
-				return fmt.Errorf("%s answers %v", m.name, got)
+		for _, m := range c.Nodes[1:] {
+			if got := c.Dig(m.Host.Addr.String(), app, "A"); slices.Contains(got, n.Host.Addr.String()) {
+				return fmt.Errorf("%s answers %v", m.Name, got)
 			}
 		}
 		return nil
 	})
 	// Started again with the identity that it has, it is refused.
-	n.proc.Kill()
-	before := len(n.proc.Log()) // the log goes on in the same file
-	c.startNode(n)
+	n.Proc.Kill()
+	before := len(n.Proc.Log()) // the log goes on in the same file
+	c.restart(n.Proc)
 	c.until("it is refused again", func() error {
-		if !strings.Contains(n.proc.Log()[before:], "PermissionDenied") {
-			return fmt.Errorf("its log: %s", n.proc.Tail(5))
+		if !strings.Contains(n.Proc.Log()[before:], "PermissionDenied") {
+			return fmt.Errorf("its log: %s", n.Proc.Tail(5))
 		}
 		return nil
 	})
-	if strings.Contains(n.proc.Log()[before:], "snapshot applied") {
+	if strings.Contains(n.Proc.Log()[before:], "snapshot applied") {
 		t.Error("it was given a snapshot")
 	}
-	if _, err := c.tryWarren("node", "join", n.name); err == nil {
+	if _, err := c.Warren("node", "join", n.Name); err == nil {
 		t.Error("a revoked node got a new token")
 	}
 }
@@ -368,12 +367,12 @@ type status struct {
 }
 
 // replicaOfFirstNode is the control replica that the first node is connected to, and its name.
-func (c *cluster) replicaOfFirstNode() (int, string) {
+func (c *suite) replicaOfFirstNode() (int, string) {
 	c.t.Helper()
 	var st status
 	c.json(&st, "status")
-	for i := range c.control {
-		if name := st.Nodes[0].Replica; name != "" && strings.Contains(c.control[i].Log(), name) {
+	for i := range c.Control {
+		if name := st.Nodes[0].Replica; name != "" && strings.Contains(c.Control[i].Log(), name) {
 			return i, name
 		}
 	}
@@ -381,30 +380,14 @@ func (c *cluster) replicaOfFirstNode() (int, string) {
 	return 0, ""
 }
 
-// tryJSON reads a command's output as JSON. A command that says "not ready" still prints it.
-func (c *cluster) tryJSON(v any, args ...string) error {
-	out, err := c.tryWarren(append(args, "-o", "json")...)
-	if jerr := json.Unmarshal([]byte(out), v); jerr != nil {
-		return fmt.Errorf("%w: %w", jerr, err)
-	}
-	return nil
-}
-
-func (c *cluster) json(v any, args ...string) {
-	c.t.Helper()
-	if err := c.tryJSON(v, args...); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 // sentResources reads from each replica's metrics how many resources it has sent in transactions.
-func (c *cluster) sentResources() [2]int {
+func (c *suite) sentResources() [2]int {
 	var out [2]int
-	for i, p := range c.control {
+	for i, p := range c.Control {
 		if !p.Running() {
 			continue
 		}
-		text, err := c.lab.Find(fmt.Sprintf("control%d", i+1)).Command("curl", "-sS", "http://127.0.0.1:9090/metrics").Output()
+		text, err := c.Lab.Find(fmt.Sprintf("control%d", i+1)).Command("curl", "-sS", "http://127.0.0.1:9090/metrics").Output()
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -426,13 +409,13 @@ func (c *cluster) sentResources() [2]int {
 }
 
 // load asks every node for the host again and again until stop is called.
-func (c *cluster) load(host string) (stop func() (requests int, failed []error)) {
+func (c *suite) load(host string) (stop func() (requests int, failed []error)) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var requests int
 	var failed []error
 	done := make(chan struct{})
-	for _, n := range c.nodes {
+	for _, n := range c.Nodes {
 		wg.Go(func() {
 			for {
 				select {
@@ -440,7 +423,7 @@ func (c *cluster) load(host string) (stop func() (requests int, failed []error))
 					return
 				case <-time.After(50 * time.Millisecond):
 				}
-				_, err := c.curl("https://"+host+"/", at(n, host)...)
+				_, err := c.Curl("https://"+host+"/", cluster.At(n, host)...)
 				mu.Lock()
 				requests++
 				if err != nil {
@@ -453,7 +436,7 @@ func (c *cluster) load(host string) (stop func() (requests int, failed []error))
 	return func() (int, []error) {
 		// At least some after whatever the test did.
 		mu.Lock()
-		want := requests + 3*len(c.nodes)
+		want := requests + 3*len(c.Nodes)
 		mu.Unlock()
 		c.until("requests go on", func() error {
 			mu.Lock()
@@ -471,13 +454,13 @@ func (c *cluster) load(host string) (stop func() (requests int, failed []error))
 
 // relayOf is the node through which another one, which has been asked for the app some times, reaches the
 // first site. The other one has kept connections through it.
-func (c *cluster) relayOf(outside *machine, inside []*machine) *machine {
+func (c *suite) relayOf(outside *cluster.Node, inside []*cluster.Node) *cluster.Node {
 	c.t.Helper()
 	before := []float64{c.relayed(inside[0]), c.relayed(inside[1])}
 	var wg sync.WaitGroup
 	for range 4 { // at once: several connections are kept
 		wg.Go(func() {
-			if _, err := c.curl("https://"+app+"/", at(outside, app)...); err != nil {
+			if _, err := c.Curl("https://"+app+"/", cluster.At(outside, app)...); err != nil {
 				c.t.Error(err)
 			}
 		})
@@ -490,9 +473,9 @@ func (c *cluster) relayOf(outside *machine, inside []*machine) *machine {
 }
 
 // relayed reads from a node's metrics how many streams it has taken from other nodes.
-func (c *cluster) relayed(n *machine) float64 {
+func (c *suite) relayed(n *cluster.Node) float64 {
 	c.t.Helper()
-	for line := range strings.Lines(n.host.Run("curl", "-sS", "http://127.0.0.1:9090/metrics")) {
+	for line := range strings.Lines(n.Host.Run("curl", "-sS", "http://127.0.0.1:9090/metrics")) {
 		if !strings.HasPrefix(line, `node_fabric_relayed_total{status="connected"}`) {
 			continue
 		}
@@ -506,7 +489,7 @@ func (c *cluster) relayed(n *machine) float64 {
 }
 
 // certificateOf is the id of the certificate of a hostname.
-func (c *cluster) certificateOf(host string) string {
+func (c *suite) certificateOf(host string) string {
 	c.t.Helper()
 	var list struct {
 		Items []struct {
