@@ -42,6 +42,12 @@ e2e: build ## end-to-end tests: real programs on hosts made of network namespace
 	go test -count=1 -tags netns ./dataplane/tunnel/ ./test/lab/
 	go test -count=1 -timeout 30m -tags e2e ./test/e2e/
 
+.PHONY: lab
+lab: build ## a cluster on network namespaces to break by hand, LAB="-nodes 5" for its size; needs root; Ctrl-C ends it
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make lab makes network namespaces: run it as root' >&2; exit 1; fi
+	@test/packages e2e
+	@go build -o bin/ ./test/lab/cmd/warren-lab && exec bin/warren-lab $(LAB)
+
 .PHONY: lint
 lint: $(TOOLS)/staticcheck $(TOOLS)/buf ## gofmt, vet, staticcheck, buf lint
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt these: $$out" >&2; exit 1; fi
@@ -70,6 +76,11 @@ bench: ## print benchmark figures, one JSON line each
 .PHONY: bench-tunnel
 bench-tunnel: ## print figures of tunnels beside their peers in the same run, one JSON line each
 	@go test -run '^$$' -bench '^BenchmarkNetstack$$' -benchtime 1000x ./dataplane/tunnel/ | grep '^{'
+
+.PHONY: bench-link
+bench-link: ## print what the lab's links cost, Gbit/s and CPU per GB; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-link makes network namespaces: run it as root' >&2; exit 1; fi
+	go test -tags netns -run '^$$' -bench Link -benchtime 2000x ./test/lab/ | grep Gbit/s
 
 $(TOOLS)/buf: ; GOBIN=$(TOOLS) go install $(BUF)
 $(TOOLS)/protoc-gen-go: ; GOBIN=$(TOOLS) go install $(PROTOC_GO)
