@@ -1,0 +1,325 @@
+package gossip
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// rounds is how many probes each node makes in a time.
+func rounds(d time.Duration) int { return int(d / tuningOf(0, 2).interval) }
+
+func TestDeadEverywhere(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		die  func(c *cluster, i int)
+		most int // probe rounds, of 100 ms
+	}{
+		{"process killed", (*cluster).kill, 10},
+		{"power off", (*cluster).off, 12},
+	} {
+		for _, n := range []int{2, 3, 5, 20} {
+			var took []int
+			for seed := range uint64(3) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSim(seed)
+					c := newCluster(t, s, n)
+					c.together()
+					time.Sleep(time.Duration(seed*700) * time.Millisecond)
+					tt.die(c, 0)
+					took = append(took, rounds(until(t, 10*time.Second, "dead everywhere", func() bool { return c.every(Dead, 0, but(0)) })))
+					for i := 1; i < n; i++ {
+						if !c.every(Alive, i, but(0)) {
+							t.Errorf("node %d is not alive", i)
+						}
+					}
+					c.stop()
+				})
+			}
+			slices.Sort(took)
+			t.Logf("%s, %d nodes: dead everywhere after %v probe rounds", tt.name, n, took)
+			if median := took[len(took)/2]; median > tt.most {
+				t.Errorf("%s, %d nodes: %d probe rounds, want %d at most", tt.name, n, median, tt.most)
+			}
+			if worst := took[len(took)-1]; worst > tt.most+6 {
+				t.Errorf("%s, %d nodes: %d probe rounds at worst", tt.name, n, worst)
+			}
+		}
+	}
+}
+
+// stalls make each host wait for a processor about a fifth of the time, for up to longest at once.
+func stalls(s *sim, longest time.Duration) {
+	type pause struct{ from, to time.Time }
+	next := map[*host]pause{}
+	s.stall = func(h *host) time.Duration {
+		now := time.Now()
+		p := next[h]
+		if !now.Before(p.to) {
+			p.from = now.Add(time.Duration(s.rnd.Int64N(int64(6 * longest))))
+			p.to = p.from.Add(time.Duration(s.rnd.Int64N(int64(longest))))
+			next[h] = p
+		}
+		if now.Before(p.from) {
+			return 0
+		}
+		return p.to.Sub(now)
+	}
+}
+
+// Loss and processors that are busy elsewhere are no deaths, near and far.
+func TestNobodyIsDeclaredDeadForBeingLate(t *testing.T) {
+	for _, tt := range []struct {
+		n       int
+		delay   time.Duration
+		longest time.Duration // of the stalls
+	}{
+		{3, time.Millisecond, 300 * time.Millisecond},
+		{10, time.Millisecond, 300 * time.Millisecond},
+		{10, 30 * time.Millisecond, 200 * time.Millisecond},
+		{5, 150 * time.Millisecond, 200 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSim(uint64(tt.n))
+			s.delay, s.loss = tt.delay, 0.05
+			stalls(s, tt.longest)
+			c := newCluster(t, s, tt.n)
+			c.together()
+			time.Sleep(5 * time.Second) // they find out how far they are from each other
+			wrong, seen := 0, 0
+			for range 1500 { // half a minute
+				time.Sleep(20 * time.Millisecond)
+				for i := range c.all {
+					seen++
+					if !c.every(Alive, i, but()) {
+						wrong++
+					}
+				}
+			}
+			if wrong*1000 > seen {
+				t.Errorf("%d nodes, %s apart: in %d of %d looks somebody was not alive for everybody", tt.n, 2*tt.delay, wrong, seen)
+			}
+			c.stop()
+		})
+	}
+}
+
+func TestFarPeersAreProbedMoreSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(1)
+		s.delay = 100 * time.Millisecond
+		c := newCluster(t, s, 3)
+		c.together()
+		time.Sleep(5 * time.Second)
+		if starts := testutil.ToFloat64(c.all[0].m.restarts); starts != 2 {
+			t.Errorf("started %v times", starts)
+		}
+		c.kill(0)
+		took := until(t, 10*time.Second, "dead", func() bool { return c.every(Dead, 0, but(0)) })
+		t.Logf("dead after %s at a round trip of 200 ms", took)
+		c.sim.set(func() { c.sim.delay = time.Millisecond })
+		until(t, 5*time.Minute, "the others found that they are near", func() bool { return testutil.ToFloat64(c.all[1].m.restarts) == 3 })
+		if !c.every(Alive, 1, but(0)) {
+			t.Error("a node that probes faster is not alive")
+		}
+		c.stop()
+	})
+}
+
+func TestLeaveIsToldAtOnce(t *testing.T) {
+	for _, n := range []int{2, 5, 20} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, newSim(1), n)
+			c.together()
+			c.all[0].end()
+			took := until(t, 5*time.Second, "left", func() bool { return c.every(Dead, 0, but(0)) })
+			if took > 300*time.Millisecond {
+				t.Errorf("%d nodes: known after %s", n, took)
+			}
+			<-c.all[0].Left()
+			if err := <-c.all[0].done; err != nil {
+				t.Error(err)
+			}
+			// It comes back on other sockets, as the next process would.
+			c.all[0].host = c.sim.host(0)
+			c.all[0].start(t)
+			took = until(t, 5*time.Second, "back", func() bool { return c.every(Alive, 0, but(0)) })
+			if took > time.Second {
+				t.Errorf("%d nodes: back after %s", n, took)
+			}
+			c.stop()
+		})
+	}
+}
+
+func TestKilledNodeComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, newSim(1), 4)
+		c.together()
+		c.kill(2)
+		until(t, 5*time.Second, "dead", func() bool { return c.every(Dead, 2, but(2)) })
+		if err := c.all[2].stop(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // memberlist has forgotten it
+		c.all[2].host = c.sim.host(2)
+		c.all[2].start(t)
+		until(t, 2*time.Second, "back", func() bool { return c.every(Alive, 2, but(2)) })
+		// Who starts while it is dead hears of that from the others.
+		c.kill(2)
+		until(t, 5*time.Second, "dead again", func() bool { return c.every(Dead, 2, but(2)) })
+		if err := c.all[1].stop(); err != nil {
+			t.Error(err)
+		}
+		c.all[1].host = c.sim.host(1)
+		c.all[1].start(t)
+		until(t, 5*time.Second, "the new one knows", func() bool { return c.all[1].View().Node("node_2").State == Dead })
+		c.stop()
+	})
+}
+
+func TestDrainingSpreads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, newSim(1), 8)
+		c.together()
+		c.all[3].Drain()
+		took := until(t, 5*time.Second, "draining", func() bool { return c.every(Draining, 3, but(3)) })
+		if took > 500*time.Millisecond {
+			t.Errorf("known after %s", took)
+		}
+		c.all[4].cfg.Draining = true
+		if err := c.all[4].Apply(c.all[4].cfg); err != nil {
+			t.Fatal(err)
+		}
+		until(t, 2*time.Second, "draining by configuration", func() bool { return c.every(Draining, 4, but(4)) })
+		c.all[4].cfg.Draining = false
+		if err := c.all[4].Apply(c.all[4].cfg); err != nil {
+			t.Fatal(err)
+		}
+		until(t, 2*time.Second, "no longer", func() bool { return c.every(Alive, 4, but(4)) })
+		if !c.every(Draining, 3, but(3)) {
+			t.Error("what was drained by hand is not draining any more")
+		}
+		c.stop()
+	})
+}
+
+func TestPartitions(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		n, inner int // nodes, and how many of them are cut from the others
+		inside   State
+	}{
+		{"alone", 5, 1, Unknown},
+		{"two of six", 6, 2, Unknown},
+		{"one of two", 2, 1, Dead},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, newSim(1), tt.n)
+			c.together()
+			in := func(h *host) bool { return h.index < tt.inner }
+			c.sim.set(func() { c.sim.cut = func(a, b *host) bool { return in(a) != in(b) } })
+			until(t, 30*time.Second, tt.name+": the majority sees them dead", func() bool {
+				for i := range tt.inner {
+					if !c.every(Dead, i, func(j int) bool { return j >= tt.inner }) {
+						return false
+					}
+				}
+				return true
+			})
+			until(t, 30*time.Second, tt.name+": those inside see the others "+tt.inside.String(), func() bool {
+				for i := tt.inner; i < tt.n; i++ {
+					if !c.every(tt.inside, i, func(j int) bool { return j < tt.inner }) {
+						return false
+					}
+				}
+				return true
+			})
+			if tt.inner == 1 && tt.n > 2 {
+				n := c.all[0].View().Node("node_4")
+				if !n.Unreachable {
+					t.Errorf("%s: %+v", tt.name, n)
+				}
+				time.Sleep(isolationHold + time.Second)
+				synctest.Wait()
+				if n := c.all[0].View().Node("node_4"); n.State != Dead {
+					t.Errorf("%s: for ever %+v", tt.name, n)
+				}
+			}
+			c.sim.set(func() { c.sim.cut = nil })
+			until(t, 6*time.Second, tt.name+": all alive", func() bool {
+				for i := range tt.n {
+					if !c.every(Alive, i, but()) {
+						return false
+					}
+				}
+				return true
+			})
+			c.stop()
+		})
+	}
+}
+
+func TestSitesSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(1)
+		s.loss = 0.05
+		c := newCluster(t, s, 5)
+		want := siteIDs(0, 2000)
+		c.all[0].SetSites(want) // before anybody is there
+		c.together()
+		knows := func(want []string) func() bool {
+			return func() bool {
+				for _, m := range c.all[1:] {
+					if !slices.Equal(m.View().Node("node_0").Sites, want) {
+						return false
+					}
+				}
+				return true
+			}
+		}
+		took := until(t, 10*time.Second, "2,000 sites known", knows(want))
+		t.Logf("2,000 sites known everywhere after %s", took)
+		var all []time.Duration
+		for i := range 20 {
+			want = slices.Clone(want)
+			want[i*7] = fmt.Sprintf("site_%026d", 1_000_000+i)
+			slices.Sort(want)
+			c.all[0].SetSites(want)
+			all = append(all, until(t, 5*time.Second, "one site for another", knows(want)))
+		}
+		slices.Sort(all)
+		t.Logf("a changed site known everywhere after %v", all)
+		if all[10] > 300*time.Millisecond {
+			t.Errorf("a change takes %s", all[10])
+		}
+		c.all[0].SetSites(nil)
+		until(t, 5*time.Second, "none left", knows([]string{}))
+		c.all[0].SetSites(want)
+		until(t, 5*time.Second, "all again", knows(want))
+		c.kill(0)
+		until(t, 5*time.Second, "no sites at a dead node", knows(nil))
+		c.stop()
+	})
+}
+
+func TestLoadIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, newSim(1), 4)
+		c.together()
+		c.all[0].SetLoad(1000)
+		until(t, 5*time.Second, "told", func() bool {
+			for _, m := range c.all[1:] {
+				if m.View().Node("node_0").Load != 768 {
+					return false
+				}
+			}
+			return true
+		})
+		c.stop()
+	})
+}
