@@ -15,11 +15,12 @@ type candidate struct {
 
 // Ranks of candidates, best first.
 const (
-	rankLocal   = iota // a connector whose tunnel is up here
-	rankRelay          // an assigned node, reachable and not known to be down
-	rankUnknown        // an assigned node whose tunnel from here is not up: dialling it wakes it
-	rankDown           // an assigned node that is known to be down
-	rankLate           // added to anything that recently kept a dial waiting
+	rankLocal     = iota // a connector whose tunnel is up here
+	rankConnected        // an assigned node, reachable, that says that it has the site connected
+	rankRelay            // an assigned node, reachable and not known to be down
+	rankUnknown          // an assigned node whose tunnel from here is not up: dialling it wakes it
+	rankDown             // an assigned node that is known to be down
+	rankLate             // added to anything that recently kept a dial waiting
 )
 
 // candidates orders the ways to a site. Connectors without an up tunnel are left out: nobody knows where
@@ -57,6 +58,8 @@ func (t *table) candidates(site string, relays bool, up, late func(peer string) 
 				rank = rankDown
 			case !up(id):
 				rank = rankUnknown
+			case n.connected(site):
+				rank = rankConnected
 			}
 			add(rank, candidate{peer: id, addr: netip.AddrPortFrom(n.Addr, RelayPort), relay: true})
 		}
@@ -67,6 +70,12 @@ func (t *table) candidates(site string, relays bool, up, late func(peer string) 
 		cs[i] = r.candidate
 	}
 	return cs
+}
+
+// connected reports whether a node says that it has a site connected, and will have it for a while.
+func (n Node) connected(site string) bool {
+	_, ok := slices.BinarySearch(n.Connected, site)
+	return ok && !n.Draining
 }
 
 // table is a Config, indexed.

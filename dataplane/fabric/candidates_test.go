@@ -22,6 +22,12 @@ func TestCandidates(t *testing.T) {
 	}
 	down3 := base
 	down3.Nodes = []Node{node(1, false), node(2, false), node(3, true), node(4, false)}
+	told := base
+	told.Nodes = []Node{node(1, false), node(2, false), node(3, false), node(4, false)}
+	told.Nodes[1].Connected = []string{"r", "s", "t"}
+	draining := told
+	draining.Nodes = slices.Clone(told.Nodes)
+	draining.Nodes[1].Draining = true
 	unknown := base
 	unknown.Sites = []Site{{ID: "s", Nodes: []string{"n9", "n2"}}}
 
@@ -41,6 +47,9 @@ func TestCandidates(t *testing.T) {
 		{"a relay that is not up comes later", base, "s", true, []string{"n2"}, none, []string{"n2", "n3"}},
 		{"no relay is up: they are tried all the same", base, "s", true, none, none, []string{"n3", "n2"}},
 		{"down comes last", down3, "s", true, []string{"n3"}, none, []string{"n2", "n3"}},
+		{"a relay that has the site connected comes first", told, "s", true, []string{"n2", "n3"}, none, []string{"n2", "n3"}},
+		{"but not if it is not up", told, "s", true, []string{"n3"}, none, []string{"n3", "n2"}},
+		{"nor if it is draining", draining, "s", true, []string{"n2", "n3"}, none, []string{"n3", "n2"}},
 		{"late comes behind down", down3, "s", true, []string{"c1", "n2", "n3"}, []string{"c1", "n2"}, []string{"n3", "c1", "n2"}},
 		{"on the relay port tunnels only", base, "s", false, []string{"c1", "n2", "n3"}, none, []string{"c1"}},
 		{"on the relay port without a tunnel", base, "s", false, []string{"n2", "n3"}, none, nil},

@@ -28,6 +28,10 @@ type Node struct {
 	ID   string
 	Addr netip.Addr // in the overlay
 	Down bool       // known to be away; it is tried all the same, last
+
+	Draining  bool     // is to end soon
+	Connected []string // sites with a connector connected there, sorted; nil: not told
+	Load      int      // open streams, rounded
 }
 
 // Connector is the end of tunnels at a site.
