@@ -45,8 +45,8 @@ func (c Config) on() bool { return c.Self != "" && c.Endpoint.IsValid() && len(c
 func (c Config) validate() error {
 	var errs []error
 	for i, k := range c.Keys {
-		if len(k) != keySize {
-			errs = append(errs, fmt.Errorf("keys[%d]: %d bytes, want %d", i, len(k), keySize))
+		if len(k) != KeySize {
+			errs = append(errs, fmt.Errorf("keys[%d]: %d bytes, want %d", i, len(k), KeySize))
 		}
 	}
 	for i, p := range c.Peers {

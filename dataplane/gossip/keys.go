@@ -21,8 +21,8 @@ func (Key) LogValue() slog.Value { return slog.StringValue("(gossip key)") }
 // MarshalJSON implements json.Marshaler.
 func (Key) MarshalJSON() ([]byte, error) { return []byte(`"(gossip key)"`), nil }
 
-// keySize makes memberlist seal with AES-256-GCM.
-const keySize = 32
+// KeySize is the bytes of a Key: with it memberlist seals with AES-256-GCM.
+const KeySize = 32
 
 func newRing(keys []Key) (*memberlist.Keyring, error) {
 	return memberlist.NewKeyring(plain(keys[1:]), keys[0])

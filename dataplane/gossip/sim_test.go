@@ -224,7 +224,7 @@ type member struct {
 }
 
 func key(b byte) Key {
-	k := make(Key, keySize)
+	k := make(Key, KeySize)
 	for i := range k {
 		k[i] = b
 	}
