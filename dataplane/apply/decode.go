@@ -17,6 +17,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/resource"
@@ -28,6 +29,7 @@ import (
 type self struct {
 	id, name, pool string
 	addr           netip.Addr
+	gossipKeys     []gossip.Key
 }
 
 type trust struct{ pem []byte }
@@ -38,6 +40,7 @@ type node struct {
 	key            wgkey.Public
 	endpoint       netip.AddrPort // zero: can't be dialled
 	addr           netip.Addr
+	gossip         netip.AddrPort // zero: it has none
 	draining       bool
 }
 
@@ -152,7 +155,15 @@ func endpoint(name, s string) (netip.AddrPort, error) {
 
 func decodeSelf(m *nodev1.NodeConfig) (self, error) {
 	addr, err := overlay("overlay_address", m.GetOverlayAddress())
-	return self{m.GetNodeId(), m.GetName(), m.GetPoolId(), addr}, errors.Join(required("node_id", m.GetNodeId()), required("pool_id", m.GetPoolId()), err)
+	s := self{id: m.GetNodeId(), name: m.GetName(), pool: m.GetPoolId(), addr: addr}
+	errs := []error{required("node_id", m.GetNodeId()), required("pool_id", m.GetPoolId()), err}
+	for i, k := range m.GetGossipKeys() {
+		if len(k) != gossip.KeySize {
+			errs = append(errs, fmt.Errorf("gossip_keys[%d]: %d bytes, want %d", i, len(k), gossip.KeySize))
+		}
+		s.gossipKeys = append(s.gossipKeys, bytes.Clone(k))
+	}
+	return s, errors.Join(errs...)
 }
 
 func decodeTrust(m *nodev1.Trust) (trust, error) {
@@ -197,6 +208,11 @@ func decodeNode(m *nodev1.Node) (node, error) {
 	n.key, err = key("wireguard_public_key", m.GetWireguardPublicKey())
 	errs = append(errs, err)
 	n.endpoint, err = endpoint("wireguard_endpoint", m.GetWireguardEndpoint())
+	errs = append(errs, err)
+	n.gossip, err = endpoint("gossip_endpoint", m.GetGossipEndpoint())
+	if n.gossip.IsValid() && n.gossip.Port() == 0 {
+		err = fmt.Errorf("gossip_endpoint: %s has no port", n.gossip)
+	}
 	errs = append(errs, err)
 	n.addr, err = overlay("overlay_address", m.GetOverlayAddress())
 	return n, errors.Join(append(errs, err)...)

@@ -47,7 +47,8 @@ func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
 func (n *Node) fabricConfig(l *ledger) fabric.Config {
 	cfg := fabric.Config{Self: n.id}
 	for _, o := range values[node](l, resource.Node) {
-		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Down: n.down[o.id]})
+		is, says := n.standing(o), n.view.Node(o.id)
+		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Down: is.away, Draining: is.draining, Connected: says.Sites, Load: says.Load})
 	}
 	for _, s := range values[site](l, resource.Site) {
 		out := fabric.Site{ID: s.id, Nodes: s.nodes}
@@ -119,7 +120,8 @@ func (n *Node) dnsConfig(l *ledger) dns.Config {
 		cfg.RecordSets = append(cfg.RecordSets, dns.RecordSet{Zone: r.zone, Owner: r.owner, TTL: r.ttl, Pool: r.pool})
 	}
 	for _, o := range values[node](l, resource.Node) {
-		cfg.Nodes = append(cfg.Nodes, dns.Node{ID: o.id, Name: o.name, Pool: o.pool, Addresses: o.addresses, Draining: o.draining, Down: n.down[o.id]})
+		is := n.standing(o)
+		cfg.Nodes = append(cfg.Nodes, dns.Node{ID: o.id, Name: o.name, Pool: o.pool, Addresses: o.addresses, Draining: is.draining, Down: is.down})
 	}
 	return cfg
 }

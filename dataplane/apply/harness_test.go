@@ -97,7 +97,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewNode(me, Subsystems{tunnelOf{m}, fabricOf{m}, proxyOf{m}, sniOf{m}, dnsOf{m}, m.keep}, disk, quiet(), prometheus.NewRegistry()), m
+	return NewNode(me, Subsystems{Tunnel: tunnelOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Trust: m.keep}, disk, quiet(), prometheus.NewRegistry()), m
 }
 
 // res makes a resource of a message; its version is that of its content.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -49,21 +51,28 @@ type Subsystems struct {
 	SNI   interface{ Apply(sni.Config) }
 	DNS   interface{ Apply(dns.Config) error }
 	Trust func(pem []byte) error // keeps new authorities for later connections
+
+	Gossip Gossip                 // nil: this node has no gossip
+	Up     func(peer string) bool // reports whether a connector is connected here; needed with Gossip
 }
 
-// Node applies the snapshot of a node. It is an ads.Handler; its methods are called one at a time.
+// Node applies the snapshot of a node. It is an ads.Handler, whose methods are called one at a time; Follow
+// runs beside it.
 type Node struct {
 	id    string
 	sub   Subsystems
 	disk  *Disk
 	log   *slog.Logger
 	m     metrics
-	state *ledger
+	ready atomic.Bool
+
+	mu    sync.Mutex       // held while subsystems are told what to be, never while the disk is written
+	state *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
+	view  gossip.View      // what nodes say of each other
 	down  map[string]bool  // presence of other nodes
 	used  map[string]route // routes in use, by resource name
 	peers []tunnel.Peer    // that the tunnel was last told of
 	noWay error            // peers among them that can't be reached, from the tunnel
-	ready atomic.Bool
 }
 
 // NewNode makes a Node with this id that has applied nothing.
@@ -121,6 +130,8 @@ func (n *Node) persist(l *ledger) {
 
 // install makes the subsystems be as a ledger says: what others rely on comes first.
 func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) ([]*nodev1.Rejection, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	routes, missing := n.routes(l)
 	if changed[resource.Trust] && n.sub.Trust != nil {
 		for _, t := range values[trust](l, resource.Trust) {
@@ -141,6 +152,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		} else {
 			n.noWay = nil
 		}
+		n.applyGossip(l, me)
 		n.sub.Fabric.Apply(n.fabricConfig(l))
 		if lost(n.peers, want.Peers) {
 			n.sub.Proxy.Reconnect()
@@ -198,6 +210,8 @@ func (n *Node) applyDNS() error {
 
 // Presence implements ads.Handler. It is never kept on disk; who is not mentioned keeps the last state.
 func (n *Node) Presence(_ context.Context, upserts []ads.Resource, removed []string, _ bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	was := maps.Clone(n.down)
 	for _, r := range upserts {
 		var h nodev1.NodeHealth

@@ -44,7 +44,8 @@ type NodeListen struct {
 	HTTPS     string `yaml:"https" env:"HTTPS"`
 	DNS       string `yaml:"dns" env:"DNS"` // UDP and TCP
 	WireGuard uint16 `yaml:"wireguard" env:"WIREGUARD"`
-	Admin     string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
+	Gossip    string `yaml:"gossip" env:"GOSSIP"` // UDP and TCP; "" for none: the control plane alone says who is alive
+	Admin     string `yaml:"admin" env:"ADMIN"`   // metrics, health, profiles; "" for none
 }
 
 // Connector is the settings of warren-connector.
@@ -60,7 +61,7 @@ func LoadNode(path string) (*Node, error) {
 	c := &Node{
 		Common: Common{StateDir: "/var/lib/warren-node", LogFormat: "text", LogLevel: "info"},
 		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface,
-		Listen: NodeListen{HTTPS: ":443", DNS: ":53", WireGuard: 51820, Admin: "127.0.0.1:9090"},
+		Listen: NodeListen{HTTPS: ":443", DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
 	}
 	if err := load(path, c, "WARREN_NODE_"); err != nil {
 		return nil, err
@@ -128,6 +129,9 @@ func (c *Node) Validate() error {
 	errs := []error{c.Common.Validate(), hostPort("listen.https", c.Listen.HTTPS), hostPort("listen.dns", c.Listen.DNS)}
 	if c.Listen.Admin != "" {
 		errs = append(errs, hostPort("listen.admin", c.Listen.Admin))
+	}
+	if c.Listen.Gossip != "" {
+		errs = append(errs, hostPort("listen.gossip", c.Listen.Gossip))
 	}
 	if c.Listen.WireGuard == 0 {
 		errs = append(errs, errors.New("listen.wireguard: want a port"))

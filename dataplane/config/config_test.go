@@ -45,6 +45,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"control":            {strings.Replace(good, "c.example:8443", "c.example", 1), "control[0]"},
 		"tunnel":             {good + "tunnel: tap\n", "tunnel:"},
 		"endpoint":           {good + "wireguard_endpoint: host:1\n", "wireguard_endpoint:"},
+		"gossip":             {good + "  gossip: nowhere\n", "listen.gossip"},
 		"level":              {good + "log_level: loud\n", "log_level:"},
 	} {
 		_, err := LoadNode(file(t, tc.text))

@@ -9,12 +9,15 @@ import (
 	"net"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/config"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/program"
@@ -84,20 +87,27 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return fmt.Errorf("listen.dns: %w", err)
 	}
 
-	node := apply.NewNode(id.ID, apply.Subsystems{Tunnel: tun, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Trust: id.Trust}, disk, log, reg)
+	sub := apply.Subsystems{Tunnel: tun, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Trust: id.Trust, Up: tun.Up}
+	told, tell, err := talk(cfg.Listen.Gossip, &sub, log, reg)
+	if err != nil {
+		return err
+	}
+	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	conns := ads.NewConns(cfg.Control, id.Credentials())
 	tasks := []daemon.Task{
-		tun,
-		daemon.Func("relay", func(ctx context.Context) error {
+		once(told, tun.String(), tun.Run),
+		once(told, "relay", func(ctx context.Context) error {
 			l, err := tun.Listen(ctx, fabric.RelayPort)
 			if err != nil {
 				return program.Ended(ctx, err)
 			}
 			return paths.ServeRelay(ctx, l)
 		}),
-		daemon.Func("http", func(ctx context.Context) error { return proxy.Serve(ctx, tls) }),
-		daemon.Func("sni", func(ctx context.Context) error { return forward.Serve(ctx, https) }),
-		daemon.Func("dns", func(ctx context.Context) error { return names.Serve(ctx, []net.PacketConn{udp}, tcp) }),
+		tell,
+		daemon.Func("follow", node.Follow),
+		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, tls) }),
+		once(told, "sni", func(ctx context.Context) error { return forward.Serve(ctx, https) }),
+		once(told, "dns", func(ctx context.Context) error { return names.Serve(ctx, []net.PacketConn{udp}, tcp) }),
 		daemon.Func("snapshot", func(ctx context.Context) error {
 			defer conns.Close()
 			state, err := node.Restore(ctx) // serve what was last known, then ask what is new
@@ -114,4 +124,37 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	log.Info("starting", "version", version.Version, "https", cfg.Listen.HTTPS, "dns", cfg.Listen.DNS, "wireguard", cfg.Listen.WireGuard)
 	return daemon.Run(ctx, log, tasks...)
+}
+
+// talk makes the gossip a subsystem, if there is an address for it. told is closed when the other nodes know
+// that this one ends.
+func talk(addr string, sub *apply.Subsystems, log *slog.Logger, reg prometheus.Registerer) (told <-chan struct{}, t daemon.Task, err error) {
+	if addr == "" {
+		nobody := make(chan struct{})
+		close(nobody)
+		return nobody, daemon.Func("gossip", func(ctx context.Context) error { <-ctx.Done(); return nil }), nil
+	}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen.gossip: %w", err)
+	}
+	udp, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen.gossip: %w", err)
+	}
+	g := gossip.New(gossip.Options{Log: log, Registerer: reg})
+	sub.Gossip = g
+	return g.Left(), daemon.Func("gossip", func(ctx context.Context) error { return g.Serve(ctx, udp, tcp) }), nil
+}
+
+// once makes a task that ends a moment later than the others: when a channel is closed. A node takes
+// connections until the other nodes name it to nobody any more.
+func once(told <-chan struct{}, name string, run func(context.Context) error) daemon.Task {
+	return daemon.Func(name, func(ctx context.Context) error {
+		late, end := context.WithCancel(context.WithoutCancel(ctx))
+		defer end()
+		stop := context.AfterFunc(ctx, func() { <-told; end() })
+		defer stop()
+		return run(late)
+	})
 }

@@ -1,0 +1,146 @@
+package apply
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/shared/resource"
+)
+
+// Gossip is what nodes tell each other.
+type Gossip interface {
+	Apply(gossip.Config) error
+	View() gossip.View
+	Changed() <-chan struct{} // yields after changes of View
+	SetSites(sites []string)  // with a connector connected at this node
+}
+
+// How gossip is followed: changes that come together are applied together, and whose connectors are
+// connected here is looked at so often.
+const (
+	gossipQuiet   = 20 * time.Millisecond
+	sitesInterval = 500 * time.Millisecond
+)
+
+// standing is what this node believes of another.
+type standing struct {
+	draining bool // no longer named to clients
+	down     bool // not named to clients, as long as somebody else is there
+	away     bool // asked last: down, or not reached from here
+}
+
+// stand combines what the nodes say with the control plane's last word. Gossip wins where it knows: it is
+// newer, and needs nobody. Where it does not, and when this node itself seems cut off, the control plane's
+// word holds, so that names go on pointing at nodes that others may still reach.
+func stand(says gossip.Node, drainingByOrder, downByHealth bool) standing {
+	s := standing{draining: drainingByOrder, down: downByHealth}
+	switch says.State {
+	case gossip.Alive:
+		s.down = false
+	case gossip.Draining:
+		s.down, s.draining = false, true
+	case gossip.Dead:
+		s.down = true
+	}
+	s.away = s.down || says.Unreachable
+	return s
+}
+
+func (n *Node) standing(o node) standing {
+	return stand(n.view.Node(o.id), o.draining, n.down[o.id])
+}
+
+// standings are those of all nodes.
+func (n *Node) standings() map[string]standing {
+	out := map[string]standing{}
+	for _, o := range values[node](n.state, resource.Node) {
+		out[o.id] = n.standing(o)
+	}
+	return out
+}
+
+// gossipConfig makes every other node that can be reached a peer.
+func (n *Node) gossipConfig(l *ledger, me self) gossip.Config {
+	cfg := gossip.Config{Self: n.id, Keys: me.gossipKeys}
+	for _, o := range values[node](l, resource.Node) {
+		switch {
+		case o.id == n.id:
+			cfg.Endpoint, cfg.Draining = o.gossip, o.draining
+		case o.gossip.IsValid():
+			cfg.Peers = append(cfg.Peers, gossip.Peer{ID: o.id, Endpoint: o.gossip})
+		}
+	}
+	return cfg
+}
+
+func (n *Node) applyGossip(l *ledger, me self) {
+	if n.sub.Gossip == nil {
+		return
+	}
+	if err := n.sub.Gossip.Apply(n.gossipConfig(l, me)); err != nil {
+		n.log.Warn("gossip goes on as before", "err", err)
+	}
+	n.view = n.sub.Gossip.View()
+}
+
+// Follow makes DNS and fabric follow what nodes tell each other, and tells which sites are connected here,
+// until ctx ends. It needs no control plane.
+func (n *Node) Follow(ctx context.Context) error {
+	if n.sub.Gossip == nil {
+		<-ctx.Done()
+		return nil
+	}
+	look := time.NewTicker(sitesInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+			n.tellSites()
+		case <-n.sub.Gossip.Changed():
+			select {
+			case <-ctx.Done():
+			case <-time.After(gossipQuiet):
+			}
+			n.heard()
+		}
+	}
+}
+
+// heard applies what gossip says now.
+func (n *Node) heard() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.standings()
+	n.view = n.sub.Gossip.View()
+	if !n.ready.Load() {
+		return
+	}
+	n.sub.Fabric.Apply(n.fabricConfig(n.state))
+	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
+	for id, s := range n.standings() {
+		if s.away && !before[id].away {
+			n.sub.Proxy.Reconnect()
+			return
+		}
+	}
+}
+
+// tellSites tells which sites assigned to this node have a connector connected.
+func (n *Node) tellSites() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.ready.Load() {
+		return
+	}
+	var connected []string
+	for _, s := range values[site](n.state, resource.Site) {
+		if slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
+			connected = append(connected, s.id)
+		}
+	}
+	n.sub.Gossip.SetSites(connected)
+}
