@@ -147,13 +147,13 @@ type ports struct {
 	WG    [2]int `json:"wireguard"`
 	Admin [4]int `json:"admin"` // control, node 1, node 2, connector
 	Web   int    `json:"web"`
+
+	Gossip [2]int `json:"gossip"`
 }
 
 func (c *cluster) choosePorts(context.Context) error {
 	file := filepath.Join(c.Dir, "ports.json")
-	if err := readJSON(file, &c.ports); err == nil {
-		return nil
-	} else if !errors.Is(err, os.ErrNotExist) {
+	if err := readJSON(file, &c.ports); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	taken := map[int]bool{}
@@ -164,7 +164,12 @@ func (c *cluster) choosePorts(context.Context) error {
 	}{
 		{&p.API, 7080}, {&p.Push, 7443}, {&p.HTTPS[0], 8443}, {&p.HTTPS[1], 8444}, {&p.DNS[0], 7053}, {&p.DNS[1], 7054},
 		{&p.WG[0], 51821}, {&p.WG[1], 51822}, {&p.Admin[0], 7081}, {&p.Admin[1], 7082}, {&p.Admin[2], 7083}, {&p.Admin[3], 7084}, {&p.Web, 7090},
+		{&p.Gossip[0], 7946}, {&p.Gossip[1], 7947},
 	} {
+		if *want.port != 0 {
+			taken[*want.port] = true // since an earlier start
+			continue
+		}
 		port, err := freePort(want.best, taken)
 		if err != nil {
 			return err
