@@ -40,12 +40,12 @@ func TestMistakesAreNamed(t *testing.T) {
 		"unknown key":        {good + "nmae: x\n", "[7:1]"},
 		"unknown nested key": {good + "  htps: x\n", "[7:3]"},
 		"wrong type":         {strings.Replace(good, "192.0.2.1, ", "nonsense, ", 1), "nonsense"},
+		"gossip":             {good + "  gossip: nowhere\n", "listen.gossip"},
 		"no name":            {strings.Replace(good, "name: n1", "", 1), "name:"},
 		"no control":         {strings.Replace(good, `control: ["c.example:8443"]`, "", 1), "control: missing"},
 		"control":            {strings.Replace(good, "c.example:8443", "c.example", 1), "control[0]"},
 		"tunnel":             {good + "tunnel: tap\n", "tunnel:"},
 		"endpoint":           {good + "wireguard_endpoint: host:1\n", "wireguard_endpoint:"},
-		"gossip":             {good + "  gossip: nowhere\n", "listen.gossip"},
 		"level":              {good + "log_level: loud\n", "log_level:"},
 	} {
 		_, err := LoadNode(file(t, tc.text))
