@@ -19,5 +19,6 @@ type Batch struct {
 	Targets       map[TargetID]*Target
 	Domains       map[DomainID]*Domain
 	Certificates  map[CertificateID]*Certificate
+	GossipKeys    map[GossipKeyID]*GossipKey
 	Authorities   map[string][]byte // kind -> certificate as PEM
 }

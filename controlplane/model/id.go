@@ -29,6 +29,7 @@ type (
 	domainKind    struct{}
 	certKind      struct{}
 	joinTokenKind struct{}
+	gossipKeyKind struct{}
 )
 
 func (orgKind) prefix() string       { return "org" }
@@ -43,6 +44,7 @@ func (targetKind) prefix() string    { return "target" }
 func (domainKind) prefix() string    { return "domain" }
 func (certKind) prefix() string      { return "cert" }
 func (joinTokenKind) prefix() string { return "join" }
+func (gossipKeyKind) prefix() string { return "gossipkey" }
 
 // The kinds of ID.
 type (
@@ -58,6 +60,7 @@ type (
 	DomainID      = ID[domainKind]
 	CertificateID = ID[certKind]
 	JoinTokenID   = ID[joinTokenKind]
+	GossipKeyID   = ID[gossipKeyKind]
 )
 
 // New makes a fresh ID: SiteID{}.New(). IDs made later sort later. It panics only if the system has

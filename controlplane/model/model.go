@@ -24,6 +24,7 @@ type Model struct {
 	targets    table[targetKind, Target]
 	domains    table[domainKind, Domain]
 	certs      table[certKind, Certificate]
+	gossipKeys table[gossipKeyKind, GossipKey]
 	authority  map[string][]byte
 	indexes
 
@@ -33,6 +34,7 @@ type Model struct {
 // indexes find rows by something else than their id.
 type indexes struct {
 	nodesByPool, sitesByPool           index
+	sitesByNode                        index // local ones
 	connectorsBySite                   index
 	servicesByPool, servicesByHostname index // hostname: labels reversed, so that a domain is one range
 	servicesByWildcard                 index // by the wildcard that would cover the hostname
@@ -48,7 +50,7 @@ type indexes struct {
 
 func (x *indexes) each() []*index {
 	return []*index{
-		&x.nodesByPool, &x.sitesByPool, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard,
+		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard,
 		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.siteUse, &x.certUse,
 	}
 }
@@ -59,7 +61,7 @@ func Empty() *Model {
 		orgs: newTable[orgKind, Organization](), regions: newTable[regionKind, Region](), pools: newTable[poolKind, Pool](),
 		nodes: newTable[nodeKind, Node](), sites: newTable[siteKind, Site](), connectors: newTable[connectorKind, Connector](),
 		services: newTable[serviceKind, Service](), targets: newTable[targetKind, Target](), domains: newTable[domainKind, Domain](),
-		certs: newTable[certKind, Certificate](), authority: map[string][]byte{}, forking: new(sync.Mutex),
+		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](), authority: map[string][]byte{}, forking: new(sync.Mutex),
 	}
 	for _, x := range m.each() {
 		*x = newIndex()
@@ -86,7 +88,15 @@ func (m *Model) Apply(b Batch) *Model {
 		n.pools.set(id, v)
 	}
 	put(n.nodes, b.Nodes, func(v *Node, do edit) { do(n.nodesByPool, key(v.Pool), v.ID.UUID) })
-	put(n.sites, b.Sites, func(v *Site, do edit) { do(n.sitesByPool, key(v.Pool), v.ID.UUID) })
+	for id, v := range b.GossipKeys {
+		n.gossipKeys.set(id, v)
+	}
+	put(n.sites, b.Sites, func(v *Site, do edit) {
+		do(n.sitesByPool, key(v.Pool), v.ID.UUID)
+		for _, at := range v.Nodes {
+			do(n.sitesByNode, key(at), v.ID.UUID)
+		}
+	})
 	put(n.connectors, b.Connectors, func(v *Connector, do edit) { do(n.connectorsBySite, key(v.Site), v.ID.UUID) })
 	put(n.services, b.Services, func(v *Service, do edit) {
 		do(n.servicesByPool, key(v.Pool), v.ID.UUID)
@@ -209,6 +219,7 @@ func (m *Model) fork() *Model {
 	n.orgs, n.regions, n.pools = m.orgs.copy(), m.regions.copy(), m.pools.copy()
 	n.nodes, n.sites, n.connectors = m.nodes.copy(), m.sites.copy(), m.connectors.copy()
 	n.services, n.targets, n.domains, n.certs = m.services.copy(), m.targets.copy(), m.domains.copy(), m.certs.copy()
+	n.gossipKeys = m.gossipKeys.copy()
 	for _, x := range n.each() {
 		*x = x.copy()
 	}

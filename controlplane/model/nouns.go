@@ -55,6 +55,10 @@ type Node struct {
 	Addresses         []netip.Addr
 	WireGuardKey      wgkey.Public
 	WireGuardEndpoint netip.AddrPort
+	StreamEndpoint    netip.AddrPort // zero: see Stream
+	GossipEndpoint    netip.AddrPort // zero: see Gossip
+	Pinned            []string       // which of the four fields that say where it is an operator wrote, sorted
+	Capacity          int            // weight in the assignment of sites, 1..1000
 	Lifecycle         Lifecycle
 	Revoked           time.Time // zero: not revoked
 	Meta
@@ -63,6 +67,44 @@ type Node struct {
 // Enrolled reports whether the node has joined and is trusted: only such nodes are named to others.
 func (n *Node) Enrolled() bool { return !n.WireGuardKey.IsZero() && n.Revoked.IsZero() }
 
+// Ports of a node that says nothing else about them.
+const (
+	StreamPort = 443
+	GossipPort = 7946
+)
+
+// Stream is where connectors dial streams of the node; invalid if it is not known.
+func (n *Node) Stream() netip.AddrPort { return n.reached(n.StreamEndpoint, StreamPort) }
+
+// Gossip is where the node's gossip is reached; invalid if it is not known.
+func (n *Node) Gossip() netip.AddrPort { return n.reached(n.GossipEndpoint, GossipPort) }
+
+func (n *Node) reached(said netip.AddrPort, port uint16) netip.AddrPort {
+	if said.IsValid() || len(n.Addresses) == 0 {
+		return said
+	}
+	return netip.AddrPortFrom(n.Addresses[0], port)
+}
+
+// SiteKind is how a site's targets are reached.
+type SiteKind string
+
+// Kinds of site.
+const (
+	ConnectorSite SiteKind = "connector" // through connectors
+	LocalSite     SiteKind = "local"     // by nodes that stand in the same network
+)
+
+// Carrier is over what TCP goes between nodes and a site's connectors.
+type Carrier string
+
+// Carriers.
+const (
+	AutoCarrier      Carrier = "auto" // the ends choose by measurement
+	StreamCarrier    Carrier = "stream"
+	WireGuardCarrier Carrier = "wireguard"
+)
+
 // Site is one private network of an organization.
 type Site struct {
 	ID      SiteID
@@ -70,6 +112,10 @@ type Site struct {
 	Name    string
 	Pool    PoolID // the nodes that its connectors dial
 	Tunnels int    // to how many nodes each connector keeps tunnels, 1..8
+	Kind    SiteKind
+	Carrier Carrier
+	Region  RegionID // where it stands; zero: not said
+	Nodes   []NodeID // of a local site: those that stand in its network, sorted
 	Meta
 }
 
@@ -161,5 +207,29 @@ type JoinToken struct {
 	Hash      []byte      // SHA-256
 	Expires   time.Time
 	Used      time.Time // zero: not used
+	Meta
+}
+
+// GossipKeyState is how far a gossip key has come.
+type GossipKeyState string
+
+// States of a gossip key, in the order in which a key goes through them.
+const (
+	GossipKeyAsked   GossipKeyState = "asked"   // for a rotation that has not begun: there is no key yet
+	GossipKeyOpens   GossipKeyState = "opens"   // nodes learn it
+	GossipKeySeals   GossipKeyState = "seals"   // nodes seal with it
+	GossipKeyRetired GossipKeyState = "retired" // nodes still open with it
+)
+
+// Told reports whether nodes hold a key in this state.
+func (s GossipKeyState) Told() bool {
+	return s == GossipKeyOpens || s == GossipKeySeals || s == GossipKeyRetired
+}
+
+// GossipKey is one key of the gossip between nodes.
+type GossipKey struct {
+	ID        GossipKeyID
+	State     GossipKeyState
+	SealedKey []byte // Tink AEAD over 32 bytes, associated data: the ID's text form
 	Meta
 }

@@ -23,6 +23,22 @@ func CheckServiceDomain(s *Service, covering *Domain) error {
 	return checkGlue("hostname", s.Hostname, covering.Name)
 }
 
+// CheckSiteKind refuses to make a site local while it has connectors.
+func CheckSiteKind(s *Site, connectors []*Connector) error {
+	if s.Kind == LocalSite && len(connectors) > 0 {
+		return fault.Field("kind", "the site has connectors, %s for one: delete them first, a local site is reached by its nodes", connectors[0].Name)
+	}
+	return nil
+}
+
+// CheckConnector refuses a connector at a site that is reached without.
+func CheckConnector(site *Site) error {
+	if site.Kind == LocalSite {
+		return fault.Field("site", "%s is a local site: its nodes dial the targets themselves, it has no connectors", site.Name)
+	}
+	return nil
+}
+
 // CheckServiceHostname refuses a hostname that another service has. others are the services of that
 // hostname, in the whole cluster.
 func CheckServiceHostname(s *Service, others []*Service) error {

@@ -170,3 +170,22 @@ func TestCheckDomainRemoval(t *testing.T) {
 		}
 	}
 }
+
+func TestSitesWithoutConnectors(t *testing.T) {
+	some := []*Connector{{Name: "pi"}}
+	for _, c := range []struct {
+		kind       SiteKind
+		connectors []*Connector
+		want       string
+	}{{ConnectorSite, some, ""}, {ConnectorSite, nil, ""}, {LocalSite, nil, ""}, {LocalSite, some, "kind"}} {
+		if got := field(CheckSiteKind(&Site{Kind: c.kind}, c.connectors)); got != c.want {
+			t.Errorf("%s with %d connectors: %q", c.kind, len(c.connectors), got)
+		}
+	}
+	if got := field(CheckConnector(&Site{Kind: LocalSite})); got != "site" {
+		t.Errorf("a connector at a local site: %q", got)
+	}
+	if err := CheckConnector(&Site{Kind: ConnectorSite}); err != nil {
+		t.Error(err)
+	}
+}

@@ -17,6 +17,8 @@ const (
 	MaxNodeName  = MaxName - len(GluePrefix)                      // "ns-<name>" is one label
 	MaxApex      = 253 - len(GluePrefix) - MaxNodeName - len(".") // "ns-<name>.<apex>" is one name
 	MaxTunnels   = 8
+	MaxCapacity  = 1000
+	MaxSiteNodes = 64
 	MaxWeight    = 1000
 	MaxPath      = 255
 	MaxAddresses = 16
@@ -52,13 +54,22 @@ func (n *Node) Validate() error {
 			return fault.Field(field, "%s is there twice", a)
 		}
 	}
-	if n.WireGuardEndpoint == (netip.AddrPort{}) {
-		return nil // not known until it joins
+	if n.Capacity < 1 || n.Capacity > MaxCapacity {
+		return fault.Field("capacity", "%d, want 1 to %d", n.Capacity, MaxCapacity)
 	}
-	if n.WireGuardEndpoint.Port() == 0 {
-		return fault.Field("wireguard_endpoint", "want a port, 1 to 65535")
+	return first(checkEndpoint("wireguard_endpoint", n.WireGuardEndpoint), checkEndpoint("stream_endpoint", n.StreamEndpoint),
+		checkEndpoint("gossip_endpoint", n.GossipEndpoint))
+}
+
+// checkEndpoint accepts an endpoint, or none: it is not known until the node joins.
+func checkEndpoint(field string, e netip.AddrPort) error {
+	if e == (netip.AddrPort{}) {
+		return nil
 	}
-	return checkAddress("wireguard_endpoint", n.WireGuardEndpoint.Addr())
+	if e.Port() == 0 {
+		return fault.Field(field, "want a port, 1 to 65535")
+	}
+	return checkAddress(field, e.Addr())
 }
 
 func (s *Site) Validate() error {
@@ -67,6 +78,23 @@ func (s *Site) Validate() error {
 	}
 	if s.Tunnels < 1 || s.Tunnels > MaxTunnels {
 		return fault.Field("tunnels", "%d, want 1 to %d", s.Tunnels, MaxTunnels)
+	}
+	switch s.Carrier {
+	case AutoCarrier, StreamCarrier, WireGuardCarrier:
+	default:
+		return fault.Field("carrier", "want %q, %q or %q", AutoCarrier, StreamCarrier, WireGuardCarrier)
+	}
+	switch {
+	case s.Kind != ConnectorSite && s.Kind != LocalSite:
+		return fault.Field("kind", "want %q or %q", ConnectorSite, LocalSite)
+	case s.Kind == LocalSite && len(s.Nodes) == 0:
+		return fault.Field("nodes", "missing: a local site needs one node at least that stands in its network")
+	case s.Kind == LocalSite && s.Carrier != AutoCarrier:
+		return fault.Field("carrier", "a local site has none: its nodes dial the targets themselves")
+	case s.Kind != LocalSite && len(s.Nodes) > 0:
+		return fault.Field("nodes", "only a local site has nodes of its own; the others get theirs from the pool")
+	case len(s.Nodes) > MaxSiteNodes:
+		return fault.Field("nodes", "%d nodes, want %d at most", len(s.Nodes), MaxSiteNodes)
 	}
 	return nil
 }

@@ -38,8 +38,10 @@ func TestValidate(t *testing.T) {
 		hash          = make([]byte, 32)
 		addr          = netip.MustParseAddr
 	)
-	n := Node{Name: "n1", Pool: pool, Lifecycle: Active, Addresses: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}, WireGuardEndpoint: netip.MustParseAddrPort("192.0.2.1:51820")}
-	st := Site{Org: org, Name: "home", Pool: pool, Tunnels: 2}
+	n := Node{Name: "n1", Pool: pool, Lifecycle: Active, Capacity: 100, Addresses: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}, WireGuardEndpoint: netip.MustParseAddrPort("192.0.2.1:51820")}
+	st := Site{Org: org, Name: "home", Pool: pool, Tunnels: 2, Kind: ConnectorSite, Carrier: AutoCarrier}
+	local := st
+	local.Kind, local.Nodes = LocalSite, []NodeID{NodeID{}.New()}
 	cn := Connector{Org: org, Site: site, Name: "c1"}
 	sv := Service{Org: org, Name: "web", Kind: HTTP, Hostname: "*.example.org", Pool: pool}
 	tg := Target{Org: org, Name: "t1", Service: service, Site: site, Address: "10.0.0.1", Port: 80, PathPrefix: "/", Weight: 1}
@@ -78,9 +80,24 @@ func TestValidate(t *testing.T) {
 		{mutate(n, func(n *Node) { n.Addresses = []netip.Addr{addr("::ffff:192.0.2.1")} }), "addresses[0]"},
 		{mutate(n, func(n *Node) { n.Addresses = make([]netip.Addr, 17) }), "addresses"},
 		{mutate(n, func(n *Node) { n.WireGuardEndpoint = netip.MustParseAddrPort("192.0.2.1:0") }), "wireguard_endpoint"},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = netip.MustParseAddrPort("192.0.2.1:8443") }), ""},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = netip.MustParseAddrPort("192.0.2.1:0") }), "stream_endpoint"},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = netip.MustParseAddrPort("0.0.0.0:443") }), "stream_endpoint"},
+		{mutate(n, func(n *Node) { n.GossipEndpoint = netip.MustParseAddrPort("[fd57:6172:7265::1]:7946") }), "gossip_endpoint"},
+		{mutate(n, func(n *Node) { n.Capacity = 1000 }), ""},
+		{mutate(n, func(n *Node) { n.Capacity = 0 }), "capacity"},
+		{mutate(n, func(n *Node) { n.Capacity = 1001 }), "capacity"},
 		{mutate(n, func(n *Node) { n.WireGuardEndpoint = netip.MustParseAddrPort("224.0.0.1:51820") }), "wireguard_endpoint"},
 
 		{&st, ""},
+		{&local, ""},
+		{mutate(st, func(s *Site) { s.Kind = "" }), "kind"},
+		{mutate(st, func(s *Site) { s.Kind = LocalSite }), "nodes"},
+		{mutate(st, func(s *Site) { s.Nodes = local.Nodes }), "nodes"},
+		{mutate(st, func(s *Site) { s.Carrier = StreamCarrier }), ""},
+		{mutate(st, func(s *Site) { s.Carrier = "pigeon" }), "carrier"},
+		{mutate(local, func(s *Site) { s.Carrier = WireGuardCarrier }), "carrier"},
+		{mutate(local, func(s *Site) { s.Nodes = make([]NodeID, MaxSiteNodes+1) }), "nodes"},
 		{mutate(st, func(s *Site) { s.Tunnels = 0 }), "tunnels"},
 		{mutate(st, func(s *Site) { s.Tunnels = 8 }), ""},
 		{mutate(st, func(s *Site) { s.Tunnels = 9 }), "tunnels"},

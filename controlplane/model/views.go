@@ -36,6 +36,7 @@ func (m *Model) Service(id ServiceID) *Service             { return m.services.g
 func (m *Model) Target(id TargetID) *Target                { return m.targets.get(id) }
 func (m *Model) Domain(id DomainID) *Domain                { return m.domains.get(id) }
 func (m *Model) Certificate(id CertificateID) *Certificate { return m.certs.get(id) }
+func (m *Model) GossipKey(id GossipKeyID) *GossipKey       { return m.gossipKeys.get(id) }
 
 // All rows of a kind, ordered by id.
 
@@ -49,11 +50,16 @@ func (m *Model) Services() iter.Seq[*Service]           { return m.services.all(
 func (m *Model) Targets() iter.Seq[*Target]             { return m.targets.all() }
 func (m *Model) Domains() iter.Seq[*Domain]             { return m.domains.all() }
 func (m *Model) Certificates() iter.Seq[*Certificate]   { return m.certs.all() }
+func (m *Model) GossipKeys() iter.Seq[*GossipKey]       { return m.gossipKeys.all() }
 
 // Rows by what they belong to, ordered by id.
 
 func (m *Model) NodesOf(p PoolID) iter.Seq[*Node] { return rows(m.nodesByPool, key(p), m.nodes) }
 func (m *Model) SitesOf(p PoolID) iter.Seq[*Site] { return rows(m.sitesByPool, key(p), m.sites) }
+
+// SitesAtNode yields the local sites that stand in a node's network.
+func (m *Model) SitesAtNode(n NodeID) iter.Seq[*Site] { return rows(m.sitesByNode, key(n), m.sites) }
+
 func (m *Model) ServicesOf(p PoolID) iter.Seq[*Service] {
 	return rows(m.servicesByPool, key(p), m.services)
 }

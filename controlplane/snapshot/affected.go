@@ -51,6 +51,7 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 		t.pool(id)
 	}
 	t.nodes(b.Nodes)
+	t.gossip(b.GossipKeys)
 	for id := range b.Sites {
 		t.site(id)
 	}
@@ -117,10 +118,15 @@ func (t *touch) nodes(changed map[model.NodeID]*model.Node) {
 				pools[n.Pool] = true
 			}
 		}
+		for s := range t.next.SitesAtNode(id) {
+			t.add(resource.Site, s.ID.UUID) // its nodes, their order, or the pools that they are in
+		}
 	}
 	for id := range pools {
 		for s := range t.next.SitesOf(id) {
-			t.assignment(s, changed)
+			if s.Kind != model.LocalSite {
+				t.assignment(s, changed)
+			}
 		}
 	}
 }
@@ -146,8 +152,21 @@ func samePeer(a, b *model.Node) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Enrolled() == b.Enrolled() && a.Pool == b.Pool && a.Lifecycle == b.Lifecycle &&
-		a.Name == b.Name && a.WireGuardKey == b.WireGuardKey && a.WireGuardEndpoint == b.WireGuardEndpoint
+	return a.Enrolled() == b.Enrolled() && a.Pool == b.Pool && a.Lifecycle == b.Lifecycle && a.Region == b.Region && a.Capacity == b.Capacity &&
+		a.Name == b.Name && a.WireGuardKey == b.WireGuardKey && a.WireGuardEndpoint == b.WireGuardEndpoint && a.Stream() == b.Stream()
+}
+
+// gossip: every node has all keys that are told.
+func (t *touch) gossip(changed map[model.GossipKeyID]*model.GossipKey) {
+	told := func(k *model.GossipKey) bool { return k != nil && k.State.Told() }
+	for id := range changed {
+		if told(t.prev.GossipKey(id)) || told(t.next.GossipKey(id)) {
+			for n := range t.next.Nodes() {
+				t.add(resource.NodeConfig, n.ID.UUID)
+			}
+			return
+		}
+	}
 }
 
 // service: its route and records, the certificates chosen for it, and the scopes of the sites where its

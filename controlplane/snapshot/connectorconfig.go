@@ -12,22 +12,26 @@ import (
 // what a connector may dial is one list that it replaces as a whole.
 func connectorConfig(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	s := m.Site(model.SiteID{UUID: id})
-	if s == nil {
+	if s == nil || s.Kind == model.LocalSite {
 		return nil
 	}
-	msg := &nodev1.ConnectorConfig{SiteId: s.ID.String(), OrganizationId: s.Org.String(), SiteName: s.Name}
+	d := &draft{name: resource.Name("connectorconfig", s.Org.String(), s.ID.String()), scopes: []string{siteScope(s.ID)}}
+	msg := &nodev1.ConnectorConfig{SiteId: s.ID.String(), OrganizationId: s.Org.String(), SiteName: s.Name, RegionId: s.Region.String()}
+	if msg.Carrier, d.err = carrier(s.Carrier); d.err != nil {
+		return d
+	}
 	for _, n := range m.Assigned(s) {
 		msg.Nodes = append(msg.Nodes, &nodev1.ConnectorPeer{
 			NodeId:             n.ID.String(),
 			Name:               n.Name,
 			WireguardPublicKey: n.WireGuardKey[:],
-			WireguardEndpoint:  endpoint(n),
+			WireguardEndpoint:  endpoint(n.WireGuardEndpoint),
 			OverlayAddress:     model.OverlayAddress(n.ID).String(),
+			StreamEndpoint:     endpoint(n.Stream()),
+			RegionId:           n.Region.String(),
 		})
 	}
-	for t := range m.TargetsAt(s.ID) {
-		msg.Targets = append(msg.Targets, &nodev1.ConnectorTarget{Id: t.ID.String(), Address: t.Address, Port: uint32(t.Port)})
-	}
+	msg.Targets = targetsAt(m, s.ID)
 	for c := range m.ConnectorsOf(s.ID) {
 		if c.Enrolled() {
 			msg.Connectors = append(msg.Connectors, &nodev1.ConnectorAddress{
@@ -36,9 +40,6 @@ func connectorConfig(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 			})
 		}
 	}
-	return &draft{
-		name:   resource.Name("connectorconfig", s.Org.String(), s.ID.String()),
-		scopes: []string{siteScope(s.ID)},
-		msg:    msg,
-	}
+	d.msg = msg
+	return d
 }

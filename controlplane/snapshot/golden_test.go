@@ -138,6 +138,7 @@ func words(rows string) map[string]string {
 			"target":       model.TargetID{UUID: modeltest.UUID("target", w)}.String(),
 			"domain":       model.DomainID{UUID: modeltest.UUID("domain", w)}.String(),
 			"certificate":  model.CertificateID{UUID: modeltest.UUID("certificate", w)}.String(),
+			"gossipkey":    model.GossipKeyID{UUID: modeltest.UUID("gossipkey", w)}.String(),
 		} {
 			seen[id] = "<" + kind + " " + w + ">"
 		}
@@ -162,6 +163,7 @@ const everyType = `
 	target t2 organization=acme service=web site=home address=app.internal port=80 path=/api
 	target t3 organization=acme service=raw site=home address=2001:db8::80 port=443
 	certificate www organization=acme names=www.example.org
+	gossipkey k1 state=seals
 `
 
 // TestEpoch holds the bytes of the encoder: if it fails, the same rows give other bytes than in released

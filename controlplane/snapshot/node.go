@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/google/uuid"
@@ -24,8 +25,10 @@ func node(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		PoolId:             n.Pool.String(),
 		RegionId:           n.Region.String(),
 		WireguardPublicKey: n.WireGuardKey[:],
-		WireguardEndpoint:  endpoint(n),
+		WireguardEndpoint:  endpoint(n.WireGuardEndpoint),
 		OverlayAddress:     model.OverlayAddress(n.ID).String(),
+		StreamEndpoint:     endpoint(n.Stream()),
+		GossipEndpoint:     endpoint(n.Gossip()),
 	}
 	for _, a := range n.Addresses {
 		msg.Addresses = append(msg.Addresses, a.String())
@@ -43,10 +46,10 @@ func node(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	return d
 }
 
-// endpoint is where a node's WireGuard listens, "" if it is not known.
-func endpoint(n *model.Node) string {
-	if !n.WireGuardEndpoint.IsValid() {
+// endpoint is "ip:port", "" if it is not known.
+func endpoint(e netip.AddrPort) string {
+	if !e.IsValid() {
 		return ""
 	}
-	return n.WireGuardEndpoint.String()
+	return e.String()
 }

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
@@ -9,7 +11,7 @@ import (
 )
 
 // nodeConfig compiles what an enrolled node is told about itself.
-func nodeConfig(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
+func nodeConfig(c *Compiler, m *model.Model, id uuid.UUID) *draft {
 	n := m.Node(model.NodeID{UUID: id})
 	if n == nil || !n.Enrolled() {
 		return nil
@@ -20,9 +22,31 @@ func nodeConfig(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		PoolId:         n.Pool.String(),
 		RegionId:       n.Region.String(),
 		OverlayAddress: model.OverlayAddress(n.ID).String(),
+		GossipKeys:     gossipKeys(c, m),
 	}
 	if p := m.Pool(n.Pool); p != nil {
 		msg.PoolName = p.Name
 	}
 	return &draft{name: resource.Name("nodeconfig", n.ID.String()), scopes: []string{nodeScope(n.ID)}, msg: msg}
+}
+
+// gossipKeys are the keys of the gossip, the one that seals first. One that can't be opened is left out: a node
+// needs the rest of its configuration all the same, and the worker that rotates the keys finds it and says so.
+func gossipKeys(c *Compiler, m *model.Model) [][]byte {
+	var out [][]byte
+	for k := range m.GossipKeys() {
+		if !k.State.Told() {
+			continue
+		}
+		key, err := c.open(k.SealedKey, k.ID.String())
+		if err != nil {
+			continue
+		}
+		if k.State == model.GossipKeySeals {
+			out = slices.Insert(out, 0, key)
+		} else {
+			out = append(out, key)
+		}
+	}
+	return out
 }

@@ -22,7 +22,7 @@ import (
 
 // Epoch is part of every version. It is raised knowingly when the same content gets other bytes, which a
 // new release of the protobuf library can cause: golden bytes in the tests notice.
-const Epoch uint32 = 1
+const Epoch uint32 = 2
 
 // Resource is one compiled xDS resource. It is shared by all streams and never modified.
 type Resource struct {

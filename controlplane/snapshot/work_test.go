@@ -19,7 +19,7 @@ func rowsOf(n int) string {
 		fmt.Fprintf(&b, "pool pool%d\n", i)
 	}
 	for i := range 20 {
-		fmt.Fprintf(&b, "node node%d pool=pool%d addresses=192.0.2.%d endpoint=192.0.2.%d:51820 enrolled\n", i, i%4, i, i)
+		fmt.Fprintf(&b, "node node%d pool=pool%d addresses=192.0.2.%d endpoint=192.0.2.%d:51820 stream=192.0.2.%d:443 enrolled\n", i, i%4, i, i, i)
 	}
 	for i := range n {
 		pool, site, domain := i/100%4, i/10, fmt.Sprintf("d%d.example", i/100)
@@ -63,7 +63,7 @@ var steps = []struct{ name, rows string }{
 	{"service_deleted", "delete target s42\ndelete service s42\ndelete certificate s42"},
 	{"certificate", "certificate new organization=acme names=s42.d0.example expires=2027-01-01"},
 	{"connector", "connector connector4 organization=acme site=site4"},
-	{"node_address", "node node3 pool=pool3 addresses=192.0.2.203 endpoint=192.0.2.3:51820 enrolled"},
+	{"node_address", "node node3 pool=pool3 addresses=192.0.2.203 endpoint=192.0.2.3:51820 stream=192.0.2.3:443 enrolled"},
 	{"region", "region eu"},
 }
 

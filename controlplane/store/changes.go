@@ -179,6 +179,10 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 		b.Certificates, e = fetch(f, "certificates", q.AllCertificates, q.GetCertificates, certificate, func(v *model.Certificate) model.CertificateID { return v.ID })
 		return e
 	})
+	step(func() (e error) {
+		b.GossipKeys, e = fetch(f, "gossip_keys", q.AllGossipKeys, q.GetGossipKeys, gossipKey, func(v *model.GossipKey) model.GossipKeyID { return v.ID })
+		return e
+	})
 	step(func() error {
 		if keys != nil && keys["authorities"] == nil {
 			return nil

@@ -85,7 +85,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("with another search path: %+v", b)
 	}
 	moved := w.region.ID.New()
-	sql("BEGIN; UPDATE nodes SET region_id = NULL; UPDATE regions SET id = '" + moved.UUID.String() + "'; COMMIT")
+	sql("BEGIN; UPDATE nodes SET region_id = NULL; UPDATE sites SET region_id = NULL; UPDATE regions SET id = '" + moved.UUID.String() + "'; COMMIT")
 	if b := f.step(); b.Nodes[w.node.ID] == nil || b.Regions[moved] == nil || !gone(b.Regions, w.region.ID) {
 		t.Errorf("another key: %+v", b)
 	}

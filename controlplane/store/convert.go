@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -76,19 +77,35 @@ func stored(t time.Time) time.Time {
 	return t.Truncate(time.Microsecond).UTC()
 }
 
-// addresses has one form of the empty list.
-func addresses(a []netip.Addr) []netip.Addr {
-	if len(a) == 0 {
+// orNil has one form of the empty list.
+func orNil[V any](l []V) []V {
+	if len(l) == 0 {
 		return nil
 	}
-	return a
+	return l
 }
 
-func notNil(a []netip.Addr) []netip.Addr {
-	if a == nil {
-		return []netip.Addr{}
+func notNil[V any](l []V) []V {
+	if l == nil {
+		return []V{}
 	}
-	return a
+	return l
+}
+
+func uuids(ids []model.NodeID) []uuid.UUID {
+	out := make([]uuid.UUID, len(ids))
+	for i, id := range ids {
+		out[i] = id.UUID
+	}
+	return out
+}
+
+func nodeIDs(ids []uuid.UUID) []model.NodeID {
+	var out []model.NodeID
+	for _, id := range ids {
+		out = append(out, model.NodeID{UUID: id})
+	}
+	return out
 }
 
 func keyBytes(k wgkey.Public) []byte {

@@ -140,6 +140,10 @@ func dangling(ctx context.Context, w *world, other model.OrgID) []refusal {
 		invalid("site's organization", "organization", func(tx *store.Tx) error {
 			return tx.CreateSite(ctx, with(w.site, func(v *model.Site) { v.ID, v.Org = v.ID.New(), v.Org.New() }))
 		}),
+		invalid("site's region", "region", func(tx *store.Tx) error {
+			_, err := tx.UpdateSite(ctx, with(w.site, func(v *model.Site) { v.Region = v.Region.New() }))
+			return err
+		}),
 		invalid("connector's site is of another organization", "site", func(tx *store.Tx) error {
 			return tx.CreateConnector(ctx, &model.Connector{ID: model.ConnectorID{}.New(), Org: other, Site: w.site.ID, Name: "x"})
 		}),
@@ -196,6 +200,13 @@ func unchecked(ctx context.Context, t *testing.T, w *world) []refusal {
 	out := []refusal{
 		node("long name", "name", "60 characters", func(v *model.Node) { v.Name = strings.Repeat("a", 61) }),
 		node("lifecycle", "lifecycle", "active or draining", func(v *model.Node) { v.Lifecycle = "gone" }),
+		node("capacity", "capacity", "1 to 1000", func(v *model.Node) { v.Capacity = 1001 }),
+		node("capacity", "capacity", "1 to 1000", func(v *model.Node) { v.Capacity = -1 }),
+		node("pinned", "pinned", "want addresses", func(v *model.Node) { v.Pinned = []string{"name"} }),
+		site("kind", "kind", "connector or local", func(v *model.Site) { v.Kind = "remote" }),
+		site("carrier", "carrier", "auto, stream or wireguard", func(v *model.Site) { v.Carrier = "pigeon" }),
+		site("local without nodes", "nodes", "a local site", func(v *model.Site) { v.Kind = model.LocalSite }),
+		site("nodes of its own", "nodes", "a local site", func(v *model.Site) { v.Nodes = []model.NodeID{w.node.ID} }),
 		site("tunnels", "tunnels", "1 to 8", func(v *model.Site) { v.Tunnels = 9 }),
 		site("tunnels", "tunnels", "1 to 8", func(v *model.Site) { v.Tunnels = 0 }),
 		site("NUL", "", "malformed", func(v *model.Site) { v.Name = "a\x00" }),
@@ -247,6 +258,10 @@ func TestRowsByHandStayReadable(t *testing.T) {
 		"UPDATE nodes SET addresses = '{NULL}'",
 		"UPDATE nodes SET addresses = '{{10.0.0.1},{10.0.0.2}}'",
 		"UPDATE nodes SET wireguard_endpoint = 'example.org:1'",
+		"UPDATE nodes SET stream_endpoint = 'example.org:1'",
+		"UPDATE nodes SET gossip_endpoint = '192.0.2.1'",
+		"UPDATE nodes SET pinned = '{NULL}'",
+		"UPDATE sites SET kind = 'local', node_ids = '{NULL}'",
 		"UPDATE nodes SET wireguard_public_key = '\\x00'",
 		"UPDATE nodes SET revoked_at = 'infinity'",
 		"UPDATE certificates SET names = '{NULL}'",

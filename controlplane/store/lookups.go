@@ -105,6 +105,34 @@ func (t *Tx) GetAuthority(ctx context.Context, kind string) (certPEM, sealedKey 
 	return r.CertPem, r.SealedKey, classify(err, kind+" authority")
 }
 
+// ListSitesOfNode returns the local sites, of all organizations, that stand in a node's network.
+func (t *Tx) ListSitesOfNode(ctx context.Context, node model.NodeID) ([]*model.Site, error) {
+	rows, err := t.q.ListSitesOfNode(ctx, node.UUID)
+	return convert(rows, site), classify(err, "list sites of node")
+}
+
+// ShareNode keeps a node from being removed until the transaction ends: who relies on it reads it afterwards.
+func (t *Tx) ShareNode(ctx context.Context, id model.NodeID) error {
+	return classify(t.q.ShareNode(ctx, id.UUID), "node")
+}
+
+// LockNode waits for those who rely on a node and keeps new ones out until the transaction ends: who removes
+// it looks for them afterwards.
+func (t *Tx) LockNode(ctx context.Context, id model.NodeID) error {
+	return classify(t.q.LockNode(ctx, id.UUID), "node")
+}
+
+// ShareSite keeps a site as it is until the transaction ends: who relies on it reads it afterwards.
+func (t *Tx) ShareSite(ctx context.Context, id model.SiteID) error {
+	return classify(t.q.ShareSite(ctx, id.UUID), "site")
+}
+
+// LockSite waits for those who rely on a site and keeps new ones out until the transaction ends: who changes it
+// looks for them afterwards.
+func (t *Tx) LockSite(ctx context.Context, id model.SiteID) error {
+	return classify(t.q.LockSite(ctx, id.UUID), "site")
+}
+
 // ShareDomain keeps a domain as it is until the transaction ends: who relies on it reads it afterwards.
 func (t *Tx) ShareDomain(ctx context.Context, id model.DomainID) error {
 	return classify(t.q.ShareDomain(ctx, id.UUID), "domain")

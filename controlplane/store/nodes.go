@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 
@@ -18,6 +19,10 @@ func (t *Tx) CreateNode(ctx context.Context, v *model.Node) error {
 		Addresses:          notNil(v.Addresses),
 		WireguardPublicKey: keyBytes(v.WireGuardKey),
 		WireguardEndpoint:  endpointText(v.WireGuardEndpoint),
+		StreamEndpoint:     endpointText(v.StreamEndpoint),
+		GossipEndpoint:     endpointText(v.GossipEndpoint),
+		Pinned:             notNil(v.Pinned),
+		Capacity:           int32(cmp.Or(v.Capacity, model.DefaultCapacity)),
 		Lifecycle:          string(v.Lifecycle),
 		RevokedAt:          nullTime(v.Revoked),
 	}), "create node")
@@ -32,7 +37,9 @@ func (t *Tx) UpdateNode(ctx context.Context, v *model.Node) (changed bool, err e
 	same := *v
 	same.Meta = old.Meta
 	same.Revoked = stored(v.Revoked)
-	same.Addresses = addresses(v.Addresses)
+	same.Addresses = orNil(v.Addresses)
+	same.Pinned = orNil(v.Pinned)
+	same.Capacity = cmp.Or(v.Capacity, model.DefaultCapacity)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
@@ -44,6 +51,10 @@ func (t *Tx) UpdateNode(ctx context.Context, v *model.Node) (changed bool, err e
 		Addresses:          notNil(v.Addresses),
 		WireguardPublicKey: keyBytes(v.WireGuardKey),
 		WireguardEndpoint:  endpointText(v.WireGuardEndpoint),
+		StreamEndpoint:     endpointText(v.StreamEndpoint),
+		GossipEndpoint:     endpointText(v.GossipEndpoint),
+		Pinned:             notNil(v.Pinned),
+		Capacity:           int32(cmp.Or(v.Capacity, model.DefaultCapacity)),
 		Lifecycle:          string(v.Lifecycle),
 		RevokedAt:          nullTime(v.Revoked),
 	})
@@ -86,9 +97,13 @@ func node(r db.Node) *model.Node {
 		Name:              r.Name,
 		Pool:              model.PoolID{UUID: r.PoolID},
 		Region:            model.RegionID{UUID: idOrZero(r.RegionID)},
-		Addresses:         addresses(r.Addresses),
+		Addresses:         orNil(r.Addresses),
 		WireGuardKey:      publicKey(r.WireguardPublicKey),
 		WireGuardEndpoint: endpoint(r.WireguardEndpoint),
+		StreamEndpoint:    endpoint(r.StreamEndpoint),
+		GossipEndpoint:    endpoint(r.GossipEndpoint),
+		Pinned:            orNil(r.Pinned),
+		Capacity:          int(r.Capacity),
 		Lifecycle:         model.Lifecycle(r.Lifecycle),
 		Revoked:           timeOrZero(r.RevokedAt),
 		Meta:              model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -145,6 +146,7 @@ func TestRoundTrip(t *testing.T) {
 				func(v *model.Node) {
 					v.Name, v.Region, v.Addresses, v.Lifecycle, v.Revoked = "n2", model.RegionID{}, nil, model.Draining, time.Time{}
 					v.WireGuardKey, v.WireGuardEndpoint = newKey(t), netip.MustParseAddrPort("[2001:db8::2]:1")
+					v.StreamEndpoint, v.GossipEndpoint, v.Capacity, v.Pinned = netip.AddrPort{}, netip.AddrPort{}, 1, nil
 				},
 				func(v *model.Node) { v.Revoked = v.Revoked.In(elsewhere).Add(time.Nanosecond) }, func() error { return tx.DeleteNode(ctx, w.node.ID) },
 			}),
@@ -152,7 +154,9 @@ func TestRoundTrip(t *testing.T) {
 				"site", &w.site, tx.CreateSite, tx.UpdateSite,
 				gets(func() (*model.Site, error) { return tx.GetSite(ctx, w.site.ID) }, func() (*model.Site, error) { return tx.GetSiteByName(ctx, w.org.ID, w.site.Name) }),
 				lists(func() ([]*model.Site, error) { return tx.ListSites(ctx, w.org.ID, all) }),
-				func(v *model.Site) { v.Name, v.Tunnels = "office", 8 }, nil, func() error { return tx.DeleteSite(ctx, w.site.ID) },
+				func(v *model.Site) {
+					v.Name, v.Tunnels, v.Kind, v.Carrier, v.Region, v.Nodes = "office", 8, model.LocalSite, model.AutoCarrier, model.RegionID{}, []model.NodeID{w.node.ID}
+				}, func(v *model.Site) { v.Nodes = []model.NodeID{} }, func() error { return tx.DeleteSite(ctx, w.site.ID) },
 			}),
 			check(t, noun[model.Connector]{
 				"connector", &w.conn, tx.CreateConnector, tx.UpdateConnector,
@@ -380,5 +384,114 @@ func TestVoidJoinTokens(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// What is left out of a new row is what the columns have by themselves.
+func TestZeroFieldsAreDefaults(t *testing.T) {
+	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
+	w.create(t, s)
+	n := model.Node{ID: model.NodeID{}.New(), Name: "plain", Pool: w.pool.ID, Lifecycle: model.Active}
+	site := model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "plain", Pool: w.pool.ID, Tunnels: 1}
+	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		if err := errors.Join(tx.CreateNode(ctx, &n), tx.CreateSite(ctx, &site)); err != nil {
+			return err
+		}
+		node, err := tx.GetNode(ctx, n.ID)
+		if err != nil || node.Capacity != model.DefaultCapacity {
+			t.Errorf("%+v, %v", node, err)
+		}
+		got, err := tx.GetSite(ctx, site.ID)
+		if err != nil || got.Kind != model.ConnectorSite || got.Carrier != model.AutoCarrier {
+			t.Errorf("%+v, %v", got, err)
+		}
+		changedNode, err := tx.UpdateNode(ctx, &n)
+		changedSite, err2 := tx.UpdateSite(ctx, &site)
+		if changedNode || changedSite {
+			t.Error("the same was written again")
+		}
+		return errors.Join(err, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSitesOfNode(t *testing.T) {
+	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
+	w.create(t, s)
+	local := w.site
+	local.ID, local.Name, local.Kind, local.Carrier, local.Nodes = model.SiteID{}.New(), "shed", model.LocalSite, model.AutoCarrier, []model.NodeID{model.NodeID{}.New(), w.node.ID}
+	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		if err := tx.CreateSite(ctx, &local); err != nil {
+			return err
+		}
+		got, err := tx.ListSitesOfNode(ctx, w.node.ID)
+		if err != nil || len(got) != 1 || got[0].ID != local.ID {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got, err := tx.ListSitesOfNode(ctx, model.NodeID{}.New()); err != nil || len(got) != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		return errors.Join(tx.ShareNode(ctx, w.node.ID), tx.LockNode(ctx, w.node.ID), tx.ShareSite(ctx, local.ID), tx.LockSite(ctx, local.ID))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGossipKeys(t *testing.T) {
+	s, ctx := storetest.New(t), t.Context()
+	first := &model.GossipKey{ID: model.GossipKeyID{}.New(), State: model.GossipKeySeals, SealedKey: []byte("sealed")}
+	asked := &model.GossipKey{ID: model.GossipKeyID{}.New(), State: model.GossipKeyAsked}
+	rev, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		if err := errors.Join(tx.CreateGossipKey(ctx, first), tx.CreateGossipKey(ctx, asked)); err != nil {
+			return err
+		}
+		asked.State, asked.SealedKey = model.GossipKeyOpens, []byte("too")
+		if err := tx.UpdateGossipKey(ctx, asked); err != nil {
+			return err
+		}
+		got, err := tx.LockGossipKeys(ctx)
+		if diff := cmp.Diff([]*model.GossipKey{first, asked}, got, ignoreMeta); diff != "" {
+			t.Error(diff)
+		}
+		return err
+	})
+	if err != nil || rev == 0 {
+		t.Fatal(rev, err)
+	}
+	b, err := s.Changes(ctx, 0, 100)
+	if err != nil || b.GossipKeys[first.ID] == nil || b.GossipKeys[asked.ID] == nil {
+		t.Errorf("%+v, %v", b, err)
+	}
+	for name, do := range map[string]func(tx *store.Tx) error{
+		"two that seal": func(tx *store.Tx) error {
+			return tx.CreateGossipKey(ctx, &model.GossipKey{ID: asked.ID.New(), State: model.GossipKeySeals, SealedKey: []byte("x")})
+		},
+		"one without a key": func(tx *store.Tx) error {
+			return tx.CreateGossipKey(ctx, &model.GossipKey{ID: asked.ID.New(), State: model.GossipKeyRetired})
+		},
+		"a key that is only asked for": func(tx *store.Tx) error {
+			return tx.CreateGossipKey(ctx, &model.GossipKey{ID: asked.ID.New(), State: model.GossipKeyAsked, SealedKey: []byte("x")})
+		},
+		"another state": func(tx *store.Tx) error {
+			return tx.CreateGossipKey(ctx, &model.GossipKey{ID: asked.ID.New(), State: "lost", SealedKey: []byte("x")})
+		},
+		"none to change": func(tx *store.Tx) error {
+			return tx.UpdateGossipKey(ctx, &model.GossipKey{ID: asked.ID.New(), State: model.GossipKeyRetired, SealedKey: []byte("x")})
+		},
+		"none to remove": func(tx *store.Tx) error { return tx.DeleteGossipKey(ctx, asked.ID.New()) },
+	} {
+		if _, err := s.Tx(ctx, "test", do); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	rev, err = s.Tx(ctx, "test", func(tx *store.Tx) error { return tx.DeleteGossipKey(ctx, first.ID) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Changes(ctx, rev-1, 100); err != nil || !gone(b.GossipKeys, first.ID) {
+		t.Errorf("%+v, %v", b, err)
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 
@@ -11,11 +12,15 @@ import (
 // CreateSite adds a row; its ID is the caller's to make.
 func (t *Tx) CreateSite(ctx context.Context, v *model.Site) error {
 	return classify(t.q.InsertSite(ctx, db.InsertSiteParams{
-		ID:      v.ID.UUID,
-		OrgID:   v.Org.UUID,
-		Name:    v.Name,
-		PoolID:  v.Pool.UUID,
-		Tunnels: int32(v.Tunnels),
+		ID:       v.ID.UUID,
+		OrgID:    v.Org.UUID,
+		Name:     v.Name,
+		PoolID:   v.Pool.UUID,
+		Tunnels:  int32(v.Tunnels),
+		Kind:     string(cmp.Or(v.Kind, model.ConnectorSite)),
+		Carrier:  string(cmp.Or(v.Carrier, model.AutoCarrier)),
+		RegionID: nullID(v.Region.UUID),
+		NodeIds:  uuids(v.Nodes),
 	}), "create site")
 }
 
@@ -27,15 +32,21 @@ func (t *Tx) UpdateSite(ctx context.Context, v *model.Site) (changed bool, err e
 	}
 	same := *v
 	same.Meta = old.Meta
+	same.Kind, same.Carrier = cmp.Or(v.Kind, model.ConnectorSite), cmp.Or(v.Carrier, model.AutoCarrier)
+	same.Nodes = orNil(v.Nodes)
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
 	n, err := t.q.UpdateSite(ctx, db.UpdateSiteParams{
-		ID:      v.ID.UUID,
-		OrgID:   v.Org.UUID,
-		Name:    v.Name,
-		PoolID:  v.Pool.UUID,
-		Tunnels: int32(v.Tunnels),
+		ID:       v.ID.UUID,
+		OrgID:    v.Org.UUID,
+		Name:     v.Name,
+		PoolID:   v.Pool.UUID,
+		Tunnels:  int32(v.Tunnels),
+		Kind:     string(cmp.Or(v.Kind, model.ConnectorSite)),
+		Carrier:  string(cmp.Or(v.Carrier, model.AutoCarrier)),
+		RegionID: nullID(v.Region.UUID),
+		NodeIds:  uuids(v.Nodes),
 	})
 	return true, affected(n, err, "update site")
 }
@@ -77,6 +88,10 @@ func site(r db.Site) *model.Site {
 		Name:    r.Name,
 		Pool:    model.PoolID{UUID: r.PoolID},
 		Tunnels: int(r.Tunnels),
+		Kind:    model.SiteKind(r.Kind),
+		Carrier: model.Carrier(r.Carrier),
+		Region:  model.RegionID{UUID: idOrZero(r.RegionID)},
+		Nodes:   nodeIDs(r.NodeIds),
 		Meta:    model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

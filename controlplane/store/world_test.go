@@ -31,6 +31,7 @@ type world struct {
 	cert   model.Certificate
 	key    model.APIKey
 	join   model.JoinToken
+	gossip model.GossipKey
 }
 
 func newKey(t *testing.T) wgkey.Public {
@@ -52,8 +53,9 @@ func newWorld(t *testing.T) *world {
 	w.node = model.Node{
 		ID: model.NodeID{}.New(), Name: "n1", Pool: w.pool.ID, Region: w.region.ID, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
 		WireGuardKey: newKey(t), WireGuardEndpoint: netip.MustParseAddrPort("192.0.2.1:51820"), Lifecycle: model.Active, Revoked: at,
+		StreamEndpoint: netip.MustParseAddrPort("192.0.2.1:8443"), GossipEndpoint: netip.MustParseAddrPort("[2001:db8::1]:7946"), Capacity: 250, Pinned: []string{"addresses"},
 	}
-	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3}
+	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3, Kind: model.ConnectorSite, Carrier: model.StreamCarrier, Region: w.region.ID}
 	w.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: w.org.ID, Site: w.site.ID, Name: "pi", WireGuardKey: newKey(t)}
 	w.svc = model.Service{ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "wiki", Kind: model.HTTP, Hostname: "*.example.org", Pool: w.pool.ID}
 	w.target = model.Target{
@@ -65,6 +67,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.key = model.APIKey{ID: model.APIKeyID{}.New(), Name: "root", Hash: make([]byte, 32), Expires: at}
 	w.join = model.JoinToken{ID: model.JoinTokenID{}.New(), Node: w.node.ID, Name: "n1", Hash: make([]byte, 32), Expires: at}
+	w.gossip = model.GossipKey{ID: model.GossipKeyID{}.New(), State: model.GossipKeySeals, SealedKey: []byte("sealed")}
 	return w
 }
 
@@ -75,7 +78,7 @@ func (w *world) create(t *testing.T, s *store.Store) {
 		return errors.Join(tx.CreateOrganization(ctx, &w.org), tx.CreateRegion(ctx, &w.region), tx.CreatePool(ctx, &w.pool), tx.CreateNode(ctx, &w.node),
 			tx.CreateSite(ctx, &w.site), tx.CreateConnector(ctx, &w.conn), tx.CreateService(ctx, &w.svc), tx.CreateTarget(ctx, &w.target),
 			tx.CreateDomain(ctx, &w.domain), tx.CreateCertificate(ctx, &w.cert), tx.CreateAPIKey(ctx, &w.key), tx.CreateJoinToken(ctx, &w.join),
-			tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
+			tx.CreateGossipKey(ctx, &w.gossip), tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,7 @@ func (w *World) Step(most int) model.Batch {
 	merge(w.rows.Targets, b.Targets)
 	merge(w.rows.Domains, b.Domains)
 	merge(w.rows.Certificates, b.Certificates)
+	merge(w.rows.GossipKeys, b.GossipKeys)
 	for k, v := range b.Authorities {
 		if v == nil {
 			delete(w.rows.Authorities, k)
@@ -77,6 +78,7 @@ func Join(batches ...model.Batch) model.Batch {
 		maps.Copy(out.Targets, b.Targets)
 		maps.Copy(out.Domains, b.Domains)
 		maps.Copy(out.Certificates, b.Certificates)
+		maps.Copy(out.GossipKeys, b.GossipKeys)
 		maps.Copy(out.Authorities, b.Authorities)
 	}
 	return out
@@ -104,7 +106,7 @@ var hostnames = []string{
 // change changes one row. A quarter of the changes are deletions.
 func (w *World) change(b model.Batch) {
 	deleted := w.rnd.IntN(4) == 0
-	switch w.rnd.IntN(20) {
+	switch w.rnd.IntN(21) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
@@ -129,7 +131,16 @@ func (w *World) change(b model.Batch) {
 		set(b.Nodes, model.NodeID{UUID: UUID("node", name)}, deleted, func(id model.NodeID) *model.Node { return w.node(id, name) })
 	case 8, 9:
 		set(b.Sites, w.site(), deleted, func(id model.SiteID) *model.Site {
-			return &model.Site{ID: id, Org: w.org(), Name: w.name("called", 3), Pool: w.pool(), Tunnels: w.rnd.IntN(4)}
+			return w.siteRow(id)
+		})
+	case 20:
+		name := w.name("gossipkey", 4)
+		set(b.GossipKeys, model.GossipKeyID{UUID: UUID("gossipkey", name)}, deleted, func(id model.GossipKeyID) *model.GossipKey {
+			k := &model.GossipKey{ID: id, State: []model.GossipKeyState{model.GossipKeyAsked, model.GossipKeyOpens, model.GossipKeySeals, model.GossipKeyRetired}[w.rnd.IntN(4)]}
+			if k.State != model.GossipKeyAsked {
+				k.SealedKey = []byte([]string{"sealed:" + name, "sealed:" + name, "torn"}[w.rnd.IntN(3)])
+			}
+			return k
 		})
 	case 10, 11:
 		name := w.name("connector", 6)
@@ -164,6 +175,14 @@ func (w *World) node(id model.NodeID, name string) *model.Node {
 		Addresses:         []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(w.rnd.IntN(3))}), netip.AddrFrom4([4]byte{192, 0, 2, 99})},
 		WireGuardEndpoint: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(w.rnd.IntN(3))}), 51820),
 	}
+	n.Capacity = []int{0, 1, 100, 1000}[w.rnd.IntN(4)]
+	n.Region = w.region()
+	if w.rnd.IntN(3) == 0 {
+		n.StreamEndpoint = netip.AddrPortFrom(n.Addresses[0], 8443)
+	}
+	if w.rnd.IntN(3) == 0 {
+		n.Addresses = nil
+	}
 	switch w.rnd.IntN(10) {
 	case 0, 1:
 		n.Lifecycle = model.Draining
@@ -177,6 +196,28 @@ func (w *World) node(id model.NodeID, name string) *model.Node {
 		n.Revoked = Epoch
 	}
 	return n
+}
+
+// region is none as often as one of two.
+func (w *World) region() model.RegionID {
+	if w.rnd.IntN(3) == 0 {
+		return model.RegionID{}
+	}
+	return model.RegionID{UUID: UUID("region", w.name("region", 2))}
+}
+
+func (w *World) siteRow(id model.SiteID) *model.Site {
+	s := &model.Site{
+		ID: id, Org: w.org(), Name: w.name("called", 3), Pool: w.pool(), Tunnels: w.rnd.IntN(4), Region: w.region(),
+		Carrier: []model.Carrier{"", model.AutoCarrier, model.StreamCarrier, model.WireGuardCarrier, "pigeon"}[w.rnd.IntN(5)],
+	}
+	if w.rnd.IntN(3) == 0 {
+		s.Kind = model.LocalSite
+		for range w.rnd.IntN(3) {
+			s.Nodes = append(s.Nodes, model.NodeID{UUID: UUID("node", w.name("node", 7))})
+		}
+	}
+	return s
 }
 
 func (w *World) connector(id model.ConnectorID, name string) *model.Connector {

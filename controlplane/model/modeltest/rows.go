@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ func NewBatch(from model.Revision) model.Batch {
 		Targets:       map[model.TargetID]*model.Target{},
 		Domains:       map[model.DomainID]*model.Domain{},
 		Certificates:  map[model.CertificateID]*model.Certificate{},
+		GossipKeys:    map[model.GossipKeyID]*model.GossipKey{},
 		Authorities:   map[string][]byte{},
 	}
 }
@@ -53,12 +55,14 @@ func NewBatch(from model.Revision) model.Batch {
 //	organization acme
 //	node n1 pool=edge region=eu addresses=192.0.2.1,2001:db8::1 endpoint=192.0.2.1:51820 enrolled
 //	site home organization=acme pool=edge tunnels=2
+//	site shed organization=acme pool=edge kind=local nodes=n1,n2
+//	gossipkey k1 state=seals
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	delete node n1
 //
 // Rows refer to each other by name; a service is named by itself, whatever its organization. Flags
 // are "enrolled", "revoked" and "draining". A certificate's sealed key is "sealed:" and its name, or
-// what sealed= says. Empty lines and lines that start with # mean nothing.
+// what sealed= says; so is a gossip key's. Empty lines and lines that start with # mean nothing.
 func Parse(from model.Revision, text string) (model.Batch, error) {
 	b := NewBatch(from)
 	for i, line := range strings.Split(text, "\n") {
@@ -134,7 +138,11 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		set(b.Nodes, model.NodeID{UUID: u}, deleted, f.node)
 	case "site":
 		set(b.Sites, model.SiteID{UUID: u}, deleted, func(id model.SiteID) *model.Site {
-			return &model.Site{ID: id, Org: f.org(), Name: f.name, Pool: f.pool(), Tunnels: f.number("tunnels", 2)}
+			return f.site(id)
+		})
+	case "gossipkey":
+		set(b.GossipKeys, model.GossipKeyID{UUID: u}, deleted, func(id model.GossipKeyID) *model.GossipKey {
+			return &model.GossipKey{ID: id, State: model.GossipKeyState(f.take("state")), SealedKey: []byte(f.text("sealed", "sealed:"+f.name))}
 		})
 	case "connector":
 		set(b.Connectors, model.ConnectorID{UUID: u}, deleted, func(id model.ConnectorID) *model.Connector {
@@ -191,13 +199,37 @@ func (f *fields) node(id model.NodeID) *model.Node {
 		f.note(err)
 		n.Addresses = append(n.Addresses, a)
 	}
-	if s := f.text("endpoint", ""); s != "" {
-		var err error
-		n.WireGuardEndpoint, err = netip.ParseAddrPort(s)
-		f.note(err)
-	}
+	n.WireGuardEndpoint, n.StreamEndpoint, n.GossipEndpoint = f.endpoint("endpoint"), f.endpoint("stream"), f.endpoint("gossip")
+	n.Capacity = f.number("capacity", model.DefaultCapacity)
 	f.joined(id.UUID, &n.WireGuardKey, &n.Revoked)
 	return n
+}
+
+func (f *fields) endpoint(k string) netip.AddrPort {
+	s := f.text(k, "")
+	if s == "" {
+		return netip.AddrPort{}
+	}
+	e, err := netip.ParseAddrPort(s)
+	f.note(err)
+	return e
+}
+
+func (f *fields) site(id model.SiteID) *model.Site {
+	s := &model.Site{
+		ID: id, Org: f.org(), Name: f.name, Pool: f.pool(), Tunnels: f.number("tunnels", 2),
+		Kind: model.SiteKind(f.text("kind", "connector")), Carrier: model.Carrier(f.text("carrier", "auto")),
+	}
+	if _, ok := f.values["region"]; ok {
+		s.Region = model.RegionID{UUID: f.ref("region")}
+	}
+	for name := range strings.SplitSeq(f.text("nodes", ""), ",") {
+		if name != "" {
+			s.Nodes = append(s.Nodes, model.NodeID{UUID: UUID("node", name)})
+		}
+	}
+	slices.SortFunc(s.Nodes, model.NodeID.Compare)
+	return s
 }
 
 func (f *fields) certificate(id model.CertificateID) *model.Certificate {

@@ -69,6 +69,14 @@ type Domain struct {
 	UpdatedAt time.Time
 }
 
+type GossipKey struct {
+	ID        uuid.UUID
+	State     string
+	SealedKey []byte
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type JoinToken struct {
 	ID          uuid.UUID
 	NodeID      *uuid.UUID
@@ -93,6 +101,10 @@ type Node struct {
 	RevokedAt          *time.Time
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
+	Capacity           int32
+	StreamEndpoint     string
+	GossipEndpoint     string
+	Pinned             []string
 }
 
 type Organization struct {
@@ -151,6 +163,10 @@ type Site struct {
 	Tunnels   int32
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Kind      string
+	Carrier   string
+	RegionID  *uuid.UUID
+	NodeIds   []uuid.UUID
 }
 
 type Target struct {

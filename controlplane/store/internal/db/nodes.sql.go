@@ -14,7 +14,7 @@ import (
 )
 
 const allNodes = `-- name: AllNodes :many
-SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at FROM nodes
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes
 `
 
 func (q *Queries) AllNodes(ctx context.Context) ([]Node, error) {
@@ -38,6 +38,10 @@ func (q *Queries) AllNodes(ctx context.Context) ([]Node, error) {
 			&i.RevokedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Capacity,
+			&i.StreamEndpoint,
+			&i.GossipEndpoint,
+			&i.Pinned,
 		); err != nil {
 			return nil, err
 		}
@@ -62,7 +66,7 @@ func (q *Queries) DeleteNode(ctx context.Context, id uuid.UUID) (int64, error) {
 }
 
 const getNode = `-- name: GetNode :one
-SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at FROM nodes WHERE id = $1
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE id = $1
 `
 
 func (q *Queries) GetNode(ctx context.Context, id uuid.UUID) (Node, error) {
@@ -80,12 +84,16 @@ func (q *Queries) GetNode(ctx context.Context, id uuid.UUID) (Node, error) {
 		&i.RevokedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Capacity,
+		&i.StreamEndpoint,
+		&i.GossipEndpoint,
+		&i.Pinned,
 	)
 	return i, err
 }
 
 const getNodeByName = `-- name: GetNodeByName :one
-SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at FROM nodes WHERE name = $1
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE name = $1
 `
 
 func (q *Queries) GetNodeByName(ctx context.Context, name string) (Node, error) {
@@ -103,12 +111,16 @@ func (q *Queries) GetNodeByName(ctx context.Context, name string) (Node, error) 
 		&i.RevokedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Capacity,
+		&i.StreamEndpoint,
+		&i.GossipEndpoint,
+		&i.Pinned,
 	)
 	return i, err
 }
 
 const getNodes = `-- name: GetNodes :many
-SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at FROM nodes WHERE id = ANY($1::uuid[])
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetNodes(ctx context.Context, ids []uuid.UUID) ([]Node, error) {
@@ -132,6 +144,10 @@ func (q *Queries) GetNodes(ctx context.Context, ids []uuid.UUID) ([]Node, error)
 			&i.RevokedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Capacity,
+			&i.StreamEndpoint,
+			&i.GossipEndpoint,
+			&i.Pinned,
 		); err != nil {
 			return nil, err
 		}
@@ -144,8 +160,8 @@ func (q *Queries) GetNodes(ctx context.Context, ids []uuid.UUID) ([]Node, error)
 }
 
 const insertNode = `-- name: InsertNode :exec
-INSERT INTO nodes (id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO nodes (id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, stream_endpoint, gossip_endpoint, pinned, capacity, lifecycle, revoked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type InsertNodeParams struct {
@@ -156,6 +172,10 @@ type InsertNodeParams struct {
 	Addresses          []netip.Addr
 	WireguardPublicKey []byte
 	WireguardEndpoint  string
+	StreamEndpoint     string
+	GossipEndpoint     string
+	Pinned             []string
+	Capacity           int32
 	Lifecycle          string
 	RevokedAt          *time.Time
 }
@@ -169,6 +189,10 @@ func (q *Queries) InsertNode(ctx context.Context, arg InsertNodeParams) error {
 		arg.Addresses,
 		arg.WireguardPublicKey,
 		arg.WireguardEndpoint,
+		arg.StreamEndpoint,
+		arg.GossipEndpoint,
+		arg.Pinned,
+		arg.Capacity,
 		arg.Lifecycle,
 		arg.RevokedAt,
 	)
@@ -176,7 +200,7 @@ func (q *Queries) InsertNode(ctx context.Context, arg InsertNodeParams) error {
 }
 
 const listNodes = `-- name: ListNodes :many
-SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at FROM nodes WHERE name > $1 ORDER BY name LIMIT $2
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE name > $1 ORDER BY name LIMIT $2
 `
 
 type ListNodesParams struct {
@@ -205,6 +229,10 @@ func (q *Queries) ListNodes(ctx context.Context, arg ListNodesParams) ([]Node, e
 			&i.RevokedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Capacity,
+			&i.StreamEndpoint,
+			&i.GossipEndpoint,
+			&i.Pinned,
 		); err != nil {
 			return nil, err
 		}
@@ -216,10 +244,28 @@ func (q *Queries) ListNodes(ctx context.Context, arg ListNodesParams) ([]Node, e
 	return items, nil
 }
 
+const lockNode = `-- name: LockNode :exec
+SELECT FROM nodes WHERE id = $1 FOR UPDATE
+`
+
+func (q *Queries) LockNode(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockNode, id)
+	return err
+}
+
+const shareNode = `-- name: ShareNode :exec
+SELECT FROM nodes WHERE id = $1 FOR KEY SHARE
+`
+
+func (q *Queries) ShareNode(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, shareNode, id)
+	return err
+}
+
 const updateNode = `-- name: UpdateNode :execrows
 UPDATE nodes
-   SET name = $1, pool_id = $2, region_id = $3, addresses = $4, wireguard_public_key = $5, wireguard_endpoint = $6, lifecycle = $7, revoked_at = $8, updated_at = now()
- WHERE id = $9
+   SET name = $1, pool_id = $2, region_id = $3, addresses = $4, wireguard_public_key = $5, wireguard_endpoint = $6, stream_endpoint = $7, gossip_endpoint = $8, pinned = $9, capacity = $10, lifecycle = $11, revoked_at = $12, updated_at = now()
+ WHERE id = $13
 `
 
 type UpdateNodeParams struct {
@@ -229,6 +275,10 @@ type UpdateNodeParams struct {
 	Addresses          []netip.Addr
 	WireguardPublicKey []byte
 	WireguardEndpoint  string
+	StreamEndpoint     string
+	GossipEndpoint     string
+	Pinned             []string
+	Capacity           int32
 	Lifecycle          string
 	RevokedAt          *time.Time
 	ID                 uuid.UUID
@@ -242,6 +292,10 @@ func (q *Queries) UpdateNode(ctx context.Context, arg UpdateNodeParams) (int64, 
 		arg.Addresses,
 		arg.WireguardPublicKey,
 		arg.WireguardEndpoint,
+		arg.StreamEndpoint,
+		arg.GossipEndpoint,
+		arg.Pinned,
+		arg.Capacity,
 		arg.Lifecycle,
 		arg.RevokedAt,
 		arg.ID,

@@ -12,7 +12,7 @@ import (
 )
 
 const allSites = `-- name: AllSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at FROM sites
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites
 `
 
 func (q *Queries) AllSites(ctx context.Context) ([]Site, error) {
@@ -32,6 +32,10 @@ func (q *Queries) AllSites(ctx context.Context) ([]Site, error) {
 			&i.Tunnels,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Kind,
+			&i.Carrier,
+			&i.RegionID,
+			&i.NodeIds,
 		); err != nil {
 			return nil, err
 		}
@@ -56,7 +60,7 @@ func (q *Queries) DeleteSite(ctx context.Context, id uuid.UUID) (int64, error) {
 }
 
 const getSite = `-- name: GetSite :one
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at FROM sites WHERE id = $1
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE id = $1
 `
 
 func (q *Queries) GetSite(ctx context.Context, id uuid.UUID) (Site, error) {
@@ -70,12 +74,16 @@ func (q *Queries) GetSite(ctx context.Context, id uuid.UUID) (Site, error) {
 		&i.Tunnels,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Kind,
+		&i.Carrier,
+		&i.RegionID,
+		&i.NodeIds,
 	)
 	return i, err
 }
 
 const getSiteByName = `-- name: GetSiteByName :one
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at FROM sites WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE org_id = $1 AND name = $2
 `
 
 type GetSiteByNameParams struct {
@@ -94,12 +102,16 @@ func (q *Queries) GetSiteByName(ctx context.Context, arg GetSiteByNameParams) (S
 		&i.Tunnels,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Kind,
+		&i.Carrier,
+		&i.RegionID,
+		&i.NodeIds,
 	)
 	return i, err
 }
 
 const getSites = `-- name: GetSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at FROM sites WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error) {
@@ -119,6 +131,10 @@ func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error)
 			&i.Tunnels,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Kind,
+			&i.Carrier,
+			&i.RegionID,
+			&i.NodeIds,
 		); err != nil {
 			return nil, err
 		}
@@ -131,16 +147,20 @@ func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error)
 }
 
 const insertSite = `-- name: InsertSite :exec
-INSERT INTO sites (id, org_id, name, pool_id, tunnels)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO sites (id, org_id, name, pool_id, tunnels, kind, carrier, region_id, node_ids)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 `
 
 type InsertSiteParams struct {
-	ID      uuid.UUID
-	OrgID   uuid.UUID
-	Name    string
-	PoolID  uuid.UUID
-	Tunnels int32
+	ID       uuid.UUID
+	OrgID    uuid.UUID
+	Name     string
+	PoolID   uuid.UUID
+	Tunnels  int32
+	Kind     string
+	Carrier  string
+	RegionID *uuid.UUID
+	NodeIds  []uuid.UUID
 }
 
 func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) error {
@@ -150,12 +170,16 @@ func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) error {
 		arg.Name,
 		arg.PoolID,
 		arg.Tunnels,
+		arg.Kind,
+		arg.Carrier,
+		arg.RegionID,
+		arg.NodeIds,
 	)
 	return err
 }
 
 const listSites = `-- name: ListSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at FROM sites WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListSitesParams struct {
@@ -181,6 +205,10 @@ func (q *Queries) ListSites(ctx context.Context, arg ListSitesParams) ([]Site, e
 			&i.Tunnels,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Kind,
+			&i.Carrier,
+			&i.RegionID,
+			&i.NodeIds,
 		); err != nil {
 			return nil, err
 		}
@@ -192,18 +220,77 @@ func (q *Queries) ListSites(ctx context.Context, arg ListSitesParams) ([]Site, e
 	return items, nil
 }
 
+const listSitesOfNode = `-- name: ListSitesOfNode :many
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE node_ids @> ARRAY[$1::uuid] ORDER BY org_id, name
+`
+
+// The local sites, of all organizations, that stand in a node's network.
+func (q *Queries) ListSitesOfNode(ctx context.Context, nodeID uuid.UUID) ([]Site, error) {
+	rows, err := q.db.Query(ctx, listSitesOfNode, nodeID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Site
+	for rows.Next() {
+		var i Site
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrgID,
+			&i.Name,
+			&i.PoolID,
+			&i.Tunnels,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Kind,
+			&i.Carrier,
+			&i.RegionID,
+			&i.NodeIds,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockSite = `-- name: LockSite :exec
+SELECT FROM sites WHERE id = $1 FOR UPDATE
+`
+
+func (q *Queries) LockSite(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockSite, id)
+	return err
+}
+
+const shareSite = `-- name: ShareSite :exec
+SELECT FROM sites WHERE id = $1 FOR SHARE
+`
+
+func (q *Queries) ShareSite(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, shareSite, id)
+	return err
+}
+
 const updateSite = `-- name: UpdateSite :execrows
 UPDATE sites
-   SET org_id = $1, name = $2, pool_id = $3, tunnels = $4, updated_at = now()
- WHERE id = $5
+   SET org_id = $1, name = $2, pool_id = $3, tunnels = $4, kind = $5, carrier = $6, region_id = $7, node_ids = $8, updated_at = now()
+ WHERE id = $9
 `
 
 type UpdateSiteParams struct {
-	OrgID   uuid.UUID
-	Name    string
-	PoolID  uuid.UUID
-	Tunnels int32
-	ID      uuid.UUID
+	OrgID    uuid.UUID
+	Name     string
+	PoolID   uuid.UUID
+	Tunnels  int32
+	Kind     string
+	Carrier  string
+	RegionID *uuid.UUID
+	NodeIds  []uuid.UUID
+	ID       uuid.UUID
 }
 
 func (q *Queries) UpdateSite(ctx context.Context, arg UpdateSiteParams) (int64, error) {
@@ -212,6 +299,10 @@ func (q *Queries) UpdateSite(ctx context.Context, arg UpdateSiteParams) (int64, 
 		arg.Name,
 		arg.PoolID,
 		arg.Tunnels,
+		arg.Kind,
+		arg.Carrier,
+		arg.RegionID,
+		arg.NodeIds,
 		arg.ID,
 	)
 	if err != nil {
