@@ -116,7 +116,19 @@ func (c *call) pool(field, ref string) (*model.Pool, error) {
 	return p, missing(field, ref, err)
 }
 
-func (c *call) region(field, ref string) (*model.Region, error) {
+// region finds the region of a field that may be empty; then it is zero.
+func (c *call) region(field, ref string) (model.RegionID, error) {
+	if ref == "" {
+		return model.RegionID{}, nil
+	}
+	r, err := c.regionByRef(field, ref)
+	if err != nil {
+		return model.RegionID{}, err
+	}
+	return r.ID, nil
+}
+
+func (c *call) regionByRef(field, ref string) (*model.Region, error) {
 	if id, err := (model.RegionID{}).Parse(ref); err == nil {
 		r, err := c.tx.GetRegion(c, id)
 		return r, missing(field, ref, err)
@@ -171,6 +183,33 @@ func (c *call) poolName(id model.PoolID) (string, error) {
 			return "", err
 		}
 		return p.Name, nil
+	})
+}
+
+func (c *call) regionName(id model.RegionID) (string, error) {
+	if id.IsZero() {
+		return "", nil
+	}
+	return c.name(id.String(), func() (string, error) {
+		r, err := c.tx.GetRegion(c, id)
+		if err != nil {
+			return "", err
+		}
+		return r.Name, nil
+	})
+}
+
+// nodeName is the id of a node that is not there: a row written by hand may name one.
+func (c *call) nodeName(id model.NodeID) (string, error) {
+	return c.name(id.String(), func() (string, error) {
+		n, err := c.tx.GetNode(c, id)
+		if fault.Of(err) == fault.NotFound {
+			return id.String(), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		return n.Name, nil
 	})
 }
 

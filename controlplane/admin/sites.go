@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 )
@@ -25,15 +28,23 @@ func (c *call) orgMeta(id, name string, org model.OrgID, m model.Meta) (OrgMeta,
 
 // SiteSpec is what is written of a site.
 type SiteSpec struct {
-	Pool    string `json:"pool" minLength:"1" doc:"Pool whose nodes the connectors dial, by name or id"`
-	Tunnels int    `json:"tunnels,omitempty" minimum:"1" maximum:"8" doc:"To how many nodes each connector keeps tunnels; 2 if absent"`
+	Pool    string   `json:"pool" minLength:"1" doc:"Pool whose nodes the connectors dial, or that may relay to a local site, by name or id"`
+	Tunnels int      `json:"tunnels,omitempty" minimum:"1" maximum:"8" doc:"To how many nodes each connector keeps tunnels; 3 if absent"`
+	Kind    string   `json:"kind,omitempty" enum:"connector,local" doc:"connector: reached through connectors; local: the network of nodes, which dial the targets themselves; connector if absent"`
+	Carrier string   `json:"carrier,omitempty" enum:"auto,stream,wireguard" doc:"Over what TCP goes: TLS connections, the WireGuard tunnel, or what measures best; auto if absent"`
+	Region  string   `json:"region,omitempty" doc:"Region that the site stands in, by name or id: its nodes are preferred"`
+	Nodes   []string `json:"nodes,omitempty" maxItems:"64" doc:"Of a local site: the nodes that stand in its network, by name or id. Only a key of the whole cluster writes local sites"`
 }
 
 // Site is one private network.
 type Site struct {
 	OrgMeta
-	Pool    string `json:"pool"`
-	Tunnels int    `json:"tunnels"`
+	Pool    string   `json:"pool"`
+	Tunnels int      `json:"tunnels"`
+	Kind    string   `json:"kind" enum:"connector,local"`
+	Carrier string   `json:"carrier" enum:"auto,stream,wireguard"`
+	Region  string   `json:"region,omitempty"`
+	Nodes   []string `json:"nodes,omitempty" doc:"Of a local site, for keys of the whole cluster"`
 }
 
 func siteByRef(c *call, ref string) (*model.Site, error) {
@@ -50,36 +61,97 @@ func siteByRef(c *call, ref string) (*model.Site, error) {
 func sites(a *Admin) *Collection[model.Site, SiteSpec, Site] {
 	return &Collection[model.Site, SiteSpec, Site]{
 		a: a, kind: "site", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
-		byRef: siteByRef,
-		list:  func(c *call, p store.Page) ([]*model.Site, error) { return c.tx.ListSites(c, c.org, p) },
-		after: func(v *model.Site) string { return v.Name },
-		build: func(c *call, old *model.Site, name string, s SiteSpec) (*model.Site, error) {
-			v := &model.Site{ID: model.SiteID{}.New(), Org: c.org, Name: name}
-			if old != nil {
-				*v = *old
-			}
-			p, err := c.pool("pool", s.Pool)
-			if err != nil {
-				return nil, err
-			}
-			v.Pool = p.ID
-			if v.Tunnels = s.Tunnels; v.Tunnels == 0 {
-				v.Tunnels = model.DefaultTunnels
-			}
-			return v, v.Validate()
-		},
+		byRef:  siteByRef,
+		list:   func(c *call, p store.Page) ([]*model.Site, error) { return c.tx.ListSites(c, c.org, p) },
+		after:  func(v *model.Site) string { return v.Name },
+		build:  buildSite,
 		create: func(c *call, v *model.Site) error { return c.tx.CreateSite(c, v) },
 		update: func(c *call, v *model.Site) (bool, error) { return c.tx.UpdateSite(c, v) },
 		drop:   func(c *call, v *model.Site) error { return c.tx.DeleteSite(c, v.ID) },
-		view: func(c *call, v *model.Site) (out Site, err error) {
-			out.Tunnels = v.Tunnels
-			if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
+		view:   viewSite,
+	}
+}
+
+func buildSite(c *call, old *model.Site, name string, s SiteSpec) (*model.Site, error) {
+	v := &model.Site{ID: model.SiteID{}.New(), Org: c.org, Name: name}
+	if old != nil {
+		*v = *old
+	}
+	v.Tunnels = cmp.Or(s.Tunnels, model.DefaultTunnels)
+	v.Kind, v.Carrier = cmp.Or(model.SiteKind(s.Kind), model.ConnectorSite), cmp.Or(model.Carrier(s.Carrier), model.AutoCarrier)
+	p, err := c.pool("pool", s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	v.Pool = p.ID
+	if v.Region, err = c.region("region", s.Region); err != nil {
+		return nil, err
+	}
+	if v.Kind == model.LocalSite || len(s.Nodes) > 0 || old != nil && old.Kind == model.LocalSite {
+		// Whoever writes targets there reaches all that the nodes reach.
+		if c.p.Check(access.ClusterAdmin) != nil {
+			return nil, fault.New(fault.Denied, "a local site opens the network of nodes: only a key of the whole cluster writes one")
+		}
+	}
+	if v.Nodes, err = c.standing(s.Nodes); err != nil {
+		return nil, err
+	}
+	if err := v.Validate(); err != nil || v.Kind != model.LocalSite || old == nil {
+		return v, err
+	}
+	if err := c.tx.LockSite(c, v.ID); err != nil {
+		return nil, err
+	}
+	connectors, err := c.tx.ListConnectorsOfSite(c, v.ID)
+	if err != nil {
+		return nil, err
+	}
+	return v, model.CheckSiteKind(v, connectors)
+}
+
+// standing finds the nodes of a local site, and keeps them from being removed meanwhile.
+func (c *call) standing(refs []string) ([]model.NodeID, error) {
+	var out []model.NodeID
+	for i, ref := range refs {
+		field := "nodes[" + itoa(i) + "]"
+		n, err := nodeByRef(c, ref)
+		if err != nil {
+			return nil, missing(field, ref, err)
+		}
+		if err := c.tx.ShareNode(c, n.ID); err != nil {
+			return nil, err
+		}
+		if _, err := c.tx.GetNode(c, n.ID); err != nil {
+			return nil, missing(field, ref, err)
+		}
+		if slices.Contains(out, n.ID) {
+			return nil, fault.Field(field, "%s is there twice", n.Name)
+		}
+		out = append(out, n.ID)
+	}
+	slices.SortFunc(out, model.NodeID.Compare)
+	return out, nil
+}
+
+func viewSite(c *call, v *model.Site) (out Site, err error) {
+	out.Tunnels, out.Kind, out.Carrier = v.Tunnels, string(v.Kind), string(v.Carrier)
+	if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
+		return out, err
+	}
+	if out.Region, err = c.regionName(v.Region); err != nil {
+		return out, err
+	}
+	if c.p.Check(access.ClusterAdmin) == nil {
+		for _, id := range v.Nodes {
+			n, err := c.nodeName(id)
+			if err != nil {
 				return out, err
 			}
-			out.Pool, err = c.poolName(v.Pool)
-			return out, err
-		},
+			out.Nodes = append(out.Nodes, n)
+		}
 	}
+	out.Pool, err = c.poolName(v.Pool)
+	return out, err
 }
 
 // ConnectorSpec is what is written of a connector.
@@ -119,6 +191,15 @@ func connectors(a *Admin) *Collection[model.Connector, ConnectorSpec, Connector]
 			}
 			site, err := c.site("site", s.Site)
 			if err != nil {
+				return nil, err
+			}
+			if err := c.tx.ShareSite(c, site.ID); err != nil { // its kind stays what it is
+				return nil, err
+			}
+			if site, err = c.tx.GetSite(c, site.ID); err != nil {
+				return nil, missing("site", s.Site, err)
+			}
+			if err := model.CheckConnector(site); err != nil {
 				return nil, err
 			}
 			v.Site = site.ID

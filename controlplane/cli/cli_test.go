@@ -118,7 +118,7 @@ func TestGetFormats(t *testing.T) {
 		"GET /api/v1/nodes/n1": {200, "", `{"id":"node_1","name":"n1"}`},
 	})
 	for args, want := range map[string]string{
-		"get nodes":            "n1    default  -       192.0.2.1,192.0.2.2  -          true",
+		"get nodes":            "n1    default  -       192.0.2.1,192.0.2.2  -         -          true",
 		"get nodes -o wide":    "WIREGUARD ENDPOINT",
 		"get nodes -o name":    "n1\n",
 		"get nodes -o json":    `"node_1"`,
@@ -281,11 +281,83 @@ func TestSiteJoinOfAConnectorThatIsThere(t *testing.T) {
 // Every command explains itself.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{}, {"up"}, {"status"}, {"get"}, {"create"}, {"create", "service"}, {"delete"}, {"apply"}, {"wait"}, {"snapshot"}, {"node"}, {"node", "join"}, {"site"}, {"site", "join"}, {"version"},
+		{}, {"up"}, {"status"}, {"get"}, {"create"}, {"create", "service"}, {"delete"}, {"apply"}, {"wait"}, {"snapshot"}, {"node"}, {"node", "join"}, {"node", "drain"}, {"node", "rotate-gossip-key", "x"}, {"site"}, {"site", "join"}, {"version"},
 	} {
 		code, out, stderr := run(t, "", append(args, "--help")...)
 		if code != 0 || !strings.Contains(out, "Usage:") {
 			t.Errorf("%v: %d %s%s", args, code, out, stderr)
 		}
+	}
+}
+
+func TestDrainWaits(t *testing.T) {
+	f := newAPI(t, map[string]answer{
+		"POST /api/v1/nodes/n1/drain":    {200, "8", `{}`},
+		"POST /api/v1/nodes/n1/activate": {200, "9", `{}`},
+		"GET /api/v1/wait":               {200, "", `{"revision":8,"applied":[{"kind":"node","id":"node_1","name":"n1"}]}`},
+	})
+	for _, tc := range []struct {
+		args, says string
+		calls      []string
+	}{
+		{"node drain n1 --wait", "revision 8 is applied by 1", []string{"POST /api/v1/nodes/n1/drain", "GET /api/v1/wait"}},
+		{"node activate n1 --wait", "revision 9 is applied by 1", []string{"POST /api/v1/nodes/n1/activate", "GET /api/v1/wait"}},
+		{"node undrain n1", "activate", []string{"POST /api/v1/nodes/n1/activate"}},
+	} {
+		f.calls = nil
+		if code, _, said := run(t, "", strings.Fields(tc.args)...); code != 0 || !strings.Contains(said, tc.says) || !slices.Equal(f.calls, tc.calls) {
+			t.Errorf("%s: %d, %q, %v", tc.args, code, said, f.calls)
+		}
+	}
+}
+
+func TestRotateGossipKey(t *testing.T) {
+	const key = `{"id":"gossipkey_1","state":"%s"}`
+	one := func(states ...string) string {
+		var keys []string
+		for _, s := range states {
+			keys = append(keys, strings.Replace(key, "%s", s, 1))
+		}
+		return `{"items":[` + strings.Join(keys, ",") + `]}`
+	}
+	f := newAPI(t, map[string]answer{
+		"POST /api/v1/gossip-keys/rotate": {200, "5", one("seals", "asked")},
+		"GET /api/v1/gossip-keys":         {200, "", one("seals")},
+	})
+	if code, out, said := run(t, "", "node", "rotate-gossip-key", "--wait"); code != 0 || out != "" || !strings.Contains(said, "keys: seals, asked") || !strings.Contains(said, "keys: seals\n") {
+		t.Errorf("%d %q %q", code, out, said)
+	}
+	f.answers["GET /api/v1/gossip-keys"] = answer{200, "", one("retired", "seals")}
+	if code, _, said := run(t, "", "node", "rotate-gossip-key", "--wait", "--timeout", "600ms"); code != 4 || !strings.Contains(said, "goes on") {
+		t.Errorf("%d %q", code, said)
+	}
+	if code, out, _ := run(t, "", "node", "rotate-gossip-key", "-o", "json"); code != 0 || !strings.Contains(out, `"state": "asked"`) {
+		t.Errorf("%d %q", code, out)
+	}
+}
+
+func TestStatusShowsTunnels(t *testing.T) {
+	f := newAPI(t, map[string]answer{"GET /api/v1/status": {200, "", `{"revision":7,
+		"nodes":[{"name":"n1","id":"node_1","state":"up","tunnel_states":[{"peer":"connector_1","up":true,"round_trip_ms":9,"carrier":"wireguard"}]}],
+		"connectors":[{"name":"pi","id":"connector_1","site":"home","state":"up","tunnel_states":[
+			{"peer":"node_1","up":true,"round_trip_ms":12.345,"loss":0.025,"carrier":"stream","transport":"udp"},{"peer":"node_2","up":false}]}]}`}})
+	code, out, _ := run(t, "", "status")
+	for _, want := range []string{
+		"connector home/pi  n1      up     stream   udp        12.3 ms     2.5 %",
+		"connector home/pi  node_2  down   -        -          -           -",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if code != 0 || strings.Contains(out, "node n1 ") {
+		t.Errorf("%d\n%s", code, out)
+	}
+	if _, out, _ := run(t, "", "status", "-o", "wide"); !strings.Contains(out, "node n1            pi      up     wireguard") {
+		t.Errorf("wide:\n%s", out)
+	}
+	f.answers["GET /api/v1/status"] = answer{200, "", `{"connectors":[{"name":"pi","state":"up","tunnel_states":[{"peer":"node_1","up":true}]}]}`}
+	if _, out, _ := run(t, "", "status"); strings.Contains(out, "ROUND TRIP") {
+		t.Errorf("nothing is measured:\n%s", out)
 	}
 }

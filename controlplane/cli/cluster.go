@@ -16,85 +16,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/apiclient"
 )
 
-// member is a node or connector in the status.
-type member struct {
-	Name    string `json:"name"`
-	ID      string `json:"id"`
-	Site    string `json:"site"`
-	State   string `json:"state"`
-	Applied uint64 `json:"applied_revision"`
-	Replica string `json:"replica"`
-	Version string `json:"version"`
-	Up      int    `json:"tunnels_up"`
-	Tunnels int    `json:"tunnels"`
-}
-
-// clusterStatus is the answer of GET /api/v1/status.
-type clusterStatus struct {
-	Revision   uint64   `json:"revision"`
-	Nodes      []member `json:"nodes"`
-	Connectors []member `json:"connectors"`
-	Replicas   []struct {
-		ID   string `json:"id"`
-		Self bool   `json:"self"`
-	} `json:"replicas"`
-}
-
-func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show what is online, and whether every node has the newest configuration", Args: cobra.NoArgs,
-		Long: "Show what is online, and whether every node has the newest configuration. Exits with 4 when a node or connector is not up.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &raw); err != nil {
-				return err
-			}
-			var st clusterStatus
-			if err := json.Unmarshal(raw, &st); err != nil {
-				return err
-			}
-			if a.structured() {
-				err = a.print(raw)
-			} else {
-				err = a.showStatus(st)
-			}
-			if err != nil {
-				return err
-			}
-			for _, m := range append(st.Nodes, st.Connectors...) {
-				if m.State != "up" && m.State != "revoked" {
-					return errNotReady
-				}
-			}
-			return nil
-		},
-	}
-}
-
-func (a *app) showStatus(st clusterStatus) error {
-	fmt.Fprintf(a.out, "revision %d, %d control replica(s)\n\n", st.Revision, len(st.Replicas))
-	var rows [][]string
-	row := func(kind string, m member) {
-		rows = append(rows, []string{kind, m.Name, m.State, strconv.FormatUint(m.Applied, 10), fmt.Sprintf("%d of %d", m.Up, m.Tunnels), m.Replica, m.Version})
-	}
-	for _, m := range st.Nodes {
-		row("node", m)
-	}
-	for _, m := range st.Connectors {
-		m.Name = m.Site + "/" + m.Name
-		row("connector", m)
-	}
-	if len(rows) == 0 {
-		a.say("no nodes yet: warren node join --help")
-		return nil
-	}
-	return a.table([]string{"kind", "name", "state", "applied", "tunnels up", "replica", "version"}, rows)
-}
-
 func (a *app) waitCommand() *cobra.Command {
 	var limit time.Duration
 	cmd := &cobra.Command{
@@ -248,9 +169,10 @@ func (a *app) showSnapshot(raw json.RawMessage) error {
 
 func (a *app) nodeCommand() *cobra.Command {
 	node := &cobra.Command{Use: "node", Short: "Let nodes join, drain them, revoke them"}
-	node.AddCommand(a.nodeJoin(),
-		a.action("drain NODE", "Take a node out of DNS answers; it serves on what reaches it", "nodes", "drain", false),
-		a.action("undrain NODE", "Put a drained node back into DNS answers", "nodes", "undrain", false),
+	activate := a.action("activate NODE", "Put a drained node back into DNS answers and assignments", "nodes", "activate", false)
+	activate.Aliases = []string{"undrain"}
+	node.AddCommand(a.nodeJoin(), activate, a.rotateGossipKey(),
+		a.action("drain NODE", "Take a node out of DNS answers, and sites away from it; it serves on what reaches it", "nodes", "drain", false),
 		a.action("revoke NODE", "Trust a node no more: its streams end, its tunnels end, it can't come back", "nodes", "revoke", true))
 	return node
 }

@@ -43,10 +43,14 @@ var kinds = []*kind{
 		name: "Node", plural: "nodes", fields: []field{
 			{"pool", text, "pool that the node serves", true},
 			{"region", text, "region that the node stands in", false},
-			{"addresses", list, "public addresses that DNS answers with (default: what the node says when it joins)", false},
-			{"wireguard_endpoint", text, "ip:port where tunnels reach the node (default: what the node says when it joins)", false},
+			{"addresses", list, "public addresses that DNS answers with (default: what the node says when it starts)", false},
+			{"wireguard_endpoint", text, "ip:port where tunnels reach the node (default: what the node says when it starts)", false},
+			{"stream_endpoint", text, "ip:port of the node's TLS port, where connectors dial streams (default: what the node says when it starts)", false},
+			{"gossip_endpoint", text, "ip:port where the node's gossip is reached (default: what the node says when it starts)", false},
+			{"capacity", number, "share of the sites that the node gets, 1 to 1000 (default 100)", false},
 		},
-		columns: []string{"pool", "region", "addresses", "lifecycle", "enrolled"}, wide: []string{"wireguard_endpoint", "revoked_at"},
+		columns: []string{"pool", "region", "addresses", "capacity", "lifecycle", "enrolled"},
+		wide:    []string{"wireguard_endpoint", "stream_endpoint", "gossip_endpoint", "pinned", "revoked_at"},
 	},
 	{
 		name: "Domain", plural: "domains", org: true, fields: []field{{"pool", text, "pool whose nodes answer for the domain", true}},
@@ -55,9 +59,13 @@ var kinds = []*kind{
 	{
 		name: "Site", plural: "sites", org: true, fields: []field{
 			{"pool", text, "pool whose nodes the connectors dial", true},
-			{"tunnels", number, "to how many nodes each connector keeps tunnels", false},
+			{"tunnels", number, "to how many nodes each connector keeps tunnels (default 3)", false},
+			{"kind", text, "connector, or local: the network of nodes, which dial the targets themselves (default connector)", false},
+			{"carrier", text, "over what TCP goes: auto, stream or wireguard (default auto)", false},
+			{"region", text, "region that the site stands in: its nodes are preferred", false},
+			{"nodes", list, "of a local site: the nodes that stand in its network", false},
 		},
-		columns: []string{"pool", "tunnels"},
+		columns: []string{"kind", "pool", "region", "tunnels"}, wide: []string{"carrier", "nodes"},
 	},
 	{
 		name: "Connector", plural: "connectors", org: true, fields: []field{{"site", text, "site that the connector stands in", true}},

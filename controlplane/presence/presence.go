@@ -71,6 +71,11 @@ type Tunnel struct {
 	LastHandshake time.Time `json:"last_handshake,omitzero"`
 	ReceivedBytes uint64    `json:"received_bytes"`
 	SentBytes     uint64    `json:"sent_bytes"`
+	// What its end measures, and what goes over what.
+	RoundTrip time.Duration `json:"round_trip,omitzero"` // of heartbeats; 0: not measured
+	Loss      float64       `json:"loss,omitzero"`       // share of heartbeats without an answer, 0..1
+	Carrier   string        `json:"carrier,omitzero"`    // "stream", "wireguard" or not said
+	Transport string        `json:"transport,omitzero"`  // "udp", "tls" or not said
 }
 
 // Health is what the other nodes are told about a node.
@@ -364,13 +369,14 @@ func (s *Store) wake() {
 	s.changed = make(chan struct{})
 }
 
-// material reports whether others should hear of a change at once; counters and times can wait.
+// material reports whether others should hear of a change at once; counters, times and measures can wait.
 func material(a, b Entry) bool {
 	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) || !slices.Equal(a.Rejected, b.Rejected) {
 		return true
 	}
 	for i := range a.Tunnels {
-		if a.Tunnels[i].Peer != b.Tunnels[i].Peer || a.Tunnels[i].Up != b.Tunnels[i].Up {
+		x, y := a.Tunnels[i], b.Tunnels[i]
+		if x.Peer != y.Peer || x.Up != y.Up || x.Carrier != y.Carrier || x.Transport != y.Transport {
 			return true
 		}
 	}

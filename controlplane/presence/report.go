@@ -110,7 +110,25 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 		if age := t.GetLastHandshakeAge(); age != nil {
 			state.LastHandshake = now.Add(-age.AsDuration())
 		}
+		measure(&state, t)
 		e.Tunnels = append(e.Tunnels, state)
 	}
 	return e
+}
+
+// measure takes what can be: a number that is none would make the whole table unreadable as JSON, and words that
+// are not known here are of a newer program.
+func measure(to *Tunnel, t *nodev1.TunnelState) {
+	to.RoundTrip = max(t.GetRoundTrip().AsDuration(), 0)
+	if l := t.GetLoss(); l > 0 { // NaN is not
+		to.Loss = min(l, 1)
+	}
+	switch c := t.GetCarrier(); c {
+	case "stream", "wireguard":
+		to.Carrier = c
+	}
+	switch v := t.GetTransport(); v {
+	case "udp", "tls":
+		to.Transport = v
+	}
 }

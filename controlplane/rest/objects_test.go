@@ -60,7 +60,7 @@ func TestPutWritesOnlyWhatDiffers(t *testing.T) {
 	w.service()
 	for _, c := range []struct{ path, body, other string }{
 		{"/api/v1/nodes/n2", `{"pool":"default","addresses":["2001:db8::1","192.0.2.1"]}`, `{"pool":"default","addresses":["192.0.2.2"]}`},
-		{org + "/sites/s", `{"pool":"default"}`, `{"pool":"default","tunnels":3}`},
+		{org + "/sites/s", `{"pool":"default"}`, `{"pool":"default","tunnels":4}`},
 		{org + "/domains/example.net", `{"pool":"default"}`, ""},
 		{org + "/connectors/c", `{"site":"home"}`, `{"name":"c","site":"s"}`},
 		{org + "/services/s", `{"kind":"http","hostname":"*.example.net","pool":"default"}`, `{"kind":"tls","hostname":"s.example.net","pool":"default"}`},
@@ -203,7 +203,7 @@ func TestRevokedIsForGood(t *testing.T) {
 func TestDrain(t *testing.T) {
 	w := newWorld(t)
 	w.service()
-	for _, c := range []struct{ verb, lifecycle string }{{"drain", "draining"}, {"undrain", "active"}} {
+	for _, c := range []struct{ verb, lifecycle string }{{"drain", "draining"}, {"activate", "active"}} {
 		var n struct{ Lifecycle string }
 		r := w.must(200, "POST", "/api/v1/nodes/n1/"+c.verb, "")
 		if r.into(t, &n); n.Lifecycle != c.lifecycle || r.revision == 0 {

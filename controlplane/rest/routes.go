@@ -19,7 +19,8 @@ import (
 //
 // and beside them:
 //
-//	/api/v1/nodes/{name}/{drain,undrain,revoke}
+//	/api/v1/nodes/{name}/{drain,activate,revoke}
+//	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
 //	/api/v1/orgs/{org}/connectors/{name}/revoke
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
@@ -49,6 +50,7 @@ func (a *API) routes() {
 
 	a.secrets()
 	a.actions()
+	a.gossipKeys()
 	a.state()
 	a.snapshots()
 }
@@ -74,19 +76,37 @@ func (a *API) secrets() {
 		})
 }
 
+// gossipKeys rotates the key of the gossip between nodes; the keys themselves are shown to nobody.
+func (a *API) gossipKeys() {
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/gossip-keys", "list-gossip-keys", "How far a rotation of the gossip key is", "gossip-keys", access.ClusterAdmin, 200),
+		func(ctx context.Context, _ *struct{}) (*answer[page[admin.GossipKey]], error) {
+			keys, err := a.Admin.GossipKeys(ctx, caller(ctx))
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[page[admin.GossipKey]]{Status: http.StatusOK, Body: page[admin.GossipKey]{Items: keys}}, nil
+		})
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/gossip-keys/rotate", "rotate-gossip-key", "Replace the key of the gossip between nodes, step by step, while they talk",
+		"gossip-keys", access.ClusterAdmin, 200),
+		func(ctx context.Context, _ *struct{}) (*answer[page[admin.GossipKey]], error) {
+			keys, rev, err := a.Admin.RotateGossipKey(ctx, caller(ctx))
+			return acted(ctx, a, page[admin.GossipKey]{Items: keys}, rev, err)
+		})
+}
+
 // actions change one thing of an object.
 func (a *API) actions() {
 	post := func(path, id, summary, tag string, need access.Permission) huma.Operation {
 		return operation(http.MethodPost, path, id, summary, tag, need, 200)
 	}
-	huma.Register(a.huma, post("/api/v1/nodes/{name}/drain", "drain-node", "Take a node out of DNS answers", "nodes", access.ClusterAdmin),
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/drain", "drain-node", "Take a node out of DNS answers, and sites away from it", "nodes", access.ClusterAdmin),
 		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
 			v, rev, err := a.Admin.Drain(ctx, caller(ctx), in.Name)
 			return acted(ctx, a, v, rev, err)
 		})
-	huma.Register(a.huma, post("/api/v1/nodes/{name}/undrain", "undrain-node", "Put a drained node back into DNS answers", "nodes", access.ClusterAdmin),
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/activate", "activate-node", "Put a drained node back into DNS answers and assignments", "nodes", access.ClusterAdmin),
 		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
-			v, rev, err := a.Admin.Undrain(ctx, caller(ctx), in.Name)
+			v, rev, err := a.Admin.Activate(ctx, caller(ctx), in.Name)
 			return acted(ctx, a, v, rev, err)
 		})
 	huma.Register(a.huma, post("/api/v1/nodes/{name}/revoke", "revoke-node", "Trust a node no more, for good", "nodes", access.ClusterAdmin),

@@ -55,7 +55,7 @@ type resourceView struct {
 	Sent         *versionView    `json:"sent,omitempty"`
 	Acknowledged *versionView    `json:"acknowledged,omitempty"`
 	Applied      *versionView    `json:"applied,omitempty"`
-	Content      json.RawMessage `json:"content,omitempty" doc:"What is desired; private keys as fingerprints"`
+	Content      json.RawMessage `json:"content,omitempty" doc:"What is desired; keys as fingerprints"`
 }
 
 type versionView struct {
@@ -173,26 +173,36 @@ func at(v string, rev model.Revision) *versionView {
 	return &versionView{v, uint64(rev)}
 }
 
-// content shows a resource without its secrets: a private key becomes its fingerprint.
+// content shows a resource without its secrets: keys become fingerprints.
 func content(body *anypb.Any) (json.RawMessage, error) {
 	msg, err := body.UnmarshalNew()
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := msg.(*nodev1.Certificate); ok {
-		sum := sha256.Sum256(c.GetPrivateKeyPem())
-		c.PrivateKeyPem = nil
-		b, err := protojson.Marshal(c)
-		if err != nil {
-			return nil, err
+	shown := map[string]any{}
+	switch m := msg.(type) {
+	case *nodev1.Certificate:
+		shown["privateKeySha256"] = fingerprint(m.GetPrivateKeyPem())
+		m.PrivateKeyPem = nil
+	case *nodev1.NodeConfig:
+		keys := []string{}
+		for _, k := range m.GetGossipKeys() {
+			keys = append(keys, fingerprint(k))
 		}
-		fields := map[string]any{}
-		if err := json.Unmarshal(b, &fields); err != nil {
-			return nil, err
-		}
-		fields["privateKeySha256"] = hex.EncodeToString(sum[:])
-		return json.Marshal(fields)
+		shown["gossipKeySha256"] = keys
+		m.GossipKeys = nil
 	}
 	b, err := protojson.Marshal(msg)
-	return b, err
+	if err != nil || len(shown) == 0 {
+		return b, err
+	}
+	if err := json.Unmarshal(b, &shown); err != nil {
+		return nil, err
+	}
+	return json.Marshal(shown)
+}
+
+func fingerprint(secret []byte) string {
+	sum := sha256.Sum256(secret)
+	return hex.EncodeToString(sum[:])
 }

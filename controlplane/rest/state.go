@@ -179,6 +179,10 @@ type tunnelView struct {
 	LastHandshake *time.Time `json:"last_handshake,omitempty"`
 	ReceivedBytes uint64     `json:"received_bytes"`
 	SentBytes     uint64     `json:"sent_bytes"`
+	RoundTripMS   *float64   `json:"round_trip_ms,omitempty" doc:"Of heartbeats; absent while it is not measured"`
+	Loss          float64    `json:"loss" doc:"Share of the heartbeats without an answer, 0 to 1"`
+	Carrier       string     `json:"carrier,omitempty" enum:"stream,wireguard" doc:"Over what TCP goes now"`
+	Transport     string     `json:"transport,omitempty" enum:"udp,tls" doc:"Of WireGuard's packets"`
 }
 
 func (a *API) status(ctx context.Context, _ *struct{}) (*statusAnswer, error) {
@@ -231,7 +235,11 @@ func (a *API) member(kind identity.Kind, id, name string, enrolled, revoked bool
 	}
 	v.Applied, v.Replica, v.Version = uint64(e.Applied), e.Replica, e.Version
 	for _, t := range e.Tunnels {
-		tv := tunnelView{Peer: t.Peer, Up: t.Up, ReceivedBytes: t.ReceivedBytes, SentBytes: t.SentBytes}
+		tv := tunnelView{Peer: t.Peer, Up: t.Up, ReceivedBytes: t.ReceivedBytes, SentBytes: t.SentBytes, Loss: t.Loss, Carrier: t.Carrier, Transport: t.Transport}
+		if t.RoundTrip > 0 {
+			ms := float64(t.RoundTrip.Microseconds()) / 1000
+			tv.RoundTripMS = &ms
+		}
 		if !t.LastHandshake.IsZero() {
 			at := t.LastHandshake.UTC()
 			tv.LastHandshake = &at
