@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -151,22 +149,11 @@ func joinNode(ctx context.Context, tx *store.Tx, id model.NodeID, key wgkey.Publ
 		return errors.New("the node is revoked")
 	}
 	n.WireGuardKey = key
-	if len(n.Addresses) == 0 {
-		for _, text := range req.GetAddresses() {
-			a, err := netip.ParseAddr(text)
-			if err != nil {
-				return err
-			}
-			n.Addresses = append(n.Addresses, a.Unmap())
-		}
-		slices.SortFunc(n.Addresses, netip.Addr.Compare)
-		n.Addresses = slices.Compact(n.Addresses)
+	said, err := reach(req)
+	if err != nil {
+		return err
 	}
-	if !n.WireGuardEndpoint.IsValid() && req.GetWireguardEndpoint() != "" {
-		if n.WireGuardEndpoint, err = netip.ParseAddrPort(req.GetWireguardEndpoint()); err != nil {
-			return err
-		}
-	}
+	n.Hear(said)
 	if err := n.Validate(); err != nil {
 		return err
 	}
@@ -181,6 +168,16 @@ func joinConnector(ctx context.Context, tx *store.Tx, id model.ConnectorID, key 
 	}
 	if !c.Revoked.IsZero() {
 		return "", errors.New("the connector is revoked")
+	}
+	if err := tx.ShareSite(ctx, c.Site); err != nil {
+		return "", err
+	}
+	at, err := tx.GetSite(ctx, c.Site)
+	if err == nil {
+		err = model.CheckConnector(at)
+	}
+	if err != nil {
+		return "", err
 	}
 	c.WireGuardKey = key
 	_, err = tx.UpdateConnector(ctx, c)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -216,5 +217,106 @@ func TestRenewKeepsTheIdentity(t *testing.T) {
 	}
 	if _, err := f.srv.Renew(t.Context(), &enrollv1.RenewRequest{}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("no request: %v", err)
+	}
+}
+
+func (f *fixture) row() *model.Node {
+	f.t.Helper()
+	var n *model.Node
+	f.tx(func(ctx context.Context, tx *store.Tx) (err error) {
+		n, err = tx.GetNode(ctx, f.node.ID)
+		return err
+	})
+	return n
+}
+
+func (f *fixture) head() model.Revision {
+	f.t.Helper()
+	b, err := f.store.Changes(f.t.Context(), 0, 1)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return b.To
+}
+
+func TestAnnounce(t *testing.T) {
+	f := setup(t)
+	req := request(t, f.token(model.JoinToken{Node: f.node.ID, Name: "n1"}), "node", "n1")
+	req.StreamEndpoint, req.GossipEndpoint = "198.51.100.7:8443", "198.51.100.7:7946"
+	if _, err := f.srv.Join(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.row(); n.StreamEndpoint.String() != req.StreamEndpoint || n.GossipEndpoint.String() != req.GossipEndpoint {
+		t.Errorf("joined as %+v", n)
+	}
+	f.who = identity.Identity{Cluster: "cluster-1", Kind: identity.Node, ID: f.node.ID.String()}
+	same := &enrollv1.AnnounceRequest{Addresses: req.Addresses, WireguardEndpoint: req.WireguardEndpoint, StreamEndpoint: req.StreamEndpoint, GossipEndpoint: req.GossipEndpoint}
+	before := f.head()
+	for range 2 {
+		if _, err := f.srv.Announce(t.Context(), same); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := f.head(); after != before {
+		t.Errorf("the same was announced, revision %d became %d", before, after)
+	}
+	moved := &enrollv1.AnnounceRequest{Addresses: []string{"203.0.113.2", "203.0.113.1", "203.0.113.1"}, StreamEndpoint: "203.0.113.1:443"}
+	if _, err := f.srv.Announce(t.Context(), moved); err != nil {
+		t.Fatal(err)
+	}
+	n := f.row()
+	if len(n.Addresses) != 2 || n.Addresses[0].String() != "203.0.113.1" || n.StreamEndpoint.String() != "203.0.113.1:443" || n.WireGuardEndpoint.String() != req.WireguardEndpoint || f.head() != before+1 {
+		t.Errorf("%+v at %d", n, f.head())
+	}
+	// What an operator writes stays.
+	n.Pinned, n.StreamEndpoint = []string{model.PinStream}, netip.MustParseAddrPort("192.0.2.1:1")
+	f.tx(func(ctx context.Context, tx *store.Tx) error { _, err := tx.UpdateNode(ctx, n); return err })
+	if _, err := f.srv.Announce(t.Context(), moved); err != nil || f.row().StreamEndpoint != n.StreamEndpoint {
+		t.Errorf("%+v, %v", f.row(), err)
+	}
+}
+
+func TestAnnouncedNonsenseIsNamed(t *testing.T) {
+	f := setup(t)
+	f.who = identity.Identity{Cluster: "cluster-1", Kind: identity.Node, ID: f.node.ID.String()}
+	before := f.head()
+	for says, req := range map[string]*enrollv1.AnnounceRequest{
+		"addresses":          {Addresses: []string{"example.org"}},
+		"addresses[0]":       {Addresses: []string{"0.0.0.0"}},
+		"wireguard_endpoint": {WireguardEndpoint: "192.0.2.1"},
+		"stream_endpoint":    {StreamEndpoint: "192.0.2.1:0"},
+		"gossip_endpoint":    {GossipEndpoint: "224.0.0.1:7946"},
+	} {
+		if _, err := f.srv.Announce(t.Context(), req); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+	f.who = identity.Identity{Cluster: "cluster-1", Kind: identity.Connector, ID: f.conn.ID.String()}
+	if _, err := f.srv.Announce(t.Context(), &enrollv1.AnnounceRequest{}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("a connector: %v", err)
+	}
+	f.who = identity.Identity{Cluster: "cluster-1", Kind: identity.Node, ID: model.NodeID{}.New().String()}
+	if _, err := f.srv.Announce(t.Context(), &enrollv1.AnnounceRequest{}); err == nil {
+		t.Error("a node that is not there announces")
+	}
+	if after := f.head(); after != before {
+		t.Errorf("revision %d became %d", before, after)
+	}
+}
+
+func TestLocalSitesHaveNoConnectors(t *testing.T) {
+	f := setup(t)
+	token := f.token(model.JoinToken{Connector: f.conn.ID, Name: "c1"})
+	f.tx(func(ctx context.Context, tx *store.Tx) error { // as somebody with psql may
+		s, err := tx.GetSite(ctx, f.conn.Site)
+		if err != nil {
+			return err
+		}
+		s.Kind, s.Nodes = model.LocalSite, []model.NodeID{f.node.ID}
+		_, err = tx.UpdateSite(ctx, s)
+		return err
+	})
+	if _, err := f.srv.Join(t.Context(), request(t, token, "connector", "c1")); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("%v", err)
 	}
 }

@@ -2,7 +2,6 @@ package model
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -85,38 +84,6 @@ func (n *Node) reached(said netip.AddrPort, port uint16) netip.AddrPort {
 		return said
 	}
 	return netip.AddrPortFrom(n.Addresses[0], port)
-}
-
-// What an operator may pin of a node.
-const (
-	PinAddresses = "addresses"
-	PinWireGuard = "wireguard_endpoint"
-	PinStream    = "stream_endpoint"
-	PinGossip    = "gossip_endpoint"
-)
-
-// Reach is where a node says that it is reached.
-type Reach struct {
-	Addresses                 []netip.Addr
-	WireGuard, Stream, Gossip netip.AddrPort
-}
-
-// Hear takes a node's own word, but where an operator wrote something, or it says nothing.
-func (n *Node) Hear(r Reach) {
-	if len(r.Addresses) > 0 && !slices.Contains(n.Pinned, PinAddresses) {
-		n.Addresses = slices.Clone(r.Addresses)
-		slices.SortFunc(n.Addresses, netip.Addr.Compare)
-		n.Addresses = slices.Compact(n.Addresses)
-	}
-	for _, e := range []struct {
-		pin  string
-		said netip.AddrPort
-		into *netip.AddrPort
-	}{{PinWireGuard, r.WireGuard, &n.WireGuardEndpoint}, {PinStream, r.Stream, &n.StreamEndpoint}, {PinGossip, r.Gossip, &n.GossipEndpoint}} {
-		if e.said.IsValid() && !slices.Contains(n.Pinned, e.pin) {
-			*e.into = e.said
-		}
-	}
 }
 
 // SiteKind is how a site's targets are reached.

@@ -154,7 +154,8 @@ func (c *cluster) startNodes(ctx context.Context) error {
 		conf := c.path(name + ".yaml")
 		err := writeYAML(conf, map[string]any{
 			"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
-			"public_addresses": []string{"127.0.0.1"}, "wireguard_endpoint": local(c.ports.WG[i]),
+			"public_addresses":   []string{"127.0.0.1"},
+			"wireguard_endpoint": local(c.ports.WG[i]), "stream_endpoint": local(c.ports.HTTPS[i]), "gossip_endpoint": local(c.ports.Gossip[i]),
 			"tunnel": "netstack", // two nodes on one machine can't share its routing table
 			"listen": map[string]any{
 				"https": local(c.ports.HTTPS[i]), "dns": local(c.ports.DNS[i]), "wireguard": c.ports.WG[i], "admin": local(c.ports.Admin[1+i]),
@@ -198,7 +199,7 @@ func (c *cluster) ready(ctx context.Context, kind string, want int) error {
 
 func (c *cluster) startConnector(ctx context.Context) error {
 	const name = "connector"
-	if _, err := c.put(ctx, "orgs/default/sites/"+site, map[string]any{"pool": "default", "tunnels": 2}); err != nil {
+	if _, err := c.put(ctx, "orgs/default/sites/"+site, map[string]any{"pool": "default"}); err != nil {
 		return err
 	}
 	if _, err := c.put(ctx, "orgs/default/connectors/"+name, map[string]any{"site": site}); err != nil {

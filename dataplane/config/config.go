@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"strconv"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
@@ -34,6 +35,8 @@ type Node struct {
 	Common            `yaml:",inline"`
 	PublicAddresses   []netip.Addr `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
 	WireGuardEndpoint string       `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port where tunnels reach this node; default: first public address and the port below
+	StreamEndpoint    string       `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // ip:port where connectors dial streams; default: first public address and the port of listen.https
+	GossipEndpoint    string       `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // ip:port where other nodes reach the gossip; default: first public address and port 7946
 	Tunnel            string       `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
 	Interface         string       `yaml:"interface" env:"INTERFACE"`                   // of tun
 	Listen            NodeListen   `yaml:"listen" envPrefix:"LISTEN_"`
@@ -66,10 +69,26 @@ func LoadNode(path string) (*Node, error) {
 	if err := load(path, c, "WARREN_NODE_"); err != nil {
 		return nil, err
 	}
-	if c.WireGuardEndpoint == "" && len(c.PublicAddresses) > 0 {
-		c.WireGuardEndpoint = netip.AddrPortFrom(c.PublicAddresses[0], c.Listen.WireGuard).String()
-	}
+	c.reach(&c.WireGuardEndpoint, c.Listen.WireGuard)
+	c.reach(&c.StreamEndpoint, portOf(c.Listen.HTTPS))
+	c.reach(&c.GossipEndpoint, gossipPort)
 	return c, c.Validate()
+}
+
+const gossipPort = 7946
+
+// reach fills in an endpoint that is not said with a port of the first public address.
+func (c *Node) reach(endpoint *string, port uint16) {
+	if *endpoint == "" && len(c.PublicAddresses) > 0 && port > 0 {
+		*endpoint = netip.AddrPortFrom(c.PublicAddresses[0], port).String()
+	}
+}
+
+// portOf is the port of a listen address, 0 if it has none that is a number.
+func portOf(listen string) uint16 {
+	_, text, _ := net.SplitHostPort(listen)
+	port, _ := strconv.ParseUint(text, 10, 16)
+	return uint16(port)
 }
 
 // LoadConnector reads settings: defaults, then the file if path is not "", then WARREN_CONNECTOR_… variables.
@@ -136,11 +155,7 @@ func (c *Node) Validate() error {
 	if c.Listen.WireGuard == 0 {
 		errs = append(errs, errors.New("listen.wireguard: want a port"))
 	}
-	if c.WireGuardEndpoint != "" {
-		if a, err := netip.ParseAddrPort(c.WireGuardEndpoint); err != nil || a.Port() == 0 {
-			errs = append(errs, fmt.Errorf("wireguard_endpoint: %q, want ip:port", c.WireGuardEndpoint))
-		}
-	}
+	errs = append(errs, endpoint("wireguard_endpoint", c.WireGuardEndpoint), endpoint("stream_endpoint", c.StreamEndpoint), endpoint("gossip_endpoint", c.GossipEndpoint))
 	switch c.Tunnel {
 	case tunnel.ModeAuto, tunnel.ModeTUN, tunnel.ModeNetstack:
 	default:
@@ -156,6 +171,14 @@ func (c *Connector) Validate() error {
 		err = errors.Join(err, hostPort("listen.admin", c.Listen.Admin))
 	}
 	return err
+}
+
+// endpoint accepts ip:port, or nothing.
+func endpoint(field, s string) error {
+	if a, err := netip.ParseAddrPort(s); s != "" && (err != nil || a.Port() == 0) {
+		return fmt.Errorf("%s: %q, want ip:port", field, s)
+	}
+	return nil
 }
 
 func hostPort(field, s string) error {

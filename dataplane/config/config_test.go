@@ -30,7 +30,8 @@ func TestLoadNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen.HTTPS != "192.0.2.1:443" || c.Listen.DNS != "192.0.2.1:53" || c.WireGuardEndpoint != "192.0.2.1:51820" || len(c.PublicAddresses) != 2 || c.Name != "n1" {
+	if c.Listen.HTTPS != "192.0.2.1:443" || c.Listen.DNS != "192.0.2.1:53" || c.WireGuardEndpoint != "192.0.2.1:51820" ||
+		c.StreamEndpoint != "192.0.2.1:443" || c.GossipEndpoint != "192.0.2.1:7946" || len(c.PublicAddresses) != 2 || c.Name != "n1" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -46,6 +47,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"control":            {strings.Replace(good, "c.example:8443", "c.example", 1), "control[0]"},
 		"tunnel":             {good + "tunnel: tap\n", "tunnel:"},
 		"endpoint":           {good + "wireguard_endpoint: host:1\n", "wireguard_endpoint:"},
+		"stream endpoint":    {good + "stream_endpoint: 192.0.2.1\n", "stream_endpoint:"},
+		"gossip endpoint":    {good + "gossip_endpoint: 192.0.2.1:0\n", "gossip_endpoint:"},
 		"level":              {good + "log_level: loud\n", "log_level:"},
 	} {
 		_, err := LoadNode(file(t, tc.text))
@@ -58,5 +61,22 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\nlisten: {admin: 127.0.0.1}\n")); err == nil || !strings.Contains(err.Error(), "listen.admin") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestEndpointsThatAreSaidStay(t *testing.T) {
+	said := "wireguard_endpoint: 203.0.113.1:1\nstream_endpoint: 203.0.113.1:2\ngossip_endpoint: \"[2001:db8::1]:3\"\n"
+	for name, tc := range map[string]struct{ text, want string }{
+		"said":                {good + said, "203.0.113.1:1 203.0.113.1:2 [2001:db8::1]:3"},
+		"another https port":  {strings.Replace(good, "192.0.2.1:443", ":8443", 1), "192.0.2.1:51820 192.0.2.1:8443 192.0.2.1:7946"},
+		"a port by its name":  {strings.Replace(good, "192.0.2.1:443", ":https", 1), "192.0.2.1:51820  192.0.2.1:7946"},
+		"no public addresses": {strings.Replace(good, `[192.0.2.1, "2001:db8::1"]`, "[]", 1), "  "},
+	} {
+		c, err := LoadNode(file(t, tc.text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got := c.WireGuardEndpoint + " " + c.StreamEndpoint + " " + c.GossipEndpoint; got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
 	}
 }

@@ -54,10 +54,25 @@ type Options struct {
 	Control   []string // host:port of the push port, tried in turn
 	TokenFile string   // read only when the machine has not joined yet
 	Token     string   // instead of TokenFile
-	// Of a node: what others are told.
+	Where     Where    // of a node
+	Log       *slog.Logger
+}
+
+// Where is where a node is reached, as others are told unless an operator says otherwise. What is zero is not
+// said. Endpoints are "ip:port".
+type Where struct {
 	Addresses         []netip.Addr
 	WireGuardEndpoint string
-	Log               *slog.Logger
+	StreamEndpoint    string // of the TLS port
+	GossipEndpoint    string
+}
+
+func (w Where) addresses() []string {
+	var out []string
+	for _, a := range w.Addresses {
+		out = append(out, a.String())
+	}
+	return out
 }
 
 // Identity is a machine that has joined. Safe for concurrent use.
@@ -232,10 +247,8 @@ func enroll(ctx context.Context, o Options) error {
 	}
 	pub := wg.Public()
 	req := &enrollv1.JoinRequest{
-		Token: token.Reveal(), Kind: string(o.Kind), Name: o.Name, CsrDer: csr, WireguardPublicKey: pub[:], WireguardEndpoint: o.WireGuardEndpoint,
-	}
-	for _, a := range o.Addresses {
-		req.Addresses = append(req.Addresses, a.String())
+		Token: token.Reveal(), Kind: string(o.Kind), Name: o.Name, CsrDer: csr, WireguardPublicKey: pub[:],
+		Addresses: o.Where.addresses(), WireguardEndpoint: o.Where.WireGuardEndpoint, StreamEndpoint: o.Where.StreamEndpoint, GossipEndpoint: o.Where.GossipEndpoint,
 	}
 	resp, err := ask(ctx, o, token, req)
 	if err != nil {

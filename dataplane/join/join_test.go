@@ -88,6 +88,8 @@ type control struct {
 	life  time.Duration
 	mu    sync.Mutex
 	joins []*enrollv1.JoinRequest
+	said  []*enrollv1.AnnounceRequest
+	heard chan struct{} // closed at the first announcement that is taken
 	err   error
 }
 
@@ -116,7 +118,7 @@ func serve(t *testing.T, c *ca, who identity.Identity, addr string) *control {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctl := &control{ca: c, addr: l.Addr().String(), life: 24 * time.Hour}
+	ctl := &control{ca: c, addr: l.Addr().String(), life: 24 * time.Hour, heard: make(chan struct{})}
 	srv := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13})))
 	enrollv1.RegisterEnrollmentServiceServer(srv, ctl)
 	done := make(chan struct{})
@@ -161,13 +163,27 @@ func (c *control) Renew(_ context.Context, req *enrollv1.RenewRequest) (*enrollv
 	return &enrollv1.RenewResponse{CertificatePem: chain, IdentityAuthoritiesPem: c.ca.pem()}, err
 }
 
+func (c *control) Announce(_ context.Context, req *enrollv1.AnnounceRequest) (*enrollv1.AnnounceResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said = append(c.said, req)
+	if len(c.said) == 1 {
+		return nil, status.Error(codes.Unavailable, "try again")
+	}
+	close(c.heard)
+	return &enrollv1.AnnounceResponse{}, nil
+}
+
 // setup is a token and the options to use it.
 func options(t *testing.T, fingerprint string, addrs ...string) (Options, *bytes.Buffer) {
 	t.Helper()
 	var logged bytes.Buffer
 	return Options{
 		Dir: filepath.Join(t.TempDir(), "state"), Kind: identity.Node, Name: "n1", Control: addrs, Token: jointoken.New(fingerprint).Reveal(),
-		Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}, WireGuardEndpoint: "198.51.100.1:51820",
+		Where: Where{
+			Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}, WireGuardEndpoint: "198.51.100.1:51820",
+			StreamEndpoint: "198.51.100.1:443", GossipEndpoint: "198.51.100.1:7946",
+		},
 		Log: slog.New(slog.NewTextHandler(&logged, nil)),
 	}, &logged
 }
@@ -183,7 +199,8 @@ func TestJoinThenStartWithoutContact(t *testing.T) {
 	req := ctl.joins[0]
 	pub := id.WG.Public()
 	if id.ID != "node_1" || id.Cluster != cluster || id.Overlay.String() != "fd57:6172:7265:1::1" || !bytes.Equal(req.GetWireguardPublicKey(), pub[:]) ||
-		req.GetName() != "n1" || req.GetKind() != "node" || req.GetWireguardEndpoint() != o.WireGuardEndpoint || len(req.GetAddresses()) != 1 {
+		req.GetName() != "n1" || req.GetKind() != "node" || req.GetWireguardEndpoint() != o.Where.WireGuardEndpoint ||
+		req.GetStreamEndpoint() != o.Where.StreamEndpoint || req.GetGossipEndpoint() != o.Where.GossipEndpoint || len(req.GetAddresses()) != 1 {
 		t.Errorf("%+v, asked %v", id, req)
 	}
 	if strings.Contains(logged.String(), strings.Split(o.Token, ".")[1]) {
@@ -368,5 +385,33 @@ func TestRenewAt(t *testing.T) {
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if got := RenewAt(from, from.Add(30*24*time.Hour)); got != from.Add(10*24*time.Hour) {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestAnnouncedOnceAStart(t *testing.T) {
+	c := newCA(t)
+	ctl := serve(t, c, replica(), "127.0.0.1:0")
+	o, _ := options(t, c.fingerprint(), ctl.addr)
+	id, err := Load(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+ctl.addr, grpc.WithTransportCredentials(id.Credentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- NewAnnouncer(o.Where, oneConn{conn}, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	<-ctl.heard // at the second try
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	last := ctl.said[len(ctl.said)-1]
+	if len(ctl.said) != 2 || len(last.GetAddresses()) != 1 || last.GetWireguardEndpoint() != o.Where.WireGuardEndpoint ||
+		last.GetStreamEndpoint() != o.Where.StreamEndpoint || last.GetGossipEndpoint() != o.Where.GossipEndpoint {
+		t.Errorf("said %v", ctl.said)
 	}
 }

@@ -310,6 +310,110 @@ func (x *RenewResponse) GetIdentityAuthoritiesPem() []byte {
 	return nil
 }
 
+type AnnounceRequest struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Addresses         []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`                                          // IP literals
+	WireguardEndpoint string                 `protobuf:"bytes,2,opt,name=wireguard_endpoint,json=wireguardEndpoint,proto3" json:"wireguard_endpoint,omitempty"` // "ip:port"
+	StreamEndpoint    string                 `protobuf:"bytes,3,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"`          // "ip:port" of the TLS port
+	GossipEndpoint    string                 `protobuf:"bytes,4,opt,name=gossip_endpoint,json=gossipEndpoint,proto3" json:"gossip_endpoint,omitempty"`          // "ip:port"
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *AnnounceRequest) Reset() {
+	*x = AnnounceRequest{}
+	mi := &file_enroll_v1_enroll_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceRequest) ProtoMessage() {}
+
+func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_enroll_v1_enroll_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
+func (*AnnounceRequest) Descriptor() ([]byte, []int) {
+	return file_enroll_v1_enroll_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AnnounceRequest) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *AnnounceRequest) GetWireguardEndpoint() string {
+	if x != nil {
+		return x.WireguardEndpoint
+	}
+	return ""
+}
+
+func (x *AnnounceRequest) GetStreamEndpoint() string {
+	if x != nil {
+		return x.StreamEndpoint
+	}
+	return ""
+}
+
+func (x *AnnounceRequest) GetGossipEndpoint() string {
+	if x != nil {
+		return x.GossipEndpoint
+	}
+	return ""
+}
+
+type AnnounceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceResponse) Reset() {
+	*x = AnnounceResponse{}
+	mi := &file_enroll_v1_enroll_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceResponse) ProtoMessage() {}
+
+func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_enroll_v1_enroll_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
+func (*AnnounceResponse) Descriptor() ([]byte, []int) {
+	return file_enroll_v1_enroll_proto_rawDescGZIP(), []int{5}
+}
+
 var File_enroll_v1_enroll_proto protoreflect.FileDescriptor
 
 const file_enroll_v1_enroll_proto_rawDesc = "" +
@@ -337,10 +441,17 @@ const file_enroll_v1_enroll_proto_rawDesc = "" +
 	"\acsr_der\x18\x01 \x01(\fR\x06csrDer\"r\n" +
 	"\rRenewResponse\x12'\n" +
 	"\x0fcertificate_pem\x18\x01 \x01(\fR\x0ecertificatePem\x128\n" +
-	"\x18identity_authorities_pem\x18\x02 \x01(\fR\x16identityAuthoritiesPem2\xa4\x01\n" +
+	"\x18identity_authorities_pem\x18\x02 \x01(\fR\x16identityAuthoritiesPem\"\xb0\x01\n" +
+	"\x0fAnnounceRequest\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12-\n" +
+	"\x12wireguard_endpoint\x18\x02 \x01(\tR\x11wireguardEndpoint\x12'\n" +
+	"\x0fstream_endpoint\x18\x03 \x01(\tR\x0estreamEndpoint\x12'\n" +
+	"\x0fgossip_endpoint\x18\x04 \x01(\tR\x0egossipEndpoint\"\x12\n" +
+	"\x10AnnounceResponse2\xf7\x01\n" +
 	"\x11EnrollmentService\x12E\n" +
 	"\x04Join\x12\x1d.warren.enroll.v1.JoinRequest\x1a\x1e.warren.enroll.v1.JoinResponse\x12H\n" +
-	"\x05Renew\x12\x1e.warren.enroll.v1.RenewRequest\x1a\x1f.warren.enroll.v1.RenewResponseB5Z3github.com/warrenedge/warren/api/enroll/v1;enrollv1b\x06proto3"
+	"\x05Renew\x12\x1e.warren.enroll.v1.RenewRequest\x1a\x1f.warren.enroll.v1.RenewResponse\x12Q\n" +
+	"\bAnnounce\x12!.warren.enroll.v1.AnnounceRequest\x1a\".warren.enroll.v1.AnnounceResponseB5Z3github.com/warrenedge/warren/api/enroll/v1;enrollv1b\x06proto3"
 
 var (
 	file_enroll_v1_enroll_proto_rawDescOnce sync.Once
@@ -354,20 +465,24 @@ func file_enroll_v1_enroll_proto_rawDescGZIP() []byte {
 	return file_enroll_v1_enroll_proto_rawDescData
 }
 
-var file_enroll_v1_enroll_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_enroll_v1_enroll_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_enroll_v1_enroll_proto_goTypes = []any{
-	(*JoinRequest)(nil),   // 0: warren.enroll.v1.JoinRequest
-	(*JoinResponse)(nil),  // 1: warren.enroll.v1.JoinResponse
-	(*RenewRequest)(nil),  // 2: warren.enroll.v1.RenewRequest
-	(*RenewResponse)(nil), // 3: warren.enroll.v1.RenewResponse
+	(*JoinRequest)(nil),      // 0: warren.enroll.v1.JoinRequest
+	(*JoinResponse)(nil),     // 1: warren.enroll.v1.JoinResponse
+	(*RenewRequest)(nil),     // 2: warren.enroll.v1.RenewRequest
+	(*RenewResponse)(nil),    // 3: warren.enroll.v1.RenewResponse
+	(*AnnounceRequest)(nil),  // 4: warren.enroll.v1.AnnounceRequest
+	(*AnnounceResponse)(nil), // 5: warren.enroll.v1.AnnounceResponse
 }
 var file_enroll_v1_enroll_proto_depIdxs = []int32{
 	0, // 0: warren.enroll.v1.EnrollmentService.Join:input_type -> warren.enroll.v1.JoinRequest
 	2, // 1: warren.enroll.v1.EnrollmentService.Renew:input_type -> warren.enroll.v1.RenewRequest
-	1, // 2: warren.enroll.v1.EnrollmentService.Join:output_type -> warren.enroll.v1.JoinResponse
-	3, // 3: warren.enroll.v1.EnrollmentService.Renew:output_type -> warren.enroll.v1.RenewResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
+	4, // 2: warren.enroll.v1.EnrollmentService.Announce:input_type -> warren.enroll.v1.AnnounceRequest
+	1, // 3: warren.enroll.v1.EnrollmentService.Join:output_type -> warren.enroll.v1.JoinResponse
+	3, // 4: warren.enroll.v1.EnrollmentService.Renew:output_type -> warren.enroll.v1.RenewResponse
+	5, // 5: warren.enroll.v1.EnrollmentService.Announce:output_type -> warren.enroll.v1.AnnounceResponse
+	3, // [3:6] is the sub-list for method output_type
+	0, // [0:3] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -384,7 +499,7 @@ func file_enroll_v1_enroll_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_enroll_v1_enroll_proto_rawDesc), len(file_enroll_v1_enroll_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EnrollmentService_Join_FullMethodName  = "/warren.enroll.v1.EnrollmentService/Join"
-	EnrollmentService_Renew_FullMethodName = "/warren.enroll.v1.EnrollmentService/Renew"
+	EnrollmentService_Join_FullMethodName     = "/warren.enroll.v1.EnrollmentService/Join"
+	EnrollmentService_Renew_FullMethodName    = "/warren.enroll.v1.EnrollmentService/Renew"
+	EnrollmentService_Announce_FullMethodName = "/warren.enroll.v1.EnrollmentService/Announce"
 )
 
 // EnrollmentServiceClient is the client API for EnrollmentService service.
@@ -34,6 +35,9 @@ type EnrollmentServiceClient interface {
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
 	// Renew replaces the caller's certificate. The caller is known by its present certificate.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
+	// Announce says where a node is reached now, known by its certificate. What an operator wrote stays, and so
+	// does what the node does not say. INVALID_ARGUMENT names the field.
+	Announce(ctx context.Context, in *AnnounceRequest, opts ...grpc.CallOption) (*AnnounceResponse, error)
 }
 
 type enrollmentServiceClient struct {
@@ -64,6 +68,16 @@ func (c *enrollmentServiceClient) Renew(ctx context.Context, in *RenewRequest, o
 	return out, nil
 }
 
+func (c *enrollmentServiceClient) Announce(ctx context.Context, in *AnnounceRequest, opts ...grpc.CallOption) (*AnnounceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnnounceResponse)
+	err := c.cc.Invoke(ctx, EnrollmentService_Announce_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrollmentServiceServer is the server API for EnrollmentService service.
 // All implementations must embed UnimplementedEnrollmentServiceServer
 // for forward compatibility.
@@ -75,6 +89,9 @@ type EnrollmentServiceServer interface {
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
 	// Renew replaces the caller's certificate. The caller is known by its present certificate.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
+	// Announce says where a node is reached now, known by its certificate. What an operator wrote stays, and so
+	// does what the node does not say. INVALID_ARGUMENT names the field.
+	Announce(context.Context, *AnnounceRequest) (*AnnounceResponse, error)
 	mustEmbedUnimplementedEnrollmentServiceServer()
 }
 
@@ -90,6 +107,9 @@ func (UnimplementedEnrollmentServiceServer) Join(context.Context, *JoinRequest) 
 }
 func (UnimplementedEnrollmentServiceServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedEnrollmentServiceServer) Announce(context.Context, *AnnounceRequest) (*AnnounceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Announce not implemented")
 }
 func (UnimplementedEnrollmentServiceServer) mustEmbedUnimplementedEnrollmentServiceServer() {}
 func (UnimplementedEnrollmentServiceServer) testEmbeddedByValue()                           {}
@@ -148,6 +168,24 @@ func _EnrollmentService_Renew_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrollmentService_Announce_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnnounceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrollmentServiceServer).Announce(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrollmentService_Announce_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrollmentServiceServer).Announce(ctx, req.(*AnnounceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnrollmentService_ServiceDesc is the grpc.ServiceDesc for EnrollmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +200,10 @@ var EnrollmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Renew",
 			Handler:    _EnrollmentService_Renew_Handler,
+		},
+		{
+			MethodName: "Announce",
+			Handler:    _EnrollmentService_Announce_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -50,6 +50,8 @@ func TestThePushPortDeniesByDefault(t *testing.T) {
 		{"a stranger joins", "/warren.enroll.v1.EnrollmentService/Join", stranger, codes.OK},
 		{"too many strangers", "/warren.enroll.v1.EnrollmentService/Join", stranger, codes.Unavailable},
 		{"a stranger renews", "/warren.enroll.v1.EnrollmentService/Renew", stranger, codes.Unauthenticated},
+		{"a stranger announces", "/warren.enroll.v1.EnrollmentService/Announce", stranger, codes.Unauthenticated},
+		{"a node announces", "/warren.enroll.v1.EnrollmentService/Announce", trusted, codes.OK},
 		{"a stranger reports", "/warren.node.v1.ReportService/Report", stranger, codes.Unauthenticated},
 		{"a stranger reads", "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", stranger, codes.Unauthenticated},
 		{"shown only", "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", shown, codes.Unauthenticated},

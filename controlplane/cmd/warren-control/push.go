@@ -50,6 +50,7 @@ const (
 var methods = map[string]bool{ // needs a client certificate
 	enrollv1.EnrollmentService_Join_FullMethodName:                               false,
 	enrollv1.EnrollmentService_Renew_FullMethodName:                              true,
+	enrollv1.EnrollmentService_Announce_FullMethodName:                           true,
 	nodev1.ReportService_Report_FullMethodName:                                   true,
 	discovery.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName: true,
 }

@@ -48,9 +48,12 @@ func main() {
 
 func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	reg := program.Registry()
+	where := join.Where{
+		Addresses: cfg.PublicAddresses, WireGuardEndpoint: cfg.WireGuardEndpoint, StreamEndpoint: cfg.StreamEndpoint, GossipEndpoint: cfg.GossipEndpoint,
+	}
 	id, err := join.Load(ctx, join.Options{
 		Dir: cfg.StateDir, Kind: identity.Node, Name: cfg.Name, Control: cfg.Control, TokenFile: cfg.TokenFile, Token: cfg.Token,
-		Addresses: cfg.PublicAddresses, WireGuardEndpoint: cfg.WireGuardEndpoint, Log: log,
+		Where: where, Log: log,
 	})
 	if err != nil {
 		return err
@@ -116,7 +119,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers}, log, reg)
-			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns))
+			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 		}),
 	}
 	if cfg.Listen.Admin != "" {
