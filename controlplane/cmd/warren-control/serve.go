@@ -23,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/feed"
+	"github.com/warrenedge/warren/controlplane/gossipkey"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -109,7 +110,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	}
 	issuer := certs.NewIssuer(cluster.Web, sealer)
 	if cfg.Has(config.RoleWorker) {
-		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), pruner(db, log))
+		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log))
 	}
 	if cfg.Has(config.RoleAPI) {
 		api := rest.New(rest.Options{
