@@ -277,3 +277,25 @@ func TestSnapshots(t *testing.T) {
 		t.Errorf("%v", seen)
 	}
 }
+
+func TestStatusShowsMeasures(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	node, box, rev := w.enroll("n1", "box")
+	w.seen.UpdateEntry(presence.Entry{Key: presence.Key{Kind: identity.Connector, ID: box}, Replica: "r2", Since: time.Now(), Applied: rev, Tunnels: []presence.Tunnel{
+		{Peer: node, Up: true, RoundTrip: 12345 * time.Microsecond, Loss: 0.5, Carrier: "stream", Transport: "udp"}, {Peer: "node_2"},
+	}})
+	var s struct {
+		Connectors []struct {
+			States []map[string]any `json:"tunnel_states"`
+		}
+	}
+	w.must(200, "GET", "/api/v1/status", "").into(t, &s)
+	states := s.Connectors[0].States
+	if m := states[0]; m["round_trip_ms"] != 12.345 || m["loss"] != 0.5 || m["carrier"] != "stream" || m["transport"] != "udp" {
+		t.Errorf("%v", m)
+	}
+	if m := states[1]; m["round_trip_ms"] != nil || m["carrier"] != nil || m["transport"] != nil || m["loss"] != 0.0 {
+		t.Errorf("not measured: %v", m)
+	}
+}
