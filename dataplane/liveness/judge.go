@@ -1,0 +1,340 @@
+// Package liveness judges by heartbeats whether a path to a peer works in both directions.
+//
+// Only an answer is evidence: that the peer is heard says nothing about whether it hears us. Judge is
+// the rule for one path, without I/O; Monitor sends the heartbeats of many; Recovery says what to do
+// about a path that is down.
+package liveness
+
+import (
+	"math"
+	"time"
+)
+
+// State is what is believed of a path.
+type State int
+
+// States. A path is usable while it is Up or Suspect.
+const (
+	Unknown State = iota // no answer was ever had
+	Up
+	Suspect // an answer is late
+	Down
+)
+
+func (s State) String() string {
+	return [...]string{"unknown", "up", "suspect", "down"}[s]
+}
+
+// Usable reports whether there is no better knowledge than that the path works.
+func (s State) Usable() bool { return s == Up || s == Suspect }
+
+// Times between heartbeats.
+const (
+	EveryInUse = 200 * time.Millisecond // while the path is used, and until an answer is had
+	EveryIdle  = time.Second            // after idleAfter of health and no use
+	hurry      = 50 * time.Millisecond  // while it is in doubt: many questions tell loss from silence
+
+	idleAfter = 10 * time.Second // of no use
+	deadAfter = 10 * time.Second // a path that is down for longer is asked once per EveryIdle
+)
+
+// Bounds of a judgement.
+const (
+	silenceLeast = 550 * time.Millisecond // no path is down before this
+	silenceMost  = 3 * time.Second        // nor later than this, if enough questions were asked
+	lateLeast    = 100 * time.Millisecond // no answer is late before this
+	startRTT     = 500 * time.Millisecond // until one is measured
+
+	// So many questions in a row go without an answer before a path is down: as many as loss alone would
+	// swallow once in a million times, within bounds.
+	unansweredLeast = 5
+	unansweredMost  = 24
+	falseAlarm      = 1e-6
+
+	answersToRise = 3 // in a row, before a path that was down is up
+
+	lossWindow = 64                     // questions
+	outMost    = 64                     // questions that wait for an answer; the oldest is forgotten
+	lateCall   = 100 * time.Millisecond // a caller that comes so much later than Next did not run
+)
+
+// Quality is what was measured of a path.
+type Quality struct {
+	RTT      time.Duration // smoothed; 0: not measured
+	Variance time.Duration // mean deviation of RTT
+	Loss     float64       // share of the last questions without an answer, 0..1
+}
+
+// A Judge believes one of the States of a path. Its user sends a question (a sequence number) at Next,
+// tells Sent, and tells Received when the other end sends the number back. The zero value is ready. Not
+// safe for concurrent use.
+//
+// Any clock will do. One that jumps back or that went on while the user did not run (a suspended laptop, a
+// stopped process) is no silence of the peer: Judge's own time goes on no further than the next call was
+// due.
+type Judge struct {
+	begun bool
+	real  time.Time     // of the last call
+	at    time.Duration // own time, see tick
+	gap   time.Duration // own time of the last call that came too late: no RTT is measured across it
+
+	out       []question    // without answer, oldest first
+	proof     time.Duration // when an answer was had last
+	sent      time.Duration // when a question was sent last
+	asked     bool          // sent is valid
+	proven    bool          // proof is valid
+	used      time.Duration // when the path was used last
+	state     State         // without Suspect, which follows from out
+	downSince time.Duration
+	rising    int // answers since the path was down
+
+	srtt, rttvar time.Duration // RFC 6298 §2
+	fates        [lossWindow]bool
+	fate         int // questions whose fate is known
+	lost         int // of those in fates
+}
+
+type question struct {
+	seq       uint64
+	sent      time.Duration
+	overtaken bool // by the answer to a later one: lost, or on its way by another route
+}
+
+// tick moves our own time forward: by what the clock says, but never back, nor beyond the time at which
+// the user should have called.
+func (j *Judge) tick(now time.Time) {
+	if !j.begun {
+		j.begun, j.real = true, now
+		return
+	}
+	d := max(now.Sub(j.real), 0)
+	j.real = now
+	if most := max(j.due()-j.at, 0) + lateCall; d > most {
+		d = most
+		j.gap = j.at + d
+	}
+	j.at += d
+	j.settle()
+}
+
+// settle gives up on questions that were overtaken and makes silence a verdict.
+func (j *Judge) settle() {
+	n := 0
+	for n < len(j.out) && j.out[n].overtaken && j.at-j.out[n].sent >= j.late() {
+		j.count(true)
+		n++
+	}
+	j.forget(n)
+	first, open := j.oldest()
+	if j.state == Down || !open {
+		return
+	}
+	silence := j.at - first + EveryInUse
+	if j.proven {
+		silence = min(silence, j.at-j.proof)
+	}
+	if silence < j.patience() || j.overdue() < j.enough() {
+		return
+	}
+	j.state, j.downSince, j.rising = Down, j.at, 0
+}
+
+// forget drops the oldest questions.
+func (j *Judge) forget(n int) { j.out = j.out[:copy(j.out, j.out[n:])] }
+
+// oldest is when the first question was sent that nothing has answered or overtaken.
+func (j *Judge) oldest() (sent time.Duration, ok bool) {
+	for _, q := range j.out {
+		if !q.overtaken {
+			return q.sent, true
+		}
+	}
+	return 0, false
+}
+
+// patience is the silence after which a path is down.
+func (j *Judge) patience() time.Duration {
+	return min(max(3*j.late(), silenceLeast), silenceMost)
+}
+
+// late is after what time an answer is late: the retransmission timeout of RFC 6298 §2, less patient.
+func (j *Judge) late() time.Duration {
+	if j.srtt == 0 {
+		return startRTT
+	}
+	return max(j.srtt+4*j.rttvar, lateLeast)
+}
+
+// overdue counts questions after the last one answered whose own answer is late.
+func (j *Judge) overdue() int {
+	n := 0
+	for _, q := range j.out {
+		if !q.overtaken && j.at-q.sent >= j.late() {
+			n++
+		}
+	}
+	return n
+}
+
+// enough is how many overdue answers are no accident, given the loss there was (by the rule of
+// succession, so that a path that is hardly known is not held to be perfect).
+func (j *Judge) enough() int {
+	loss := float64(j.lost+1) / float64(min(j.fate, lossWindow)+4)
+	n := int(math.Ceil(math.Log(falseAlarm) / math.Log(loss)))
+	return min(max(n, unansweredLeast), unansweredMost)
+}
+
+// Sent tells that a question is on its way. Numbers are not used twice.
+func (j *Judge) Sent(seq uint64, now time.Time) {
+	j.tick(now)
+	if len(j.out) == outMost {
+		if j.state != Down {
+			j.count(true)
+		}
+		j.forget(1)
+	}
+	j.out = append(j.out, question{seq: seq, sent: j.at})
+	j.sent, j.asked = j.at, true
+}
+
+// Received tells that the other end has sent back the number of a question. It reports whether the
+// question was waiting for that.
+func (j *Judge) Received(seq uint64, now time.Time) bool {
+	j.tick(now)
+	for i, q := range j.out {
+		if q.seq != seq {
+			continue
+		}
+		for k := range j.out[:i] {
+			if j.out[k].overtaken = true; j.at-j.out[k].sent >= j.late() {
+				j.rising = 0 // not in a row
+			}
+		}
+		j.out = append(j.out[:i], j.out[i+1:]...)
+		j.count(false)
+		if q.sent >= j.gap {
+			j.measure(j.at - q.sent)
+		}
+		if !q.overtaken {
+			j.prove()
+		}
+		return true
+	}
+	return false
+}
+
+// Proved tells of a round trip that the other end has asked for and acknowledged: as good as an answer,
+// and a reason not to ask by ourselves.
+func (j *Judge) Proved(rtt time.Duration, now time.Time) {
+	j.tick(now)
+	if rtt > 0 {
+		j.measure(rtt)
+	}
+	for k := range j.out { // asked more than a round trip ago
+		j.out[k].overtaken = j.out[k].overtaken || j.at-j.out[k].sent >= j.late()
+	}
+	j.settle()
+	j.count(false)
+	j.prove()
+}
+
+func (j *Judge) prove() {
+	j.proof, j.proven = j.at, true
+	if j.state != Down {
+		j.state = Up
+		return
+	}
+	if j.rising++; j.rising >= answersToRise {
+		j.state = Up
+	}
+}
+
+// measure is RFC 6298 §2.2 and §2.3.
+func (j *Judge) measure(rtt time.Duration) {
+	rtt = max(rtt, time.Microsecond)
+	if j.srtt == 0 {
+		j.srtt, j.rttvar = rtt, rtt/2
+		return
+	}
+	j.rttvar += ((j.srtt - rtt).Abs() - j.rttvar) / 4
+	j.srtt = max(j.srtt+(rtt-j.srtt)/8, time.Microsecond)
+}
+
+// count keeps the fate of one question.
+func (j *Judge) count(lost bool) {
+	i := j.fate % lossWindow
+	if j.fate >= lossWindow && j.fates[i] {
+		j.lost--
+	}
+	j.fates[i] = lost
+	if lost {
+		j.lost++
+	}
+	j.fate++
+}
+
+// Use tells that somebody relies on the path now.
+func (j *Judge) Use(now time.Time) {
+	j.tick(now)
+	j.used = j.at
+}
+
+// Next says when the next question should be sent; in the past: now.
+func (j *Judge) Next(now time.Time) time.Time {
+	j.tick(now)
+	return now.Add(j.due() - j.at)
+}
+
+// due is Next in own time.
+func (j *Judge) due() time.Duration {
+	if !j.asked && !j.proven {
+		return j.at
+	}
+	if j.gap > max(j.sent, j.proof) { // we were away: ask at once
+		return j.gap
+	}
+	last := j.sent
+	first, open := j.oldest()
+	if j.proven && !open {
+		last = max(last, j.proof-min(j.srtt, EveryInUse))
+	}
+	next := last + j.every()
+	if j.state != Down && open { // in doubt as soon as the oldest is late
+		next = min(next, max(first+j.late(), j.sent+hurry))
+	}
+	return next
+}
+
+func (j *Judge) every() time.Duration {
+	switch {
+	case j.state == Down && j.rising > 0 && j.at-j.proof < EveryIdle:
+		return hurry
+	case j.state == Down && j.at-j.downSince > deadAfter:
+		return EveryIdle
+	case j.state == Up && j.at-j.used > idleAfter:
+		return EveryIdle
+	}
+	return EveryInUse
+}
+
+// State says what is believed now.
+func (j *Judge) State(now time.Time) State {
+	j.tick(now)
+	if first, open := j.oldest(); j.state == Up && open && j.at-first >= j.late() {
+		return Suspect
+	}
+	return j.state
+}
+
+// Quality gives the measurements so far.
+func (j *Judge) Quality() Quality {
+	q := Quality{RTT: j.srtt, Variance: j.rttvar}
+	lost, n := j.lost, min(j.fate, lossWindow)
+	if silent := j.overdue(); silent > 0 && j.state == Down {
+		lost, n = lost+silent, n+silent
+	}
+	if n > 0 {
+		q.Loss = float64(lost) / float64(n)
+	}
+	return q
+}

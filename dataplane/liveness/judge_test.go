@@ -1,0 +1,321 @@
+package liveness
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+// path answers a question that is sent at a time: after how long, or never.
+type path func(at time.Duration, r *rand.Rand) (rtt time.Duration, ok bool)
+
+func steady(rtt time.Duration) path {
+	return func(time.Duration, *rand.Rand) (time.Duration, bool) { return rtt, true }
+}
+
+func jitter(least, most time.Duration) path {
+	return func(_ time.Duration, r *rand.Rand) (time.Duration, bool) { return least + rand.N(most-least), true }
+}
+
+func lossy(share float64, p path) path {
+	return func(at time.Duration, r *rand.Rand) (time.Duration, bool) {
+		rtt, ok := p(at, r)
+		return rtt, ok && r.Float64() >= share
+	}
+}
+
+// cut has no answers to what is on its way from one time to another.
+func cut(from, to time.Duration, p path) path {
+	return func(at time.Duration, r *rand.Rand) (time.Duration, bool) {
+		rtt, ok := p(at, r)
+		return rtt, ok && (at+rtt/2 < from || at+rtt/2 >= to)
+	}
+}
+
+// change is a state from some time on.
+type change struct {
+	at    time.Duration
+	state State
+}
+
+// drive is the user of a Judge on a path: what is believed, looked at each 5 ms. clock turns the time
+// that passes into what the user's clock shows; asleep says when the user does not run.
+type drive struct {
+	path   path
+	until  time.Duration
+	used   func(at time.Duration) bool
+	clock  func(at time.Duration) time.Duration
+	asleep func(at time.Duration) bool
+
+	judge Judge
+	sent  []time.Duration
+}
+
+func (d *drive) run(t *testing.T) []change {
+	t.Helper()
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := rand.New(rand.NewPCG(1, 2))
+	type answer struct {
+		at  time.Duration
+		seq uint64
+	}
+	var answers []answer
+	var changes []change
+	var seq uint64
+	for at := time.Duration(0); at < d.until; at += 5 * ms {
+		if d.asleep != nil && d.asleep(at) {
+			continue
+		}
+		now := start.Add(at)
+		if d.clock != nil {
+			now = start.Add(d.clock(at))
+		}
+		if d.used != nil && d.used(at) {
+			d.judge.Use(now)
+		}
+		if !d.judge.Next(now).After(now) {
+			seq++
+			d.judge.Sent(seq, now)
+			d.sent = append(d.sent, at)
+			if rtt, ok := d.path(at, r); ok {
+				answers = append(answers, answer{at + rtt, seq})
+			}
+		}
+		answers = slices.DeleteFunc(answers, func(a answer) bool {
+			if a.at > at {
+				return false
+			}
+			d.judge.Received(a.seq, now)
+			return true
+		})
+		if s := d.judge.State(now); len(changes) == 0 || changes[len(changes)-1].state != s {
+			changes = append(changes, change{at, s})
+		}
+	}
+	return changes
+}
+
+// downs lists when the path was held to be down.
+func downs(cs []change) []time.Duration {
+	var out []time.Duration
+	for _, c := range cs {
+		if c.state == Down {
+			out = append(out, c.at)
+		}
+	}
+	return out
+}
+
+func always(time.Duration) bool { return true }
+
+func TestNoFalseAlarm(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		d    drive
+	}{
+		{"good", drive{path: steady(20 * ms), until: time.Hour}},
+		{"good, in use", drive{path: steady(20 * ms), until: time.Hour, used: always}},
+		{"the other side of the earth", drive{path: steady(350 * ms), until: time.Hour, used: always}},
+		{"a satellite", drive{path: jitter(600*ms, 900*ms), until: time.Hour, used: always}},
+		{"jitter of 100 ms", drive{path: jitter(20*ms, 120*ms), until: time.Hour, used: always}},
+		{"5 % loss", drive{path: lossy(.05, steady(20*ms)), until: time.Hour, used: always}},
+		{"30 % loss", drive{path: lossy(.3, steady(20*ms)), until: time.Hour, used: always}},
+		{"30 % loss, idle", drive{path: lossy(.3, steady(20*ms)), until: time.Hour}},
+		{"30 % loss in each direction", drive{path: lossy(.51, steady(40*ms)), until: time.Hour, used: always}},
+		{"30 % loss with jitter", drive{path: lossy(.3, jitter(20*ms, 120*ms)), until: time.Hour, used: always}},
+		{"loss that begins", drive{path: func(at time.Duration, r *rand.Rand) (time.Duration, bool) {
+			if at%(10*time.Minute) < 5*time.Minute {
+				return 20 * ms, true
+			}
+			return 20 * ms, r.Float64() >= .2
+		}, until: time.Hour, used: always}},
+		{"holes of 300 ms", drive{path: func(at time.Duration, _ *rand.Rand) (time.Duration, bool) {
+			return 20 * ms, at%(7*time.Second) > 300*ms
+		}, until: time.Hour, used: always}},
+		{"answers out of order", drive{path: func(at time.Duration, _ *rand.Rand) (time.Duration, bool) {
+			if at/(100*ms)%2 == 0 {
+				return 390 * ms, true
+			}
+			return 30 * ms, true
+		}, until: 10 * time.Minute, used: always}},
+		{"clock forward by an hour", drive{path: steady(20 * ms), until: time.Minute, clock: func(at time.Duration) time.Duration {
+			if at > 30*time.Second {
+				at += time.Hour
+			}
+			return at
+		}}},
+		{"clock back by an hour", drive{path: steady(20 * ms), until: time.Minute, clock: func(at time.Duration) time.Duration {
+			if at > 30*time.Second {
+				at -= time.Hour
+			}
+			return at
+		}}},
+		{"clock that is pulled about", drive{path: steady(20 * ms), until: time.Minute, used: always, clock: func(at time.Duration) time.Duration {
+			return at + at/(3*time.Second)%5*7*time.Second
+		}}},
+		// What came meanwhile is read after the question whether the path is down.
+		{"suspended for 8 hours", drive{path: steady(20 * ms), until: 8*time.Hour + time.Minute, asleep: func(at time.Duration) bool {
+			return at > 10*time.Second && at < 10*time.Second+8*time.Hour
+		}}},
+		{"stopped for 2 s each 10 s", drive{path: steady(40 * ms), until: 10 * time.Minute, used: always, asleep: func(at time.Duration) bool {
+			return at%(10*time.Second) > 8*time.Second
+		}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cs := tt.d.run(t)
+			if d := downs(cs); d != nil {
+				t.Errorf("down %d times, first at %v", len(d), d[0])
+			}
+			if s := cs[len(cs)-1].state; !s.Usable() {
+				t.Errorf("%s at the end", s)
+			}
+		})
+	}
+}
+
+func TestSilenceIsFoundAndTheEndOfIt(t *testing.T) {
+	const from, to = time.Minute, 2 * time.Minute
+	for _, tt := range []struct {
+		name         string
+		path         path
+		used         func(time.Duration) bool
+		found, risen time.Duration // at most, after from and to
+	}{
+		{"good, in use", steady(20 * ms), always, 600 * ms, 1300 * ms},
+		{"same machine, in use", steady(0), always, 600 * ms, 1300 * ms},
+		{"good, idle", steady(20 * ms), nil, 1400 * ms, 1300 * ms},
+		{"350 ms", steady(350 * ms), always, 1400 * ms, 2500 * ms},
+		{"jitter of 100 ms", jitter(20*ms, 120*ms), always, 900 * ms, 1500 * ms},
+		{"30 % loss", lossy(.3, steady(20*ms)), always, 1200 * ms, 4 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := drive{path: cut(from, to, tt.path), until: 3 * time.Minute, used: tt.used}
+			cs := d.run(t)
+			if ds := downs(cs); len(ds) != 1 || ds[0] < from || ds[0] > from+tt.found {
+				t.Fatalf("down at %v, want once within %v of %v", ds, tt.found, from)
+			}
+			i := slices.IndexFunc(cs, func(c change) bool { return c.state == Down })
+			if i+1 == len(cs) || cs[i+1].state != Up || cs[i+1].at < to || cs[i+1].at > to+tt.risen {
+				t.Errorf("after that %v, want up within %v of %v", cs[i+1:], tt.risen, to)
+			}
+		})
+	}
+}
+
+// A path that lets one packet in twenty through is not up each time that one comes.
+func TestFewAnswersDoNotRaise(t *testing.T) {
+	good := steady(20 * ms)
+	d := drive{until: 10 * time.Minute, used: always, path: func(at time.Duration, r *rand.Rand) (time.Duration, bool) {
+		if at > time.Minute && r.Float64() < .95 {
+			return 0, false
+		}
+		return good(at, r)
+	}}
+	if n := len(downs(d.run(t))); n == 0 || n > 3 {
+		t.Errorf("down %d times, want once or little more", n)
+	}
+}
+
+func TestSilenceAfterOwnAbsence(t *testing.T) {
+	const sleep, wake = 10 * time.Second, time.Hour
+	d := drive{path: cut(30*time.Minute, 2*time.Hour, steady(20*ms)), until: wake + 10*time.Second,
+		asleep: func(at time.Duration) bool { return at > sleep && at < wake }}
+	ds := downs(d.run(t))
+	if len(ds) != 1 || ds[0] < wake+300*ms || ds[0] > wake+1500*ms {
+		t.Errorf("down at %v, want once, soon after %v but not at once", ds, wake)
+	}
+	if i := slices.IndexFunc(d.sent, func(at time.Duration) bool { return at >= wake }); d.sent[i] > wake+10*ms {
+		t.Errorf("asked at %v, want at once when awake at %v", d.sent[i], wake)
+	}
+}
+
+func TestNeverHeardIsUnknownForNoLongerThanSilence(t *testing.T) {
+	d := drive{path: cut(0, time.Hour, steady(ms)), until: time.Minute}
+	cs := d.run(t)
+	if len(cs) != 2 || cs[0].state != Unknown || cs[1].state != Down {
+		t.Errorf("%v, want unknown, then down", cs)
+	}
+}
+
+func TestPace(t *testing.T) {
+	count := func(sent []time.Duration, from, to time.Duration) (n int) {
+		for _, at := range sent {
+			if at >= from && at < to {
+				n++
+			}
+		}
+		return n
+	}
+	d := drive{path: cut(3*time.Minute, 10*time.Minute, steady(20*ms)), until: 10 * time.Minute,
+		used: func(at time.Duration) bool { return at > time.Minute && at < 2*time.Minute }}
+	d.run(t)
+	for _, tt := range []struct {
+		name        string
+		from, to    time.Duration
+		least, most int
+	}{
+		{"at first", 0, 10 * time.Second, 45, 55},
+		{"idle", 20 * time.Second, time.Minute, 38, 42},
+		{"in use", 70 * time.Second, 2 * time.Minute, 240, 260},
+		{"in doubt", 3 * time.Minute, 3*time.Minute + 2*time.Second, 8, 25},
+		{"down", 4 * time.Minute, 10 * time.Minute, 355, 365},
+	} {
+		if n := count(d.sent, tt.from, tt.to); n < tt.least || n > tt.most {
+			t.Errorf("%s: %d questions, want %d to %d", tt.name, n, tt.least, tt.most)
+		}
+	}
+}
+
+// The end that is asked learns from acknowledged answers, and asks nothing as long as they come.
+func TestProvedByTheOther(t *testing.T) {
+	var j Judge
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	end := now.Add(time.Minute)
+	for ; now.Before(end); now = now.Add(EveryInUse) {
+		j.Proved(30*ms, now)
+		if next := j.Next(now); !next.After(now.Add(EveryInUse - 31*ms)) {
+			t.Fatalf("asks itself %v after a proof", next.Sub(now))
+		}
+		if s := j.State(now); s != Up {
+			t.Fatalf("%s", s)
+		}
+	}
+	if q := j.Quality(); q.RTT != 30*ms || q.Loss != 0 {
+		t.Errorf("%+v", q)
+	}
+}
+
+func TestQuality(t *testing.T) {
+	d := drive{path: lossy(.3, jitter(80*ms, 120*ms)), until: 10 * time.Minute, used: always}
+	d.run(t)
+	if q := d.judge.Quality(); q.RTT < 85*ms || q.RTT > 115*ms || q.Variance < 2*ms || q.Variance > 30*ms || q.Loss < .1 || q.Loss > .5 {
+		t.Errorf("%+v, want about 100 ms and 30 %%", q)
+	}
+	d = drive{path: cut(time.Minute, time.Hour, steady(20*ms)), until: 5 * time.Minute, used: always}
+	d.run(t)
+	if q := d.judge.Quality(); q.Loss < .45 {
+		t.Errorf("loss %v of a path that is silent", q.Loss)
+	}
+	d = drive{path: steady(20 * ms), until: 5 * time.Minute, asleep: func(at time.Duration) bool { return at%(20*time.Second) > 10*time.Second }}
+	d.run(t)
+	if q := d.judge.Quality(); q.RTT > 25*ms {
+		t.Errorf("RTT %v: our own absence was measured", q.RTT)
+	}
+}
+
+func TestUnknownNumbersAreNoAnswers(t *testing.T) {
+	var j Judge
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	j.Sent(7, now)
+	for _, seq := range []uint64{0, 6, 8} {
+		if j.Received(seq, now) {
+			t.Errorf("%d taken for an answer", seq)
+		}
+	}
+	if !j.Received(7, now.Add(ms)) || j.Received(7, now.Add(ms)) {
+		t.Error("7 is an answer once")
+	}
+}
