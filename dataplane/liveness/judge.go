@@ -73,6 +73,10 @@ type Quality struct {
 // stopped process) is no silence of the peer: Judge's own time goes on no further than the next call was
 // due.
 type Judge struct {
+	// Follows is set at the end that leaves asking to the other, as long as that does: it asks late, and
+	// has its proof from Proved.
+	Follows bool
+
 	begun bool
 	real  time.Time     // of the last call
 	at    time.Duration // own time, see tick
@@ -299,6 +303,9 @@ func (j *Judge) due() time.Duration {
 		last = max(last, j.proof-min(j.srtt, EveryInUse))
 	}
 	next := last + j.every()
+	if j.Follows && j.state == Up && !open {
+		next += j.every() / 2
+	}
 	if j.state != Down && open { // in doubt as soon as the oldest is late
 		next = min(next, max(first+j.late(), j.sent+hurry))
 	}

@@ -1,0 +1,111 @@
+package liveness
+
+import (
+	"container/heap"
+	"net/netip"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// answersMost is how many questions of one peer are answered per second: many times what its Judge asks.
+const answersMost = 100
+
+// path is one peer of a Monitor. Guarded by the Monitor's mutex.
+type path struct {
+	peer  Peer
+	judge Judge
+	state State // as told to others
+	heard bool  // a heartbeat of it has come
+	due   time.Time
+	index int // in the queue
+
+	seq     uint32 // of the last message to it
+	traffic uint64 // when it was last looked at
+	limit   *rate.Limiter
+
+	lastAnswer struct { // of ours, until it is acknowledged
+		seq uint32
+		at  time.Time
+	}
+	lastHeard struct { // its last answer
+		epoch, seq uint32
+		at         time.Time
+	}
+}
+
+func newPath(p Peer) *path {
+	return &path{peer: p, judge: Judge{Follows: p.Follow}, limit: rate.NewLimiter(answersMost, answersMost)}
+}
+
+// ask makes the next question.
+func (p *path) ask(epoch uint32, now time.Time) message {
+	p.seq++
+	p.judge.Sent(uint64(p.seq), now)
+	m := message{kind: ask, epoch: epoch, seq: p.seq}
+	if h := p.lastHeard; h.seq != 0 {
+		m.ackEpoch, m.ack, m.held = h.epoch, h.seq, now.Sub(h.at)
+	}
+	return m
+}
+
+// receive takes a message from the peer, and returns the answer if there is one.
+func (p *path) receive(m message, epoch uint32, now time.Time) (reply message, ok bool) {
+	p.heard = true
+	if m.kind == answer {
+		if m.ackEpoch == epoch {
+			p.lastHeard.epoch, p.lastHeard.seq, p.lastHeard.at = m.epoch, m.seq, now
+			p.judge.Received(uint64(m.ack), now)
+		}
+		return message{}, false
+	}
+	if a := p.lastAnswer; a.seq != 0 && m.ackEpoch == epoch && m.ack == a.seq {
+		p.lastAnswer.seq = 0                                              // it proves once
+		if rtt := now.Sub(a.at) - m.held; rtt >= 0 && rtt < time.Minute { // a clock may have jumped here or there
+			p.judge.Proved(rtt, now)
+		}
+	}
+	if !p.limit.AllowN(now, 1) {
+		return message{}, false
+	}
+	p.seq++
+	p.lastAnswer.seq, p.lastAnswer.at = p.seq, now
+	return message{kind: answer, epoch: epoch, seq: p.seq, ackEpoch: m.epoch, ack: m.seq}, true
+}
+
+// queue orders paths by when they are due.
+type queue []*path
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+func (q *queue) Push(x any) {
+	p := x.(*path)
+	p.index = len(*q)
+	*q = append(*q, p)
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	p := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return p
+}
+
+// update puts a path where it belongs after its Judge was told something.
+func (q *queue) update(p *path, now time.Time) {
+	p.due = p.judge.Next(now)
+	heap.Fix(q, p.index)
+}
+
+// Peer is the other end of one path.
+type Peer struct {
+	ID     string
+	Addr   netip.Addr
+	Follow bool // the other end asks; see Judge
+}
