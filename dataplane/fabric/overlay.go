@@ -10,4 +10,5 @@ var Overlay = netip.MustParsePrefix("fd57:6172:7265::/48")
 const (
 	ConnectorPort = 7100 // of a connector: streams to its targets
 	RelayPort     = 7101 // of a node: streams that another node asks it to pass on
+	HeartbeatPort = 7102 // UDP, of both: see package liveness
 )

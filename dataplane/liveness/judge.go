@@ -32,6 +32,7 @@ func (s State) Usable() bool { return s == Up || s == Suspect }
 const (
 	EveryInUse = 200 * time.Millisecond // while the path is used, and until an answer is had
 	EveryIdle  = time.Second            // after idleAfter of health and no use
+	everyDead  = 5 * time.Second        // by the end that follows, after deadAfter
 	hurry      = 50 * time.Millisecond  // while it is in doubt: many questions tell loss from silence
 
 	idleAfter = 10 * time.Second // of no use
@@ -317,6 +318,9 @@ func (j *Judge) every() time.Duration {
 	case j.state == Down && j.rising > 0 && j.at-j.proof < EveryIdle:
 		return hurry
 	case j.state == Down && j.at-j.downSince > deadAfter:
+		if j.Follows { // the other end asks as soon as it is back
+			return everyDead
+		}
 		return EveryIdle
 	case j.state == Up && j.at-j.used > idleAfter:
 		return EveryIdle

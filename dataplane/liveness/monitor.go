@@ -78,7 +78,7 @@ func (m *Monitor) Apply(peers []Peer) {
 			p = newPath(peer)
 		}
 		byID[peer.ID], byAddr[peer.Addr] = p, p
-		p.due = p.judge.Next(now)
+		p.due = p.next(now)
 		heap.Push(&m.queue, p)
 	}
 	m.byID, m.byAddr = byID, byAddr
@@ -174,7 +174,9 @@ func (m *Monitor) next(now time.Time) (to netip.Addr, msg message, wait time.Dur
 		return to, msg, time.Hour, false
 	}
 	p := m.queue[0]
-	if wait := min(p.due.Sub(now), EveryIdle); wait > 0 {
+	if wait := p.due.Sub(now); wait > 0 {
+		wait = min(wait, EveryIdle) // a clock may jump
+
 		m.until = now.Add(wait)
 		return to, msg, wait, false
 	}

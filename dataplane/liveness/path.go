@@ -38,6 +38,14 @@ func newPath(p Peer) *path {
 	return &path{peer: p, judge: Judge{Follows: p.Follow}, limit: rate.NewLimiter(answersMost, answersMost)}
 }
 
+// next is when to ask. Who follows doesn't ask a peer that has never been there.
+func (p *path) next(now time.Time) time.Time {
+	if p.peer.Follow && !p.heard {
+		return now.Add(time.Hour)
+	}
+	return p.judge.Next(now)
+}
+
 // ask makes the next question.
 func (p *path) ask(epoch uint32, now time.Time) message {
 	p.seq++
@@ -99,7 +107,7 @@ func (q *queue) Pop() any {
 
 // update puts a path where it belongs after its Judge was told something.
 func (q *queue) update(p *path, now time.Time) {
-	p.due = p.judge.Next(now)
+	p.due = p.next(now)
 	heap.Fix(q, p.index)
 }
 

@@ -31,6 +31,10 @@ func (n stockNet) listen(_ context.Context, port uint16) (net.Listener, error) {
 	return n.ListenTCP(&net.TCPAddr{Port: int(port)})
 }
 
+func (n stockNet) listenPacket(_ context.Context, port uint16) (net.PacketConn, error) {
+	return n.ListenUDP(&net.UDPAddr{Port: int(port)})
+}
+
 func openStock(self netip.Addr) (tun.Device, network, error) {
 	dev, n, err := stock.CreateNetTUN([]netip.Addr{self}, nil, mtu)
 	return dev, stockNet{n}, err

@@ -37,7 +37,7 @@ const (
 	pass          verdict = iota
 	dropVersion           // IPv4 or something else
 	dropMalformed         // lengths or flags that can't be
-	dropProtocol          // not TCP directly after the IPv6 header: extension headers and fragments too
+	dropProtocol          // not TCP or UDP directly after the IPv6 header: extension headers and fragments too
 	dropSource            // from nobody who is configured
 	dropAddress           // not to us
 	dropPort              // to or from a port that is none of theirs
@@ -51,7 +51,9 @@ func (v verdict) String() string {
 const (
 	ipv6Header = 40
 	tcpHeader  = 20
+	udpHeader  = 8
 	protoTCP   = 6
+	protoUDP   = 17
 
 	flagFIN = 0x01
 	flagSYN = 0x02
@@ -62,24 +64,44 @@ const (
 // inspect judges one packet that came out of a tunnel, before any stack sees it. WireGuard has already
 // checked that the source address belongs to the peer whose key the packet was sealed with. It keeps no
 // state: a packet that opens a connection is told from one that answers by its flags.
-func inspect(p []byte, self netip.Addr, role FilterRole, peers map[netip.Addr]Kind) verdict {
+func inspect(p []byte, self netip.Addr, role FilterRole, peers map[netip.Addr]*flow) (*flow, verdict) {
 	if len(p) == 0 || p[0]>>4 != 6 {
-		return dropVersion
+		return nil, dropVersion
 	}
 	if len(p) < ipv6Header || int(binary.BigEndian.Uint16(p[4:]))+ipv6Header != len(p) {
-		return dropMalformed
+		return nil, dropMalformed
 	}
-	if p[6] != protoTCP {
-		return dropProtocol
+	if p[6] != protoTCP && p[6] != protoUDP {
+		return nil, dropProtocol
 	}
-	kind, ok := peers[netip.AddrFrom16([16]byte(p[8:24]))]
+	f, ok := peers[netip.AddrFrom16([16]byte(p[8:24]))]
 	if !ok {
-		return dropSource
+		return nil, dropSource
 	}
 	if netip.AddrFrom16([16]byte(p[24:40])) != self {
-		return dropAddress
+		return nil, dropAddress
 	}
-	t := p[ipv6Header:]
+	if p[6] == protoUDP {
+		return f, inspectUDP(p[ipv6Header:], role, f.kind)
+	}
+	return f, inspectTCP(p[ipv6Header:], role, f.kind)
+}
+
+// inspectUDP lets heartbeats pass, and nothing else: both ends use the same port.
+func inspectUDP(u []byte, role FilterRole, kind Kind) verdict {
+	if len(u) < udpHeader || int(binary.BigEndian.Uint16(u[4:])) != len(u) {
+		return dropMalformed
+	}
+	from, to := binary.BigEndian.Uint16(u[0:]), binary.BigEndian.Uint16(u[2:])
+	known := role == NodeRole && (kind == Mesh || kind == Connector) || role == ConnectorRole && kind == Node
+	if !known || from != fabric.HeartbeatPort || to != fabric.HeartbeatPort {
+		return dropPort
+	}
+	return pass
+}
+
+// inspectTCP lets the fabric's streams pass.
+func inspectTCP(t []byte, role FilterRole, kind Kind) verdict {
 	if len(t) < tcpHeader {
 		return dropMalformed
 	}
@@ -114,12 +136,18 @@ func inspect(p []byte, self netip.Addr, role FilterRole, peers map[netip.Addr]Ki
 	return dropPort
 }
 
+// flow is what the filter knows of a peer. It stays for as long as the peer keeps its address and kind.
+type flow struct {
+	kind Kind
+	tcp  atomic.Uint64 // segments that came from it
+}
+
 // filtered is a device behind the filter. What leaves the device is not filtered: it is our own.
 type filtered struct {
 	tun.Device
 	self    netip.Addr
 	role    FilterRole
-	peers   atomic.Pointer[map[netip.Addr]Kind] // replaced whole
+	peers   atomic.Pointer[map[netip.Addr]*flow] // replaced whole
 	dropped [verdicts]prometheus.Counter
 	events  chan tun.Event
 }
@@ -147,7 +175,29 @@ func (f *filtered) follow() {
 // Events gives what follow passes on. WireGuard reads it until it is closed.
 func (f *filtered) Events() <-chan tun.Event { return f.events }
 
-func (f *filtered) setPeers(peers map[netip.Addr]Kind) { f.peers.Store(&peers) }
+func (f *filtered) setPeers(kinds map[netip.Addr]Kind) {
+	var old map[netip.Addr]*flow
+	if p := f.peers.Load(); p != nil {
+		old = *p
+	}
+	peers := make(map[netip.Addr]*flow, len(kinds))
+	for addr, kind := range kinds {
+		if p := old[addr]; p != nil && p.kind == kind {
+			peers[addr] = p
+			continue
+		}
+		peers[addr] = &flow{kind: kind}
+	}
+	f.peers.Store(&peers)
+}
+
+// traffic counts the TCP segments that came from an address.
+func (f *filtered) traffic(from netip.Addr) uint64 {
+	if p := (*f.peers.Load())[from]; p != nil {
+		return p.tcp.Load()
+	}
+	return 0
+}
 
 // Write passes on what the filter lets through. The refused count as written: to WireGuard, dropping is
 // what a network does.
@@ -155,13 +205,17 @@ func (f *filtered) Write(bufs [][]byte, offset int) (int, error) {
 	peers := *f.peers.Load()
 	kept := bufs[:0:len(bufs)] // in place: WireGuard keeps the buffers elsewhere and clears this slice
 	for _, b := range bufs {
+		var from *flow
 		v := dropMalformed
 		if len(b) >= offset {
-			v = inspect(b[offset:], f.self, f.role, peers)
+			from, v = inspect(b[offset:], f.self, f.role, peers)
 		}
 		if v != pass {
 			f.dropped[v].Inc()
 			continue
+		}
+		if b[offset+6] == protoTCP {
+			from.tcp.Add(1)
 		}
 		kept = append(kept, b)
 	}

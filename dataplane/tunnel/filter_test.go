@@ -50,6 +50,24 @@ const (
 var nodePeers = map[netip.Addr]Kind{otherNode: Mesh, theirConn: Connector}
 var connectorPeers = map[netip.Addr]Kind{otherNode: Node}
 
+// flows is what a filter makes of them.
+func flows(kinds map[netip.Addr]Kind) map[netip.Addr]*flow {
+	f := new(filtered)
+	f.setPeers(kinds)
+	return *f.peers.Load()
+}
+
+// heartbeat builds an IPv6 packet with a UDP datagram of a size.
+func heartbeat(src, dst netip.Addr, from, to uint16, size int) []byte {
+	p := packet(src, dst, from, to, 0)[:ipv6Header+udpHeader]
+	p[6] = protoUDP
+	p = append(p, make([]byte, size)...)
+	binary.BigEndian.PutUint16(p[4:], uint16(udpHeader+size))
+	binary.BigEndian.PutUint16(p[ipv6Header+4:], uint16(udpHeader+size))
+	p[ipv6Header+6], p[ipv6Header+7] = 0, 0
+	return p
+}
+
 func TestInspect(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -105,7 +123,27 @@ func TestInspect(t *testing.T) {
 		{"TCP header cut", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn)[:59], func(p []byte) { p[5]-- }), dropMalformed},
 		{"TCP header shorter than five words", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn), func(p []byte) { p[52] = 4 << 4 }), dropMalformed},
 		{"TCP options beyond the end", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn), func(p []byte) { p[52] = 6 << 4 }), dropMalformed},
-		{"UDP", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn), func(p []byte) { p[6] = 17 }), dropProtocol},
+		// Heartbeats, from every kind of peer, on both ends from and to their port.
+		{"heartbeat of a connector", NodeRole, heartbeat(theirConn, us, 7102, 7102, 24), pass},
+		{"heartbeat of a node", NodeRole, heartbeat(otherNode, us, 7102, 7102, 24), pass},
+		{"heartbeat at a connector", ConnectorRole, heartbeat(otherNode, us, 7102, 7102, 24), pass},
+		{"heartbeat with padding", NodeRole, heartbeat(theirConn, us, 7102, 7102, 1300), pass},
+		{"heartbeat without content", NodeRole, heartbeat(theirConn, us, 7102, 7102, 0), pass},
+		{"heartbeat of one connector to another's address", NodeRole, heartbeat(theirConn, netip.MustParseAddr("fd57:6172:7265::c2"), 7102, 7102, 24), dropAddress},
+		{"heartbeat of a connector to a node's address", NodeRole, heartbeat(theirConn, otherNode, 7102, 7102, 24), dropAddress},
+		{"heartbeat to all nodes", NodeRole, heartbeat(theirConn, netip.MustParseAddr("ff02::1"), 7102, 7102, 24), dropAddress},
+		{"heartbeat of a connector at a connector", ConnectorRole, heartbeat(theirConn, us, 7102, 7102, 24), dropSource},
+		{"heartbeat of a stranger", NodeRole, heartbeat(stranger, us, 7102, 7102, 24), dropSource},
+		{"UDP to DNS", NodeRole, heartbeat(theirConn, us, 7102, 53, 24), dropPort},
+		{"UDP from another port", NodeRole, heartbeat(theirConn, us, 50000, 7102, 24), dropPort},
+		{"UDP to the relay port", NodeRole, heartbeat(otherNode, us, 7101, 7101, 24), dropPort},
+		{"UDP to the connector port", ConnectorRole, heartbeat(otherNode, us, 7100, 7100, 24), dropPort},
+		{"TCP to the heartbeat port", NodeRole, packet(otherNode, us, 7102, 7102, syn), dropPort},
+		{"TCP to a connector's heartbeat port", ConnectorRole, packet(otherNode, us, 7102, 7102, syn), dropPort},
+		{"UDP header cut", NodeRole, edit(heartbeat(theirConn, us, 7102, 7102, 0)[:47], func(p []byte) { p[5]-- }), dropMalformed},
+		{"UDP length too great", NodeRole, edit(heartbeat(theirConn, us, 7102, 7102, 24), func(p []byte) { p[45]++ }), dropMalformed},
+		{"UDP length too small", NodeRole, edit(heartbeat(theirConn, us, 7102, 7102, 24), func(p []byte) { p[45]-- }), dropMalformed},
+		{"UDP length 0", NodeRole, edit(heartbeat(theirConn, us, 7102, 7102, 24), func(p []byte) { p[44], p[45] = 0, 0 }), dropMalformed},
 		{"ICMPv6", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn), func(p []byte) { p[6] = 58 }), dropProtocol},
 		{"fragment", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn), func(p []byte) { p[6] = 44 }), dropProtocol},
 		{"hop-by-hop options", NodeRole, edit(packet(otherNode, us, 50000, 7101, syn), func(p []byte) { p[6] = 0 }), dropProtocol},
@@ -118,32 +156,43 @@ func TestInspect(t *testing.T) {
 			if tt.role == ConnectorRole {
 				peers = connectorPeers
 			}
-			if got := inspect(tt.in, us, tt.role, peers); got != tt.want {
+			if _, got := inspect(tt.in, us, tt.role, flows(peers)); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
 	}
 }
 
-// Whatever passes is a TCP segment from a peer to us that a plain reading of the rules allows.
+// Whatever passes is a TCP segment or a heartbeat from a peer to us that a plain reading of the rules allows.
 func FuzzInspect(f *testing.F) {
 	f.Add(packet(theirConn, us, 7100, 50000, synAck), true)
 	f.Add(packet(otherNode, us, 50000, 7101, syn), true)
 	f.Add(packet(otherNode, us, 50000, 7100, syn), false)
+	f.Add(heartbeat(theirConn, us, 7102, 7102, 24), true)
+	f.Add(heartbeat(otherNode, us, 7102, 7102, 24), false)
 	f.Add([]byte{0x45, 0}, true)
 	f.Fuzz(func(t *testing.T, p []byte, node bool) {
 		role, peers := ConnectorRole, connectorPeers
 		if node {
 			role, peers = NodeRole, nodePeers
 		}
-		if inspect(p, us, role, peers) != pass {
+		if _, v := inspect(p, us, role, flows(peers)); v != pass {
 			return
 		}
-		if len(p) < 60 || p[0]>>4 != 6 || p[6] != 6 || int(p[4])<<8|int(p[5]) != len(p)-40 {
+		if len(p) < 48 || p[0]>>4 != 6 || int(p[4])<<8|int(p[5]) != len(p)-40 {
 			t.Fatalf("passed: %x", p)
 		}
 		src, dst := netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40]))
 		from, to := binary.BigEndian.Uint16(p[40:]), binary.BigEndian.Uint16(p[42:])
+		if p[6] == 17 {
+			if _, ok := peers[src]; !ok || dst != us || from != fabric.HeartbeatPort || to != fabric.HeartbeatPort || int(p[44])<<8|int(p[45]) != len(p)-40 {
+				t.Fatalf("passed: %x", p)
+			}
+			return
+		}
+		if len(p) < 60 || p[6] != 6 {
+			t.Fatalf("passed: %x", p)
+		}
 		opens := p[53]&syn != 0 && p[53]&ack == 0
 		if dst != us {
 			t.Fatalf("passed, to %s: %x", dst, p)

@@ -1,10 +1,15 @@
 package tunnel
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/liveness"
+)
 
 // metrics is also the collector of what only the device knows.
 type metrics struct {
 	dropped [verdicts]prometheus.Counter
+	heals   [liveness.Rebind + 1]prometheus.Counter
 	peers   *prometheus.Desc
 	states  func() []PeerState
 }
@@ -13,15 +18,21 @@ func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "node_tunnel_dropped_packets_total", Help: "Packets from tunnels that the filter refused, by reason.",
 	}, []string{"reason"})
+	heals := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "node_tunnel_heal_steps_total", Help: "What was done about tunnels that were down, by step.",
+	}, []string{"step"})
 	m := &metrics{
 		peers: prometheus.NewDesc("node_tunnel_peers",
-			"Peers configured, by kind and by whether a session exists.", []string{"kind", "up"}, nil),
+			"Peers configured, by kind and by whether they are up.", []string{"kind", "up"}, nil),
 		states: states,
 	}
 	for v := pass + 1; v < verdicts; v++ {
 		m.dropped[v] = dropped.WithLabelValues(v.String())
 	}
-	reg.MustRegister(dropped, m)
+	for s := range m.heals {
+		m.heals[s] = heals.WithLabelValues(liveness.Step(s).String())
+	}
+	reg.MustRegister(dropped, heals, m)
 	return m
 }
 

@@ -52,7 +52,11 @@ type PeerState struct {
 	Endpoint         netip.AddrPort // in use now; zero when none is known
 	LastHandshake    time.Time      // zero: never
 	RxBytes, TxBytes uint64
-	Up               bool // a session exists: the last handshake is at most HandshakeTime ago
+	// Up: the peer answers heartbeats; of one that has never sent any, that a session exists: the last
+	// handshake is at most HandshakeTime ago.
+	Up        bool
+	RoundTrip time.Duration // of heartbeats; 0: not measured
+	Loss      float64       // share of heartbeats without an answer, 0..1
 }
 
 // HandshakeTime is for how long a WireGuard session is valid (RejectAfterTime of the protocol).

@@ -1,7 +1,8 @@
 // Package tunnel keeps WireGuard tunnels to a set of peers, on an interface of the system or on a TCP
 // stack inside the process.
 //
-// Nothing but the fabric's streams gets in: a packet filter stands between WireGuard and the stack.
+// Nothing but the fabric's streams and heartbeats gets in: a packet filter stands between WireGuard and the
+// stack. Heartbeats say whether a peer is up; a tunnel that is down is worked on until it is up again.
 package tunnel
 
 import (
@@ -25,6 +26,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -60,6 +62,7 @@ type Options struct {
 	Key        wgkey.Private
 	ListenPort uint16 // of UDP; 0: any
 	Filter     FilterRole
+	Changed    func(liveness.Change) // called at each change of a path, in order; it must not wait; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -84,12 +87,16 @@ type Tunnel struct {
 	addrs map[string]netip.Addr // by peer id
 
 	states stateCache
+	beats  *liveness.Monitor
+	pulse  net.PacketConn // of the heartbeats; set before up is closed
+	heal   *healer
 }
 
-// network is the TCP of a device.
+// network is the TCP and UDP of a device.
 type network interface {
 	dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	listen(ctx context.Context, port uint16) (net.Listener, error)
+	listenPacket(ctx context.Context, port uint16) (net.PacketConn, error)
 }
 
 var _ fabric.Carrier = (*Tunnel)(nil)
@@ -120,6 +127,10 @@ func New(o Options) (*Tunnel, error) {
 		have: map[wgkey.Public]Peer{}, addrs: map[string]netip.Addr{},
 	}
 	t.m = newMetrics(o.Registerer, t.Peers)
+	t.heal = newHealer(t)
+	t.beats = liveness.New(liveness.Options{
+		Port: fabric.HeartbeatPort, Traffic: t.traffic, Changed: t.changed, Log: o.Log, Registerer: o.Registerer,
+	})
 	return t, nil
 }
 
@@ -136,11 +147,14 @@ func (t *Tunnel) Run(ctx context.Context) error {
 		t.mu.Lock()
 		err = t.err
 		t.mu.Unlock()
+	case <-t.up:
+		err = t.work(ctx)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	close(t.closed)
 	if t.wg != nil {
+		_ = t.pulse.Close()
 		t.wg.Close()
 		t.wg = nil
 	}
@@ -195,6 +209,8 @@ func (t *Tunnel) applyLocked(want []Peer) error {
 	}
 	t.tun.setPeers(kinds)
 	t.addrs = addrs
+	t.beats.Apply(t.paths(want))
+	t.heal.apply(want)
 	for _, s := range steps[gives:] {
 		if err := t.doLocked(s); err != nil {
 			return err
@@ -245,7 +261,12 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 		}
 		return fmt.Errorf("tunnel: open UDP port %d: %w", t.opts.ListenPort, err)
 	}
-	t.wg, t.tun, t.net, t.mode = wg, f, nw, mode
+	pulse, err := nw.listenPacket(context.Background(), fabric.HeartbeatPort)
+	if err != nil {
+		wg.Close()
+		return fmt.Errorf("tunnel: heartbeats: %w", err)
+	}
+	t.wg, t.tun, t.net, t.mode, t.pulse = wg, f, nw, mode, pulse
 	close(t.up)
 	t.log.Info("tunnel up", "mode", mode, "addr", self, "key", t.opts.Key.Public())
 	return nil
@@ -322,19 +343,25 @@ func (t *Tunnel) Dial(ctx context.Context, peer string, to netip.AddrPort) (net.
 	if !ok || addr != to.Addr() {
 		return nil, fmt.Errorf("tunnel: no peer %s with address %s", peer, to.Addr())
 	}
+	t.beats.Use(peer)
 	return t.DialContext(ctx, to)
 }
 
-// Listen takes TCP connections on our own overlay address. It waits until the device is up.
-func (t *Tunnel) Listen(ctx context.Context, port uint16) (net.Listener, error) {
+// await waits until the device is up.
+func (t *Tunnel) await(ctx context.Context) (network, error) {
 	select {
 	case <-t.up:
 	case <-t.failed:
 	case <-t.closed:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("tunnel: listen on port %d: %w", port, ctx.Err())
+		return nil, ctx.Err()
 	}
-	nw, err := t.network()
+	return t.network()
+}
+
+// Listen takes TCP connections on our own overlay address. It waits until the device is up.
+func (t *Tunnel) Listen(ctx context.Context, port uint16) (net.Listener, error) {
+	nw, err := t.await(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: listen on port %d: %w", port, err)
 	}
@@ -385,11 +412,9 @@ func (t *Tunnel) read() (uint16, []PeerState) {
 	for key, s := range states {
 		if p, ok := t.have[key]; ok {
 			s.ID, s.Kind = p.ID, p.Kind
+			t.judge(&s)
 			out = append(out, s)
 		}
 	}
 	return port, out
 }
-
-// Up reports whether a peer has a session. The answer may be stateAge old.
-func (t *Tunnel) Up(peer string) bool { return t.states.up(peer, t.Peers) }

@@ -21,7 +21,7 @@ import (
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
-func counter(t *testing.T, c prometheus.Counter) float64 {
+func counter(t testing.TB, c prometheus.Counter) float64 {
 	t.Helper()
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {

@@ -1,0 +1,207 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/warrenedge/warren/dataplane/liveness"
+)
+
+// rebindLeast is the least time between two new sockets, whoever asks for them.
+const rebindLeast = 5 * time.Second
+
+// healer works on tunnels that are down, at the end that leads, until they are up.
+type healer struct {
+	t    *Tunnel
+	wake chan struct{} // holds one
+
+	mu      sync.Mutex
+	paths   map[string]*liveness.Recovery // guarded by mu; by peer id
+	rebound time.Time                     // guarded by mu
+}
+
+func newHealer(t *Tunnel) *healer {
+	return &healer{t: t, wake: make(chan struct{}, 1), paths: map[string]*liveness.Recovery{}}
+}
+
+// apply makes the peers the whole list. It is called with the tunnel's lock held.
+func (h *healer) apply(peers []Peer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	paths := make(map[string]*liveness.Recovery, len(peers))
+	for _, p := range peers {
+		if !leads(h.t.tun.self, p) {
+			continue
+		}
+		if paths[p.ID] = h.paths[p.ID]; paths[p.ID] == nil {
+			paths[p.ID] = new(liveness.Recovery)
+		}
+	}
+	h.paths = paths
+}
+
+// observe takes a change of a path.
+func (h *healer) observe(c liveness.Change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.paths[c.Peer]; r != nil {
+		r.Observe(c.To, time.Now())
+		h.rouse()
+	}
+}
+
+// shake begins anew with every path: the network or the clock has changed.
+func (h *healer) shake() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	for _, r := range h.paths {
+		r.Shake(now)
+	}
+	h.rouse()
+}
+
+func (h *healer) rouse() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run does what is due until ctx ends.
+func (h *healer) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { watch(ctx, h.t.endpoints, h.networkChanged, h.clockJumped) })
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(h.round(time.Now()))
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// round does the rounds that are due, and says how long there is none.
+func (h *healer) round(now time.Time) (wait time.Duration) {
+	type work struct {
+		peer string
+		step liveness.Step
+	}
+	var todo []work
+	wait = time.Second // a clock may jump
+	h.mu.Lock()
+	for id, r := range h.paths {
+		for _, s := range r.Round(now) {
+			if s == liveness.Rebind && !h.mayRebindLocked(now) {
+				continue
+			}
+			todo = append(todo, work{id, s})
+		}
+		if due, ok := r.Next(); ok {
+			wait = min(wait, max(due.Sub(now), 0))
+		}
+	}
+	h.mu.Unlock()
+	for _, w := range todo {
+		if err := h.t.heals(w.peer, w.step); err != nil {
+			h.t.log.Debug("heal tunnel", "peer", w.peer, "step", w.step.String(), "err", err)
+		}
+		h.t.m.heals[w.step].Inc()
+	}
+	return wait
+}
+
+// mayRebindLocked spares the peers whose tunnels work: a new socket is for when none does.
+func (h *healer) mayRebindLocked(now time.Time) bool {
+	if d := now.Sub(h.rebound); d >= 0 && d < rebindLeast {
+		return false
+	}
+	for id := range h.paths {
+		if h.t.beats.Up(id) {
+			return false
+		}
+	}
+	h.rebound = now
+	return true
+}
+
+// networkChanged takes a change of the address that leads to any peer: the socket may be bound to what is
+// gone.
+func (h *healer) networkChanged() {
+	h.t.log.Info("network changed, calling all peers")
+	if err := h.t.rebind(); err != nil {
+		h.t.log.Warn("no new UDP socket", "err", err)
+	}
+	h.shake()
+}
+
+// clockJumped takes a jump of the clock: we were suspended, and peers may have forgotten us.
+func (h *healer) clockJumped(by time.Duration) {
+	h.t.log.Info("clock jumped, calling all peers", "by", by)
+	h.shake()
+}
+
+// heals does one step for one peer.
+func (t *Tunnel) heals(id string, s liveness.Step) error {
+	if s == liveness.Rebind {
+		return t.rebind()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wg == nil {
+		return ErrDown
+	}
+	for _, p := range t.have {
+		if p.ID != id {
+			continue
+		}
+		if s == liveness.Endpoint {
+			if !p.Endpoint.IsValid() {
+				return nil
+			}
+			return t.wg.IpcSet(fmt.Sprintf("public_key=%s\nupdate_only=true\nendpoint=%s\n", p.Key.Hex(), p.Endpoint))
+		}
+		peer := t.wg.LookupPeer(device.NoisePublicKey(p.Key))
+		if peer == nil {
+			return nil
+		}
+		if s == liveness.Rekey {
+			peer.ExpireCurrentKeypairs()
+		}
+		return peer.SendHandshakeInitiation(false)
+	}
+	return nil
+}
+
+// rebind opens new UDP sockets; on another port, unless there is a fixed one.
+func (t *Tunnel) rebind() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wg == nil {
+		return ErrDown
+	}
+	return t.wg.IpcSet(fmt.Sprintf("listen_port=%d\n", t.opts.ListenPort))
+}
+
+// endpoints are the configured ones.
+func (t *Tunnel) endpoints() []netip.AddrPort {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []netip.AddrPort
+	for _, p := range t.have {
+		if p.Endpoint.IsValid() {
+			out = append(out, p.Endpoint)
+		}
+	}
+	return out
+}

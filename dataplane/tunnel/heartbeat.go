@@ -1,0 +1,70 @@
+package tunnel
+
+import (
+	"context"
+	"net/netip"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/warrenedge/warren/dataplane/liveness"
+)
+
+// work exchanges heartbeats and heals tunnels until ctx ends.
+func (t *Tunnel) work(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return t.beats.Serve(ctx, t.pulse) })
+	g.Go(func() error { t.heal.run(ctx); return nil })
+	return g.Wait()
+}
+
+// paths is a Peer of the heartbeats for each of ours. One end of each asks: a connector, and of two nodes
+// the one with the smaller address.
+func (t *Tunnel) paths(peers []Peer) []liveness.Peer {
+	out := make([]liveness.Peer, len(peers))
+	for i, p := range peers {
+		out[i] = liveness.Peer{ID: p.ID, Addr: p.Addr, Follow: !leads(t.tun.self, p)}
+	}
+	return out
+}
+
+// leads reports whether our end is the one that asks, and heals.
+func leads(self netip.Addr, p Peer) bool {
+	return p.Kind == Node || p.Kind == Mesh && self.Less(p.Addr)
+}
+
+// traffic is what the heartbeats take for use of a path.
+func (t *Tunnel) traffic(from netip.Addr) uint64 { return t.tun.traffic(from) }
+
+// changed takes the changes of paths.
+func (t *Tunnel) changed(c liveness.Change) {
+	t.heal.observe(c)
+	if t.opts.Changed != nil {
+		t.opts.Changed(c)
+	}
+}
+
+// Up reports whether a peer answers heartbeats. Of a peer that has never sent any, it reports whether there
+// is a session; that answer may be stateAge old.
+func (t *Tunnel) Up(peer string) bool {
+	if s := t.beats.Status(peer); judged(s) {
+		return s.State.Usable()
+	}
+	return t.states.up(peer, t.Peers)
+}
+
+// Quality is what heartbeats have measured of the path to a peer.
+func (t *Tunnel) Quality(peer string) liveness.Quality { return t.beats.Quality(peer) }
+
+// judge completes the state of a peer by what heartbeats tell.
+func (t *Tunnel) judge(p *PeerState) {
+	s := t.beats.Status(p.ID)
+	if judged(s) {
+		p.Up = s.State.Usable()
+	}
+	if s.Heard {
+		p.RoundTrip, p.Loss = s.Quality.RTT, s.Quality.Loss
+	}
+}
+
+// judged reports whether heartbeats decide.
+func judged(s liveness.Status) bool { return s.Heard && s.State != liveness.Unknown }

@@ -1,0 +1,191 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/liveness"
+)
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
+
+func (e *end) state(t testing.TB, peer string) PeerState {
+	t.Helper()
+	for _, p := range e.Peers() {
+		if p.ID == peer {
+			return p
+		}
+	}
+	t.Fatalf("no peer %s", peer)
+	return PeerState{}
+}
+
+// heals is how often something was done about tunnels that were down.
+func (e *end) heals(t testing.TB, s liveness.Step) float64 {
+	t.Helper()
+	return counter(t, e.m.heals[s])
+}
+
+// beating waits until both ends have heard the other.
+func beating(t testing.TB, node, connector *end) {
+	t.Helper()
+	eventually(t, "heartbeats", func() bool {
+		return node.beats.Status("connector").State == liveness.Up && connector.beats.Status("node").State == liveness.Up
+	})
+}
+
+// through is a pair whose UDP passes a middlebox.
+func through(t testing.TB, changes func(liveness.Change)) (node, connector *end, box *middlebox) {
+	t.Helper()
+	o := options(t, ConnectorRole)
+	o.Changed = changes
+	node, connector = start(t, "node", us, options(t, NodeRole)), start(t, "connector", theirConn, o)
+	box = newMiddlebox(t, node.ListenPort())
+	node.apply(t, connector.seenBy(node))
+	connector.apply(t, with(node.seenBy(connector), func(p *Peer) { p.Endpoint = box.addr }))
+	beating(t, node, connector)
+	return node, connector, box
+}
+
+func TestBothEndsMeasure(t *testing.T) {
+	node, connector := pair(t)
+	beating(t, node, connector)
+	eventually(t, "round trips", func() bool {
+		return node.state(t, "connector").RoundTrip > 0 && connector.state(t, "node").RoundTrip > 0
+	})
+	if q := connector.Quality("node"); q.RTT <= 0 || q.RTT > 5*time.Second {
+		t.Errorf("%+v", q)
+	}
+}
+
+// The session is valid for minutes, but nobody is there.
+func TestPeerThatIsGoneIsDown(t *testing.T) {
+	node, connector := pair(t)
+	beating(t, node, connector)
+	gone := time.Now()
+	connector.stop()
+	eventually(t, "down", func() bool { return !node.Tunnel.Up("connector") })
+	t.Logf("found after %v", time.Since(gone).Round(time.Millisecond))
+	if s := node.state(t, "connector"); s.Up || time.Since(s.LastHandshake) > HandshakeTime {
+		t.Errorf("%+v, want down in spite of a session", s)
+	}
+}
+
+func TestHalfOpenTunnelIsDown(t *testing.T) {
+	node, connector, box := through(t, nil)
+	box.set(false, true) // the node hears the connector
+	cut := time.Now()
+	eventually(t, "both down", func() bool { return !node.Tunnel.Up("connector") && !connector.Tunnel.Up("node") })
+	t.Logf("found after %v", time.Since(cut).Round(time.Millisecond))
+	box.set(false, false)
+	healed := time.Now()
+	eventually(t, "both up", func() bool { return node.Tunnel.Up("connector") && connector.Tunnel.Up("node") })
+	t.Logf("healed after %v", time.Since(healed).Round(time.Millisecond))
+}
+
+func TestStaleTranslationIsLeft(t *testing.T) {
+	_, connector, box := through(t, nil)
+	before := connector.ListenPort()
+	box.refuse()
+	cut := time.Now()
+	eventually(t, "down", func() bool { return !connector.Tunnel.Up("node") })
+	eventually(t, "up", func() bool { return connector.Tunnel.Up("node") })
+	t.Logf("healed after %v", time.Since(cut).Round(time.Millisecond))
+	if after := connector.ListenPort(); after == before || after == 0 {
+		t.Errorf("UDP port %d, was %d: want another", after, before)
+	}
+}
+
+func TestNewTranslationIsNoEvent(t *testing.T) {
+	var mu sync.Mutex
+	var seen []liveness.Change
+	node, connector, box := through(t, func(c liveness.Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, c)
+	})
+	before := node.state(t, "connector").Endpoint
+	box.forget()
+	eventually(t, "another endpoint", func() bool { return node.state(t, "connector").Endpoint != before })
+	eventually(t, "up", func() bool { return connector.Tunnel.Up("node") && node.Tunnel.Up("connector") })
+	mu.Lock()
+	defer mu.Unlock()
+	for _, c := range seen {
+		if c.To == liveness.Down {
+			t.Errorf("changes %v", seen)
+		}
+	}
+}
+
+// A node that has forgotten its sessions is called again, without waiting for WireGuard's own 15 s.
+func TestNodeThatRestarts(t *testing.T) {
+	node, connector, _ := through(t, nil)
+	o := node.opts
+	o.ListenPort = node.ListenPort()
+	o.Registerer = options(t, NodeRole).Registerer
+	node.stop()
+	eventually(t, "down", func() bool { return !connector.Tunnel.Up("node") })
+	again := start(t, "node", us, o)
+	began := time.Now()
+	again.apply(t, connector.seenBy(again))
+	eventually(t, "up", func() bool { return connector.Tunnel.Up("node") && again.Tunnel.Up("connector") })
+	t.Logf("healed after %v", time.Since(began).Round(time.Millisecond))
+	if connector.heals(t, liveness.Handshake) == 0 {
+		t.Error("nothing was done about it")
+	}
+}
+
+// A peer that sends no heartbeats is up while there is a session, as before there were any.
+func TestPeerWithoutHeartbeats(t *testing.T) {
+	node := start(t, "node", us, options(t, NodeRole))
+	o := options(t, ConnectorRole)
+	dev, err := openNetstack(theirConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	defer old.Close()
+	node.apply(t, Peer{ID: "connector", Kind: Connector, Key: o.Key.Public(), Addr: theirConn})
+	if err := old.IpcSet(fmt.Sprintf("private_key=%s\npublic_key=%s\nallowed_ip=%s\nendpoint=127.0.0.1:%d\npersistent_keepalive_interval=1\n",
+		o.Key.RevealHex(), node.opts.Key.Public().Hex(), host(us), node.ListenPort())); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Up(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a session", func() bool { return node.state(t, "connector").RxBytes > 300 })
+	if s := node.beats.Status("connector"); s.Heard {
+		t.Errorf("%+v of one that says nothing", s)
+	}
+	eventually(t, "up", func() bool { return node.Tunnel.Up("connector") })
+	if !node.state(t, "connector").Up {
+		t.Error("not up in its state")
+	}
+}
+
+// What the filter refuses on its way in never reaches a socket, and the right datagrams do.
+func TestListenPacket(t *testing.T) {
+	node, connector := pair(t)
+	c, err := connector.ListenPacket(t.Context(), 9999)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := connector.ListenPacket(t.Context(), fabric.HeartbeatPort); err == nil {
+		t.Error("the heartbeat port was given away")
+	}
+	dropped := counter(t, node.m.dropped[dropPort])
+	if _, err := c.WriteTo([]byte("let me in"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(us, fabric.HeartbeatPort))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "dropped", func() bool { return counter(t, node.m.dropped[dropPort]) == dropped+1 })
+}

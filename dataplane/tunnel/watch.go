@@ -1,0 +1,116 @@
+package tunnel
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Times of watch.
+const (
+	look  = time.Second            // news from the system is a hint, looking is truth
+	quiet = 200 * time.Millisecond // addresses and routes come and go in bursts
+	leap  = 2 * time.Second        // a greater difference between the clocks is a jump
+)
+
+// watch tells, until ctx ends, when the address of ours that leads to any of the endpoints is another, and
+// when the wall clock and the monotonic one disagree: somebody has set it, or we were suspended.
+func watch(ctx context.Context, endpoints func() []netip.AddrPort, network func(), clock func(by time.Duration)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	hint := make(chan struct{}, 1)
+	done := make(chan struct{})
+	defer close(done)
+	follow(&wg, done, hint)
+
+	have := sources(endpoints())
+	last := time.Now()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-hint:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(quiet):
+			}
+		}
+		now := time.Now()
+		if by, ok := jump(now.Round(0).Sub(last.Round(0)), now.Sub(last)); ok {
+			clock(by)
+		}
+		last = now
+		want := sources(endpoints())
+		if moved(have, want) {
+			network()
+		}
+		have = want
+	}
+}
+
+// jump says by how much more the wall clock went on than the monotonic one, which stands still while the
+// machine is suspended.
+func jump(wall, monotonic time.Duration) (by time.Duration, ok bool) {
+	by = wall - monotonic
+	return by, by.Abs() > leap
+}
+
+// sources is the address of ours from which the system would send to each of the endpoints; none when
+// there is no way. Nothing is sent.
+func sources(endpoints []netip.AddrPort) map[netip.AddrPort]netip.Addr {
+	out := make(map[netip.AddrPort]netip.Addr, len(endpoints))
+	for _, e := range endpoints {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(e))
+		if err != nil {
+			out[e] = netip.Addr{}
+			continue
+		}
+		out[e] = c.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
+		_ = c.Close()
+	}
+	return out
+}
+
+// moved reports whether an endpoint is reached from another address than before, or can be reached again.
+// That there is no way any more is nothing to act on yet.
+func moved(have, want map[netip.AddrPort]netip.Addr) bool {
+	for e, addr := range want {
+		if old, ok := have[e]; ok && addr.IsValid() && addr != old {
+			return true
+		}
+	}
+	return false
+}
+
+// follow hints at each change of addresses and routes, as far as the system tells them.
+func follow(wg *sync.WaitGroup, done <-chan struct{}, hint chan<- struct{}) {
+	tell := func() {
+		select {
+		case hint <- struct{}{}:
+		default:
+		}
+	}
+	addrs, routes := make(chan netlink.AddrUpdate, 16), make(chan netlink.RouteUpdate, 16)
+	if netlink.AddrSubscribe(addrs, done) == nil {
+		wg.Go(func() { // until done: then the channel is closed
+			for range addrs {
+				tell()
+			}
+		})
+	}
+	if netlink.RouteSubscribe(routes, done) == nil {
+		wg.Go(func() {
+			for range routes {
+				tell()
+			}
+		})
+	}
+}
