@@ -176,6 +176,12 @@ func (i *Identity) Trust(pemBytes []byte) error {
 	return nil
 }
 
+// Certificate is the newest certificate, with its key.
+func (i *Identity) Certificate() *tls.Certificate { return i.cert.Load() }
+
+// Authorities are those that the cluster's identities are verified with now.
+func (i *Identity) Authorities() *x509.CertPool { return i.ca.Load() }
+
 // Credentials are for connections to control replicas: mutual TLS, in which the other end must be a
 // control replica of the same cluster, whatever address it has. A renewed certificate is used by the next
 // connection.
@@ -196,23 +202,8 @@ func (i *Identity) Credentials() credentials.TransportCredentials {
 
 // verifyControl checks that the other end is a control replica; any cluster's if cluster is "".
 func verifyControl(cs tls.ConnectionState, roots *x509.CertPool, cluster string) error {
-	if len(cs.PeerCertificates) == 0 {
-		return errors.New("the server shows no certificate")
-	}
-	between := x509.NewCertPool()
-	for _, c := range cs.PeerCertificates[1:] {
-		between.AddCert(c)
-	}
-	leaf := cs.PeerCertificates[0]
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
-		return fmt.Errorf("the server is not of this cluster: %w", err)
-	}
-	id, err := identity.FromCertificate(leaf)
-	if err != nil {
-		return err
-	}
-	if id.Kind != identity.Control || cluster != "" && id.Cluster != cluster {
-		return fmt.Errorf("the server is %s, not a control replica of this cluster", id)
+	if _, err := identity.Verify(cs.PeerCertificates, roots, x509.ExtKeyUsageServerAuth, cluster, identity.Control); err != nil {
+		return fmt.Errorf("the server is not a control replica of this cluster: %w", err)
 	}
 	return nil
 }

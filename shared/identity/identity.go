@@ -70,3 +70,27 @@ func (i Identity) valid() bool {
 		strings.IndexFunc(i.Cluster, func(c rune) bool { return !lower(c) }) < 0 &&
 		strings.IndexFunc(i.ID, func(c rune) bool { return !lower(c) && (c < 'A' || c > 'Z') }) < 0
 }
+
+// Verify judges the chain that the other end of a TLS connection shows: signed by roots, valid now for the
+// usage, of this cluster ("": of any) and this kind. Certificates name processes, not hosts, so no hostname
+// is asked for.
+func Verify(chain []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage, cluster string, kind Kind) (Identity, error) {
+	if len(chain) == 0 {
+		return Identity{}, fmt.Errorf("%w: no certificate", ErrIdentity)
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
+		return Identity{}, fmt.Errorf("verify certificate: %w", err)
+	}
+	id, err := FromCertificate(chain[0])
+	if err != nil {
+		return Identity{}, err
+	}
+	if id.Kind != kind || cluster != "" && id.Cluster != cluster {
+		return Identity{}, fmt.Errorf("%w: %s is no %s of this cluster", ErrIdentity, id, kind)
+	}
+	return id, nil
+}

@@ -1,10 +1,15 @@
 package identity
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"net/url"
 	"testing"
+	"time"
 )
 
 const cluster = "0198b2c4-0f0e-7d3a-9a5e-3b1f6f1d2c4e"
@@ -86,4 +91,76 @@ func FuzzFromCertificate(f *testing.F) {
 			t.Errorf("%q is %+v, which is %+v, %v", s, id, again, err)
 		}
 	})
+}
+
+func TestVerify(t *testing.T) {
+	now := time.Now()
+	ours, theirs := newAuthority(t), newAuthority(t)
+	node := Identity{cluster, Node, "node_1"}
+	good := ours.sign(t, node, now.Add(time.Hour), x509.ExtKeyUsageClientAuth)
+	for _, tt := range []struct {
+		name    string
+		chain   []*x509.Certificate
+		cluster string
+		kind    Kind
+		ok      bool
+	}{
+		{"good", []*x509.Certificate{good}, cluster, Node, true},
+		{"of any cluster", []*x509.Certificate{good}, "", Node, true},
+		{"none", nil, cluster, Node, false},
+		{"another kind", []*x509.Certificate{good}, cluster, Connector, false},
+		{"another cluster", []*x509.Certificate{good}, "other", Node, false},
+		{"another authority", []*x509.Certificate{theirs.sign(t, node, now.Add(time.Hour), x509.ExtKeyUsageClientAuth)}, cluster, Node, false},
+		{"another authority, ours behind it", []*x509.Certificate{theirs.sign(t, node, now.Add(time.Hour), x509.ExtKeyUsageClientAuth), ours.cert}, cluster, Node, false},
+		{"expired", []*x509.Certificate{ours.sign(t, node, now.Add(-time.Minute), x509.ExtKeyUsageClientAuth)}, cluster, Node, false},
+		{"for another usage", []*x509.Certificate{ours.sign(t, node, now.Add(time.Hour), x509.ExtKeyUsageServerAuth)}, cluster, Node, false},
+		{"without a name", []*x509.Certificate{ours.cert}, cluster, Node, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			roots := x509.NewCertPool()
+			roots.AddCert(ours.cert)
+			id, err := Verify(tt.chain, roots, x509.ExtKeyUsageClientAuth, tt.cluster, tt.kind)
+			if (err == nil) != tt.ok || tt.ok && id != node {
+				t.Errorf("got %v, %v", id, err)
+			}
+		})
+	}
+}
+
+// authority signs certificates of tests.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := authority{key: key}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	a.cert = a.issue(t, tmpl, tmpl)
+	return a
+}
+
+func (a authority) sign(t *testing.T, id Identity, until time.Time, usage x509.ExtKeyUsage) *x509.Certificate {
+	t.Helper()
+	return a.issue(t, &x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: until, URIs: []*url.URL{id.URI()}, ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}, a.cert)
+}
+
+func (a authority) issue(t *testing.T, tmpl, parent *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
