@@ -14,6 +14,7 @@ func (t *Tunnel) work(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.beats.Serve(ctx, t.pulse) })
 	g.Go(func() error { t.heal.run(ctx); return nil })
+	g.Go(func() error { t.bind.run(ctx); return nil })
 	return g.Wait()
 }
 

@@ -8,10 +8,12 @@ import (
 
 // metrics is also the collector of what only the device knows.
 type metrics struct {
-	dropped [verdicts]prometheus.Counter
-	heals   [liveness.Rebind + 1]prometheus.Counter
-	peers   *prometheus.Desc
-	states  func() []PeerState
+	dropped    [verdicts]prometheus.Counter
+	heals      [liveness.Rebind + 1]prometheus.Counter
+	tlsLinks   *prometheus.CounterVec
+	tlsDropped prometheus.Counter
+	peers      *prometheus.Desc
+	states     func() []PeerState
 }
 
 func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
@@ -22,6 +24,12 @@ func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
 		Name: "node_tunnel_heal_steps_total", Help: "What was done about tunnels that were down, by step.",
 	}, []string{"step"})
 	m := &metrics{
+		tlsLinks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "node_tunnel_tls_links_total", Help: "TLS connections for packets of WireGuard, by how they began.",
+		}, []string{"result"}),
+		tlsDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "node_tunnel_tls_dropped_packets_total", Help: "Packets that did not fit in the queue of a TLS connection.",
+		}),
 		peers: prometheus.NewDesc("node_tunnel_peers",
 			"Peers configured, by kind and by whether they are up.", []string{"kind", "up"}, nil),
 		states: states,
@@ -32,7 +40,10 @@ func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
 	for s := range m.heals {
 		m.heals[s] = heals.WithLabelValues(liveness.Step(s).String())
 	}
-	reg.MustRegister(dropped, heals, m)
+	for _, r := range []string{"ok", "failed", "refused"} {
+		m.tlsLinks.WithLabelValues(r)
+	}
+	reg.MustRegister(dropped, heals, m.tlsLinks, m.tlsDropped, m)
 	return m
 }
 

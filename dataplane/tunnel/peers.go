@@ -41,6 +41,7 @@ type Peer struct {
 	Kind      Kind
 	Key       wgkey.Public
 	Endpoint  netip.AddrPort // where it is reached; zero: learned from its packets
+	TLS       netip.AddrPort // of a node: its TLS port, for when UDP does not work; zero: none
 	Addr      netip.Addr     // its only address inside the tunnel
 	Keepalive time.Duration  // in whole seconds; zero: none
 }
@@ -50,6 +51,7 @@ type PeerState struct {
 	ID               string
 	Kind             Kind
 	Endpoint         netip.AddrPort // in use now; zero when none is known
+	Transport        string         // of packets to Endpoint: TransportUDP or TransportTLS; empty when none is known
 	LastHandshake    time.Time      // zero: never
 	RxBytes, TxBytes uint64
 	// Up: the peer answers heartbeats; of one that has never sent any, that a session exists: the last
@@ -124,6 +126,8 @@ func (p Peer) check(role FilterRole) error {
 		return fmt.Errorf("overlay address %v is not in %s", p.Addr, fabric.Overlay)
 	case p.Endpoint != netip.AddrPort{} && (!p.Endpoint.IsValid() || p.Endpoint.Port() == 0 || p.Endpoint.Addr().IsUnspecified() || p.Endpoint.Addr().IsMulticast()):
 		return fmt.Errorf("endpoint %v can't be sent to", p.Endpoint)
+	case p.TLS != netip.AddrPort{} && (!p.TLS.IsValid() || p.TLS.Port() == 0 || p.TLS.Addr().IsUnspecified() || p.TLS.Addr().IsMulticast()):
+		return fmt.Errorf("TLS port %v can't be dialled", p.TLS)
 	case p.Keepalive < 0 || p.Keepalive > 65535*time.Second:
 		return fmt.Errorf("keepalive %v is not from 0 to 65535 s", p.Keepalive)
 	}
@@ -162,7 +166,7 @@ func parseState(text string, now time.Time) (port uint16, peers map[wgkey.Public
 			}
 			cur, sec, nsec = PeerState{}, 0, 0
 		case "endpoint":
-			cur.Endpoint, err = netip.ParseAddrPort(value)
+			cur.Endpoint, cur.Transport, err = parseEndpoint(value)
 		case "last_handshake_time_sec":
 			sec, err = strconv.ParseInt(value, 10, 64)
 		case "last_handshake_time_nsec":

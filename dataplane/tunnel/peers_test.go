@@ -70,7 +70,8 @@ func TestParseState(t *testing.T) {
 		key("01") + "preshared_key=" + strings.Repeat("00", 32) + "\nprotocol_version=1\nendpoint=[2001:db8::1]:4711\n" +
 		"last_handshake_time_sec=999820\nlast_handshake_time_nsec=5\ntx_bytes=7\nrx_bytes=8\npersistent_keepalive_interval=5\nallowed_ip=fd57:6172:7265::1/128\n" +
 		key("02") + "last_handshake_time_sec=999819\nlast_handshake_time_nsec=999999999\n" +
-		key("03") + "last_handshake_time_sec=0\nlast_handshake_time_nsec=0\n"
+		key("03") + "last_handshake_time_sec=0\nlast_handshake_time_nsec=0\n" +
+		key("04") + "endpoint=tls:192.0.2.1:443\nlast_handshake_time_sec=0\nlast_handshake_time_nsec=0\n"
 	port, got, err := parseState(text, now)
 	if err != nil || port != 51820 {
 		t.Fatalf("port %d, %v", port, err)
@@ -82,9 +83,10 @@ func TestParseState(t *testing.T) {
 		return out
 	}
 	want := map[wgkey.Public]PeerState{
-		k(1): {Endpoint: netip.MustParseAddrPort("[2001:db8::1]:4711"), LastHandshake: time.Unix(999820, 5), TxBytes: 7, RxBytes: 8, Up: true},
+		k(1): {Endpoint: netip.MustParseAddrPort("[2001:db8::1]:4711"), Transport: TransportUDP, LastHandshake: time.Unix(999820, 5), TxBytes: 7, RxBytes: 8, Up: true},
 		k(2): {LastHandshake: time.Unix(999819, 999999999)},
 		k(3): {},
+		k(4): {Endpoint: netip.MustParseAddrPort("192.0.2.1:443"), Transport: TransportTLS},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 		t.Errorf("-want +got\n%s", d)

@@ -62,6 +62,7 @@ type Options struct {
 	Key        wgkey.Private
 	ListenPort uint16 // of UDP; 0: any
 	Filter     FilterRole
+	TLS        *Credentials          // for WireGuard in TLS where UDP does not work; nil: never
 	Changed    func(liveness.Change) // called at each change of a path, in order; it must not wait; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -90,13 +91,7 @@ type Tunnel struct {
 	beats  *liveness.Monitor
 	pulse  net.PacketConn // of the heartbeats; set before up is closed
 	heal   *healer
-}
-
-// network is the TCP and UDP of a device.
-type network interface {
-	dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
-	listen(ctx context.Context, port uint16) (net.Listener, error)
-	listenPacket(ctx context.Context, port uint16) (net.PacketConn, error)
+	bind   *bind
 }
 
 var _ fabric.Carrier = (*Tunnel)(nil)
@@ -128,6 +123,11 @@ func New(o Options) (*Tunnel, error) {
 	}
 	t.m = newMetrics(o.Registerer, t.Peers)
 	t.heal = newHealer(t)
+	var dial dialFunc
+	if o.TLS != nil {
+		dial = o.TLS.dial
+	}
+	t.bind = newBind(conn.NewDefaultBind(), dial, o.Log, t.m)
 	t.beats = liveness.New(liveness.Options{
 		Port: fabric.HeartbeatPort, Traffic: t.traffic, Changed: t.changed, Log: o.Log, Registerer: o.Registerer,
 	})
@@ -211,6 +211,7 @@ func (t *Tunnel) applyLocked(want []Peer) error {
 	t.addrs = addrs
 	t.beats.Apply(t.paths(want))
 	t.heal.apply(want)
+	t.bind.apply(want)
 	for _, s := range steps[gives:] {
 		if err := t.doLocked(s); err != nil {
 			return err
@@ -249,7 +250,7 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 		return err
 	}
 	f := newFiltered(dev, self, t.opts.Filter, t.m.dropped)
-	wg := device.NewDevice(f, conn.NewDefaultBind(), t.logger())
+	wg := device.NewDevice(f, t.bind, t.logger())
 	err = wg.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\n", t.opts.Key.RevealHex(), t.opts.ListenPort))
 	if err == nil {
 		err = wg.Up()
@@ -308,64 +309,6 @@ func (t *Tunnel) isClosed() bool {
 	default:
 		return false
 	}
-}
-
-// network gives the TCP of the device.
-func (t *Tunnel) network() (network, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case t.isClosed():
-		return nil, ErrClosed
-	case t.net == nil:
-		return nil, ErrDown
-	}
-	return t.net, nil
-}
-
-// DialContext opens a TCP connection inside the tunnel. It can close one half (CloseWrite).
-func (t *Tunnel) DialContext(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	nw, err := t.network()
-	if err != nil {
-		return nil, err
-	}
-	if !fabric.Overlay.Contains(to.Addr()) {
-		return nil, fmt.Errorf("tunnel: %s is not in %s", to.Addr(), fabric.Overlay)
-	}
-	return nw.dial(ctx, to)
-}
-
-// Dial is DialContext for a peer: the address must be its own.
-func (t *Tunnel) Dial(ctx context.Context, peer string, to netip.AddrPort) (net.Conn, error) {
-	t.mu.Lock()
-	addr, ok := t.addrs[peer]
-	t.mu.Unlock()
-	if !ok || addr != to.Addr() {
-		return nil, fmt.Errorf("tunnel: no peer %s with address %s", peer, to.Addr())
-	}
-	t.beats.Use(peer)
-	return t.DialContext(ctx, to)
-}
-
-// await waits until the device is up.
-func (t *Tunnel) await(ctx context.Context) (network, error) {
-	select {
-	case <-t.up:
-	case <-t.failed:
-	case <-t.closed:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return t.network()
-}
-
-// Listen takes TCP connections on our own overlay address. It waits until the device is up.
-func (t *Tunnel) Listen(ctx context.Context, port uint16) (net.Listener, error) {
-	nw, err := t.await(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("tunnel: listen on port %d: %w", port, err)
-	}
-	return nw.listen(ctx, port)
 }
 
 // Mode is the mode in use: ModeTUN or ModeNetstack, or the one asked for while there is no device.

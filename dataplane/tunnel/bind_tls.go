@@ -1,0 +1,294 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+)
+
+const (
+	dialTime  = 4 * time.Second
+	tlsQueued = 256 // packets that came by TLS and that WireGuard has not taken yet
+)
+
+// dialFunc opens a TLS connection to a node, mutually verified.
+type dialFunc func(ctx context.Context, peer string, addr netip.AddrPort) (net.Conn, error)
+
+// bind brings WireGuard's packets to peers: over UDP, and where that does not work in TLS connections.
+// A connector chooses and dials; a node answers by the way on which a peer was heard last.
+type bind struct {
+	conn.Bind // UDP
+	dial      dialFunc
+	log       *slog.Logger
+	m         *metrics
+
+	in   chan frame
+	wake chan *way // ways to dial; a way that does not fit is offered again with its next packet
+
+	ways atomic.Pointer[map[netip.AddrPort]*way] // by UDP address; replaced whole
+
+	mu     sync.Mutex
+	closed chan struct{}       // guarded by mu; of the last Open; nil: none
+	known  map[string]bool     // guarded by mu; peers that may come by TLS
+	links  map[string]*tlsLink // guarded by mu; of a node, by peer
+}
+
+var _ conn.Bind = (*bind)(nil)
+
+func newBind(udp conn.Bind, dial dialFunc, log *slog.Logger, m *metrics) *bind {
+	b := &bind{
+		Bind: udp, dial: dial, log: log, m: m,
+		in: make(chan frame, tlsQueued), wake: make(chan *way, 16), links: map[string]*tlsLink{},
+	}
+	b.ways.Store(&map[netip.AddrPort]*way{})
+	return b
+}
+
+// apply makes the peers the whole list. Links of peers that are gone end.
+func (b *bind) apply(peers []Peer) {
+	old := *b.ways.Load()
+	ways, known := map[netip.AddrPort]*way{}, map[string]bool{}
+	for _, p := range peers {
+		known[p.ID] = p.Kind == Connector
+		if b.dial == nil || p.Kind != Node || !p.Endpoint.IsValid() || !p.TLS.IsValid() {
+			continue
+		}
+		udp := unmap(p.Endpoint)
+		w := old[udp]
+		if w == nil || w.peer != p.ID || w.tls != p.TLS {
+			w = &way{peer: p.ID, udp: udp, tls: p.TLS}
+		}
+		ways[udp] = w
+	}
+	b.ways.Store(&ways)
+	for udp, w := range old {
+		if ways[udp] != w {
+			w.hangUp()
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.known = known
+	for id, l := range b.links {
+		if !known[id] {
+			l.end()
+		}
+	}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+// hangUp ends the link.
+func (w *way) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.link != nil {
+		w.link.end()
+	}
+}
+
+// Open opens the UDP sockets. Links stay as they are, whatever happens to those.
+func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
+	fns, actual, err := b.Bind.Open(port)
+	if err != nil {
+		return nil, 0, err
+	}
+	closed := make(chan struct{})
+	b.mu.Lock()
+	b.closed = closed
+	b.mu.Unlock()
+	for i, fn := range fns {
+		fns[i] = b.listening(fn)
+	}
+	return append(fns, b.receiver(closed)), actual, nil
+}
+
+// Close closes the UDP sockets and ends the receivers.
+func (b *bind) Close() error {
+	b.mu.Lock()
+	if b.closed != nil {
+		close(b.closed)
+		b.closed = nil
+	}
+	b.mu.Unlock()
+	return b.Bind.Close()
+}
+
+// listening notes who is heard over UDP.
+func (b *bind) listening(fn conn.ReceiveFunc) conn.ReceiveFunc {
+	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		n, err := fn(bufs, sizes, eps)
+		if err != nil {
+			return n, err
+		}
+		ways := *b.ways.Load()
+		if len(ways) == 0 {
+			return n, nil
+		}
+		var last netip.AddrPort
+		for i, ep := range eps[:n] {
+			udp, ok := ep.(*conn.StdNetEndpoint)
+			if sizes[i] == 0 || !ok || udp.AddrPort == last {
+				continue
+			}
+			last = udp.AddrPort
+			if w := ways[unmap(last)]; w != nil {
+				w.mu.Lock()
+				w.choice.heardUDP()
+				w.mu.Unlock()
+			}
+		}
+		return n, nil
+	}
+}
+
+// receiver gives WireGuard what comes by TLS.
+func (b *bind) receiver(closed <-chan struct{}) conn.ReceiveFunc {
+	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		var p frame
+		select {
+		case <-closed:
+			return 0, net.ErrClosed
+		case p = <-b.in:
+		}
+		for n := 0; ; {
+			sizes[n], eps[n] = copy(bufs[n], p.bytes()), p.from
+			p.free()
+			if n++; n == len(bufs) {
+				return n, nil
+			}
+			select {
+			case p = <-b.in:
+			default:
+				return n, nil
+			}
+		}
+	}
+}
+
+// Send sends packets the way that their endpoint names.
+func (b *bind) Send(bufs [][]byte, ep conn.Endpoint) error {
+	switch ep := ep.(type) {
+	case *tlsEndpoint:
+		if w := (*b.ways.Load())[ep.addr]; w != nil { // of a connector: the link may be another one by now
+			return b.sendTLS(bufs, w)
+		}
+		b.m.tlsDropped.Add(float64(ep.link.send(bufs)))
+		return nil
+	case *conn.StdNetEndpoint:
+		if w := (*b.ways.Load())[unmap(ep.AddrPort)]; w != nil {
+			return b.sendUDP(bufs, w, ep)
+		}
+	}
+	return b.plain(bufs, ep)
+}
+
+// plain sends over UDP alone; from an address of the system's choice when the one that was used before is gone.
+func (b *bind) plain(bufs [][]byte, ep conn.Endpoint) error {
+	err := b.Bind.Send(bufs, ep)
+	if err == nil || errors.As(err, new(conn.ErrUDPGSODisabled)) || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	fresh, perr := b.Bind.ParseEndpoint(ep.DstToString())
+	if perr != nil || !ep.SrcIP().IsValid() {
+		return err
+	}
+	return b.Bind.Send(bufs, fresh)
+}
+
+// sendUDP sends to a node over UDP, and by TLS as well while UDP is silent.
+func (b *bind) sendUDP(bufs [][]byte, w *way, ep conn.Endpoint) error {
+	now := time.Now()
+	w.mu.Lock()
+	w.remember(bufs)
+	for _, p := range bufs {
+		if !expects(p) {
+			continue
+		}
+		if w.choice.sentUDP(now) { // while there is no session, the next packet may be long in coming
+			time.AfterFunc(udpSilence, func() { b.check(w) })
+		}
+		break
+	}
+	l := b.wantLinkLocked(w, w.choice.silent(now), now)
+	w.mu.Unlock()
+	err := b.plain(bufs, ep)
+	if l == nil {
+		return err
+	}
+	b.m.tlsDropped.Add(float64(l.send(bufs)))
+	return nil
+}
+
+// check dials if UDP has become silent.
+func (b *bind) check(w *way) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.wantLinkLocked(w, w.choice.silent(now), now)
+}
+
+// sendTLS sends to a node by TLS, and a small packet now and then over UDP as well, first.
+func (b *bind) sendTLS(bufs [][]byte, w *way) error {
+	now := time.Now()
+	w.mu.Lock()
+	w.remember(bufs)
+	l := b.wantLinkLocked(w, true, now)
+	var try [][]byte
+	if small := smallest(bufs); l == nil || small != nil && w.choice.tryUDP(now) {
+		if try = [][]byte{small}; l == nil {
+			try = bufs
+		}
+		w.choice.sentUDP(now)
+	}
+	plain := w.plain
+	w.mu.Unlock()
+	if try != nil && plain != nil {
+		_ = b.plain(try, plain) // that UDP does not work is no news
+	}
+	if l != nil {
+		b.m.tlsDropped.Add(float64(l.send(bufs)))
+	}
+	return nil
+}
+
+// smallest gives a packet that is small enough to be sent twice; nil if there is none.
+func smallest(bufs [][]byte) []byte {
+	for _, p := range bufs {
+		if len(p) <= tryUDPMost && expects(p) {
+			return p
+		}
+	}
+	return nil
+}
+
+// wantLinkLocked gives the link of a way when it is needed and there. When it is not there it is dialled.
+func (b *bind) wantLinkLocked(w *way, need bool, now time.Time) *tlsLink {
+	if !need {
+		return nil
+	}
+	w.choice.used = now
+	if l := w.live(); l != nil {
+		return l
+	}
+	if w.plain == nil {
+		w.plain, _ = b.Bind.ParseEndpoint(w.udp.String()) // an address that was parsed before
+	}
+	if w.choice.dial(now) {
+		select {
+		case b.wake <- w:
+		default:
+			w.choice.redial = now
+		}
+	}
+	return nil
+}

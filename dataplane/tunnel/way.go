@@ -1,0 +1,118 @@
+package tunnel
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/warrenedge/warren/shared/backoff"
+)
+
+// Times of the choice between UDP and TLS.
+const (
+	udpSilence  = 1500 * time.Millisecond // of UDP, before TLS is dialled and used beside it
+	tryUDPEvery = 3 * time.Second         // while TLS is in use
+	tryUDPTimes = 3                       // in a row: one may come over TLS earlier, and be no news to the peer
+	tryUDPMost  = 512                     // bytes of a packet that is also sent over UDP for that
+	linkUnused  = 10 * time.Second        // after UDP works again, and TLS is left
+	redialMost  = 3 * time.Second         // between two tries
+)
+
+// transports is the choice for one peer. It is pure: all times are arguments.
+//
+// UDP is preferred. When it owes an answer for udpSilence, packets go by both; the end that answers by TLS
+// makes WireGuard use TLS alone. From then on a small packet now and then goes by both: when the peer
+// opens the one that came over UDP first, it answers over UDP, and WireGuard is back there.
+type transports struct {
+	waiting time.Time // since when UDP owes an answer; zero: it does not
+	tried   time.Time // when UDP was begun to be tried last while TLS is in use
+	tries   int       // left
+	used    time.Time // when TLS was needed last
+	redial  time.Time // not to be dialled before
+	wait    backoff.Backoff
+}
+
+// sentUDP tells that something went over UDP that asks for an answer. It reports whether UDP owes none
+// besides.
+func (t *transports) sentUDP(now time.Time) (first bool) {
+	if first = t.waiting.IsZero(); first {
+		t.waiting = now
+	}
+	return first
+}
+
+// heardUDP tells that the peer was heard over UDP.
+func (t *transports) heardUDP() { t.waiting = time.Time{} }
+
+// silent reports whether UDP seems not to work.
+func (t *transports) silent(now time.Time) bool {
+	return !t.waiting.IsZero() && now.Sub(t.waiting) >= udpSilence
+}
+
+// tryUDP reports whether something should go over UDP as well, although TLS is in use.
+func (t *transports) tryUDP(now time.Time) bool {
+	if now.Sub(t.tried) >= tryUDPEvery {
+		t.tried, t.tries = now, tryUDPTimes
+	}
+	if t.tries == 0 {
+		return false
+	}
+	t.tries--
+	return true
+}
+
+// dial reports whether TLS should be dialled now.
+func (t *transports) dial(now time.Time) bool {
+	if now.Before(t.redial) {
+		return false
+	}
+	t.redial = now.Add(time.Minute) // until dialled is called
+	return true
+}
+
+// dialled tells how dialling, or what came of it, has ended.
+func (t *transports) dialled(ok bool, now time.Time) {
+	t.wait.Max = redialMost
+	if ok {
+		t.wait.Reset()
+	}
+	t.redial = now.Add(t.wait.Next())
+}
+
+// expects reports whether a packet of WireGuard asks for an answer: all but keepalives.
+func expects(b []byte) bool {
+	return len(b) > 0 && (b[0] != device.MessageTransportType || len(b) > device.MessageKeepaliveSize)
+}
+
+// way is a node as a connector reaches it: over UDP, and over TLS.
+type way struct {
+	peer string
+	udp  netip.AddrPort
+	tls  netip.AddrPort
+
+	mu     sync.Mutex
+	choice transports    // guarded by mu
+	link   *tlsLink      // guarded by mu; nil: none
+	first  []byte        // guarded by mu; the last handshake initiation: TLS need not wait for the next
+	plain  conn.Endpoint // guarded by mu; of udp, made by the UDP bind
+}
+
+// live gives the link, if there is one that works.
+func (w *way) live() *tlsLink {
+	if w.link != nil && w.link.alive() {
+		return w.link
+	}
+	return nil
+}
+
+// remember keeps the last handshake initiation.
+func (w *way) remember(bufs [][]byte) {
+	for _, b := range bufs {
+		if len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType {
+			w.first = append(w.first[:0], b...)
+		}
+	}
+}
