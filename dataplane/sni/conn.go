@@ -8,12 +8,28 @@ import (
 // conn is an accepted connection with the bytes of its ClientHello still to be read.
 type conn struct {
 	net.Conn
-	once    sync.Once
-	release func() // gives back the place under the caps
+	vouch   func()             // gives back the place among those of one client
+	release func(vouched bool) // gives back the place under the caps
 
-	mu   sync.Mutex
-	hold []byte // guarded by mu; read from the client, not yet by our reader
+	mu      sync.Mutex
+	hold    []byte // guarded by mu; read from the client, not yet by our reader
+	vouched bool   // guarded by mu
+	closed  bool   // guarded by mu
 }
+
+// Vouch says that the client has proved who it is: the connection no longer counts among the few that
+// one address may have. Whoever calls this bounds them otherwise.
+func (c *conn) Vouch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.vouched && !c.closed {
+		c.vouched = true
+		c.vouch()
+	}
+}
+
+// NetConn gives the connection below, for those who want to look at its socket.
+func (c *conn) NetConn() net.Conn { return c.Conn }
 
 // Read gives the ClientHello first. Only one reader is ever at work, but a deadline may interrupt
 // it and another follow, hence the lock.
@@ -37,7 +53,12 @@ func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
 // Close closes the connection.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.release)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		c.release(c.vouched)
+	}
 	return err
 }
 

@@ -30,11 +30,18 @@ const (
 // DialFunc opens a stream to a target; it is all that a Forwarder asks of the rest of the node.
 type DialFunc func(ctx context.Context, r fabric.Request) (net.Conn, error)
 
+// Own is a protocol that the node itself speaks on its TLS port, beside what it serves for others.
+type Own struct {
+	Protocol string // ALPN; a connection is meant when it asks for this and for nothing else
+	To       *Handoff
+}
+
 // Forwarder serves listeners with the routes of the last Apply.
 type Forwarder struct {
 	dial      DialFunc
 	health    *balance.Health
 	terminate *Handoff
+	own       map[string]*Handoff // by protocol
 	log       *slog.Logger
 	metrics   *metrics
 	limit     *limiter
@@ -44,9 +51,16 @@ type Forwarder struct {
 }
 
 // New makes a Forwarder without routes. Targets are chosen by health, which learns what becomes of it.
-// Connections whose TLS ends here go to terminate.
-func New(dial DialFunc, health *balance.Health, terminate *Handoff, log *slog.Logger, reg prometheus.Registerer) *Forwarder {
-	f := &Forwarder{dial: dial, health: health, terminate: terminate, log: log, metrics: newMetrics(reg), limit: newLimiter(perIP, globalCap()), idle: idleTime}
+// Connections whose TLS ends here go to terminate, except those of a protocol of the node's own: their
+// name, if they have one, is nobody's route.
+func New(dial DialFunc, health *balance.Health, terminate *Handoff, log *slog.Logger, reg prometheus.Registerer, own ...Own) *Forwarder {
+	f := &Forwarder{
+		dial: dial, health: health, terminate: terminate, own: make(map[string]*Handoff, len(own)),
+		log: log, metrics: newMetrics(reg), limit: newLimiter(perIP, globalCap()), idle: idleTime,
+	}
+	for _, o := range own {
+		f.own[o.Protocol] = o.To
+	}
 	f.routes.Store(newTable(Config{}, health))
 	return f
 }
@@ -126,8 +140,8 @@ func (f *Forwarder) accept(ctx context.Context, l net.Listener, serve func(net.C
 // is begun once ctx has ended; one that is at work goes on until live ends.
 func (f *Forwarder) serve(ctx, live context.Context, raw net.Conn, client netip.AddrPort) {
 	f.metrics.open.Inc()
-	c := &conn{Conn: raw, release: func() {
-		f.limit.leave(bucket(client.Addr()))
+	c := &conn{Conn: raw, vouch: func() { f.limit.vouch(bucket(client.Addr())) }, release: func(vouched bool) {
+		f.limit.leave(bucket(client.Addr()), vouched)
 		f.metrics.open.Dec()
 	}}
 	if err := f.route(ctx, live, c, client); err != nil {
@@ -139,9 +153,17 @@ func (f *Forwarder) serve(ctx, live context.Context, raw net.Conn, client netip.
 // route reads the hello and does what the table says. An error means that c is still to be closed.
 func (f *Forwarder) route(ctx, live context.Context, c *conn, client netip.AddrPort) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.Conn.Close() })
-	name, hello, err := readHello(c.Conn)
+	name, protocol, hello, err := readHello(c.Conn)
 	if !stop() {
 		return reasonDraining
+	}
+	if to, ok := f.own[protocol]; ok {
+		c.hold = hello
+		if err := to.give(c); err != nil {
+			return err
+		}
+		f.metrics.own.Inc()
+		return nil
 	}
 	if err != nil {
 		return err

@@ -416,7 +416,7 @@ func BenchmarkPeekRoute(b *testing.B) {
 		for _, n := range sizes {
 			start := time.Now()
 			for range batch {
-				name, _, err := readHello(recorder{in: bytes.NewReader(hello)})
+				name, _, _, err := readHello(recorder{in: bytes.NewReader(hello)})
 				if err != nil || tables[n].match(name) == nil {
 					b.Fatal(err)
 				}

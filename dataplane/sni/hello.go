@@ -48,47 +48,45 @@ var reasons = []reason{reasonSlow, reasonGone, reasonPlainHTTP, reasonNotTLS, re
 	reasonBadName, reasonNoRoute, reasonNoTarget, reasonDial, reasonPerIP, reasonCrowded, reasonTLSBusy, reasonDraining}
 
 // readHello reads from conn until one whole ClientHello is there, and returns its canonical server
-// name with every byte that was read: the caller owes them to whoever serves the connection.
-// The read deadline is cleared on success.
-func readHello(conn net.Conn) (name string, read []byte, err error) {
+// name and the protocol that it asks for (ALPN; "" unless it names exactly one) with every byte that
+// was read: the caller owes them to whoever serves the connection. The protocol is known also when
+// the error is about the name. The read deadline is cleared when the hello is whole.
+func readHello(conn net.Conn) (name, protocol string, read []byte, err error) {
 	if err := conn.SetReadDeadline(time.Now().Add(firstByteTime)); err != nil {
-		return "", nil, reasonGone
+		return "", "", nil, reasonGone
 	}
 	buf := make([]byte, 0, firstBuffer)
 	var h hello
 	for {
 		if len(buf) == cap(buf) {
 			if len(buf) >= maxHello {
-				return "", buf, reasonTooLarge
+				return "", "", buf, reasonTooLarge
 			}
 			buf = append(make([]byte, 0, min(2*cap(buf), maxHello)), buf...)
 		}
 		n, err := conn.Read(buf[len(buf):cap(buf)])
 		if n > 0 && len(buf) == 0 {
 			if err := conn.SetReadDeadline(time.Now().Add(wholeHelloTime)); err != nil {
-				return "", nil, reasonGone
+				return "", "", nil, reasonGone
 			}
 		}
 		buf = buf[:len(buf)+n]
 		done, perr := h.take(buf)
 		if perr != nil {
-			return "", buf, perr
+			return "", "", buf, perr
 		}
 		if done {
 			break
 		}
 		if err != nil {
-			return "", buf, readReason(err)
+			return "", "", buf, readReason(err)
 		}
 	}
-	name, err = serverName(h.message(buf))
-	if err != nil {
-		return "", buf, err
-	}
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
-		return "", buf, reasonGone
+		return "", "", buf, reasonGone
 	}
-	return name, buf, nil
+	name, protocol, err = parseHello(h.message(buf))
+	return name, protocol, buf, err
 }
 
 func readReason(err error) reason {
@@ -176,36 +174,41 @@ func (h *hello) message(buf []byte) []byte {
 // counted: either way the connection is closed.
 func looksLikeHTTP(c byte) bool { return c >= 'A' && c <= 'Z' }
 
-// serverName returns the canonical host_name (RFC 6066 §3) of a whole ClientHello message (RFC 8446
-// §4.1.2, the four octets of its header included). It accepts no hello whose structure crypto/tls
-// would refuse, so that both always mean the same name.
-func serverName(message []byte) (string, error) {
+// parseHello returns the canonical host_name (RFC 6066 §3) and the one ALPN protocol of a whole
+// ClientHello message (RFC 8446 §4.1.2, the four octets of its header included). It accepts no hello
+// whose structure crypto/tls would refuse, so that both always mean the same.
+func parseHello(message []byte) (name, protocol string, err error) {
 	s := scanner(message)
 	if !s.skip(4 + 2 + 32) { // header, legacy_version, random
-		return "", reasonMalformed
+		return "", "", reasonMalformed
 	}
 	session, ok := s.prefixed8()
 	if !ok || len(session) > 32 {
-		return "", reasonMalformed
+		return "", "", reasonMalformed
 	}
 	suites, ok := s.prefixed16()
 	if !ok || len(suites)%2 != 0 {
-		return "", reasonMalformed
+		return "", "", reasonMalformed
 	}
 	if _, ok := s.prefixed8(); !ok { // compression methods
-		return "", reasonMalformed
+		return "", "", reasonMalformed
 	}
 	if len(s) == 0 {
-		return "", reasonNoName // a hello without extensions is well formed
+		return "", "", reasonNoName // a hello without extensions is well formed
 	}
 	extensions, ok := s.prefixed16()
 	if !ok || len(s) != 0 {
-		return "", reasonMalformed
+		return "", "", reasonMalformed
 	}
-	raw, err := findName(extensions)
+	raw, alpn, err := findExtensions(extensions)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
+	name, err = canonicalName(raw)
+	return name, string(alpn), err
+}
+
+func canonicalName(raw []byte) (string, error) {
 	if len(raw) == 0 {
 		return "", reasonNoName
 	}
@@ -220,42 +223,72 @@ func serverName(message []byte) (string, error) {
 	return name, nil
 }
 
-// findName walks all extensions, also behind the name: a repeated one makes the hello malformed
-// (RFC 8446 §4.2), and of two names the wrong one would be ours.
-func findName(s scanner) (name []byte, err error) {
+// findExtensions walks all extensions, also behind the ones it looks for: a repeated one makes the
+// hello malformed (RFC 8446 §4.2), and of two names the wrong one would be ours. It gives the raw
+// name and the ALPN protocol; nil is none, and more than one protocol is none.
+func findExtensions(s scanner) (name, alpn []byte, err error) {
 	var seen [1 << 16 / 64]uint64
 	for len(s) > 0 {
 		kind, ok := s.uint16()
 		if !ok {
-			return nil, reasonMalformed
+			return nil, nil, reasonMalformed
 		}
 		data, ok := s.prefixed16()
 		if !ok || seen[kind/64]&(1<<(kind%64)) != 0 {
-			return nil, reasonMalformed
+			return nil, nil, reasonMalformed
 		}
 		seen[kind/64] |= 1 << (kind % 64)
-		if kind != 0 {
-			continue
+		switch kind {
+		case 0:
+			name, ok = hostName(data)
+		case 16:
+			alpn, ok = onlyProtocol(data)
 		}
-		names, ok := data.prefixed16()
-		if !ok || len(names) == 0 || len(data) != 0 {
-			return nil, reasonMalformed
-		}
-		for len(names) > 0 {
-			form, ok := names.uint8()
-			if !ok {
-				return nil, reasonMalformed
-			}
-			n, ok := names.prefixed16()
-			if !ok || len(n) == 0 || form == 0 && name != nil {
-				return nil, reasonMalformed
-			}
-			if form == 0 {
-				name = n
-			}
+		if !ok {
+			return nil, nil, reasonMalformed
 		}
 	}
-	return name, nil
+	return name, alpn, nil
+}
+
+// hostName reads a ServerNameList (RFC 6066 §3).
+func hostName(data scanner) (name []byte, ok bool) {
+	names, ok := data.prefixed16()
+	if !ok || len(names) == 0 || len(data) != 0 {
+		return nil, false
+	}
+	for len(names) > 0 {
+		form, ok := names.uint8()
+		if !ok {
+			return nil, false
+		}
+		n, ok := names.prefixed16()
+		if !ok || len(n) == 0 || form == 0 && name != nil {
+			return nil, false
+		}
+		if form == 0 {
+			name = n
+		}
+	}
+	return name, true
+}
+
+// onlyProtocol reads a ProtocolNameList (RFC 7301 §3.1): its name if it has one, nil if it has several.
+func onlyProtocol(data scanner) (protocol []byte, ok bool) {
+	list, ok := data.prefixed16()
+	if !ok || len(list) == 0 || len(data) != 0 {
+		return nil, false
+	}
+	for several := false; len(list) > 0; several = true {
+		p, ok := list.prefixed8()
+		if !ok || len(p) == 0 {
+			return nil, false
+		}
+		if protocol = p; several {
+			protocol = nil
+		}
+	}
+	return protocol, true
 }
 
 // scanner takes the fields of a TLS structure (RFC 8446 §3) from the front; every result aliases it.

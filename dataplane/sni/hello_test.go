@@ -148,7 +148,7 @@ func TestReadHello(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, size := range []int{1, 7, 1 << 20} { // bytes that a read gives
-				name, read, err := readHello(recorder{out: new(bytes.Buffer), in: &chunks{bytes.Clone(tt.in), size}})
+				name, _, read, err := readHello(recorder{out: new(bytes.Buffer), in: &chunks{bytes.Clone(tt.in), size}})
 				var r reason
 				errors.As(err, &r)
 				if name != tt.want || r != tt.err {
@@ -204,7 +204,7 @@ func TestT10_StalledHelloIsClosed(t *testing.T) {
 				var wg sync.WaitGroup
 				wg.Go(func() { tt.send(client) })
 				start := time.Now()
-				_, _, err := readHello(server)
+				_, _, _, err := readHello(server)
 				if !errors.Is(err, reasonSlow) || time.Since(start) != tt.after {
 					t.Errorf("got %v after %v, want %v after %v", err, time.Since(start), reasonSlow, tt.after)
 				}
@@ -241,7 +241,7 @@ func FuzzSNI(f *testing.F) {
 	f.Add(rawHello(extension(0, []byte{0, 4, 1, 0, 1, 'x'}), extension(0xfe0d, []byte{1})))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		ours, read, err := readHello(recorder{out: new(bytes.Buffer), in: bytes.NewReader(in)})
+		ours, _, read, err := readHello(recorder{out: new(bytes.Buffer), in: bytes.NewReader(in)})
 		if !bytes.HasPrefix(in, read) {
 			t.Fatal("what was read is not what was sent")
 		}

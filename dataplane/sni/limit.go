@@ -38,10 +38,20 @@ func (l *limiter) enter(addr netip.Addr) error {
 	return nil
 }
 
-func (l *limiter) leave(addr netip.Addr) {
+// leave takes back one enter of addr, and its vouch if there was one.
+func (l *limiter) leave(addr netip.Addr, vouched bool) {
+	if !vouched {
+		l.vouch(addr)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.total--
+}
+
+// vouch counts one connection of addr no longer for that address, only in all.
+func (l *limiter) vouch(addr netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.count[addr]--; l.count[addr] == 0 {
 		delete(l.count, addr)
 	}
