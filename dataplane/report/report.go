@@ -120,7 +120,10 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied()}
 	for _, p := range r.src.Tunnels() {
-		t := &nodev1.TunnelState{PeerId: p.ID, Up: p.Up, ReceivedBytes: p.RxBytes, SentBytes: p.TxBytes}
+		t := &nodev1.TunnelState{PeerId: p.ID, Up: p.Up, ReceivedBytes: p.RxBytes, SentBytes: p.TxBytes, Loss: p.Loss, Transport: p.Transport}
+		if p.RoundTrip > 0 {
+			t.RoundTrip = durationpb.New(p.RoundTrip)
+		}
 		if !p.LastHandshake.IsZero() {
 			t.LastHandshakeAge = durationpb.New(now.Sub(p.LastHandshake))
 		}
@@ -132,5 +135,7 @@ func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 // differs reports whether a change is worth telling at once.
 func differs(a, b *nodev1.ReportRequest) bool {
 	return a.GetAppliedRevision() != b.GetAppliedRevision() ||
-		!slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool { return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() })
+		!slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool {
+			return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() && x.GetTransport() == y.GetTransport()
+		})
 }

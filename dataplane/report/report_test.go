@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -108,7 +109,7 @@ func TestReports(t *testing.T) {
 	}
 	src.set(func() {
 		src.applied = 7
-		src.tunnels = []tunnel.PeerState{{ID: "node_a", Up: true, LastHandshake: time.Now().Add(-time.Second), RxBytes: 5}, {ID: "node_b"}}
+		src.tunnels = []tunnel.PeerState{{ID: "node_a", Up: true, LastHandshake: time.Now().Add(-time.Second), RxBytes: 5, RoundTrip: 30 * time.Millisecond, Loss: .25, Transport: tunnel.TransportTLS}, {ID: "node_b"}}
 	})
 	r := c.next(t)
 	for r.GetAppliedRevision() != 7 { // one may have been under way
@@ -116,6 +117,9 @@ func TestReports(t *testing.T) {
 	}
 	ts := r.GetTunnels()
 	if len(ts) != 2 || !ts[0].GetUp() || ts[0].GetReceivedBytes() != 5 || ts[0].GetLastHandshakeAge().AsDuration() < time.Second || ts[1].GetLastHandshakeAge() != nil {
+		t.Errorf("%v", ts)
+	}
+	if ts[0].GetRoundTrip().AsDuration() != 30*time.Millisecond || ts[0].GetLoss() != .25 || ts[0].GetTransport() != "tls" || ts[1].GetRoundTrip() != nil {
 		t.Errorf("%v", ts)
 	}
 	c.next(t) // without a change, after a while
@@ -134,11 +138,13 @@ func TestWhatIsWorthTellingAtOnce(t *testing.T) {
 		change func(*nodev1.ReportRequest)
 		want   bool
 	}{
-		"nothing":  {func(*nodev1.ReportRequest) {}, false},
-		"bytes":    {func(r *nodev1.ReportRequest) { r.Tunnels[0].ReceivedBytes = 9 }, false},
-		"revision": {func(r *nodev1.ReportRequest) { r.AppliedRevision = 2 }, true},
-		"down":     {func(r *nodev1.ReportRequest) { r.Tunnels[0].Up = false }, true},
-		"peer":     {func(r *nodev1.ReportRequest) { r.Tunnels = nil }, true},
+		"nothing":   {func(*nodev1.ReportRequest) {}, false},
+		"bytes":     {func(r *nodev1.ReportRequest) { r.Tunnels[0].ReceivedBytes = 9 }, false},
+		"revision":  {func(r *nodev1.ReportRequest) { r.AppliedRevision = 2 }, true},
+		"quality":   {func(r *nodev1.ReportRequest) { r.Tunnels[0].Loss = .5; r.Tunnels[0].RoundTrip = durationpb.New(1) }, false},
+		"transport": {func(r *nodev1.ReportRequest) { r.Tunnels[0].Transport = "tls" }, true},
+		"down":      {func(r *nodev1.ReportRequest) { r.Tunnels[0].Up = false }, true},
+		"peer":      {func(r *nodev1.ReportRequest) { r.Tunnels = nil }, true},
 	} {
 		b := base()
 		tc.change(b)

@@ -102,7 +102,7 @@ func (x *ReportRequest) GetTargets() []*TargetReport {
 type TunnelState struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	PeerId           string                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`                                 // node_…, or connector_… as seen from a node
-	Up               bool                   `protobuf:"varint,2,opt,name=up,proto3" json:"up,omitempty"`                                                      // a handshake within the last three minutes
+	Up               bool                   `protobuf:"varint,2,opt,name=up,proto3" json:"up,omitempty"`                                                      // it answers heartbeats; of a peer that sends none: a handshake within the last three minutes
 	LastHandshakeAge *durationpb.Duration   `protobuf:"bytes,3,opt,name=last_handshake_age,json=lastHandshakeAge,proto3" json:"last_handshake_age,omitempty"` // absent if there never was one
 	ReceivedBytes    uint64                 `protobuf:"varint,4,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
 	SentBytes        uint64                 `protobuf:"varint,5,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
