@@ -55,6 +55,7 @@ type end struct {
 	id       string
 	key      wgkey.Public
 	endpoint netip.AddrPort
+	stream   netip.AddrPort // of a node: its TLS port; zero: not known
 	addr     netip.Addr
 }
 
@@ -293,11 +294,12 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 	for i, n := range m.GetNodes() {
 		at := fmt.Sprintf("nodes[%d].", i)
 		e := end{id: n.GetNodeId()}
-		var kerr, eerr, aerr error
+		var kerr, eerr, serr, aerr error
 		e.key, kerr = key(at+"wireguard_public_key", n.GetWireguardPublicKey())
 		e.endpoint, eerr = endpoint(at+"wireguard_endpoint", n.GetWireguardEndpoint())
+		e.stream, serr = endpoint(at+"stream_endpoint", n.GetStreamEndpoint())
 		e.addr, aerr = overlay(at+"overlay_address", n.GetOverlayAddress())
-		errs = append(errs, required(at+"node_id", e.id), kerr, eerr, aerr)
+		errs = append(errs, required(at+"node_id", e.id), kerr, eerr, serr, aerr)
 		c.nodes = append(c.nodes, e)
 	}
 	for i, t := range m.GetTargets() {

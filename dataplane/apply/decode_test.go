@@ -14,7 +14,7 @@ import (
 func connectorMsg() *nodev1.ConnectorConfig {
 	return &nodev1.ConnectorConfig{
 		SiteId: "site_1", Nodes: []*nodev1.ConnectorPeer{{
-			NodeId: "node_b", Name: "b", WireguardPublicKey: key32, WireguardEndpoint: "198.51.100.2:51820", OverlayAddress: "fd57:6172:7265:1::2",
+			NodeId: "node_b", Name: "b", WireguardPublicKey: key32, WireguardEndpoint: "198.51.100.2:51820", StreamEndpoint: "198.51.100.2:443", OverlayAddress: "fd57:6172:7265:1::2",
 		}},
 		Targets:    []*nodev1.ConnectorTarget{{Id: "target_1", Address: "10.0.0.1", Port: 80}},
 		Connectors: []*nodev1.ConnectorAddress{{ConnectorId: "connector_1", OverlayAddress: "fd57:6172:7265:2::1"}},
@@ -78,6 +78,7 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"site_id", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.SiteId = "" })},
 		{"nodes[0].overlay_address", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].OverlayAddress = "" })},
 		{"nodes[0].wireguard_endpoint", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].WireguardEndpoint = "x" })},
+		{"nodes[0].stream_endpoint", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].StreamEndpoint = "x" })},
 		{"targets[0].port", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Port = 70000 })},
 		{"targets[0].address", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Address = "" })},
 	} {

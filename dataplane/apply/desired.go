@@ -31,7 +31,7 @@ func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
 		if o.id == n.id || !o.endpoint.IsValid() {
 			continue
 		}
-		cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: o.id, Kind: tunnel.Mesh, Key: o.key, Endpoint: o.endpoint, Addr: o.addr, Keepalive: meshKeepalive})
+		cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: o.id, Kind: tunnel.Mesh, Key: o.key, Endpoint: o.endpoint, Addr: o.addr, Keepalive: keepalive})
 	}
 	for _, s := range values[site](l, resource.Site) {
 		if !slices.Contains(s.nodes, n.id) {

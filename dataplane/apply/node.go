@@ -31,12 +31,9 @@ import (
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
-// Keepalives of tunnels. Connectors keep the translation of addresses in front of them alive; nodes are
-// in the open, and only need to notice each other's absence.
-const (
-	meshKeepalive      = 15 * time.Second
-	connectorKeepalive = 5 * time.Second
-)
+// keepalive is WireGuard's own: it makes an end call as soon as it knows the other, and keeps the
+// translation of addresses in front of a connector alive. Everything else is told by heartbeats.
+const keepalive = 25 * time.Second
 
 // Subsystems are what a node consists of. Apply of each takes its whole desired state.
 type Subsystems struct {

@@ -50,7 +50,10 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	tun, err := tunnel.New(tunnel.Options{Mode: tunnel.ModeNetstack, Key: id.WG, Filter: tunnel.ConnectorRole, Log: log, Registerer: reg})
+	tun, err := tunnel.New(tunnel.Options{
+		Mode: tunnel.ModeNetstack, Key: id.WG, Filter: tunnel.ConnectorRole,
+		TLS: &tunnel.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
+	})
 	if err != nil {
 		return err
 	}

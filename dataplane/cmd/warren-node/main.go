@@ -64,7 +64,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	tun, err := tunnel.New(tunnel.Options{
-		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole, Log: log, Registerer: reg,
+		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
+		TLS: &tunnel.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -72,8 +73,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	// In the order in which a request passes: DNS, SNI, HTTP, fabric, tunnel.
 	paths := fabric.New(tun, log, reg)
 	targets := balance.NewHealth(log, reg)
-	tls := sni.NewHandoff()
-	forward := sni.New(paths.DialTarget, targets, tls, log, reg)
+	tls, wireguard := sni.NewHandoff(), sni.NewHandoff()
+	forward := sni.New(paths.DialTarget, targets, tls, log, reg, sni.Own{Protocol: tunnel.Protocol, To: wireguard})
 	proxy := httpproxy.New(paths.DialTarget, targets, log, reg, nil)
 	names := dns.New(log, reg)
 
@@ -108,6 +109,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		}),
 		tell,
 		daemon.Func("follow", node.Follow),
+		once(told, "wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
 		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, tls) }),
 		once(told, "sni", func(ctx context.Context) error { return forward.Serve(ctx, https) }),
 		once(told, "dns", func(ctx context.Context) error { return names.Serve(ctx, []net.PacketConn{udp}, tcp) }),
