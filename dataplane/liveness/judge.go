@@ -1,7 +1,8 @@
 // Package liveness judges by heartbeats whether a path to a peer works in both directions.
 //
 // Only an answer is evidence: that the peer is heard says nothing about whether it hears us. Judge is
-// the rule for one path, without I/O; Monitor sends the heartbeats of many; Recovery says what to do
+// the rule for one path, without I/O; Monitor sends the heartbeats of many, padded at times to find the size of
+// packets that a path carries; Recovery says what to do
 // about a path that is down.
 package liveness
 

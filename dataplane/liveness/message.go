@@ -14,7 +14,7 @@ import (
 //	4..7   epoch: a random number of the process that sends
 //	8..11  seq: number of this message, per epoch and peer
 //	12..15 the epoch of the other end that ack belongs to; 0: none
-//	16..19 ack: of an answer, seq of the question; of a question, seq of the last answer that came
+//	16..19 ack: of an answer or a probed, seq of what it answers; of a question, seq of the last answer that came
 //	20..23 microseconds since what ack names has come
 //
 // What follows is padding.
@@ -27,6 +27,8 @@ const (
 const (
 	ask    = 1
 	answer = 2
+	probe  = 3 // of a size, by padding; nothing but a probed acknowledges it
+	probed = 4 // the answer to a probe
 )
 
 // message is one heartbeat.
@@ -62,7 +64,7 @@ func parse(b []byte) (message, error) {
 		return message{}, errShort
 	case b[0] != messageVersion:
 		return message{}, errVersion
-	case b[1] != ask && b[1] != answer:
+	case b[1] < ask || b[1] > probed:
 		return message{}, errKind
 	}
 	u32 := func(at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }

@@ -38,7 +38,7 @@ func TestMessageRefused(t *testing.T) {
 		{"one byte less", good[:messageSize-1], errShort},
 		{"version 2", append([]byte{2}, good[1:]...), errVersion},
 		{"kind 0", append([]byte{1, 0}, good[2:]...), errKind},
-		{"kind 3", append([]byte{1, 3}, good[2:]...), errKind},
+		{"kind 5", append([]byte{1, 5}, good[2:]...), errKind},
 	} {
 		if _, err := parse(tt.in); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
@@ -64,7 +64,7 @@ func FuzzMessages(f *testing.F) {
 				t.Fatalf("%x read, %x written", b[:messageSize], again)
 			}
 			reply, ok := p.receive(m, epoch, now)
-			if ok && (reply.kind != answer || reply.ack != m.seq || reply.ackEpoch != m.epoch || m.kind != ask) {
+			if ok && (reply.kind != m.kind+1 || reply.ack != m.seq || reply.ackEpoch != m.epoch) {
 				t.Fatalf("%+v answered by %+v", m, reply)
 			}
 			if len(p.judge.out) > outMost {

@@ -26,6 +26,7 @@ type Status struct {
 	State   State
 	Heard   bool // a heartbeat of the peer has ever come; else it may be one that sends none
 	Quality Quality
+	MTU     int // the largest IPv6 packet that is known to get through; 0: nothing is known
 }
 
 // Options are what New needs.
@@ -34,7 +35,10 @@ type Options struct {
 	// Traffic counts what comes from an address beside heartbeats: a path is in use while it grows. May be nil.
 	Traffic func(netip.Addr) uint64
 	// Changed is called in order, from one goroutine. It must not wait. May be nil.
-	Changed    func(Change)
+	Changed func(Change)
+	// Resized is called with the largest IPv6 packet that is known to get through to an address, from the same
+	// goroutine. It must not wait. May be nil.
+	Resized    func(to netip.Addr, mtu int)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -52,13 +56,14 @@ type Monitor struct {
 	queue  queue                // guarded by mu
 	until  time.Time            // guarded by mu; the sender sleeps until then
 	told   []Change             // guarded by mu; not yet given to Changed, at most one per peer
+	sized  map[netip.Addr]int   // guarded by mu; not yet given to Resized
 }
 
 // New makes a Monitor without peers.
 func New(o Options) *Monitor {
 	m := &Monitor{
 		opts: o, epoch: 1 + rand.Uint32N(1<<32-1), wake: make(chan struct{}, 1),
-		byID: map[string]*path{}, byAddr: map[netip.Addr]*path{},
+		byID: map[string]*path{}, byAddr: map[netip.Addr]*path{}, sized: map[netip.Addr]int{},
 	}
 	m.m = newMetrics(o.Registerer, m.count)
 	return m
@@ -87,7 +92,7 @@ func (m *Monitor) Apply(peers []Peer) {
 
 // rouseLocked wakes the sender when it has something to do earlier than it thought.
 func (m *Monitor) rouseLocked() {
-	if len(m.told) == 0 && (len(m.queue) == 0 || !m.queue[0].due.Before(m.until)) {
+	if len(m.told) == 0 && len(m.sized) == 0 && (len(m.queue) == 0 || !m.queue[0].due.Before(m.until)) {
 		return
 	}
 	select {
@@ -104,7 +109,7 @@ func (m *Monitor) Status(peer string) Status {
 	if p == nil {
 		return Status{}
 	}
-	return Status{State: p.state, Heard: p.heard, Quality: p.judge.Quality()}
+	return Status{State: p.state, Heard: p.heard, Quality: p.judge.Quality(), MTU: p.prober.mtu()}
 }
 
 // Up reports whether a peer answers.
@@ -153,37 +158,40 @@ func (m *Monitor) send(ctx context.Context, socket net.PacketConn) {
 		case <-timer.C:
 		}
 		for {
-			to, msg, wait, ok := m.next(time.Now())
+			to, msg, size, wait := m.next(time.Now())
 			m.tell()
-			if !ok {
+			if size == 0 {
 				timer.Reset(wait)
 				break
 			}
 			buf = msg.append(buf[:0])
+			buf = append(buf, make([]byte, size-len(buf))...)
 			m.write(socket, buf, to)
 		}
 	}
 }
 
-// next takes the path that is due, or says how long there is none.
-func (m *Monitor) next(now time.Time) (to netip.Addr, msg message, wait time.Duration, ok bool) {
+// next takes the message that is due, with the size that it should have; or says how long there is none.
+func (m *Monitor) next(now time.Time) (to netip.Addr, msg message, size int, wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.queue) == 0 {
 		m.until = now.Add(time.Hour)
-		return to, msg, time.Hour, false
+		return to, msg, 0, time.Hour
 	}
 	p := m.queue[0]
 	if wait := p.due.Sub(now); wait > 0 {
 		wait = min(wait, EveryIdle) // a clock may jump
-
 		m.until = now.Add(wait)
-		return to, msg, wait, false
+		return to, msg, 0, wait
 	}
 	m.lookLocked(p, now)
-	msg = p.ask(m.epoch, now)
+	msg, size, ok := p.probe(m.epoch, now)
+	if !ok {
+		msg, size = p.ask(m.epoch, now), messageSize
+	}
 	m.settleLocked(p, now)
-	return p.peer.Addr, msg, 0, true
+	return p.peer.Addr, msg, size, 0
 }
 
 // lookLocked notices use.
@@ -201,7 +209,14 @@ func (m *Monitor) lookLocked(p *path, now time.Time) {
 func (m *Monitor) settleLocked(p *path, now time.Time) {
 	if s := p.judge.State(now); s != p.state {
 		m.noteLocked(Change{p.peer.ID, p.state, s})
+		if s == Up && p.state != Suspect { // it may be another path
+			p.prober.begin()
+		}
 		p.state = s
+	}
+	if mtu := p.prober.mtu(); mtu != p.mtu {
+		p.mtu = mtu
+		m.sized[p.peer.Addr] = mtu
 	}
 	m.queue.update(p, now)
 }
@@ -220,9 +235,17 @@ func (m *Monitor) noteLocked(c Change) {
 // tell gives changes to Changed. Only the sender calls it.
 func (m *Monitor) tell() {
 	m.mu.Lock()
-	told := m.told
+	told, sized := m.told, m.sized
 	m.told = nil
+	if len(sized) > 0 {
+		m.sized = map[netip.Addr]int{}
+	}
 	m.mu.Unlock()
+	for to, mtu := range sized {
+		if m.opts.Resized != nil {
+			m.opts.Resized(to, mtu)
+		}
+	}
 	for _, c := range told {
 		if c.From == c.To {
 			continue
@@ -239,7 +262,7 @@ func (m *Monitor) tell() {
 
 // receive takes heartbeats in.
 func (m *Monitor) receive(ctx context.Context, socket net.PacketConn) error {
-	in, out := make([]byte, 2048), make([]byte, 0, messageSize)
+	in, out := make([]byte, SizeMost), make([]byte, 0, messageSize)
 	for {
 		n, from, err := socket.ReadFrom(in)
 		switch {
@@ -293,7 +316,7 @@ func (m *Monitor) take(from netip.Addr, msg message, now time.Time) (reply messa
 	reply, ok = p.receive(msg, m.epoch, now)
 	m.settleLocked(p, now)
 	m.rouseLocked()
-	if msg.kind == ask && !ok {
+	if (msg.kind == ask || msg.kind == probe) && !ok {
 		m.m.dropped.WithLabelValues(dropFlood).Inc()
 	}
 	return reply, ok

@@ -24,10 +24,11 @@ type lan struct {
 	hosts map[netip.Addr]*socket
 	cuts  map[[2]netip.Addr]bool
 	sent  map[netip.Addr]int
+	mtu   map[netip.Addr]int // of the way from a host; 0: any
 }
 
 func newLAN(delay time.Duration) *lan {
-	return &lan{delay: delay, hosts: map[netip.Addr]*socket{}, cuts: map[[2]netip.Addr]bool{}, sent: map[netip.Addr]int{}}
+	return &lan{delay: delay, hosts: map[netip.Addr]*socket{}, cuts: map[[2]netip.Addr]bool{}, sent: map[netip.Addr]int{}, mtu: map[netip.Addr]int{}}
 }
 
 func (l *lan) cut(from, to netip.Addr, is bool) {
@@ -82,6 +83,9 @@ func (s *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	s.lan.sent[s.addr]++
 	dst := to.(*net.UDPAddr).AddrPort().Addr()
 	host := s.lan.hosts[dst]
+	if mtu := s.lan.mtu[s.addr]; mtu > 0 && len(b)+probeHeader > mtu {
+		return len(b), nil
+	}
 	if host == nil || s.lan.cuts[[2]netip.Addr{s.addr, dst}] {
 		return len(b), nil
 	}
@@ -317,6 +321,43 @@ func TestStrangersAndFloods(t *testing.T) {
 			if err := a.m.dropped.WithLabelValues(reason).Write(&got); err != nil || got.GetCounter().GetValue() != want {
 				t.Errorf("%v dropped as %s, want %v", got.GetCounter().GetValue(), reason, want)
 			}
+		}
+	})
+}
+
+// Each end finds what its own direction carries, and that does not look like loss.
+func TestMTU(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		l := newLAN(10 * ms)
+		l.mtu[addrA] = 1350
+		var sizes []int
+		a := start(t, l, addrA, Options{Resized: func(to netip.Addr, mtu int) {
+			if to != addrB {
+				t.Errorf("size to %s", to)
+			}
+			sizes = append(sizes, mtu)
+		}}, Peer{ID: "b", Addr: addrB})
+		b := start(t, l, addrB, Options{}, Peer{ID: "a", Addr: addrA, Follow: true})
+		time.Sleep(10 * time.Second)
+		if got := a.Status("b").MTU; got < 1350-sizeStep || got > 1350 {
+			t.Errorf("a: %d, want nearly 1350", got)
+		}
+		if got := b.Status("a").MTU; got != SizeMost {
+			t.Errorf("b: %d, want %d", got, SizeMost)
+		}
+		if q := a.Quality("b"); q.Loss > .1 {
+			t.Errorf("loss of %v", q.Loss)
+		}
+		synctest.Wait()
+		if sizes[0] != SizeLeast || sizes[len(sizes)-1] != a.Status("b").MTU {
+			t.Errorf("sizes told: %v", sizes)
+		}
+		l.mu.Lock()
+		l.mtu[addrA] = 0
+		l.mu.Unlock()
+		time.Sleep(11 * time.Minute)
+		if got := a.Status("b").MTU; got != SizeMost {
+			t.Errorf("a: %d after ten minutes, want %d", got, SizeMost)
 		}
 	})
 }

@@ -24,6 +24,9 @@ type path struct {
 	traffic uint64 // when it was last looked at
 	limit   *rate.Limiter
 
+	prober prober
+	mtu    int // as told to others
+
 	lastAnswer struct { // of ours, until it is acknowledged
 		seq uint32
 		at  time.Time
@@ -38,12 +41,32 @@ func newPath(p Peer) *path {
 	return &path{peer: p, judge: Judge{Follows: p.Follow}, limit: rate.NewLimiter(answersMost, answersMost)}
 }
 
-// next is when to ask. Who follows doesn't ask a peer that has never been there.
+// next is when to send something. Who follows doesn't ask a peer that has never been there.
 func (p *path) next(now time.Time) time.Time {
 	if p.peer.Follow && !p.heard {
 		return now.Add(time.Hour)
 	}
-	return p.judge.Next(now)
+	next := p.judge.Next(now)
+	if at, ok := p.prober.at(p.judge.late()); ok && p.state == Up {
+		if probe := now.Add(at - p.judge.at); probe.Before(next) {
+			next = probe
+		}
+	}
+	return next
+}
+
+// probe makes a probe if one is due, and says how large it should be.
+func (p *path) probe(epoch uint32, now time.Time) (m message, size int, ok bool) {
+	if p.state != Up {
+		return message{}, 0, false
+	}
+	p.judge.tick(now)
+	if size, ok = p.prober.due(p.judge.at, p.judge.late()); !ok {
+		return message{}, 0, false
+	}
+	p.seq++
+	p.prober.sentProbe(p.seq, p.judge.at)
+	return message{kind: probe, epoch: epoch, seq: p.seq}, size - probeHeader, true
 }
 
 // ask makes the next question.
@@ -60,12 +83,24 @@ func (p *path) ask(epoch uint32, now time.Time) message {
 // receive takes a message from the peer, and returns the answer if there is one.
 func (p *path) receive(m message, epoch uint32, now time.Time) (reply message, ok bool) {
 	p.heard = true
-	if m.kind == answer {
+	switch m.kind {
+	case answer:
 		if m.ackEpoch == epoch {
 			p.lastHeard.epoch, p.lastHeard.seq, p.lastHeard.at = m.epoch, m.seq, now
 			p.judge.Received(uint64(m.ack), now)
 		}
 		return message{}, false
+	case probed:
+		if p.judge.tick(now); m.ackEpoch == epoch {
+			p.prober.answered(m.ack, p.judge.at)
+		}
+		return message{}, false
+	case probe:
+		if !p.limit.AllowN(now, 1) {
+			return message{}, false
+		}
+		p.seq++
+		return message{kind: probed, epoch: epoch, seq: p.seq, ackEpoch: m.epoch, ack: m.seq}, true
 	}
 	if a := p.lastAnswer; a.seq != 0 && m.ackEpoch == epoch && m.ack == a.seq {
 		p.lastAnswer.seq = 0                                              // it proves once

@@ -140,9 +140,11 @@ func inspectTCP(t []byte, role FilterRole, kind Kind) verdict {
 type flow struct {
 	kind Kind
 	tcp  atomic.Uint64 // segments that came from it
+	mtu  atomic.Int32  // of the path to it; 0: not known
 }
 
-// filtered is a device behind the filter. What leaves the device is not filtered: it is our own.
+// filtered is a device behind the filter. What leaves the device is not filtered: it is our own. Connections
+// that are opened either way are held to what the path carries.
 type filtered struct {
 	tun.Device
 	self    netip.Addr
@@ -191,6 +193,32 @@ func (f *filtered) setPeers(kinds map[netip.Addr]Kind) {
 	f.peers.Store(&peers)
 }
 
+// resize tells the size of packets that the path to an address carries.
+func (f *filtered) resize(to netip.Addr, mtu int) {
+	if p := (*f.peers.Load())[to]; p != nil {
+		p.mtu.Store(int32(mtu))
+	}
+}
+
+// Read gives what leaves the device.
+func (f *filtered) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	n, err := f.Device.Read(bufs, sizes, offset)
+	var peers map[netip.Addr]*flow
+	for i := range n {
+		p := bufs[i][offset : offset+sizes[i]]
+		if len(p) < ipv6Header+tcpHeader || p[6] != protoTCP || p[ipv6Header+13]&flagSYN == 0 {
+			continue
+		}
+		if peers == nil {
+			peers = *f.peers.Load()
+		}
+		if to := peers[netip.AddrFrom16([16]byte(p[24:40]))]; to != nil && to.mtu.Load() > 0 {
+			clampMSS(p, int(to.mtu.Load()))
+		}
+	}
+	return n, err
+}
+
 // traffic counts the TCP segments that came from an address.
 func (f *filtered) traffic(from netip.Addr) uint64 {
 	if p := (*f.peers.Load())[from]; p != nil {
@@ -214,8 +242,11 @@ func (f *filtered) Write(bufs [][]byte, offset int) (int, error) {
 			f.dropped[v].Inc()
 			continue
 		}
-		if b[offset+6] == protoTCP {
+		if p := b[offset:]; p[6] == protoTCP {
 			from.tcp.Add(1)
+			if mtu := from.mtu.Load(); mtu > 0 {
+				clampMSS(p, int(mtu))
+			}
 		}
 		kept = append(kept, b)
 	}

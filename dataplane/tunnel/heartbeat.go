@@ -36,6 +36,9 @@ func leads(self netip.Addr, p Peer) bool {
 // traffic is what the heartbeats take for use of a path.
 func (t *Tunnel) traffic(from netip.Addr) uint64 { return t.tun.traffic(from) }
 
+// resized takes what heartbeats have found out of the size of packets.
+func (t *Tunnel) resized(to netip.Addr, mtu int) { t.tun.resize(to, mtu) }
+
 // changed takes the changes of paths.
 func (t *Tunnel) changed(c liveness.Change) {
 	t.heal.observe(c)

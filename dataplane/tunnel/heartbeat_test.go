@@ -126,6 +126,31 @@ func TestNewTranslationIsNoEvent(t *testing.T) {
 	}
 }
 
+// A path that swallows large packets and tells nobody carries streams all the same, in both directions.
+func TestSmallPathIsFound(t *testing.T) {
+	const carries = 1330 // inside the tunnel
+	node, connector, box := through(t, nil)
+	box.mu.Lock()
+	box.most = carries + 32 // WireGuard's header and tag; it pads to 16 octets, but to no more than its MTU
+	box.mu.Unlock()
+	box.set(true, false)
+	eventually(t, "down", func() bool { return !node.Tunnel.Up("connector") && !connector.Tunnel.Up("node") })
+	box.set(false, false)
+	found := func(e *end, peer string) bool {
+		mtu := e.beats.Status(peer).MTU
+		return e.Tunnel.Up(peer) && mtu > carries-32 && mtu <= carries
+	}
+	eventually(t, "the size", func() bool { return found(node, "connector") && found(connector, "node") })
+	t.Logf("%d and %d of %d", node.beats.Status("connector").MTU, connector.beats.Status("node").MTU, carries)
+	echo(t, connector, fabric.ConnectorPort)
+	conn, err := node.Dial(t.Context(), "connector", netip.AddrPortFrom(theirConn, fabric.ConnectorPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	exchange(t, conn, 1_000_000)
+}
+
 // A node that has forgotten its sessions is called again, without waiting for WireGuard's own 15 s.
 func TestNodeThatRestarts(t *testing.T) {
 	node, connector, _ := through(t, nil)

@@ -18,6 +18,7 @@ type middlebox struct {
 	refused map[netip.AddrPort]bool         // guarded by mu; clients that nothing is passed on for
 	blocked bool                            // guarded by mu; nothing passes
 	oneWay  bool                            // guarded by mu; nothing passes to clients
+	most    int                             // guarded by mu; larger datagrams don't pass; 0: all do
 	wg      sync.WaitGroup
 }
 
@@ -54,7 +55,7 @@ func (m *middlebox) pass() {
 		if err != nil {
 			return
 		}
-		if out := m.flow(client); out != nil {
+		if out := m.flow(client); out != nil && m.fits(n) {
 			_, _ = out.Write(b[:n])
 		}
 	}
@@ -87,13 +88,19 @@ func (m *middlebox) flow(client netip.AddrPort) *net.UDPConn {
 				m.mu.Lock()
 				pass := !m.blocked && !m.oneWay && !m.refused[client]
 				m.mu.Unlock()
-				if pass {
+				if pass && m.fits(n) {
 					_, _ = m.in.WriteToUDPAddrPort(b[:n], client)
 				}
 			}
 		})
 	}
 	return out
+}
+
+func (m *middlebox) fits(size int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.most == 0 || size <= m.most
 }
 
 // forget makes every flow come from a new port, like a router that was restarted.

@@ -129,7 +129,7 @@ func New(o Options) (*Tunnel, error) {
 	}
 	t.bind = newBind(conn.NewDefaultBind(), dial, o.Log, t.m)
 	t.beats = liveness.New(liveness.Options{
-		Port: fabric.HeartbeatPort, Traffic: t.traffic, Changed: t.changed, Log: o.Log, Registerer: o.Registerer,
+		Port: fabric.HeartbeatPort, Traffic: t.traffic, Changed: t.changed, Resized: t.resized, Log: o.Log, Registerer: o.Registerer,
 	})
 	return t, nil
 }
