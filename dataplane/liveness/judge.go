@@ -1,9 +1,8 @@
 // Package liveness judges by heartbeats whether a path to a peer works in both directions.
 //
 // Only an answer is evidence: that the peer is heard says nothing about whether it hears us. Judge is
-// the rule for one path, without I/O; Monitor sends the heartbeats of many, padded at times to find the size of
-// packets that a path carries; Recovery says what to do
-// about a path that is down.
+// the rule for one path, without I/O; Monitor sends the heartbeats of many, padded at times to find the
+// size of packets that a path carries; Recovery says what to do about a path that is down.
 package liveness
 
 import (
@@ -53,7 +52,7 @@ const (
 	unansweredMost  = 24
 	falseAlarm      = 1e-6
 
-	answersToRise = 3 // in a row, before a path that was down is up
+	answersToRise = 3 // in a row, before a path that has become down is up again
 
 	lossWindow = 64                     // questions
 	outMost    = 64                     // questions that wait for an answer; the oldest is forgotten
@@ -245,8 +244,9 @@ func (j *Judge) Proved(rtt time.Duration, now time.Time) {
 }
 
 func (j *Judge) prove() {
+	first := !j.proven
 	j.proof, j.proven = j.at, true
-	if j.state != Down {
+	if j.state != Down || first {
 		j.state = Up
 		return
 	}

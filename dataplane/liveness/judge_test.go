@@ -246,6 +246,15 @@ func TestNeverHeardIsUnknownForNoLongerThanSilence(t *testing.T) {
 	}
 }
 
+// One answer is enough for a path that nobody has relied on yet.
+func TestFirstAnswerRaises(t *testing.T) {
+	d := drive{path: cut(0, time.Minute, steady(ms)), until: 2 * time.Minute}
+	cs := d.run(t)
+	if len(cs) != 3 || cs[2].state != Up || cs[2].at > time.Minute+EveryIdle+10*ms {
+		t.Errorf("%v, want up with the first answer", cs)
+	}
+}
+
 func TestPace(t *testing.T) {
 	count := func(sent []time.Duration, from, to time.Duration) (n int) {
 		for _, at := range sent {
