@@ -3,7 +3,9 @@ package tunnel
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +24,7 @@ type healer struct {
 
 	mu      sync.Mutex
 	paths   map[string]*liveness.Recovery // guarded by mu; by peer id
-	rebound time.Time                     // guarded by mu
+	rebound time.Time                     // of run alone
 }
 
 func newHealer(t *Tunnel) *healer {
@@ -102,9 +104,6 @@ func (h *healer) round(now time.Time) (wait time.Duration) {
 	h.mu.Lock()
 	for id, r := range h.paths {
 		for _, s := range r.Round(now) {
-			if s == liveness.Rebind && !h.mayRebindLocked(now) {
-				continue
-			}
 			todo = append(todo, work{id, s})
 		}
 		if due, ok := r.Next(); ok {
@@ -113,6 +112,9 @@ func (h *healer) round(now time.Time) (wait time.Duration) {
 	}
 	h.mu.Unlock()
 	for _, w := range todo {
+		if w.step == liveness.Rebind && !h.mayRebind(now) {
+			continue
+		}
 		if err := h.t.heals(w.peer, w.step); err != nil {
 			h.t.log.Debug("heal tunnel", "peer", w.peer, "step", w.step.String(), "err", err)
 		}
@@ -121,15 +123,16 @@ func (h *healer) round(now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// mayRebindLocked spares the peers whose tunnels work: a new socket is for when none does.
-func (h *healer) mayRebindLocked(now time.Time) bool {
+// mayRebind spares the peers whose tunnels work: a new socket is for when none does.
+func (h *healer) mayRebind(now time.Time) bool {
 	if d := now.Sub(h.rebound); d >= 0 && d < rebindLeast {
 		return false
 	}
-	for id := range h.paths {
-		if h.t.beats.Up(id) {
-			return false
-		}
+	h.mu.Lock()
+	ids := slices.Collect(maps.Keys(h.paths))
+	h.mu.Unlock()
+	if slices.ContainsFunc(ids, h.t.Up) { // without mu: Apply holds the tunnel's lock when it takes mu
+		return false
 	}
 	h.rebound = now
 	return true
@@ -151,8 +154,17 @@ func (h *healer) clockJumped(by time.Duration) {
 	h.shake()
 }
 
-// heals does one step for one peer.
+// heals does one step for one peer. One that has never sent heartbeats may be one that sends none: its
+// session is left alone. If it has none, there is nothing to spare, and no reason for a handshake to wait.
 func (t *Tunnel) heals(id string, s liveness.Step) error {
+	if !t.beats.Status(id).Heard {
+		if t.states.up(id, t.Peers) {
+			return nil
+		}
+		if s == liveness.Handshake {
+			s = liveness.Rekey
+		}
+	}
 	if s == liveness.Rebind {
 		return t.rebind()
 	}

@@ -169,24 +169,31 @@ func TestNodeThatRestarts(t *testing.T) {
 	}
 }
 
+// plainPeer is WireGuard without heartbeats, with one peer.
+func plainPeer(t *testing.T, self netip.Addr, o Options, other *end) *device.Device {
+	t.Helper()
+	dev, err := openNetstack(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	t.Cleanup(d.Close)
+	if err := d.IpcSet(fmt.Sprintf("private_key=%s\npublic_key=%s\nallowed_ip=%s\nendpoint=127.0.0.1:%d\npersistent_keepalive_interval=1\n",
+		o.Key.RevealHex(), other.opts.Key.Public().Hex(), host(other.addr), other.ListenPort())); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Up(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 // A peer that sends no heartbeats is up while there is a session, as before there were any.
 func TestPeerWithoutHeartbeats(t *testing.T) {
 	node := start(t, "node", us, options(t, NodeRole))
 	o := options(t, ConnectorRole)
-	dev, err := openNetstack(theirConn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-	defer old.Close()
 	node.apply(t, Peer{ID: "connector", Kind: Connector, Key: o.Key.Public(), Addr: theirConn})
-	if err := old.IpcSet(fmt.Sprintf("private_key=%s\npublic_key=%s\nallowed_ip=%s\nendpoint=127.0.0.1:%d\npersistent_keepalive_interval=1\n",
-		o.Key.RevealHex(), node.opts.Key.Public().Hex(), host(us), node.ListenPort())); err != nil {
-		t.Fatal(err)
-	}
-	if err := old.Up(); err != nil {
-		t.Fatal(err)
-	}
+	plainPeer(t, theirConn, o, node)
 	eventually(t, "a session", func() bool { return node.state(t, "connector").RxBytes > 300 })
 	if s := node.beats.Status("connector"); s.Heard {
 		t.Errorf("%+v of one that says nothing", s)
@@ -194,6 +201,27 @@ func TestPeerWithoutHeartbeats(t *testing.T) {
 	eventually(t, "up", func() bool { return node.Tunnel.Up("connector") })
 	if !node.state(t, "connector").Up {
 		t.Error("not up in its state")
+	}
+}
+
+// A session with a node that sends no heartbeats is not taken for a dead one.
+func TestSessionWithoutHeartbeatsIsSpared(t *testing.T) {
+	connector := start(t, "connector", theirConn, options(t, ConnectorRole))
+	o := options(t, NodeRole)
+	connector.apply(t, Peer{ID: "node", Kind: Node, Key: o.Key.Public(), Addr: us})
+	plainPeer(t, us, o, connector)
+	eventually(t, "a session", func() bool { return connector.Tunnel.Up("node") })
+	eventually(t, "no answer", func() bool { return connector.beats.Status("node").State == liveness.Down })
+	before := connector.state(t, "node")
+	port := connector.ListenPort()
+	for _, s := range []liveness.Step{liveness.Handshake, liveness.Endpoint, liveness.Rekey, liveness.Rebind} {
+		if err := connector.Tunnel.heals("node", s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "more packets", func() bool { return connector.state(t, "node").RxBytes >= before.RxBytes+64 })
+	if after := connector.state(t, "node"); !after.LastHandshake.Equal(before.LastHandshake) || !after.Up || connector.ListenPort() != port {
+		t.Errorf("%+v on port %d, was %+v on %d", after, connector.ListenPort(), before, port)
 	}
 }
 
