@@ -235,10 +235,11 @@ func (m *Monitor) noteLocked(c Change) {
 // tell gives changes to Changed. Only the sender calls it.
 func (m *Monitor) tell() {
 	m.mu.Lock()
-	told, sized := m.told, m.sized
+	told := m.told
 	m.told = nil
-	if len(sized) > 0 {
-		m.sized = map[netip.Addr]int{}
+	var sized map[netip.Addr]int
+	if len(m.sized) > 0 {
+		sized, m.sized = m.sized, map[netip.Addr]int{}
 	}
 	m.mu.Unlock()
 	for to, mtu := range sized {
