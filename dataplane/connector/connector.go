@@ -37,6 +37,7 @@ type table struct {
 	site    string
 	targets map[string]target
 	nodes   map[netip.Addr]string
+	served  map[string]bool // the nodes, by id
 }
 
 // New makes a Connector that refuses everything. Names of targets are resolved with r; nil is the
@@ -50,7 +51,10 @@ func New(r *net.Resolver, log *slog.Logger, reg prometheus.Registerer) *Connecto
 // Apply replaces the configuration. Streams that exist stay. Targets that can't be served are reported as
 // joined *TargetError, and all else applied.
 func (c *Connector) Apply(cfg Config) error {
-	t := &table{site: cfg.Site, targets: make(map[string]target, len(cfg.Targets)), nodes: maps.Clone(cfg.Nodes)}
+	t := &table{site: cfg.Site, targets: make(map[string]target, len(cfg.Targets)), nodes: maps.Clone(cfg.Nodes), served: make(map[string]bool, len(cfg.Nodes))}
+	for _, id := range cfg.Nodes {
+		t.served[id] = true
+	}
 	var bad []*TargetError
 	for id, address := range cfg.Targets {
 		parsed, err := parseTarget(address)
@@ -71,20 +75,24 @@ func (c *Connector) Apply(cfg Config) error {
 }
 
 // Serve takes streams from l, which listens on the connector's overlay address, until ctx ends; then it
-// closes l and all streams.
+// closes l and all streams. The tunnel vouches for the addresses that they come from.
 func (c *Connector) Serve(ctx context.Context, l net.Listener) error {
-	if err := fabric.Serve(ctx, l, c.stream); err != nil {
+	err := fabric.Serve(ctx, l, func(ctx context.Context, conn net.Conn) {
+		c.Stream(ctx, conn, c.table.Load().nodes[fabric.RemoteAddr(conn)])
+	})
+	if err != nil {
 		return fmt.Errorf("connector: %w", err)
 	}
 	return nil
 }
 
-// stream carries one stream.
-func (c *Connector) stream(ctx context.Context, conn net.Conn) {
+// Stream carries one stream that a node has opened, and returns when it is over. The caller has verified
+// that the node is the one of this id; nobody's is "". The caller closes conn, also when ctx ends.
+func (c *Connector) Stream(ctx context.Context, conn net.Conn, node string) {
 	start := time.Now()
-	h, out, status, err := c.accept(ctx, conn)
+	h, out, status, err := c.accept(ctx, conn, node)
 	c.m.streams[status].Inc()
-	c.log.Debug("stream", "target", h.Target, "service", h.Service, "client", h.Client, "node", fabric.RemoteAddr(conn),
+	c.log.Debug("stream", "target", h.Target, "service", h.Service, "client", h.Client, "node", node,
 		"status", status.String(), "dur", time.Since(start), "err", err)
 	if out == nil {
 		_ = fabric.WriteStatus(conn, status) // the node may be gone already
@@ -105,13 +113,13 @@ func (c *Connector) stream(ctx context.Context, conn net.Conn) {
 
 // accept reads and judges a header, then dials. The connection is nil unless the status is
 // StatusConnected; err says more, for the log.
-func (c *Connector) accept(ctx context.Context, conn net.Conn) (fabric.Header, net.Conn, fabric.Status, error) {
+func (c *Connector) accept(ctx context.Context, conn net.Conn, node string) (fabric.Header, net.Conn, fabric.Status, error) {
 	h, err := fabric.ReadHeader(conn)
 	if err != nil {
 		return h, nil, fabric.StatusBadRequest, err
 	}
 	t := c.table.Load()
-	if _, ok := t.nodes[fabric.RemoteAddr(conn)]; !ok {
+	if !t.served[node] {
 		return h, nil, fabric.StatusNotAllowed, errors.New("not from a node of this connector")
 	}
 	if h.Site != t.site {

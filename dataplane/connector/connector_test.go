@@ -97,7 +97,7 @@ func node(t *testing.T, r *net.Resolver, cfg Config) *fabric.Fabric {
 	}
 	ln := listen(t)
 	serve(t, func(ctx context.Context) error { return c.Serve(ctx, ln) })
-	f := fabric.New(wire{ln.Addr().String()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := fabric.New(fabric.Carriers{WireGuard: wire{ln.Addr().String()}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	f.Apply(fabric.Config{Self: "n", Sites: []fabric.Site{{ID: "s", Connectors: []fabric.Connector{{ID: "c"}}}, {ID: "other", Connectors: []fabric.Connector{{ID: "c"}}}}})
 	return f
 }

@@ -2,20 +2,29 @@ package fabric
 
 import (
 	"cmp"
+	"math/bits"
 	"net/netip"
 	"slices"
+	"time"
+
+	"github.com/warrenedge/warren/dataplane/liveness"
 )
 
 // candidate is one way to a site: a connector of it, or a node that has a tunnel to one.
 type candidate struct {
-	peer  string // connector or node id
-	addr  netip.AddrPort
-	relay bool
+	peer    string // connector or node id
+	carrier string
+	addr    netip.AddrPort
+	relay   bool
 }
+
+// key names what may keep a dial waiting: the two carriers to one connector are two paths.
+func (c candidate) key() string { return c.carrier + "/" + c.peer }
 
 // Ranks of candidates, best first.
 const (
-	rankLocal     = iota // a connector whose tunnel is up here
+	rankPreferred = iota // a connector, by the carrier to prefer
+	rankOther            // a connector, by the other one
 	rankConnected        // an assigned node, reachable, that says that it has the site connected
 	rankRelay            // an assigned node, reachable and not known to be down
 	rankUnknown          // an assigned node whose tunnel from here is not up: dialling it wakes it
@@ -23,48 +32,66 @@ const (
 	rankLate             // added to anything that recently kept a dial waiting
 )
 
-// candidates orders the ways to a site. Connectors without an up tunnel are left out: nobody knows where
-// they are. late says whether a peer recently kept a dial waiting.
-func (t *table) candidates(site string, relays bool, up, late func(peer string) bool) []candidate {
+// view is what candidates are ordered by beside the configuration.
+type view struct {
+	up      func(carrier, peer string) bool
+	prefer  func(s Site, connector string) (carrier string)
+	late    func(key string) bool // it recently kept a dial waiting
+	quality func(node string) liveness.Quality
+	load    func(peer string) int
+	turn    int // of the connectors of a site, which share its streams
+}
+
+// candidates gives the ways to a site as they are now, best first.
+func (f *Fabric) candidates(site string, relays bool) []candidate {
+	return f.table.Load().candidates(site, relays, view{
+		up: f.carriers.up, prefer: f.prefer, late: f.late.has, load: f.loads.load, turn: int(f.turn.Add(1)),
+		quality: func(node string) liveness.Quality { return f.carriers.quality(CarrierWireGuard, node) },
+	})
+}
+
+// ranked is a candidate with what orders it.
+type ranked struct {
+	candidate
+	rank    int
+	region  int // distance of regions
+	latency int // class of round trip
+	load    int
+}
+
+// candidates orders the ways to a site. A connector is left out by a carrier that is not up: nobody knows
+// where it is.
+func (t *table) candidates(site string, relays bool, v view) []candidate {
 	s, ok := t.sites[site]
 	if !ok {
 		return nil
 	}
-	type ranked struct {
-		candidate
-		rank int
-	}
-	var out []ranked
-	add := func(rank int, c candidate) {
-		if late(c.peer) {
-			rank += rankLate
+	out := make([]ranked, 0, 2*len(s.Connectors)+len(s.Nodes))
+	add := func(r ranked) {
+		if v.late(r.key()) {
+			r.rank += rankLate
 		}
-		out = append(out, ranked{c, rank})
+		out = append(out, r)
 	}
-	for _, c := range s.Connectors {
-		if up(c.ID) {
-			add(rankLocal, candidate{peer: c.ID, addr: netip.AddrPortFrom(c.Addr, ConnectorPort)})
+	for i := range s.Connectors {
+		c := s.Connectors[(i+v.turn)%len(s.Connectors)]
+		first := v.prefer(s, c.ID)
+		for rank, name := range []string{rankPreferred: first, rankOther: otherCarrier(first)} {
+			if v.up(name, c.ID) {
+				add(ranked{candidate: candidate{peer: c.ID, carrier: name, addr: netip.AddrPortFrom(c.Addr, ConnectorPort)}, rank: rank})
+			}
 		}
 	}
 	if relays {
 		for _, id := range s.Nodes {
-			n, ok := t.nodes[id]
-			if !ok || id == t.self {
-				continue
+			if n, ok := t.nodes[id]; ok && id != t.self {
+				add(t.relay(s, n, v))
 			}
-			rank := rankRelay
-			switch {
-			case n.Down:
-				rank = rankDown
-			case !up(id):
-				rank = rankUnknown
-			case n.connected(site):
-				rank = rankConnected
-			}
-			add(rank, candidate{peer: id, addr: netip.AddrPortFrom(n.Addr, RelayPort), relay: true})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
+	slices.SortStableFunc(out, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.region, b.region), cmp.Compare(a.latency, b.latency), cmp.Compare(a.load, b.load))
+	})
 	cs := make([]candidate, len(out))
 	for i, r := range out {
 		cs[i] = r.candidate
@@ -78,23 +105,68 @@ func (n Node) connected(site string) bool {
 	return ok && !n.Draining
 }
 
+// relay is the way by another node.
+func (t *table) relay(s Site, n Node, v view) ranked {
+	r := ranked{
+		candidate: candidate{peer: n.ID, carrier: CarrierWireGuard, addr: netip.AddrPortFrom(n.Addr, RelayPort), relay: true},
+		rank:      rankRelay, region: t.distance(s, n), latency: latencyClass(v.quality(n.ID).RTT), load: v.load(n.ID) + n.Load,
+	}
+	switch {
+	case n.Down:
+		r.rank = rankDown
+	case !v.up(CarrierWireGuard, n.ID):
+		r.rank = rankUnknown
+	case n.connected(s.ID):
+		r.rank = rankConnected
+	}
+	return r
+}
+
+// distance orders relays by region: here, where the site is, elsewhere.
+func (t *table) distance(s Site, n Node) int {
+	switch {
+	case n.Region == "":
+		return 2
+	case n.Region == t.region:
+		return 0
+	case n.Region == s.Region:
+		return 1
+	}
+	return 2
+}
+
+// latencyClass makes round trips comparable that differ by no more than chance: each class is twice as
+// wide as the one before. What is not measured comes last.
+func latencyClass(rtt time.Duration) int {
+	if rtt <= 0 {
+		return bits.UintSize
+	}
+	return bits.Len64(uint64(rtt.Milliseconds()))
+}
+
 // table is a Config, indexed.
 type table struct {
-	self  string
-	sites map[string]Site
-	nodes map[string]Node
-	peers map[netip.Addr]string // other nodes by overlay address: who may use the relay port
+	self       string
+	region     string
+	sites      map[string]Site
+	connectors map[string]Site // by connector
+	nodes      map[string]Node
+	peers      map[netip.Addr]string // other nodes by overlay address: who may use the relay port
 }
 
 func newTable(cfg Config) *table {
 	t := &table{
-		self:  cfg.Self,
-		sites: make(map[string]Site, len(cfg.Sites)),
-		nodes: make(map[string]Node, len(cfg.Nodes)),
-		peers: make(map[netip.Addr]string, len(cfg.Nodes)),
+		self: cfg.Self, region: cfg.Region,
+		sites:      make(map[string]Site, len(cfg.Sites)),
+		connectors: make(map[string]Site, len(cfg.Sites)),
+		nodes:      make(map[string]Node, len(cfg.Nodes)),
+		peers:      make(map[netip.Addr]string, len(cfg.Nodes)),
 	}
 	for _, s := range cfg.Sites {
 		t.sites[s.ID] = s
+		for _, c := range s.Connectors {
+			t.connectors[c.ID] = s
+		}
 	}
 	for _, n := range cfg.Nodes {
 		t.nodes[n.ID] = n

@@ -5,8 +5,11 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/warrenedge/warren/dataplane/liveness"
 )
 
 func overlay(n int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("fd57:6172:7265::%x", n)) }
@@ -30,39 +33,76 @@ func TestCandidates(t *testing.T) {
 	draining.Nodes[1].Draining = true
 	unknown := base
 	unknown.Sites = []Site{{ID: "s", Nodes: []string{"n9", "n2"}}}
+	regions := base
+	regions.Region = "eu"
+	regions.Sites = []Site{{ID: "s", Region: "us", Nodes: []string{"n2", "n3", "n4", "n5", "n6"}}}
+	regions.Nodes = []Node{{ID: "n2"}, {ID: "n3", Region: "asia"}, {ID: "n4", Region: "us"}, {ID: "n5", Region: "eu"}, {ID: "n6", Region: "eu", Down: true}}
+	ms := func(n int) liveness.Quality { return liveness.Quality{RTT: time.Duration(n) * time.Millisecond} }
 
 	for _, tt := range []struct {
 		name   string
 		cfg    Config
 		site   string
 		relays bool
-		up     []string
+		up     []string // peers by both carriers, or carrier/peer
 		late   []string
+		view   view // up and late excepted
 		want   []string
 	}{
-		{"unknown site", base, "other", true, []string{"c1"}, none, nil},
-		{"tunnels first, then relays as assigned", base, "s", true, []string{"c1", "c2", "n2", "n3"}, none, []string{"c1", "c2", "n3", "n2"}},
-		{"a connector that is not up is left out", base, "s", true, []string{"c2", "n2", "n3"}, none, []string{"c2", "n3", "n2"}},
-		{"never itself", base, "s", true, []string{"n1", "n2", "n3"}, none, []string{"n3", "n2"}},
-		{"a relay that is not up comes later", base, "s", true, []string{"n2"}, none, []string{"n2", "n3"}},
-		{"no relay is up: they are tried all the same", base, "s", true, none, none, []string{"n3", "n2"}},
-		{"down comes last", down3, "s", true, []string{"n3"}, none, []string{"n2", "n3"}},
-		{"a relay that has the site connected comes first", told, "s", true, []string{"n2", "n3"}, none, []string{"n2", "n3"}},
-		{"but not if it is not up", told, "s", true, []string{"n3"}, none, []string{"n3", "n2"}},
-		{"nor if it is draining", draining, "s", true, []string{"n2", "n3"}, none, []string{"n3", "n2"}},
-		{"late comes behind down", down3, "s", true, []string{"c1", "n2", "n3"}, []string{"c1", "n2"}, []string{"n3", "c1", "n2"}},
-		{"on the relay port tunnels only", base, "s", false, []string{"c1", "n2", "n3"}, none, []string{"c1"}},
-		{"on the relay port without a tunnel", base, "s", false, []string{"n2", "n3"}, none, nil},
-		{"an assigned node that nobody knows", unknown, "s", true, []string{"n2"}, none, []string{"n2"}},
+		{"unknown site", base, "other", true, []string{"c1"}, none, view{}, nil},
+		{"connectors first, by the carrier to prefer, then relays as assigned", base, "s", true, []string{"c1", "c2", "n2", "n3"}, none, view{},
+			[]string{"stream/c1", "stream/c2", "wireguard/c1", "wireguard/c2", "wireguard/n3", "wireguard/n2"}},
+		{"the other carrier is preferred", base, "s", false, []string{"c1"}, none, view{prefer: func(Site, string) string { return CarrierWireGuard }},
+			[]string{"wireguard/c1", "stream/c1"}},
+		{"each connector has its own", base, "s", false, []string{"c1", "c2"}, none, view{prefer: func(_ Site, c string) string {
+			if c == "c1" {
+				return CarrierWireGuard
+			}
+			return CarrierStream
+		}}, []string{"wireguard/c1", "stream/c2", "stream/c1", "wireguard/c2"}},
+		{"a carrier that is down is stood in for", base, "s", false, []string{"wireguard/c1", "stream/c2"}, none, view{}, []string{"stream/c2", "wireguard/c1"}},
+		{"connectors take turns", base, "s", false, []string{"stream/c1", "stream/c2"}, none, view{turn: 1}, []string{"stream/c2", "stream/c1"}},
+		{"and turns", base, "s", false, []string{"stream/c1", "stream/c2"}, none, view{turn: 2}, []string{"stream/c1", "stream/c2"}},
+		{"a connector that is not up is left out", base, "s", true, []string{"wireguard/c2", "n2", "n3"}, none, view{}, []string{"wireguard/c2", "wireguard/n3", "wireguard/n2"}},
+		{"never itself", base, "s", true, []string{"n1", "n2", "n3"}, none, view{}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"a relay that is not up comes later", base, "s", true, []string{"n2"}, none, view{}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"no relay is up: they are tried all the same", base, "s", true, none, none, view{}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"down comes last", down3, "s", true, []string{"n3"}, none, view{}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"a relay that has the site connected comes first", told, "s", true, []string{"n2", "n3"}, none, view{}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"but not if it is not up", told, "s", true, []string{"n3"}, none, view{}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"nor if it is draining", draining, "s", true, []string{"n2", "n3"}, none, view{}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"late comes behind down", down3, "s", true, []string{"wireguard/c1", "n2", "n3"}, []string{"wireguard/c1", "wireguard/n2"}, view{}, []string{"wireguard/n3", "wireguard/c1", "wireguard/n2"}},
+		{"late by one carrier", base, "s", false, []string{"c1"}, []string{"stream/c1"}, view{}, []string{"wireguard/c1", "stream/c1"}},
+		{"relays: own region, the site's, others; none is others", regions, "s", true, []string{"n2", "n3", "n4", "n5", "n6"}, none, view{},
+			[]string{"wireguard/n5", "wireguard/n4", "wireguard/n2", "wireguard/n3", "wireguard/n6"}},
+		{"within a region by latency, what is not measured last", base, "s", true, []string{"n2", "n3"}, none,
+			view{quality: func(n string) liveness.Quality { return map[string]liveness.Quality{"n2": ms(20)}[n] }}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"latencies that hardly differ are equal", base, "s", true, []string{"n2", "n3"}, none,
+			view{quality: func(n string) liveness.Quality { return map[string]liveness.Quality{"n2": ms(20), "n3": ms(24)}[n] }}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"then by load", base, "s", true, []string{"n2", "n3"}, none,
+			view{load: func(p string) int { return map[string]int{"n3": 1}[p] }}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"on the relay port connectors only", base, "s", false, []string{"wireguard/c1", "n2", "n3"}, none, view{}, []string{"wireguard/c1"}},
+		{"on the relay port without a connector", base, "s", false, []string{"n2", "n3"}, none, view{}, nil},
+		{"an assigned node that nobody knows", unknown, "s", true, []string{"n2"}, none, view{}, []string{"wireguard/n2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table := newTable(tt.cfg)
-			got := table.candidates(tt.site, tt.relays,
-				func(p string) bool { return slices.Contains(tt.up, p) },
-				func(p string) bool { return slices.Contains(tt.late, p) })
-			var peers []string
-			for _, c := range got {
-				peers = append(peers, c.peer)
+			v := tt.view
+			v.up = func(carrier, p string) bool {
+				return slices.Contains(tt.up, p) || slices.Contains(tt.up, carrier+"/"+p)
+			}
+			v.late = func(key string) bool { return slices.Contains(tt.late, key) }
+			if v.prefer == nil {
+				v.prefer = func(Site, string) string { return CarrierStream }
+			}
+			if v.quality == nil {
+				v.quality = func(string) liveness.Quality { return liveness.Quality{} }
+			}
+			if v.load == nil {
+				v.load = func(string) int { return 0 }
+			}
+			var keys []string
+			for _, c := range newTable(tt.cfg).candidates(tt.site, tt.relays, v) {
+				keys = append(keys, c.key())
 				wantPort := uint16(ConnectorPort)
 				if c.relay {
 					wantPort = RelayPort
@@ -71,7 +111,7 @@ func TestCandidates(t *testing.T) {
 					t.Errorf("%s: port %d, want %d", c.peer, c.addr.Port(), wantPort)
 				}
 			}
-			if d := cmp.Diff(tt.want, peers); d != "" {
+			if d := cmp.Diff(tt.want, keys); d != "" {
 				t.Errorf("-want +got\n%s", d)
 			}
 		})

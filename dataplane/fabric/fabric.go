@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,13 +21,15 @@ const (
 	stagger     = 250 * time.Millisecond // RFC 8305 §5, Connection Attempt Delay
 	attemptTime = 8 * time.Second        // of one candidate; a connector gives its target 5 s
 	lateTime    = 5 * time.Second        // how long a peer that kept a dial waiting comes last
+	triesMost   = 4                      // connections of one attempt
 )
 
 // Node is an entrance of the cluster, oneself included.
 type Node struct {
-	ID   string
-	Addr netip.Addr // in the overlay
-	Down bool       // known to be away; it is tried all the same, last
+	ID     string
+	Addr   netip.Addr // in the overlay
+	Region string     // empty: not said
+	Down   bool       // known to be away; it is tried all the same, last
 
 	Draining  bool     // is to end soon
 	Connected []string // sites with a connector connected there, sorted; nil: not told
@@ -45,42 +47,42 @@ type Site struct {
 	ID         string
 	Connectors []Connector
 	Nodes      []string // assigned nodes, preferred first
+	Carrier    string   // the one to prefer, CarrierStream or CarrierWireGuard; empty: by measurement
+	Region     string   // empty: not said
 }
 
 // Config is all that the fabric knows.
 type Config struct {
-	Self  string // id of this node
-	Sites []Site
-	Nodes []Node
-}
-
-// Carrier brings a stream to a peer.
-type Carrier interface {
-	// Dial connects to an address of a peer, a connector or a node. It returns soon after ctx ends.
-	Dial(ctx context.Context, peer string, addr netip.AddrPort) (net.Conn, error)
-	// Up reports whether the peer was heard of recently. It is asked for every candidate of every dial.
-	Up(peer string) bool
+	Self   string // id of this node
+	Region string // of this node; empty: not said
+	Sites  []Site
+	Nodes  []Node
 }
 
 // Fabric dials targets with the configuration of the last Apply. Safe for concurrent use.
 type Fabric struct {
-	carrier Carrier
-	log     *slog.Logger
-	m       *metrics
-	late    memory
-	table   atomic.Pointer[table] // replaced whole by Apply; each dial loads it once
+	carriers Carriers
+	log      *slog.Logger
+	m        *metrics
+	late     memory
+	choices  choices
+	loads    loads
+	turn     atomic.Uint32         // of the connectors of a site
+	table    atomic.Pointer[table] // replaced whole by Apply; each dial loads it once
 }
 
 // New makes a Fabric that knows no site.
-func New(carrier Carrier, log *slog.Logger, reg prometheus.Registerer) *Fabric {
-	f := &Fabric{carrier: carrier, log: log, m: newMetrics(reg)}
+func New(carriers Carriers, log *slog.Logger, reg prometheus.Registerer) *Fabric {
+	f := &Fabric{carriers: carriers, log: log, m: newMetrics(reg)}
 	f.table.Store(newTable(Config{}))
 	return f
 }
 
 // Apply replaces the configuration. Streams that exist stay.
 func (f *Fabric) Apply(cfg Config) {
-	f.table.Store(newTable(cfg))
+	t := newTable(cfg)
+	f.table.Store(t)
+	f.forget(t)
 	f.m.sites.Set(float64(len(cfg.Sites)))
 }
 
@@ -118,7 +120,7 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, err
 	if err != nil {
 		return fail(StatusBadRequest, err)
 	}
-	cs := f.table.Load().candidates(h.Site, relays, f.carrier.Up, f.late.has)
+	cs := f.candidates(h.Site, relays)
 	if len(cs) == 0 {
 		return fail(StatusNoTunnel, nil)
 	}
@@ -134,24 +136,41 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, err
 	return conn, nil
 }
 
-// attempt opens a stream by way of one candidate.
+// attempt opens a stream by way of one candidate. A connection that was made ahead of need and turns out
+// dead costs no more than another one: nothing of the client's was sent.
 func (f *Fabric) attempt(ctx context.Context, c candidate, header []byte) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
-	conn, err := f.carrier.Dial(ctx, c.peer, c.addr)
+	defer f.loads.begin(c.peer)()
+	for tries := 1; ; tries++ {
+		conn, again, err := f.try(ctx, c, header)
+		if err == nil {
+			return conn, nil
+		}
+		if !again || tries == triesMost {
+			return nil, fmt.Errorf("peer %s by %s: %w", c.peer, c.carrier, err)
+		}
+	}
+}
+
+// try is one connection of an attempt. Another one is worth trying when this one was dead all along.
+func (f *Fabric) try(ctx context.Context, c candidate, header []byte) (_ net.Conn, again bool, err error) {
+	conn, err := f.carriers.named(c.carrier).Dial(ctx, c.peer, c.addr)
 	if err != nil {
-		return nil, fmt.Errorf("peer %s: %w", c.peer, err)
+		return nil, false, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err = open(conn, header)
 	if !stop() { // conn is closed or about to be
-		return nil, fmt.Errorf("peer %s: %w", c.peer, context.Cause(ctx))
+		return nil, false, context.Cause(ctx)
 	}
 	if err != nil {
+		p, ok := conn.(interface{ Prepared() bool })
+		again = ok && p.Prepared()
 		_ = conn.Close()
-		return nil, fmt.Errorf("peer %s: %w", c.peer, err)
+		return nil, again, err
 	}
-	return conn, nil
+	return conn, false, nil
 }
 
 // race starts attempts one after the other and returns the first that connects. When it returns all
@@ -179,11 +198,11 @@ func (f *Fabric) race(ctx context.Context, cs []candidate, try func(context.Cont
 	pending := make(map[int]time.Time, len(cs)) // since when
 	next := 0
 	start := func() {
-		i := next
+		i, c := next, cs[next]
 		next++
 		pending[i] = time.Now()
 		running.Go(func() {
-			conn, err := try(attempts, cs[i])
+			conn, err := try(attempts, c)
 			results <- result{i, conn, err}
 		})
 	}
@@ -196,17 +215,22 @@ func (f *Fabric) race(ctx context.Context, cs []candidate, try func(context.Cont
 		case r := <-results:
 			delete(pending, r.index)
 			if r.err == nil {
-				f.late.forget(cs[r.index].peer)
+				f.late.forget(cs[r.index].key())
 				for i, since := range pending {
 					if i < r.index && time.Since(since) >= stagger {
-						f.late.add(cs[i].peer)
+						f.late.add(cs[i].key())
 					}
 				}
 				return r.conn, StatusConnected, nil
 			}
 			errs = append(errs, r.err)
-			if s, ok := errors.AsType[statusError](r.err); ok && Status(s).closeness() > status.closeness() {
-				status = Status(s)
+			if s, ok := errors.AsType[statusError](r.err); ok {
+				if Status(s).closeness() > status.closeness() {
+					status = Status(s)
+				}
+				// The peer would say the same by the other carrier.
+				answered := cs[r.index].peer
+				cs = cs[:next+len(slices.DeleteFunc(cs[next:], func(c candidate) bool { return c.peer == answered }))]
 			}
 			if next < len(cs) {
 				start()
@@ -223,35 +247,4 @@ func (f *Fabric) race(ctx context.Context, cs []candidate, try func(context.Cont
 			return nil, status, errors.Join(append(errs, ctx.Err())...)
 		}
 	}
-}
-
-// memory holds who recently kept a dial waiting, so that a peer that died a moment ago does not delay
-// every dial until its tunnel counts as down.
-type memory struct {
-	mu    sync.Mutex
-	until map[string]time.Time // guarded by mu
-}
-
-func (m *memory) has(peer string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	t, ok := m.until[peer]
-	return ok && !time.Now().After(t)
-}
-
-func (m *memory) add(peer string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.until == nil {
-		m.until = map[string]time.Time{}
-	}
-	now := time.Now()
-	maps.DeleteFunc(m.until, func(_ string, t time.Time) bool { return now.After(t) })
-	m.until[peer] = now.Add(lateTime)
-}
-
-func (m *memory) forget(peer string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.until, peer)
 }

@@ -9,6 +9,21 @@ type metrics struct {
 	relaying prometheus.Gauge
 	bytes    *prometheus.CounterVec
 	sites    prometheus.Gauge
+	carrier  *prometheus.GaugeVec
+	changes  *prometheus.CounterVec
+}
+
+// prefers counts that a connector's carrier is another one; "" is none.
+func (m *metrics) prefers(from, to string) {
+	if from != "" {
+		m.carrier.WithLabelValues(from).Dec()
+	}
+	if to != "" {
+		m.carrier.WithLabelValues(to).Inc()
+	}
+	if from != "" && to != "" {
+		m.changes.WithLabelValues(to).Inc()
+	}
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -30,11 +45,21 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"direction"}),
 		sites: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "node_fabric_sites", Help: "Sites known."}),
+		carrier: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "node_fabric_connectors", Help: "Connectors that were dialled, by the carrier that is preferred.",
+		}, []string{"carrier"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "node_fabric_carrier_changes_total", Help: "Times that another carrier became the preferred one, by which.",
+		}, []string{"carrier"}),
 	}
 	for s := StatusConnected; s <= StatusBadRequest; s++ {
 		m.dials.WithLabelValues(s.label())
 		m.relayed.WithLabelValues(s.label())
 	}
-	reg.MustRegister(m.dials, m.dialTime, m.relayed, m.relaying, m.bytes, m.sites)
+	for _, c := range []string{CarrierStream, CarrierWireGuard} {
+		m.carrier.WithLabelValues(c)
+		m.changes.WithLabelValues(c)
+	}
+	reg.MustRegister(m.dials, m.dialTime, m.relayed, m.relaying, m.bytes, m.sites, m.carrier, m.changes)
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,8 +24,10 @@ func (never) Dial(context.Context, string, netip.AddrPort) (net.Conn, error) {
 }
 func (never) Up(string) bool { return false }
 
+func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
+
 func newFabric(c Carrier) *Fabric {
-	return New(c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return New(Carriers{WireGuard: c}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 // behaviour is what a candidate of a race does.
@@ -80,7 +83,7 @@ func (r *runner) closed(peer string) bool {
 
 func peers(ids ...string) (cs []candidate) {
 	for _, id := range ids {
-		cs = append(cs, candidate{peer: id})
+		cs = append(cs, candidate{peer: id, carrier: CarrierWireGuard})
 	}
 	return cs
 }
@@ -119,11 +122,11 @@ func TestRaceStaggersAndClosesLosers(t *testing.T) {
 		if _, err := r.conns["c"].Read(make([]byte, 1)); err != nil {
 			t.Errorf("the winner's connection: %v", err)
 		}
-		if !f.late.has("a") || !f.late.has("b") || f.late.has("c") {
+		if !f.late.has("wireguard/a") || !f.late.has("wireguard/b") || f.late.has("wireguard/c") {
 			t.Error("a and b kept the dial waiting, c did not: the memory says otherwise")
 		}
 		time.Sleep(lateTime + time.Millisecond)
-		if f.late.has("a") {
+		if f.late.has("wireguard/a") {
 			t.Error("a is still held for late")
 		}
 	})
@@ -142,6 +145,29 @@ func TestRaceGoesOnAtOnceAfterRefusal(t *testing.T) {
 			t.Errorf("connected after %v, want 3ms", d)
 		}
 	})
+}
+
+// A peer that has refused by one carrier is not asked again by the other; one that has said nothing is.
+func TestRaceAsksAPeerOnce(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		asks []string
+	}{
+		{statusError(StatusNotAllowed), []string{"a", "b"}},
+		{io.EOF, []string{"a", "a", "b", "b"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var asks []string
+			cs := []candidate{{peer: "a", carrier: CarrierStream}, {peer: "a", carrier: CarrierWireGuard}, {peer: "b", carrier: CarrierStream}, {peer: "b", carrier: CarrierWireGuard}}
+			_, _, err := newFabric(never{}).race(t.Context(), cs, func(_ context.Context, c candidate) (net.Conn, error) {
+				asks = append(asks, c.peer) // one at a time
+				return nil, tt.err
+			})
+			if !errors.Is(err, tt.err) || !slices.Equal(asks, tt.asks) {
+				t.Errorf("after %v: asked %v, want %v; %v", tt.err, asks, tt.asks, err)
+			}
+		})
+	}
 }
 
 func TestRaceReportsTheClosestAnswer(t *testing.T) {

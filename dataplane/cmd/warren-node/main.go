@@ -71,7 +71,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	// In the order in which a request passes: DNS, SNI, HTTP, fabric, tunnel.
-	paths := fabric.New(tun, log, reg)
+	paths := fabric.New(fabric.Carriers{WireGuard: tun}, log, reg)
 	targets := balance.NewHealth(log, reg)
 	tls, wireguard := sni.NewHandoff(), sni.NewHandoff()
 	forward := sni.New(paths.DialTarget, targets, tls, log, reg, sni.Own{Protocol: tunnel.Protocol, To: wireguard})
