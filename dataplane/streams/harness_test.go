@@ -1,0 +1,198 @@
+package streams
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/connector"
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// serve runs f until the test ends or stop is called, and waits for it.
+func serve(t testing.TB, f func(ctx context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// echo is a target that sends back what it gets, and after the end of that a farewell.
+func echo(t testing.TB) (address string) {
+	l := listen(t)
+	serve(t, func(ctx context.Context) error {
+		return fabric.Serve(ctx, l, func(_ context.Context, c net.Conn) {
+			if _, err := io.Copy(c, c); err == nil {
+				_, _ = c.Write([]byte("bye"))
+			}
+		})
+	})
+	return l.Addr().String()
+}
+
+// edge is a node: a TLS port with a Forwarder, streams behind it, a fabric on top.
+type edge struct {
+	id   string
+	port netip.AddrPort
+	node *Node
+	fab  *fabric.Fabric
+	stop func()
+}
+
+func newEdge(t testing.TB, ca *authority, id string, connectors ...string) *edge {
+	t.Helper()
+	l := listen(t)
+	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.credentials(t, identity.Node, id), Log: quiet(), Registerer: prometheus.NewRegistry()})}
+	own := sni.NewHandoff()
+	forward := sni.New(nil, balance.NewHealth(quiet(), prometheus.NewRegistry()), sni.NewHandoff(), quiet(), prometheus.NewRegistry(), sni.Own{Protocol: ProtocolControl, To: own}, sni.Own{Protocol: ProtocolStream, To: own})
+	e.fab = fabric.New(fabric.Carriers{WireGuard: nowhere{}, Stream: e.node}, quiet(), prometheus.NewRegistry())
+	e.know(connectors...)
+	stopNode := serve(t, func(ctx context.Context) error { return e.node.Serve(ctx, own) })
+	stopPort := serve(t, func(ctx context.Context) error { return forward.Serve(ctx, l) })
+	e.stop = func() { stopPort(); stopNode() }
+	return e
+}
+
+// know tells an edge of the connectors of site "s", all assigned to it.
+func (e *edge) know(connectors ...string) {
+	cfg, site := NodeConfig{Connectors: map[string]bool{}}, fabric.Site{ID: "s"}
+	for _, c := range connectors {
+		cfg.Connectors[c] = true
+		site.Connectors = append(site.Connectors, fabric.Connector{ID: c})
+	}
+	e.node.Apply(cfg)
+	e.fab.Apply(fabric.Config{Self: e.id, Sites: []fabric.Site{site}})
+}
+
+// nowhere is a carrier that is always down.
+type nowhere struct{}
+
+func (nowhere) Dial(context.Context, string, netip.AddrPort) (net.Conn, error) {
+	return nil, net.ErrClosed
+}
+func (nowhere) Up(string) bool { return false }
+
+// site is a connector with one target, "t".
+type site struct {
+	id   string
+	link *Connector
+	stop func()
+}
+
+func newSite(t testing.TB, ca *authority, id, target string, nodes ...*edge) *site {
+	t.Helper()
+	c := connector.New(nil, quiet(), prometheus.NewRegistry())
+	allowed := connector.Config{Site: "s", Targets: map[string]string{"t": target}, Nodes: map[netip.Addr]string{}}
+	for i, n := range nodes {
+		allowed.Nodes[netip.MustParseAddr(fmt.Sprintf("fd57:6172:7265::%x", i+1))] = n.id
+	}
+	if err := c.Apply(allowed); err != nil {
+		t.Fatal(err)
+	}
+	s := &site{id: id, link: NewConnector(Options{
+		Credentials: ca.credentials(t, identity.Connector, id), Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+	})}
+	s.link.Apply(endpoints(nodes...))
+	s.stop = serve(t, s.link.Run)
+	return s
+}
+
+func endpoints(nodes ...*edge) ConnectorConfig {
+	cfg := ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
+	for _, n := range nodes {
+		cfg.Nodes[n.id] = n.port
+	}
+	return cfg
+}
+
+// eventually waits until ok.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func (e *edge) wait(t testing.TB, connectors ...string) {
+	t.Helper()
+	for _, c := range connectors {
+		eventually(t, c+" up at "+e.id, func() bool { return e.node.Up(c) })
+	}
+}
+
+func request(target string) fabric.Request {
+	return fabric.Request{Target: target, Site: "s", Service: "v", Client: netip.MustParseAddrPort("203.0.113.9:4711"), Local: netip.MustParseAddrPort("198.51.100.1:443")}
+}
+
+func dial(t testing.TB, e *edge) net.Conn {
+	t.Helper()
+	conn, err := e.fab.DialTarget(context.Background(), request("t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// talk sends a message of a size, closes its half and expects the message and the farewell.
+func talk(t testing.TB, conn net.Conn, size int) {
+	t.Helper()
+	defer conn.Close()
+	msg := bytes.Repeat([]byte("warren!?"), (size+7)/8)[:size]
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_, _ = conn.Write(msg)
+		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
+	}()
+	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	got, err := io.ReadAll(conn)
+	<-sent
+	if err != nil || !bytes.Equal(got, append(msg, "bye"...)) {
+		t.Errorf("%d bytes came back, %v; %d were sent, and a farewell is due", len(got), err, len(msg))
+	}
+}

@@ -1,0 +1,308 @@
+package streams
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warrenedge/warren/shared/backoff"
+)
+
+// Bounds of a link.
+const (
+	connectTime = 2500 * time.Millisecond // of TCP: a SYN sent into a cut is not waited for when the cut is over
+	retryMost   = 2 * time.Second         // between attempts
+	dialsMost   = 16                      // at once
+	leaveTime   = time.Minute             // for streams of a node that is no longer ours
+)
+
+// link is what a connector has towards one node.
+type link struct {
+	c     *Connector
+	node  string
+	to    netip.AddrPort
+	log   *slog.Logger
+	tls   [2]*tls.Config // control, stream
+	conns sync.WaitGroup // everything that serves a wire
+}
+
+func newLink(c *Connector, node string, to netip.AddrPort) *link {
+	// One session for both protocols: the handshake of the control connection makes the others cheap.
+	sessions := &newest{}
+	l := &link{c: c, node: node, to: to, log: c.opts.Log.With("node", node)}
+	for i, p := range []string{ProtocolControl, ProtocolStream} {
+		l.tls[i] = c.opts.Credentials.client(node, p, sessions)
+	}
+	return l
+}
+
+// run keeps the link until wanted ends. Then streams have leaveTime, or until ctx ends.
+func (l *link) run(ctx, wanted context.Context) {
+	streams, cut := context.WithCancel(ctx)
+	defer cut()
+	wait := backoff.Backoff{Max: retryMost}
+	for wanted.Err() == nil {
+		err := l.session(streams, wanted, wait.Reset)
+		if wanted.Err() != nil {
+			break
+		}
+		l.log.Debug("stream carrier away", "peer", l.to, "err", err)
+		if !wait.Wait(wanted) {
+			break
+		}
+	}
+	late := time.AfterFunc(leaveTime, cut)
+	defer late.Stop()
+	l.conns.Wait()
+}
+
+// session keeps one control connection, and stream connections beside it.
+func (l *link) session(streams, wanted context.Context, up func()) error {
+	ctx, cancel := context.WithCancel(wanted)
+	defer cancel()
+	conn, err := l.c.connect(ctx, l.to, l.tls[0])
+	if err != nil {
+		l.c.m.fails.WithLabelValues(ProtocolControl).Inc()
+		return err
+	}
+	s := newSession(conn, false, retryAfter)
+	d := &dialler{link: l, session: s, poke: make(chan struct{}, 1), idle: map[*wire]bool{}}
+	s.flags = func() byte {
+		if l.c.opts.TUN() {
+			return flagTUN
+		}
+		return 0
+	}
+	s.heard = func(m message) {
+		if m.kind == kindWant {
+			d.want.Store(int32(min(m.want, mostConns)))
+			d.look()
+		}
+	}
+	s.changed = func() {
+		l.log.Info("stream carrier changed", "up", s.usable.Load())
+		if s.usable.Load() {
+			up()
+			l.c.m.nodes.Inc()
+		} else {
+			l.c.m.nodes.Dec()
+		}
+	}
+	var dialling sync.WaitGroup
+	dialling.Go(func() { d.run(ctx, streams) })
+	wasUp := s.run(ctx)
+	if s.usable.Load() {
+		l.c.m.nodes.Dec()
+	}
+	cancel()
+	dialling.Wait()
+	d.end()
+	return wasUp
+}
+
+// dialler keeps as many stream connections as the node asks for, as long as a session lasts.
+type dialler struct {
+	link    *link
+	session *session
+	want    atomic.Int32
+	poke    chan struct{} // holds one: there may be too few connections
+
+	mu    sync.Mutex
+	live  int            // guarded by mu; connections and attempts
+	idle  map[*wire]bool // guarded by mu; those that carry no stream
+	ended bool           // guarded by mu
+}
+
+// look makes run compare again.
+func (d *dialler) look() {
+	select {
+	case d.poke <- struct{}{}:
+	default:
+	}
+}
+
+// run dials until ctx ends, then waits for its attempts. What fails is tried again after a while, by all
+// attempts together.
+func (d *dialler) run(ctx, streams context.Context) {
+	var attempts sync.WaitGroup
+	defer attempts.Wait()
+	slots := make(chan struct{}, dialsMost)
+	wait := backoff.Backoff{Max: retryMost}
+	failed := make(chan bool, dialsMost)
+	for {
+		for d.begin() {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				d.ends(1)
+				return
+			}
+			attempts.Go(func() {
+				ok := d.attempt(ctx, streams)
+				<-slots
+				if !ok {
+					d.ends(1)
+				}
+				select {
+				case failed <- !ok:
+				default:
+				}
+				d.look()
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.poke:
+		}
+		if !d.settle(ctx, failed, &wait) {
+			return
+		}
+	}
+}
+
+// settle waits a while if attempts have failed since it was last called.
+func (d *dialler) settle(ctx context.Context, failed chan bool, wait *backoff.Backoff) bool {
+	bad := false
+	for {
+		select {
+		case f := <-failed:
+			if bad = bad || f; !f {
+				wait.Reset()
+			}
+			continue
+		default:
+		}
+		return !bad || wait.Wait(ctx)
+	}
+}
+
+// begin counts one more attempt, if there are too few connections.
+func (d *dialler) begin() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended || d.live >= int(d.want.Load()) {
+		return false
+	}
+	d.live++
+	return true
+}
+
+// ends counts connections or attempts that are over.
+func (d *dialler) ends(n int) {
+	d.mu.Lock()
+	d.live -= n
+	d.mu.Unlock()
+	d.look()
+}
+
+// attempt makes one connection and has it served.
+func (d *dialler) attempt(ctx, streams context.Context) bool {
+	conn, err := d.link.c.connect(ctx, d.link.to, d.link.tls[1])
+	if err != nil {
+		if ctx.Err() == nil {
+			d.link.c.m.fails.WithLabelValues(ProtocolStream).Inc()
+			d.link.log.Debug("stream connection not made", "peer", d.link.to, "err", err)
+		}
+		return false
+	}
+	d.link.conns.Go(func() {
+		d.link.c.m.conns.Inc()
+		defer d.link.c.m.conns.Dec()
+		defer d.ends(1)
+		d.serve(streams, &wire{tls: conn})
+	})
+	return true
+}
+
+// serve carries one stream after the other, until the connection or the session ends.
+func (d *dialler) serve(ctx context.Context, w *wire) {
+	defer w.abort()
+	stop := context.AfterFunc(ctx, w.abort)
+	defer stop()
+	again := make(chan bool, 1)
+	for d.rest(w) {
+		err := w.next()
+		d.leave(w)
+		s := &stream{wire: w, owner: lender{d.link, again}}
+		switch err {
+		case nil:
+			d.session.use()
+			d.carry(ctx, s)
+		case io.EOF, errGone: // the node has thought better of it
+			s.ended = err
+			_ = s.Close()
+		default: // the node has closed it, or says nonsense
+			return
+		}
+		if !<-again {
+			return
+		}
+	}
+}
+
+// carry has one stream carried.
+func (d *dialler) carry(ctx context.Context, s *stream) {
+	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	d.link.c.opts.Handler(ctx, s, d.link.node)
+}
+
+// rest marks a wire as idle; false when the session is over.
+func (d *dialler) rest(w *wire) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return false
+	}
+	d.idle[w] = true
+	return true
+}
+
+// leave marks a wire as busy or gone.
+func (d *dialler) leave(w *wire) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.idle, w)
+}
+
+// end closes what is idle. Streams in progress go on, and their connections end with them.
+func (d *dialler) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = true
+	for w := range d.idle {
+		w.abort()
+	}
+}
+
+// lender is the owner of a wire at the connector.
+type lender struct {
+	link  *link
+	again chan bool // takes one
+}
+
+func (l lender) background(f func()) bool {
+	l.link.conns.Go(f) // the wire's own goroutine is counted while f is asked for
+	return true
+}
+
+func (l lender) release(_ *wire, again bool) { l.again <- again }
+
+// newest is a cache of one TLS session.
+type newest struct {
+	session atomic.Pointer[tls.ClientSessionState]
+}
+
+func (n *newest) Get(string) (*tls.ClientSessionState, bool) {
+	s := n.session.Load()
+	return s, s != nil
+}
+
+func (n *newest) Put(_ string, s *tls.ClientSessionState) { n.session.Store(s) }

@@ -1,0 +1,233 @@
+package streams
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// stranger dials an edge's TLS port with credentials and tries to be taken for a connector. It returns when
+// the node has ended the connection, with what the node sent.
+func stranger(t *testing.T, e *edge, c Credentials, protocol string, send []byte) ([]byte, error) {
+	t.Helper()
+	cfg := c.client(e.id, protocol, nil)
+	conn, err := tls.Dial("tcp", e.port.String(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = conn.Write(send)
+	return io.ReadAll(conn)
+}
+
+func TestStrangers(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	e := newEdge(t, ca, "node_1", "connector_1")
+	e.node.Apply(NodeConfig{Connectors: map[string]bool{"connector_1": true, "connector_2": false}})
+	later, earlier := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
+	with := func(cert *tls.Certificate) Credentials {
+		return Credentials{clusterID, func() *tls.Certificate { return cert }, func() *x509.CertPool { return ca.pool }}
+	}
+	ask := message{kind: kindAsk, seq: 1}.append(nil)
+	for _, tt := range []struct {
+		name string
+		cert *tls.Certificate
+	}{
+		{"no certificate", &tls.Certificate{}},
+		{"another authority's", other.certificate(t, clusterID, identity.Connector, "connector_1", later)},
+		{"another cluster's", ca.certificate(t, "other", identity.Connector, "connector_1", later)},
+		{"a node's", ca.certificate(t, clusterID, identity.Node, "node_1", later)},
+		{"a control replica's", ca.certificate(t, clusterID, identity.Control, "connector_1", later)},
+		{"a connector's that nobody knows", ca.certificate(t, clusterID, identity.Connector, "connector_9", later)},
+		{"a connector's of another node's site", ca.certificate(t, clusterID, identity.Connector, "connector_2", later)},
+		{"an expired one", ca.certificate(t, clusterID, identity.Connector, "connector_1", earlier)},
+	} {
+		for _, p := range []string{ProtocolControl, ProtocolStream} {
+			t.Run(tt.name+" "+p, func(t *testing.T) {
+				if got, err := stranger(t, e, with(tt.cert), p, ask); err == nil || len(got) > 0 {
+					t.Errorf("a stranger got %x, %v", got, err)
+				}
+				if len(e.node.all()) > 0 {
+					t.Error("a stranger has a pool")
+				}
+			})
+		}
+	}
+}
+
+// The connector does not take a stranger for its node either.
+func TestStrangeNode(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	for _, tt := range []struct {
+		name string
+		ca   *authority
+		id   string
+	}{{"another authority's", other, "node_1"}, {"another node", ca, "node_2"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := newEdge(t, tt.ca, tt.id, "connector_1")
+			e.id = "node_1" // the connector believes
+			s := newSite(t, ca, "connector_1", "127.0.0.1:1", e)
+			eventually(t, "the connector has tried", func() bool { return counter(t, s.link.m.fails.WithLabelValues(ProtocolControl)) >= 2 })
+			if e.node.Up("connector_1") {
+				t.Error("the connector has taken it for its node")
+			}
+		})
+	}
+}
+
+// A ticket does not outlive the right to connect.
+func TestResumedStranger(t *testing.T) {
+	ca := newAuthority(t)
+	e := newEdge(t, ca, "node_1", "connector_1")
+	newSite(t, ca, "connector_1", echo(t), e)
+	e.wait(t, "connector_1")
+	session := &newest{}
+	cfg := ca.credentials(t, identity.Connector, "connector_1").client("node_1", ProtocolStream, session)
+	once := func() (resumed bool, err error) {
+		conn, err := tls.Dial("tcp", e.port.String(), cfg)
+		if err != nil {
+			return false, err
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, err = conn.Read(make([]byte, 1)) // takes the ticket in; the node closes what is too much
+		return conn.ConnectionState().DidResume, err
+	}
+	eventually(t, "the node wants no more", func() bool { idle, _, _ := e.node.counts(); return idle == leastConns })
+	if _, err := once(); err != io.EOF {
+		t.Fatal(err)
+	}
+	if resumed, err := once(); !resumed || err != io.EOF {
+		t.Fatalf("resumed %v, %v: this test looks at nothing", resumed, err)
+	}
+	e.node.Apply(NodeConfig{})
+	if resumed, err := once(); !resumed || err == nil || err == io.EOF {
+		t.Errorf("resumed %v, %v, want a refusal", resumed, err)
+	}
+}
+
+// Garbage inside TLS ends the connection it came on, nothing else.
+func TestGarbage(t *testing.T) {
+	ca := newAuthority(t)
+	e := newEdge(t, ca, "node_1", "connector_1")
+	creds := ca.credentials(t, identity.Connector, "connector_1")
+	for _, tt := range []struct {
+		name string
+		send []byte
+	}{
+		{"a short ask", []byte{kindAsk, 1, 0}},
+		{"a flood", bytes.Repeat(message{kind: kindAnswer}.append(nil), 100*floodMost)},
+		{"a flood of nothing that is known", bytes.Repeat([]byte{77, 0}, 100*floodMost)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := stranger(t, e, creds, ProtocolControl, tt.send)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the node took it")
+			}
+		})
+	}
+	// On a stream connection that is idle a byte is one too many: it is not used.
+	newSite(t, ca, "connector_1", echo(t), e)
+	e.wait(t, "connector_1")
+	eventually(t, "two are idle", func() bool { idle, _, _ := e.node.counts(); return idle == leastConns })
+	p := e.node.pool("connector_1", false)
+	near, far := tcpPair(t)
+	p.mu.Lock()
+	p.wanted++
+	p.mu.Unlock()
+	if !p.add(&wire{tls: tls.Server(near, e.node.tls)}) {
+		t.Fatal("no room")
+	}
+	_, _ = far.Write([]byte("x"))
+	eventually(t, "the byte is there", func() bool { return !silent(near) })
+	talk(t, dial(t, e), 1000) // the newest would have been first
+	_ = far.Close()
+}
+
+func tcpPair(t *testing.T) (near, far net.Conn) {
+	l := listen(t)
+	defer l.Close()
+	far, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if near, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
+	return near, far
+}
+
+// A connector that is out of its mind gets no more connections than the node asked for, and one without a
+// control connection none.
+func TestIdleFlood(t *testing.T) {
+	ca := newAuthority(t)
+	e := newEdge(t, ca, "node_1", "connector_1")
+	creds := ca.credentials(t, identity.Connector, "connector_1")
+	cfg := creds.client("node_1", ProtocolStream, nil)
+	flood := func() {
+		for range 20 {
+			conn, err := tls.Dial("tcp", e.port.String(), cfg)
+			if err == nil {
+				t.Cleanup(func() { _ = conn.Close() })
+			}
+		}
+	}
+	flood()
+	eventually(t, "all are refused", func() bool { return counter(t, e.node.m.refuses.WithLabelValues("surplus")) == 20 })
+	newSite(t, ca, "connector_1", echo(t), e)
+	eventually(t, "what is wanted is there", func() bool { idle, _, _ := e.node.counts(); return idle == leastConns })
+	flood()
+	eventually(t, "all are refused", func() bool { return counter(t, e.node.m.refuses.WithLabelValues("surplus")) == 40 })
+	talk(t, dial(t, e), 1000)
+}
+
+// A handshake that does not go on ends in time and stops nobody else.
+func TestSlowHandshake(t *testing.T) {
+	ca := newAuthority(t)
+	e := newEdge(t, ca, "node_1", "connector_1")
+	var hello bytes.Buffer
+	cfg := ca.credentials(t, identity.Connector, "connector_1").client("node_1", ProtocolControl, nil)
+	_ = tls.Client(recorder{&hello}, cfg).HandshakeContext(context.Background()) // ends at the first read
+	var slow []net.Conn
+	for range 50 {
+		conn, err := net.Dial("tcp", e.port.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = conn.Write(hello.Bytes())
+		slow = append(slow, conn)
+	}
+	newSite(t, ca, "connector_1", echo(t), e)
+	e.wait(t, "connector_1")
+	talk(t, dial(t, e), 1000)
+	for _, conn := range slow {
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a handshake goes on for ever")
+		}
+	}
+}
+
+// recorder is a connection that keeps what is written and has nothing to read.
+type recorder struct{ out *bytes.Buffer }
+
+func (r recorder) Write(p []byte) (int, error)      { return r.out.Write(p) }
+func (r recorder) Read([]byte) (int, error)         { return 0, io.EOF }
+func (r recorder) Close() error                     { return nil }
+func (r recorder) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (r recorder) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (r recorder) SetDeadline(time.Time) error      { return nil }
+func (r recorder) SetReadDeadline(time.Time) error  { return nil }
+func (r recorder) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,88 @@
+// Package streams carries TCP between a node and a connector in TLS connections that the connector dials
+// ahead of need, so that the kernel's TCP does the long haul and nobody waits for a handshake.
+//
+// A connector keeps one control connection to each of its nodes, with heartbeats, and as many stream
+// connections as the node asks for. A stream connection carries one stream at a time; when both ends have
+// said that they are done it is idle again, its congestion window warm. The node decides: it takes idle
+// connections, closes surplus ones, and tells the connector how many there should be, so no connection is
+// ever taken by one end and closed by the other.
+package streams
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// Protocols (ALPN) on a node's TLS port. What a connection is for is known before its handshake, so no
+// byte inside needs to say it, and an idle stream connection has nothing to read until it is used.
+const (
+	ProtocolControl = "warren-control/1"
+	ProtocolStream  = "warren-stream/1"
+)
+
+// Bounds of a connection.
+const (
+	handshakeTime = 5 * time.Second
+	unackedTime   = 30 * time.Second // that sent bytes may stay without an acknowledgement (TCP_USER_TIMEOUT)
+	keepalive     = 15 * time.Second // below the patience of address translators
+)
+
+// Credentials say who we are and whom we trust. They are asked at every handshake: a certificate is
+// renewed while the process lives.
+type Credentials struct {
+	Cluster     string
+	Certificate func() *tls.Certificate
+	Authorities func() *x509.CertPool
+}
+
+// verify judges the other end of a connection. Identity certificates are client certificates whichever
+// end shows them: the kind in the name is what tells a node from a connector.
+func (c Credentials) verify(cs tls.ConnectionState, kind identity.Kind) (string, error) {
+	id, err := identity.Verify(cs.PeerCertificates, c.Authorities(), x509.ExtKeyUsageClientAuth, c.Cluster, kind)
+	return id.ID, err
+}
+
+// server is the TLS of a node. admit has the last word on a connector. Tickets make a second handshake
+// cheap; the chain is verified then as well.
+func (c Credentials) server(admit func(connector string) error) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{ProtocolControl, ProtocolStream}, DynamicRecordSizingDisabled: true,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Certificate(), nil },
+		ClientAuth:     tls.RequireAnyClientCert,
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			if cs.NegotiatedProtocol == "" {
+				return errors.New("no protocol of ours")
+			}
+			id, err := c.verify(cs, identity.Connector)
+			if err != nil {
+				return err
+			}
+			return admit(id)
+		},
+	}
+}
+
+// client is the TLS of a connector towards one node. There is no server name to send: the node is known by
+// its identity.
+func (c Credentials) client(node, protocol string, sessions tls.ClientSessionCache) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, DynamicRecordSizingDisabled: true, ClientSessionCache: sessions,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate(), nil },
+		InsecureSkipVerify:   true, // verified by name of the process, below
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			id, err := c.verify(cs, identity.Node)
+			if err == nil && id != node {
+				err = fmt.Errorf("%s answers in the place of node %s", id, node)
+			}
+			if err == nil && cs.NegotiatedProtocol != protocol {
+				err = fmt.Errorf("node %s does not speak %s", node, protocol)
+			}
+			return err
+		},
+	}
+}
