@@ -14,6 +14,7 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/connector"
+	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -23,6 +24,7 @@ type Site struct {
 	Tunnel interface {
 		Apply(context.Context, tunnel.Config) error
 	}
+	Streams   interface{ Apply(streams.ConnectorConfig) }
 	Connector interface{ Apply(connector.Config) error }
 	Trust     func(pem []byte) error
 }
@@ -90,17 +92,22 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 	}
 	if changed[resource.ConnectorConfig] {
 		tun, con := tunnel.Config{Addr: c.addr}, connector.Config{Targets: map[string]string{}, Nodes: map[netip.Addr]string{}}
+		dial := streams.ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
 		for _, cfg := range values[connectorConfig](l, resource.ConnectorConfig) { // one: its site's
 			con.Site, con.Targets = cfg.site, cfg.targets
 			for _, n := range cfg.nodes {
 				tun.Peers = append(tun.Peers, tunnel.Peer{ID: n.id, Kind: tunnel.Node, Key: n.key, Endpoint: n.endpoint, TLS: n.stream, Addr: n.addr, Keepalive: keepalive})
 				con.Nodes[n.addr] = n.id
+				if n.stream.IsValid() {
+					dial.Nodes[n.id] = n.stream
+				}
 			}
 		}
 		noTarget := c.sub.Connector.Apply(con)
 		if noTarget != nil {
 			c.log.Warn("some targets can't be served", "err", noTarget)
 		}
+		c.sub.Streams.Apply(dial)
 		err := c.sub.Tunnel.Apply(ctx, tun)
 		if err != nil {
 			if !partial[*tunnel.PeerError](err) {

@@ -15,7 +15,9 @@ func newConnector(t *testing.T, dir string) (*Connector, *machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewConnector("connector_1", netip.MustParseAddr("fd57:6172:7265:2::1"), Site{tunnelOf{m}, connectorOf{m}, m.keep}, disk, quiet(), prometheus.NewRegistry()), m
+	return NewConnector("connector_1", netip.MustParseAddr("fd57:6172:7265:2::1"), Site{
+		Tunnel: tunnelOf{m}, Streams: siteStreamsOf{m}, Connector: connectorOf{m}, Trust: m.keep,
+	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 
 func TestConnector(t *testing.T) {

@@ -27,27 +27,29 @@ import (
 // The validated forms of resources. Protobuf stops here.
 
 type self struct {
-	id, name, pool string
-	addr           netip.Addr
-	gossipKeys     []gossip.Key
+	id, name, pool, region string
+	addr                   netip.Addr
+	gossipKeys             []gossip.Key
 }
 
 type trust struct{ pem []byte }
 
 type node struct {
-	id, name, pool string
-	addresses      []netip.Addr
-	key            wgkey.Public
-	endpoint       netip.AddrPort // zero: can't be dialled
-	addr           netip.Addr
-	gossip         netip.AddrPort // zero: it has none
-	draining       bool
+	id, name, pool, region string
+	addresses              []netip.Addr
+	key                    wgkey.Public
+	endpoint               netip.AddrPort // zero: can't be dialled
+	addr                   netip.Addr
+	gossip                 netip.AddrPort // zero: it has none
+	draining               bool
 }
 
 type site struct {
 	id         string
 	connectors []end
 	nodes      []string
+	carrier    string // to prefer; empty: by measurement
+	region     string
 }
 
 // end is the far end of a tunnel.
@@ -55,7 +57,7 @@ type end struct {
 	id       string
 	key      wgkey.Public
 	endpoint netip.AddrPort
-	stream   netip.AddrPort // of a node: its TLS port; zero: not known
+	stream   netip.AddrPort // of a node: its TLS port; zero: not known, streams go inside the tunnel
 	addr     netip.Addr
 }
 
@@ -156,7 +158,7 @@ func endpoint(name, s string) (netip.AddrPort, error) {
 
 func decodeSelf(m *nodev1.NodeConfig) (self, error) {
 	addr, err := overlay("overlay_address", m.GetOverlayAddress())
-	s := self{id: m.GetNodeId(), name: m.GetName(), pool: m.GetPoolId(), addr: addr}
+	s := self{id: m.GetNodeId(), name: m.GetName(), pool: m.GetPoolId(), region: m.GetRegionId(), addr: addr}
 	errs := []error{required("node_id", m.GetNodeId()), required("pool_id", m.GetPoolId()), err}
 	for i, k := range m.GetGossipKeys() {
 		if len(k) != gossip.KeySize {
@@ -198,7 +200,7 @@ func decodeCertificate(name string, m *nodev1.Certificate) (httpproxy.Certificat
 }
 
 func decodeNode(m *nodev1.Node) (node, error) {
-	n := node{id: m.GetId(), name: m.GetName(), pool: m.GetPoolId(), draining: m.GetLifecycle() == nodev1.NodeLifecycle_NODE_LIFECYCLE_DRAINING}
+	n := node{id: m.GetId(), name: m.GetName(), pool: m.GetPoolId(), region: m.GetRegionId(), draining: m.GetLifecycle() == nodev1.NodeLifecycle_NODE_LIFECYCLE_DRAINING}
 	errs := []error{required("id", n.id), required("name", n.name)}
 	for i, s := range m.GetAddresses() {
 		a, err := netip.ParseAddr(s)
@@ -220,7 +222,7 @@ func decodeNode(m *nodev1.Node) (node, error) {
 }
 
 func decodeSite(m *nodev1.Site) (site, error) {
-	s := site{id: m.GetId(), nodes: slices.Clone(m.GetNodeIds())}
+	s := site{id: m.GetId(), nodes: slices.Clone(m.GetNodeIds()), carrier: carrier(m.GetCarrier()), region: m.GetRegionId()}
 	errs := []error{required("id", s.id)}
 	for i, c := range m.GetConnectors() {
 		at := fmt.Sprintf("connectors[%d].", i)
@@ -232,6 +234,17 @@ func decodeSite(m *nodev1.Site) (site, error) {
 		s.connectors = append(s.connectors, e)
 	}
 	return s, errors.Join(errs...)
+}
+
+// carrier is the name of a carrier; a later version's is none.
+func carrier(c nodev1.Carrier) string {
+	switch c {
+	case nodev1.Carrier_CARRIER_STREAM:
+		return fabric.CarrierStream
+	case nodev1.Carrier_CARRIER_WIREGUARD:
+		return fabric.CarrierWireGuard
+	}
+	return ""
 }
 
 func decodeRoute(m *nodev1.Route) (route, error) {

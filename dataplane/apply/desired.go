@@ -10,6 +10,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -44,14 +45,29 @@ func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
 	return cfg
 }
 
+// streamsConfig is the connectors that may dial this node: those of the sites assigned to it. Others are
+// known, and end in peace what they have.
+func (n *Node) streamsConfig(l *ledger) streams.NodeConfig {
+	cfg := streams.NodeConfig{Connectors: map[string]bool{}}
+	for _, s := range values[site](l, resource.Site) {
+		for _, c := range s.connectors {
+			cfg.Connectors[c.id] = slices.Contains(s.nodes, n.id)
+		}
+	}
+	return cfg
+}
+
 func (n *Node) fabricConfig(l *ledger) fabric.Config {
 	cfg := fabric.Config{Self: n.id}
+	if me, ok := n.self(l); ok {
+		cfg.Region = me.region
+	}
 	for _, o := range values[node](l, resource.Node) {
 		is, says := n.standing(o), n.view.Node(o.id)
-		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Down: is.away, Draining: is.draining, Connected: says.Sites, Load: says.Load})
+		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Region: o.region, Down: is.away, Draining: is.draining, Connected: says.Sites, Load: says.Load})
 	}
 	for _, s := range values[site](l, resource.Site) {
-		out := fabric.Site{ID: s.id, Nodes: s.nodes}
+		out := fabric.Site{ID: s.id, Nodes: s.nodes, Carrier: s.carrier, Region: s.region}
 		for _, c := range s.connectors {
 			out.Connectors = append(out.Connectors, fabric.Connector{ID: c.id, Addr: c.addr})
 		}

@@ -28,6 +28,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -41,6 +42,8 @@ type machine struct {
 	sni    sni.Config
 	dns    dns.Config
 	conn   connector.Config
+	ends   streams.NodeConfig      // of a node
+	dials  streams.ConnectorConfig // of a connector
 	trust  []byte
 	fail   error // of the tunnel
 	unfit  error // of the DNS or the connector, about single objects
@@ -53,6 +56,9 @@ type (
 	sniOf       struct{ *machine }
 	dnsOf       struct{ *machine }
 	connectorOf struct{ *machine }
+
+	nodeStreamsOf struct{ *machine }
+	siteStreamsOf struct{ *machine }
 )
 
 func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
@@ -77,6 +83,9 @@ func (m connectorOf) Apply(c connector.Config) error {
 	return m.unfit
 }
 
+func (m nodeStreamsOf) Apply(c streams.NodeConfig)      { m.ends = c }
+func (m siteStreamsOf) Apply(c streams.ConnectorConfig) { m.dials = c }
+
 func (m *machine) keep(pem []byte) error { m.trust = pem; return nil }
 
 // took returns and forgets the calls.
@@ -97,7 +106,9 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewNode(me, Subsystems{Tunnel: tunnelOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Trust: m.keep}, disk, quiet(), prometheus.NewRegistry()), m
+	return NewNode(me, Subsystems{
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Trust: m.keep,
+	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 
 // res makes a resource of a message; its version is that of its content.

@@ -26,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -40,8 +41,9 @@ type Subsystems struct {
 	Tunnel interface {
 		Apply(context.Context, tunnel.Config) error
 	}
-	Fabric interface{ Apply(fabric.Config) }
-	Proxy  interface {
+	Streams interface{ Apply(streams.NodeConfig) }
+	Fabric  interface{ Apply(fabric.Config) }
+	Proxy   interface {
 		Apply(httpproxy.Config)
 		Reconnect() // a way to targets is gone that kept connections may lead by
 	}
@@ -150,6 +152,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 			n.noWay = nil
 		}
 		n.applyGossip(l, me)
+		n.sub.Streams.Apply(n.streamsConfig(l))
 		n.sub.Fabric.Apply(n.fabricConfig(l))
 		if lost(n.peers, want.Peers) {
 			n.sub.Proxy.Reconnect()

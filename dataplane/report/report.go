@@ -28,6 +28,7 @@ const (
 type Source struct {
 	Applied func() uint64             // revision
 	Tunnels func() []tunnel.PeerState // ordered by id
+	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
 }
 
 // Connector gives connections to the control plane.
@@ -124,6 +125,9 @@ func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 		if p.RoundTrip > 0 {
 			t.RoundTrip = durationpb.New(p.RoundTrip)
 		}
+		if r.src.Carrier != nil {
+			t.Carrier = r.src.Carrier(p.ID)
+		}
 		if !p.LastHandshake.IsZero() {
 			t.LastHandshakeAge = durationpb.New(now.Sub(p.LastHandshake))
 		}
@@ -136,6 +140,6 @@ func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 func differs(a, b *nodev1.ReportRequest) bool {
 	return a.GetAppliedRevision() != b.GetAppliedRevision() ||
 		!slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool {
-			return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() && x.GetTransport() == y.GetTransport()
+			return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() && x.GetTransport() == y.GetTransport() && x.GetCarrier() == y.GetCarrier()
 		})
 }

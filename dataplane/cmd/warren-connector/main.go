@@ -15,6 +15,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
+	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/daemon"
@@ -57,18 +58,23 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	streams := connector.New(nil, log, reg)
-	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Connector: streams, Trust: id.Trust}, disk, log, reg)
+	targets := connector.New(nil, log, reg)
+	dials := streams.NewConnector(streams.Options{
+		Credentials: streams.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
+		Handler:     targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Log: log, Registerer: reg,
+	})
+	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Streams: dials, Connector: targets, Trust: id.Trust}, disk, log, reg)
 	conns := ads.NewConns(cfg.Control, id.Credentials())
 	tasks := []daemon.Task{
 		tun,
-		daemon.Func("streams", func(ctx context.Context) error {
+		daemon.Func("streams in the tunnel", func(ctx context.Context) error {
 			l, err := tun.Listen(ctx, fabric.ConnectorPort)
 			if err != nil {
 				return program.Ended(ctx, err)
 			}
-			return streams.Serve(ctx, l)
+			return targets.Serve(ctx, l)
 		}),
+		dials,
 		daemon.Func("snapshot", func(ctx context.Context) error {
 			defer conns.Close()
 			state, err := site.Restore(ctx)

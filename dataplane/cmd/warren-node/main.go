@@ -23,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/daemon"
@@ -71,11 +72,20 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	// In the order in which a request passes: DNS, SNI, HTTP, fabric, tunnel.
-	paths := fabric.New(fabric.Carriers{WireGuard: tun}, log, reg)
+	var proxy *httpproxy.Proxy
+	ends := streams.NewNode(streams.NodeOptions{
+		Credentials: streams.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
+		Silent:      func() { proxy.Reconnect() }, Log: log, Registerer: reg,
+	})
+	paths := fabric.New(fabric.Carriers{
+		WireGuard: tun, Stream: ends,
+		BothTUN: func(connector string) bool { return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) },
+	}, log, reg)
 	targets := balance.NewHealth(log, reg)
-	tls, wireguard := sni.NewHandoff(), sni.NewHandoff()
-	forward := sni.New(paths.DialTarget, targets, tls, log, reg, sni.Own{Protocol: tunnel.Protocol, To: wireguard})
-	proxy := httpproxy.New(paths.DialTarget, targets, log, reg, nil)
+	tls, wireguard, own := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
+	forward := sni.New(paths.DialTarget, targets, tls, log, reg, sni.Own{Protocol: tunnel.Protocol, To: wireguard},
+		sni.Own{Protocol: streams.ProtocolControl, To: own}, sni.Own{Protocol: streams.ProtocolStream, To: own})
+	proxy = httpproxy.New(paths.DialTarget, targets, log, reg, nil)
 	names := dns.New(log, reg)
 
 	https, err := net.Listen("tcp", cfg.Listen.HTTPS)
@@ -91,7 +101,10 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return fmt.Errorf("listen.dns: %w", err)
 	}
 
-	sub := apply.Subsystems{Tunnel: tun, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Trust: id.Trust, Up: tun.Up}
+	sub := apply.Subsystems{
+		Tunnel: tun, Streams: ends, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Trust: id.Trust,
+		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
+	}
 	told, tell, err := talk(cfg.Listen.Gossip, &sub, log, reg)
 	if err != nil {
 		return err
@@ -110,6 +123,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		tell,
 		daemon.Func("follow", node.Follow),
 		once(told, "wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
+		once(told, "streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
 		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, tls) }),
 		once(told, "sni", func(ctx context.Context) error { return forward.Serve(ctx, https) }),
 		once(told, "dns", func(ctx context.Context) error { return names.Serve(ctx, []net.PacketConn{udp}, tcp) }),
@@ -120,7 +134,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 				return program.Ended(ctx, err)
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
-			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers}, log, reg)
+			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Carrier: paths.CarrierOf}, log, reg)
 			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 		}),
 	}
