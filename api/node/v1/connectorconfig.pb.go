@@ -221,6 +221,7 @@ type ConnectorTarget struct {
 	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
 	HealthCheck   *HealthCheck           `protobuf:"bytes,4,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"` // absent: the target counts as healthy
 	Protocol      TargetProtocol         `protobuf:"varint,5,opt,name=protocol,proto3,enum=warren.node.v1.TargetProtocol" json:"protocol,omitempty"`
+	Ports         uint32                 `protobuf:"varint,6,opt,name=ports,proto3" json:"ports,omitempty"` // how many ports may be dialled, from port on; 0 reads as 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +289,13 @@ func (x *ConnectorTarget) GetProtocol() TargetProtocol {
 		return x.Protocol
 	}
 	return TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED
+}
+
+func (x *ConnectorTarget) GetPorts() uint32 {
+	if x != nil {
+		return x.Ports
+	}
+	return 0
 }
 
 type ConnectorAddress struct {
@@ -365,13 +373,14 @@ const file_node_v1_connectorconfig_proto_rawDesc = "" +
 	"\x12wireguard_endpoint\x18\x04 \x01(\tR\x11wireguardEndpoint\x12'\n" +
 	"\x0foverlay_address\x18\x05 \x01(\tR\x0eoverlayAddress\x12'\n" +
 	"\x0fstream_endpoint\x18\x06 \x01(\tR\x0estreamEndpoint\x12\x1b\n" +
-	"\tregion_id\x18\a \x01(\tR\bregionId\"\xcb\x01\n" +
+	"\tregion_id\x18\a \x01(\tR\bregionId\"\xe1\x01\n" +
 	"\x0fConnectorTarget\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04port\x18\x03 \x01(\rR\x04port\x12>\n" +
 	"\fhealth_check\x18\x04 \x01(\v2\x1b.warren.node.v1.HealthCheckR\vhealthCheck\x12:\n" +
-	"\bprotocol\x18\x05 \x01(\x0e2\x1e.warren.node.v1.TargetProtocolR\bprotocol\"^\n" +
+	"\bprotocol\x18\x05 \x01(\x0e2\x1e.warren.node.v1.TargetProtocolR\bprotocol\x12\x14\n" +
+	"\x05ports\x18\x06 \x01(\rR\x05ports\"^\n" +
 	"\x10ConnectorAddress\x12!\n" +
 	"\fconnector_id\x18\x01 \x01(\tR\vconnectorId\x12'\n" +
 	"\x0foverlay_address\x18\x02 \x01(\tR\x0eoverlayAddressB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"

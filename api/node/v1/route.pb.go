@@ -282,7 +282,8 @@ type RouteTarget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TargetId      string                 `protobuf:"bytes,1,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
 	SiteId        string                 `protobuf:"bytes,2,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`
-	Weight        uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"` // 1..1000
+	Weight        uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`                                    // 1..1000
+	HealthChecked bool                   `protobuf:"varint,4,opt,name=health_checked,json=healthChecked,proto3" json:"health_checked,omitempty"` // false: the target counts as healthy, whatever TargetHealth said once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +339,13 @@ func (x *RouteTarget) GetWeight() uint32 {
 	return 0
 }
 
+func (x *RouteTarget) GetHealthChecked() bool {
+	if x != nil {
+		return x.HealthChecked
+	}
+	return false
+}
+
 var File_node_v1_route_proto protoreflect.FileDescriptor
 
 const file_node_v1_route_proto_rawDesc = "" +
@@ -356,11 +364,12 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\tRouteRule\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x125\n" +
-	"\atargets\x18\x02 \x03(\v2\x1b.warren.node.v1.RouteTargetR\atargets\"[\n" +
+	"\atargets\x18\x02 \x03(\v2\x1b.warren.node.v1.RouteTargetR\atargets\"\x82\x01\n" +
 	"\vRouteTarget\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x12\x17\n" +
 	"\asite_id\x18\x02 \x01(\tR\x06siteId\x12\x16\n" +
-	"\x06weight\x18\x03 \x01(\rR\x06weight*{\n" +
+	"\x06weight\x18\x03 \x01(\rR\x06weight\x12%\n" +
+	"\x0ehealth_checked\x18\x04 \x01(\bR\rhealthChecked*{\n" +
 	"\tRouteMode\x12\x1a\n" +
 	"\x16ROUTE_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROUTE_MODE_TERMINATE\x10\x01\x12\x1a\n" +

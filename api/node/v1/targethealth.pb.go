@@ -71,7 +71,9 @@ func (TargetState) EnumDescriptor() ([]byte, []int) {
 }
 
 // TargetHealth is presence: what the connectors of a site measured. A target is unhealthy when no
-// connector that reports it finds it healthy.
+// connector that reports it finds it healthy. It is outside revisions, checkpoints and the files a
+// node keeps; a node that has no TargetHealth for a target takes it to be healthy. Scope: the pool of
+// the target's service.
 type TargetHealth struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TargetId      string                 `protobuf:"bytes,1,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
