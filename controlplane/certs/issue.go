@@ -39,7 +39,7 @@ func (i *Issuer) Issue(ctx context.Context, tx *store.Tx, org model.OrgID, hostn
 
 // Ensure issues for a service unless it has a certificate that is not yet to be replaced.
 func (i *Issuer) Ensure(ctx context.Context, tx *store.Tx, s *model.Service, now time.Time) error {
-	if s.Kind != model.HTTP {
+	if !s.EndsTLS() {
 		return nil
 	}
 	have, err := tx.ListCertificatesNamed(ctx, s.Org, s.Hostname)

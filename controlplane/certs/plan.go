@@ -16,7 +16,7 @@ func RenewAt(c *model.Certificate) time.Time {
 func Due(m *model.Model, now time.Time) []*model.Service {
 	var due []*model.Service
 	for s := range m.Services() {
-		if s.Kind != model.HTTP {
+		if !s.EndsTLS() {
 			continue
 		}
 		if c := m.CertificateFor(s); c == nil || !now.Before(RenewAt(c)) {

@@ -100,6 +100,9 @@ func (m *Model) Apply(b Batch) *Model {
 	put(n.connectors, b.Connectors, func(v *Connector, do edit) { do(n.connectorsBySite, key(v.Site), v.ID.UUID) })
 	put(n.services, b.Services, func(v *Service, do edit) {
 		do(n.servicesByPool, key(v.Pool), v.ID.UUID)
+		if v.Hostname == "" {
+			return
+		}
 		do(n.servicesByHostname, reversed(v.Hostname), v.ID.UUID)
 		if w, ok := covering(v.Hostname); ok {
 			do(n.servicesByWildcard, w, v.ID.UUID)

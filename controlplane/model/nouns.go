@@ -139,31 +139,44 @@ type ServiceKind string
 // Kinds of service.
 const (
 	HTTP ServiceKind = "http" // TLS ends at the node, HTTP is routed
-	TLS  ServiceKind = "tls"  // passed through by SNI, never decrypted
+	TLS  ServiceKind = "tls"  // by SNI: passed through, or, with Terminate, what is inside goes to the target
+	TCP  ServiceKind = "tcp"  // ports that nodes open
+	UDP  ServiceKind = "udp"
 )
 
-// Service is what is published under one hostname.
+// Service is what is published: under one hostname, or, of kinds TCP and UDP, at ports.
 type Service struct {
-	ID       ServiceID
-	Org      OrgID
-	Name     string
-	Kind     ServiceKind
-	Hostname string // canonical pattern, in a domain of the same organization
-	Pool     PoolID
+	ID            ServiceID
+	Org           OrgID
+	Name          string
+	Kind          ServiceKind
+	Hostname      string // canonical pattern, in a domain of the same organization; "" of TCP and UDP
+	Pool          PoolID
+	Ports         Ports          // of TCP and UDP: unique in the pool for the protocol
+	Allow         []netip.Prefix // of TCP and UDP: clients; canonical, sorted, different; empty: everybody
+	ProxyProtocol int            // of TCP and TLS: version that targets are sent; 0: none
+	Terminate     bool           // of TLS: TLS ends at the node
 	Meta
 }
 
+// Raw reports whether the service is reached at ports of its own, not by name.
+func (s *Service) Raw() bool { return s.Kind == TCP || s.Kind == UDP }
+
+// EndsTLS reports whether nodes need a certificate for the service.
+func (s *Service) EndsTLS() bool { return s.Kind == HTTP || s.Kind == TLS && s.Terminate }
+
 // Target is one address behind a service.
 type Target struct {
-	ID         TargetID
-	Org        OrgID
-	Name       string
-	Service    ServiceID
-	Site       SiteID
-	Address    string // IP literal or canonical hostname, as seen in the site
-	Port       uint16
-	PathPrefix string // "/" or "/a/b", of http services; requests go to the longest that matches
-	Weight     uint16 // 1..1000
+	ID          TargetID
+	Org         OrgID
+	Name        string
+	Service     ServiceID
+	Site        SiteID
+	Address     string       // IP literal or canonical hostname, as seen in the site
+	Port        uint16       // of a service with several ports: for the first, the others follow
+	PathPrefix  string       // "/" or "/a/b", of http services; requests go to the longest that matches
+	Weight      uint16       // 1..1000
+	HealthCheck *HealthCheck // nil: the target counts as healthy
 	Meta
 }
 

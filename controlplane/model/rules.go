@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -50,12 +51,31 @@ func CheckServiceHostname(s *Service, others []*Service) error {
 	return nil
 }
 
-// CheckServiceTargets refuses path prefixes for a service whose paths no node can see. targets are all
-// targets of the service.
+// CheckServicePorts refuses ports that another service of the pool has for the same protocol. overlapping
+// are the services of whatever organization of which that is so; only those of the same one are named.
+func CheckServicePorts(s *Service, overlapping []*Service) error {
+	for _, o := range overlapping {
+		if o.ID == s.ID || o.Kind != s.Kind || o.Pool != s.Pool || !o.Ports.Overlaps(s.Ports) {
+			continue
+		}
+		msg := fmt.Sprintf("%s of %s overlap those of another service in this pool", s.Ports, s.Kind)
+		if o.Org == s.Org {
+			msg = fmt.Sprintf("%s of %s overlap %s of service %s in this pool", s.Ports, s.Kind, o.Ports, o.Name)
+		}
+		return &fault.Error{Kind: fault.Conflict, Field: "ports", Msg: msg}
+	}
+	return nil
+}
+
+// CheckServiceTargets refuses path prefixes for a service whose paths no node can see, and targets that
+// have not enough ports above their first. targets are all targets of the service.
 func CheckServiceTargets(s *Service, targets []*Target) error {
 	for _, t := range targets {
-		if s.Kind == TLS && t.PathPrefix != "/" {
-			return fault.Field("path_prefix", "%q of target %s: a %s service is never decrypted, want \"/\"", t.PathPrefix, t.Name, TLS)
+		if s.Kind != HTTP && t.PathPrefix != "/" {
+			return fault.Field("path_prefix", "%q of target %s: no node sees paths of a %s service, want \"/\"", t.PathPrefix, t.Name, s.Kind)
+		}
+		if last := int(t.Port) + s.Ports.Count() - 1; last > 65535 {
+			return fault.Field("port", "%d of target %s: the service has %d ports, the last one would go to %d", t.Port, t.Name, s.Ports.Count(), last)
 		}
 	}
 	return nil

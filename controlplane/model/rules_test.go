@@ -1,6 +1,7 @@
 package model
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/warrenedge/warren/controlplane/fault"
@@ -81,6 +82,35 @@ func TestCheckServiceHostname(t *testing.T) {
 	}
 }
 
+func TestCheckServicePorts(t *testing.T) {
+	at := func(org OrgID, pool PoolID, kind ServiceKind, first, last uint16) *Service {
+		return &Service{ID: ServiceID{}.New(), Org: org, Name: "secret-name", Kind: kind, Pool: pool, Ports: Ports{first, last}}
+	}
+	s := at(acme, edge, TCP, 6000, 6010)
+	for _, c := range []struct {
+		other *Service
+		taken bool
+		named bool
+	}{
+		{s, false, false},
+		{at(acme, edge, TCP, 6010, 6020), true, true},
+		{at(acme, edge, TCP, 5990, 6000), true, true},
+		{at(acme, edge, TCP, 1, 65535), true, true},
+		{at(other, edge, TCP, 6005, 6005), true, false},
+		{at(acme, edge, UDP, 6000, 6010), false, false},
+		{at(acme, far, TCP, 6000, 6010), false, false},
+		{at(acme, edge, TCP, 6011, 6020), false, false},
+	} {
+		err := CheckServicePorts(s, []*Service{c.other})
+		if want := map[bool]string{true: "conflict ports"}[c.taken]; refusal(err) != want {
+			t.Errorf("%s %s: %v, want %q", c.other.Kind, c.other.Ports, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret-name") != c.named {
+			t.Errorf("%s: a stranger's name shows, or one's own does not", err)
+		}
+	}
+}
+
 func TestCheckTarget(t *testing.T) {
 	s, site := service(acme, edge, "www.example.org"), &Site{ID: SiteID{}.New(), Org: acme}
 	raw := *s
@@ -109,6 +139,17 @@ func TestCheckTarget(t *testing.T) {
 		if got := refusal(CheckTarget(c.target, c.service, c.site)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+	}
+	ports := *s
+	ports.Kind, ports.Hostname, ports.Ports = TCP, "", Ports{6000, 6009}
+	high := *root
+	for port, want := range map[uint16]string{65526: "", 65527: "invalid port"} {
+		if high.Port = port; refusal(CheckServiceTargets(&ports, []*Target{&high})) != want {
+			t.Errorf("ten ports from %d on: %v", port, CheckServiceTargets(&ports, []*Target{&high}))
+		}
+	}
+	if got := refusal(CheckServiceTargets(&ports, []*Target{&deep})); got != "invalid path_prefix" {
+		t.Errorf("a path at a port: %q", got)
 	}
 	if got := refusal(CheckServiceTargets(&raw, []*Target{root, &deep})); got != "invalid path_prefix" {
 		t.Errorf("service turned passthrough: %q", got)

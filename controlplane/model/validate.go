@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -22,6 +23,7 @@ const (
 	MaxWeight    = 1000
 	MaxPath      = 255
 	MaxAddresses = 16
+	MaxAllow     = 256
 )
 
 // GluePrefix starts the names under which a zone lists its own nodes, "ns-<node name>.<apex>".
@@ -107,10 +109,64 @@ func (s *Service) Validate() error {
 	if err := first(checkName(s.Name, MaxName), checkSet("organization", s.Org), checkSet("pool", s.Pool)); err != nil {
 		return err
 	}
-	if s.Kind != HTTP && s.Kind != TLS {
-		return fault.Field("kind", "want %q or %q", HTTP, TLS)
+	switch s.Kind {
+	case HTTP, TLS:
+		if err := checkCanonical("hostname", s.Hostname, hostname.CanonicalPattern); err != nil {
+			return err
+		}
+	case TCP, UDP:
+		if err := first(s.Ports.validate(s.Kind), checkAllow(s.Allow)); err != nil {
+			return err
+		}
+	default:
+		return fault.Field("kind", "want %q, %q, %q or %q", HTTP, TLS, TCP, UDP)
 	}
-	return checkCanonical("hostname", s.Hostname, hostname.CanonicalPattern)
+	if s.ProxyProtocol < 0 || s.ProxyProtocol > 2 {
+		return fault.Field("proxy_protocol", "%d, want 0 (none), 1 or 2", s.ProxyProtocol)
+	}
+	return s.checkKind()
+}
+
+// checkKind refuses what the kind of a service can't have.
+func (s *Service) checkKind() error {
+	switch {
+	case s.Raw() && s.Hostname != "":
+		return fault.Field("hostname", "a %s service has no name, it is reached at its ports", s.Kind)
+	case !s.Raw() && !s.Ports.IsZero():
+		return fault.Field("ports", "of %s and %s services only", TCP, UDP)
+	case !s.Raw() && len(s.Allow) > 0:
+		return fault.Field("allow", "of %s and %s services only", TCP, UDP)
+	case s.ProxyProtocol != 0 && s.Kind != TCP && s.Kind != TLS:
+		return fault.Field("proxy_protocol", "of %s and %s services only", TCP, TLS)
+	case s.Terminate && s.Kind != TLS:
+		return fault.Field("terminate", "of %s services only", TLS)
+	}
+	return nil
+}
+
+func checkAllow(allow []netip.Prefix) error {
+	if len(allow) > MaxAllow {
+		return fault.Field("allow", "%d networks, want %d at most", len(allow), MaxAllow)
+	}
+	for i, p := range allow {
+		field := fmt.Sprintf("allow[%d]", i)
+		switch {
+		case !p.IsValid():
+			return fault.Field(field, "missing")
+		case p.Addr().Is4In6():
+			return fault.Field(field, "%s: want the IPv4 form", p)
+		case p != p.Masked():
+			return fault.Field(field, "%s is an address in %s: want the network", p, p.Masked())
+		case i > 0 && ComparePrefix(allow[i-1], p) >= 0:
+			return fault.Field(field, "networks must be sorted and different")
+		}
+	}
+	return nil
+}
+
+// ComparePrefix orders networks: by family, address, then length.
+func ComparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 func (t *Target) Validate() error {
@@ -126,7 +182,10 @@ func (t *Target) Validate() error {
 	if t.Weight < 1 || t.Weight > MaxWeight {
 		return fault.Field("weight", "%d, want 1 to %d", t.Weight, MaxWeight)
 	}
-	return checkPath("path_prefix", t.PathPrefix)
+	if err := checkPath("path_prefix", t.PathPrefix); err != nil || t.HealthCheck == nil {
+		return err
+	}
+	return t.HealthCheck.Validate()
 }
 
 func (d *Domain) Validate() error {

@@ -44,6 +44,13 @@ func TestValidate(t *testing.T) {
 	local.Kind, local.Nodes = LocalSite, []NodeID{NodeID{}.New()}
 	cn := Connector{Org: org, Site: site, Name: "c1"}
 	sv := Service{Org: org, Name: "web", Kind: HTTP, Hostname: "*.example.org", Pool: pool}
+	nets := func(list ...string) (out []netip.Prefix) {
+		for _, s := range list {
+			out = append(out, netip.MustParsePrefix(s))
+		}
+		return out
+	}
+	raw := Service{Org: org, Name: "db", Kind: TCP, Pool: pool, Ports: Ports{5432, 5432}, Allow: nets("10.0.0.0/8", "2001:db8::/32"), ProxyProtocol: 2}
 	tg := Target{Org: org, Name: "t1", Service: service, Site: site, Address: "10.0.0.1", Port: 80, PathPrefix: "/", Weight: 1}
 	dm := Domain{Org: org, Name: "example.org", Pool: pool}
 	ct := Certificate{Org: org, Names: []string{"*.example.org", "example.org"}, ChainPEM: []byte("x"), SealedKey: []byte("x"), NotBefore: now, NotAfter: now.Add(time.Hour)}
@@ -107,7 +114,14 @@ func TestValidate(t *testing.T) {
 		{mutate(cn, func(c *Connector) { c.Site = SiteID{} }), "site"},
 
 		{&sv, ""},
-		{mutate(sv, func(s *Service) { s.Kind = "udp" }), "kind"},
+		{mutate(sv, func(s *Service) { s.Kind = "quic" }), "kind"},
+		{mutate(sv, func(s *Service) { s.Ports = Ports{80, 80} }), "ports"},
+		{mutate(sv, func(s *Service) { s.Allow = nets("10.0.0.0/8") }), "allow"},
+		{mutate(sv, func(s *Service) { s.ProxyProtocol = 1 }), "proxy_protocol"},
+		{mutate(sv, func(s *Service) { s.Terminate = true }), "terminate"},
+		{mutate(sv, func(s *Service) { s.Kind, s.Terminate, s.ProxyProtocol = TLS, true, 2 }), ""},
+		{mutate(sv, func(s *Service) { s.Kind, s.ProxyProtocol = TLS, 3 }), "proxy_protocol"},
+		{mutate(sv, func(s *Service) { s.Kind, s.ProxyProtocol = TLS, -1 }), "proxy_protocol"},
 		{mutate(sv, func(s *Service) { s.Hostname = "" }), "hostname"},
 		{mutate(sv, func(s *Service) { s.Hostname = "WWW.example.org" }), "hostname"},
 		{mutate(sv, func(s *Service) { s.Hostname = "www.example.org." }), "hostname"},
@@ -115,7 +129,31 @@ func TestValidate(t *testing.T) {
 		{mutate(sv, func(s *Service) { s.Hostname = "192.0.2.1" }), "hostname"},
 		{mutate(sv, func(s *Service) { s.Pool = PoolID{} }), "pool"},
 
+		{&raw, ""},
+		{mutate(raw, func(s *Service) { s.Kind, s.ProxyProtocol = UDP, 0 }), ""},
+		{mutate(raw, func(s *Service) { s.Kind = UDP }), "proxy_protocol"},
+		{mutate(raw, func(s *Service) { s.Terminate = true }), "terminate"},
+		{mutate(raw, func(s *Service) { s.Hostname = "db.example.org" }), "hostname"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{2, 1} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{0, 9} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{1000, 1999} }), ""},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{1000, 2000} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{443, 443} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{50, 60} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{7946, 7946} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Ports = Ports{51820, 51820} }), ""},
+		{mutate(raw, func(s *Service) { s.Kind, s.ProxyProtocol, s.Ports = UDP, 0, Ports{51000, 51900} }), "ports"},
+		{mutate(raw, func(s *Service) { s.Kind, s.ProxyProtocol, s.Ports = UDP, 0, Ports{443, 443} }), ""},
+		{mutate(raw, func(s *Service) { s.Allow = nets("10.0.0.1/8") }), "allow[0]"},
+		{mutate(raw, func(s *Service) { s.Allow = nets("::ffff:10.0.0.0/104") }), "allow[0]"},
+		{mutate(raw, func(s *Service) { s.Allow = []netip.Prefix{{}} }), "allow[0]"},
+		{mutate(raw, func(s *Service) { s.Allow = nets("2001:db8::/32", "10.0.0.0/8") }), "allow[1]"},
+		{mutate(raw, func(s *Service) { s.Allow = nets("10.0.0.0/8", "10.0.0.0/8") }), "allow[1]"},
+		{mutate(raw, func(s *Service) { s.Allow = make([]netip.Prefix, 257) }), "allow"},
+
 		{&tg, ""},
+		{mutate(tg, func(t *Target) { t.HealthCheck = &HealthCheck{} }), "health_check.kind"},
 		{mutate(tg, func(t *Target) { t.Port = 0 }), "port"},
 		{mutate(tg, func(t *Target) { t.Weight = 0 }), "weight"},
 		{mutate(tg, func(t *Target) { t.Weight = 1001 }), "weight"},

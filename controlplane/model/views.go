@@ -122,7 +122,7 @@ func (m *Model) CertificatesNamed(name string) iter.Seq[*Certificate] {
 // comes before one whose wildcard covers it; then the latest to expire wins, then the newest id. What is
 // valid now is no criterion: the same rows must give the same choice at any time.
 func (m *Model) CertificateFor(s *Service) *Certificate {
-	if s.Kind != HTTP {
+	if !s.EndsTLS() {
 		return nil
 	}
 	if c := m.latest(s.Org, s.Hostname); c != nil {

@@ -150,8 +150,7 @@ func (w *World) change(b model.Batch) {
 	case 12, 13:
 		name := w.name("service", 8)
 		set(b.Services, model.ServiceID{UUID: UUID("service", name)}, deleted, func(id model.ServiceID) *model.Service {
-			kind := []model.ServiceKind{model.HTTP, model.HTTP, model.TLS, "carrier-pigeon"}[min(w.rnd.IntN(8), 3)]
-			return &model.Service{ID: id, Org: w.org(), Name: name, Kind: kind, Hostname: hostnames[w.rnd.IntN(len(hostnames))], Pool: w.pool()}
+			return w.service(id, name)
 		})
 	case 14, 15, 16:
 		name := w.name("target", 15)
@@ -231,10 +230,24 @@ func (w *World) connector(id model.ConnectorID, name string) *model.Connector {
 	return c
 }
 
+func (w *World) service(id model.ServiceID, name string) *model.Service {
+	kinds := []model.ServiceKind{model.HTTP, model.HTTP, model.HTTP, model.TLS, model.TLS, model.TCP, model.TCP, model.UDP, "carrier-pigeon"}
+	s := &model.Service{ID: id, Org: w.org(), Name: name, Kind: kinds[w.rnd.IntN(len(kinds))], Pool: w.pool()}
+	switch {
+	case s.Raw():
+		first := uint16(5000 + w.rnd.IntN(3))
+		s.Ports = model.Ports{First: first, Last: first + uint16(w.rnd.IntN(3))}
+	default:
+		s.Hostname, s.Terminate = hostnames[w.rnd.IntN(len(hostnames))], s.Kind == model.TLS && w.rnd.IntN(2) == 0
+	}
+	return s
+}
+
 func (w *World) target(id model.TargetID, name string) *model.Target {
 	return &model.Target{
 		ID: id, Org: w.org(), Name: name, Service: model.ServiceID{UUID: UUID("service", w.name("service", 8))}, Site: w.site(),
 		Address: "10.0.0.1", Port: uint16(1 + w.rnd.IntN(3)), PathPrefix: []string{"/", "/", "/a", "/a/b"}[w.rnd.IntN(4)], Weight: 1,
+		HealthCheck: Check([]string{"", "", "tcp", "http"}[w.rnd.IntN(4)]),
 	}
 }
 

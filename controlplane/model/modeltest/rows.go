@@ -58,10 +58,11 @@ func NewBatch(from model.Revision) model.Batch {
 //	site shed organization=acme pool=edge kind=local nodes=n1,n2
 //	gossipkey k1 state=seals
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
+//	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
 //	delete node n1
 //
 // Rows refer to each other by name; a service is named by itself, whatever its organization. Flags
-// are "enrolled", "revoked" and "draining". A certificate's sealed key is "sealed:" and its name, or
+// are "enrolled", "revoked", "draining" and "terminate". A certificate's sealed key is "sealed:" and its name, or
 // what sealed= says; so is a gossip key's. Empty lines and lines that start with # mean nothing.
 func Parse(from model.Revision, text string) (model.Batch, error) {
 	b := NewBatch(from)
@@ -152,13 +153,14 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		})
 	case "service":
 		set(b.Services, model.ServiceID{UUID: u}, deleted, func(id model.ServiceID) *model.Service {
-			return &model.Service{ID: id, Org: f.org(), Name: f.name, Kind: model.ServiceKind(f.text("kind", "http")), Hostname: f.take("hostname"), Pool: f.pool()}
+			return f.service(id)
 		})
 	case "target":
 		set(b.Targets, model.TargetID{UUID: u}, deleted, func(id model.TargetID) *model.Target {
 			return &model.Target{
 				ID: id, Org: f.org(), Name: f.name, Service: model.ServiceID{UUID: f.ref("service")}, Site: model.SiteID{UUID: f.ref("site")},
 				Address: f.take("address"), Port: uint16(f.number("port", 80)), PathPrefix: f.text("path", "/"), Weight: uint16(f.number("weight", 1)),
+				HealthCheck: Check(f.text("check", "")),
 			}
 		})
 	case "domain":
@@ -230,6 +232,43 @@ func (f *fields) site(id model.SiteID) *model.Site {
 	}
 	slices.SortFunc(s.Nodes, model.NodeID.Compare)
 	return s
+}
+
+func (f *fields) service(id model.ServiceID) *model.Service {
+	s := &model.Service{
+		ID: id, Org: f.org(), Name: f.name, Kind: model.ServiceKind(f.text("kind", "http")), Pool: f.pool(),
+		ProxyProtocol: f.number("proxy", 0), Terminate: f.flag("terminate"),
+	}
+	if !s.Raw() {
+		s.Hostname = f.take("hostname")
+		return s
+	}
+	var err error
+	s.Ports, err = model.ParsePorts(f.take("ports"))
+	f.note(err)
+	for _, text := range strings.Split(f.text("allow", ""), ",") {
+		if text == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		f.note(err)
+		s.Allow = append(s.Allow, p)
+	}
+	return s
+}
+
+// Check is a health check of a kind; nil if that is "".
+func Check(kind string) *model.HealthCheck {
+	h := &model.HealthCheck{Kind: model.CheckKind(kind), Interval: 10 * time.Second, Timeout: 2 * time.Second, HealthyThreshold: 2, UnhealthyThreshold: 3}
+	switch h.Kind {
+	case "":
+		return nil
+	case model.CheckHTTP:
+		h.Method, h.Path, h.Host, h.BodyContains, h.TLS = "GET", "/healthz", "app.internal", "ok", true
+		h.Headers = []model.CheckHeader{{Name: "X-Probe", Value: "1"}}
+		h.Statuses = []model.StatusRange{{First: 200, Last: 399}, {First: 404, Last: 404}}
+	}
+	return h
 }
 
 func (f *fields) certificate(id model.CertificateID) *model.Certificate {

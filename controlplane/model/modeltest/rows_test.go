@@ -1,6 +1,7 @@
 package modeltest
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestWorldRepeats(t *testing.T) {
 		t.Errorf("at %d and %d", am.Revision(), bm.Revision())
 	}
 	for s := range am.Services() {
-		if o := bm.Service(s.ID); o == nil || *o != *s {
+		if o := bm.Service(s.ID); o == nil || !reflect.DeepEqual(o, s) {
 			t.Errorf("service %s is %+v and %+v", s.ID, s, o)
 		}
 	}
