@@ -58,7 +58,7 @@ func follow(t *testing.T) (f *follower, w *world, sql func(string)) {
 // Whoever changes a row, and however: the step carries the row as it is then.
 func TestChanges(t *testing.T) {
 	f, w, sql := follow(t)
-	sql("UPDATE services SET hostname = 'new.example.org'")
+	sql("UPDATE services SET hostname = 'new.example.org' WHERE kind = 'http'")
 	if b := f.step(); b.Services[w.svc.ID].Hostname != "new.example.org" || len(b.Sites)+len(b.Nodes)+len(b.Targets) != 0 {
 		t.Errorf("%+v", b)
 	}

@@ -69,11 +69,17 @@ var wants = map[string]string{
 	"sites_nodes":              "a local site has one at least, and no other site has any",
 	"gossip_keys_state":        "want asked, opens, seals or retired",
 	"gossip_keys_key":          "want a key unless it is only asked for",
-	"services_kind":            "want http or tls",
+	"services_kind":            "want http, tls, tcp or udp",
+	"services_hostname":        "of http and tls services only",
+	"services_ports":           "want 1 to 1000 ports of a tcp or udp service, from 1 to 65535",
+	"services_allow":           "want networks",
+	"services_proxy_protocol":  "want 0, or 1 or 2 of a tcp or tls service",
+	"services_terminate":       "of tls services only",
 	"targets_address":          "want an IP address or a canonical hostname",
 	"targets_port":             "want 1 to 65535",
 	"targets_path_prefix":      "want / or a path like /a/b",
 	"targets_weight":           "want 1 to 1000",
+	"targets_health_check":     "want an object",
 	"certificates_names":       "want canonical hostnames, at least one",
 	"authorities_kind":         "want identity or web",
 	"join_tokens_subject":      "want exactly one of node and connector",
@@ -108,8 +114,11 @@ func classify(err error, what string) error {
 	switch pe.Code {
 	case uniqueViolation:
 		msg := "already taken"
-		if pe.ConstraintName == "domains_apart" {
+		switch pe.ConstraintName {
+		case "domains_apart":
 			msg = "within, or above, a domain of another organization"
+		case "services_ports":
+			msg = "overlap those of another service in this pool"
 		}
 		return &fault.Error{Kind: fault.Conflict, Field: field(pe.ConstraintName), Msg: msg, Err: err}
 	case foreignKeyViolation:

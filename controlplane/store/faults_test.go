@@ -188,6 +188,9 @@ func unchecked(ctx context.Context, t *testing.T, w *world) []refusal {
 	svc := func(name, field, msg string, change func(*model.Service)) refusal {
 		return refusal{"service: " + name, func(tx *store.Tx) error { _, err := tx.UpdateService(ctx, with(w.svc, change)); return err }, fault.Invalid, field, msg}
 	}
+	raw := func(name, field, msg string, change func(*model.Service)) refusal {
+		return refusal{"raw service: " + name, func(tx *store.Tx) error { _, err := tx.UpdateService(ctx, with(w.raw, change)); return err }, fault.Invalid, field, msg}
+	}
 	target := func(name, field, msg string, change func(*model.Target)) refusal {
 		return refusal{"target: " + name, func(tx *store.Tx) error { _, err := tx.UpdateTarget(ctx, with(w.target, change)); return err }, fault.Invalid, field, msg}
 	}
@@ -210,7 +213,16 @@ func unchecked(ctx context.Context, t *testing.T, w *world) []refusal {
 		site("tunnels", "tunnels", "1 to 8", func(v *model.Site) { v.Tunnels = 9 }),
 		site("tunnels", "tunnels", "1 to 8", func(v *model.Site) { v.Tunnels = 0 }),
 		site("NUL", "", "malformed", func(v *model.Site) { v.Name = "a\x00" }),
-		svc("kind", "kind", "http or tls", func(v *model.Service) { v.Kind = "udp" }),
+		svc("kind", "kind", "http, tls, tcp or udp", func(v *model.Service) { v.Kind = "quic" }),
+		svc("no hostname", "hostname", "canonical hostname", func(v *model.Service) { v.Hostname = "" }),
+		svc("ports", "ports", "tcp or udp", func(v *model.Service) { v.Ports = model.Ports{First: 1, Last: 1} }),
+		svc("proxy protocol", "proxy_protocol", "tcp or tls", func(v *model.Service) { v.ProxyProtocol = 1 }),
+		svc("terminate", "terminate", "tls", func(v *model.Service) { v.Terminate = true }),
+		raw("hostname", "hostname", "http and tls", func(v *model.Service) { v.Hostname = "raw.example.org" }),
+		raw("no ports", "ports", "1 to 1000", func(v *model.Service) { v.Ports = model.Ports{} }),
+		raw("backwards", "ports", "1 to 1000", func(v *model.Service) { v.Ports = model.Ports{First: 2, Last: 1} }),
+		raw("too many", "ports", "1 to 1000", func(v *model.Service) { v.Ports = model.Ports{First: 1, Last: 1001} }),
+		raw("proxy protocol", "proxy_protocol", "1 or 2", func(v *model.Service) { v.ProxyProtocol = 3 }),
 		target("port", "port", "1 to 65535", func(v *model.Target) { v.Port = 0 }),
 		target("weight", "weight", "1 to 1000", func(v *model.Target) { v.Weight = 0 }),
 		target("weight", "weight", "1 to 1000", func(v *model.Target) { v.Weight = 1001 }),
@@ -269,6 +281,10 @@ func TestRowsByHandStayReadable(t *testing.T) {
 		"UPDATE certificates SET names = '{a b}'",
 		"UPDATE certificates SET not_after = 'infinity'",
 		"UPDATE targets SET port = 65536",
+		"UPDATE targets SET health_check = '[]'",
+		"UPDATE services SET allow = '{NULL}' WHERE kind = 'tcp'",
+		"UPDATE services SET allow = '{{10.0.0.0/8},{10.0.0.0/8}}' WHERE kind = 'tcp'",
+		"UPDATE services SET last_port = 70000 WHERE kind = 'tcp'",
 	} {
 		if _, err := conn.Exec(ctx, sql); err == nil {
 			t.Errorf("taken: %s", sql)
@@ -279,6 +295,15 @@ func TestRowsByHandStayReadable(t *testing.T) {
 	// Nonsense that can be read is let through: what it means is decided per resource, and refused there.
 	if _, err := conn.Exec(ctx, "UPDATE certificates SET chain_pem = 'no certificate'"); err != nil {
 		t.Error(err)
+	}
+	// A check that makes no sense is none: the connectors of its site need the rest.
+	for _, doc := range []string{`{}`, `{"kind": "http", "interval_ms": "soon"}`, `{"kind": "tcp", "interval_ms": 1, "timeout_ms": 1}`} {
+		if _, err := conn.Exec(ctx, "UPDATE targets SET health_check = $1", doc); err != nil {
+			t.Error(err)
+		}
+		if b, err := s.Load(ctx); err != nil || b.Targets[w.target.ID].HealthCheck != nil {
+			t.Errorf("%s: %+v, %v", doc, b.Targets[w.target.ID].HealthCheck, err)
+		}
 	}
 	if _, err := s.Load(ctx); err != nil {
 		t.Error(err)

@@ -38,6 +38,12 @@ func (t *Tx) ListServicesWithin(ctx context.Context, apex string) ([]*model.Serv
 	return convert(rows, service), classify(err, "list services in domain")
 }
 
+// ListServicesAtPorts returns the services, of all organizations, that have one of the ports in a pool.
+func (t *Tx) ListServicesAtPorts(ctx context.Context, pool model.PoolID, kind model.ServiceKind, p model.Ports) ([]*model.Service, error) {
+	rows, err := t.q.ListServicesAtPorts(ctx, db.ListServicesAtPortsParams{PoolID: pool.UUID, Kind: string(kind), FirstPort: int32(p.First), LastPort: int32(p.Last)})
+	return convert(rows, service), classify(err, "list services at ports")
+}
+
 // ListDomainsCovering returns the domains that a canonical hostname is within, the closest first.
 func (t *Tx) ListDomainsCovering(ctx context.Context, hostname string) ([]*model.Domain, error) {
 	rows, err := t.q.ListDomainsCovering(ctx, hostname)

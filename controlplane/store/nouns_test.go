@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	byValue    = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
+	byValue    = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})
 	ignoreMeta = cmp.Options{cmpopts.IgnoreTypes(model.Meta{}), byValue}
 )
 
@@ -186,7 +186,25 @@ func TestRoundTrip(t *testing.T) {
 					one(func() ([]*model.Service, error) { return tx.ListServicesWithin(ctx, "example.org") }),
 				),
 				lists(func() ([]*model.Service, error) { return tx.ListServices(ctx, w.org.ID, all) }),
-				func(v *model.Service) { v.Name, v.Kind, v.Hostname = "wiki2", model.TLS, "a.example.org" }, nil, func() error { return tx.DeleteService(ctx, w.svc.ID) },
+				func(v *model.Service) {
+					v.Name, v.Kind, v.Hostname, v.ProxyProtocol, v.Terminate = "wiki2", model.TLS, "a.example.org", 1, true
+				}, nil, func() error { return tx.DeleteService(ctx, w.svc.ID) },
+			}),
+			check(t, noun[model.Service]{
+				"service", &w.raw, tx.CreateService, tx.UpdateService,
+				gets(
+					func() (*model.Service, error) { return tx.GetService(ctx, w.raw.ID) },
+					one(func() ([]*model.Service, error) {
+						return tx.ListServicesAtPorts(ctx, w.pool.ID, w.raw.Kind, model.Ports{First: w.raw.Ports.Last, Last: 65535})
+					}),
+					one(func() ([]*model.Service, error) {
+						return tx.ListServicesAtPorts(ctx, w.pool.ID, w.raw.Kind, model.Ports{First: 1, Last: w.raw.Ports.First})
+					}),
+				),
+				nil,
+				func(v *model.Service) {
+					v.Kind, v.Ports, v.Allow, v.ProxyProtocol = model.UDP, model.Ports{First: 64536, Last: 65535}, nil, 0
+				}, nil, func() error { return tx.DeleteService(ctx, w.raw.ID) },
 			}),
 			check(t, noun[model.Target]{
 				"target", &w.target, tx.CreateTarget, tx.UpdateTarget,
@@ -194,6 +212,7 @@ func TestRoundTrip(t *testing.T) {
 				lists(func() ([]*model.Target, error) { return tx.ListTargets(ctx, w.org.ID, all) }, func() ([]*model.Target, error) { return tx.ListTargetsOfService(ctx, w.svc.ID) }),
 				func(v *model.Target) {
 					v.Name, v.Address, v.Port, v.PathPrefix, v.Weight = "wiki-2", "2001:db8::3", 1, "/", 1000
+					v.HealthCheck = nil
 				}, nil, func() error { return tx.DeleteTarget(ctx, w.target.ID) },
 			}),
 			check(t, noun[model.Certificate]{

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
@@ -11,12 +13,17 @@ import (
 // CreateService adds a row; its ID is the caller's to make.
 func (t *Tx) CreateService(ctx context.Context, v *model.Service) error {
 	return classify(t.q.InsertService(ctx, db.InsertServiceParams{
-		ID:       v.ID.UUID,
-		OrgID:    v.Org.UUID,
-		Name:     v.Name,
-		Kind:     string(v.Kind),
-		Hostname: v.Hostname,
-		PoolID:   v.Pool.UUID,
+		ID:            v.ID.UUID,
+		OrgID:         v.Org.UUID,
+		Name:          v.Name,
+		Kind:          string(v.Kind),
+		Hostname:      v.Hostname,
+		PoolID:        v.Pool.UUID,
+		FirstPort:     int32(v.Ports.First),
+		LastPort:      int32(v.Ports.Last),
+		Allow:         networks(v.Allow),
+		ProxyProtocol: int32(v.ProxyProtocol),
+		Terminate:     v.Terminate,
 	}), "create service")
 }
 
@@ -32,12 +39,17 @@ func (t *Tx) UpdateService(ctx context.Context, v *model.Service) (changed bool,
 		return false, nil
 	}
 	n, err := t.q.UpdateService(ctx, db.UpdateServiceParams{
-		ID:       v.ID.UUID,
-		OrgID:    v.Org.UUID,
-		Name:     v.Name,
-		Kind:     string(v.Kind),
-		Hostname: v.Hostname,
-		PoolID:   v.Pool.UUID,
+		ID:            v.ID.UUID,
+		OrgID:         v.Org.UUID,
+		Name:          v.Name,
+		Kind:          string(v.Kind),
+		Hostname:      v.Hostname,
+		PoolID:        v.Pool.UUID,
+		FirstPort:     int32(v.Ports.First),
+		LastPort:      int32(v.Ports.Last),
+		Allow:         networks(v.Allow),
+		ProxyProtocol: int32(v.ProxyProtocol),
+		Terminate:     v.Terminate,
 	})
 	return true, affected(n, err, "update service")
 }
@@ -74,12 +86,24 @@ func (t *Tx) ListServices(ctx context.Context, org model.OrgID, page Page) ([]*m
 
 func service(r db.Service) *model.Service {
 	return &model.Service{
-		ID:       model.ServiceID{UUID: r.ID},
-		Org:      model.OrgID{UUID: r.OrgID},
-		Name:     r.Name,
-		Kind:     model.ServiceKind(r.Kind),
-		Hostname: r.Hostname,
-		Pool:     model.PoolID{UUID: r.PoolID},
-		Meta:     model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+		ID:            model.ServiceID{UUID: r.ID},
+		Org:           model.OrgID{UUID: r.OrgID},
+		Name:          r.Name,
+		Kind:          model.ServiceKind(r.Kind),
+		Hostname:      r.Hostname,
+		Pool:          model.PoolID{UUID: r.PoolID},
+		Ports:         model.Ports{First: uint16(r.FirstPort), Last: uint16(r.LastPort)},
+		Allow:         slices.Clip(slices.SortedFunc(slices.Values(r.Allow), model.ComparePrefix)),
+		ProxyProtocol: int(r.ProxyProtocol),
+		Terminate:     r.Terminate,
+		Meta:          model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
+}
+
+// networks is never null.
+func networks(list []netip.Prefix) []netip.Prefix {
+	if list == nil {
+		return []netip.Prefix{}
+	}
+	return list
 }

@@ -10,16 +10,21 @@ import (
 
 // CreateTarget adds a row; its ID is the caller's to make.
 func (t *Tx) CreateTarget(ctx context.Context, v *model.Target) error {
+	check, err := checkDocument(v.HealthCheck)
+	if err != nil {
+		return err
+	}
 	return classify(t.q.InsertTarget(ctx, db.InsertTargetParams{
-		ID:         v.ID.UUID,
-		OrgID:      v.Org.UUID,
-		Name:       v.Name,
-		ServiceID:  v.Service.UUID,
-		SiteID:     v.Site.UUID,
-		Address:    v.Address,
-		Port:       int32(v.Port),
-		PathPrefix: v.PathPrefix,
-		Weight:     int32(v.Weight),
+		ID:          v.ID.UUID,
+		OrgID:       v.Org.UUID,
+		Name:        v.Name,
+		ServiceID:   v.Service.UUID,
+		SiteID:      v.Site.UUID,
+		Address:     v.Address,
+		Port:        int32(v.Port),
+		PathPrefix:  v.PathPrefix,
+		Weight:      int32(v.Weight),
+		HealthCheck: check,
 	}), "create target")
 }
 
@@ -34,16 +39,21 @@ func (t *Tx) UpdateTarget(ctx context.Context, v *model.Target) (changed bool, e
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
+	check, err := checkDocument(v.HealthCheck)
+	if err != nil {
+		return false, err
+	}
 	n, err := t.q.UpdateTarget(ctx, db.UpdateTargetParams{
-		ID:         v.ID.UUID,
-		OrgID:      v.Org.UUID,
-		Name:       v.Name,
-		ServiceID:  v.Service.UUID,
-		SiteID:     v.Site.UUID,
-		Address:    v.Address,
-		Port:       int32(v.Port),
-		PathPrefix: v.PathPrefix,
-		Weight:     int32(v.Weight),
+		ID:          v.ID.UUID,
+		OrgID:       v.Org.UUID,
+		Name:        v.Name,
+		ServiceID:   v.Service.UUID,
+		SiteID:      v.Site.UUID,
+		Address:     v.Address,
+		Port:        int32(v.Port),
+		PathPrefix:  v.PathPrefix,
+		Weight:      int32(v.Weight),
+		HealthCheck: check,
 	})
 	return true, affected(n, err, "update target")
 }
@@ -80,15 +90,16 @@ func (t *Tx) ListTargets(ctx context.Context, org model.OrgID, page Page) ([]*mo
 
 func target(r db.Target) *model.Target {
 	return &model.Target{
-		ID:         model.TargetID{UUID: r.ID},
-		Org:        model.OrgID{UUID: r.OrgID},
-		Name:       r.Name,
-		Service:    model.ServiceID{UUID: r.ServiceID},
-		Site:       model.SiteID{UUID: r.SiteID},
-		Address:    r.Address,
-		Port:       uint16(r.Port),
-		PathPrefix: r.PathPrefix,
-		Weight:     uint16(r.Weight),
-		Meta:       model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+		ID:          model.TargetID{UUID: r.ID},
+		Org:         model.OrgID{UUID: r.OrgID},
+		Name:        r.Name,
+		Service:     model.ServiceID{UUID: r.ServiceID},
+		Site:        model.SiteID{UUID: r.SiteID},
+		Address:     r.Address,
+		Port:        uint16(r.Port),
+		PathPrefix:  r.PathPrefix,
+		Weight:      uint16(r.Weight),
+		HealthCheck: healthCheck(r.HealthCheck),
+		Meta:        model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

@@ -26,6 +26,7 @@ type world struct {
 	site   model.Site
 	conn   model.Connector
 	svc    model.Service
+	raw    model.Service
 	target model.Target
 	domain model.Domain
 	cert   model.Certificate
@@ -58,8 +59,17 @@ func newWorld(t *testing.T) *world {
 	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3, Kind: model.ConnectorSite, Carrier: model.StreamCarrier, Region: w.region.ID}
 	w.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: w.org.ID, Site: w.site.ID, Name: "pi", WireGuardKey: newKey(t)}
 	w.svc = model.Service{ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "wiki", Kind: model.HTTP, Hostname: "*.example.org", Pool: w.pool.ID}
+	w.raw = model.Service{
+		ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "mail", Kind: model.TCP, Pool: w.pool.ID, Ports: model.Ports{First: 6000, Last: 6010}, ProxyProtocol: 2,
+		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
+	}
 	w.target = model.Target{
 		ID: model.TargetID{}.New(), Org: w.org.ID, Name: "wiki-1", Service: w.svc.ID, Site: w.site.ID, Address: "10.0.0.1", Port: 65535, PathPrefix: "/a", Weight: 7,
+		HealthCheck: &model.HealthCheck{
+			Kind: model.CheckHTTP, Interval: 10 * time.Second, Timeout: 1500 * time.Millisecond, HealthyThreshold: 2, UnhealthyThreshold: 3, Method: "GET", Path: "/healthz?x=1",
+			Host: "app.internal:8080", Headers: []model.CheckHeader{{Name: "X-Probe", Value: "1"}}, Statuses: []model.StatusRange{{First: 200, Last: 299}, {First: 404, Last: 404}},
+			BodyContains: "ok <&>", TLS: true,
+		},
 	}
 	w.domain = model.Domain{ID: model.DomainID{}.New(), Org: w.org.ID, Name: "example.org", Pool: w.pool.ID}
 	w.cert = model.Certificate{
@@ -76,7 +86,7 @@ func (w *world) create(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
 		return errors.Join(tx.CreateOrganization(ctx, &w.org), tx.CreateRegion(ctx, &w.region), tx.CreatePool(ctx, &w.pool), tx.CreateNode(ctx, &w.node),
-			tx.CreateSite(ctx, &w.site), tx.CreateConnector(ctx, &w.conn), tx.CreateService(ctx, &w.svc), tx.CreateTarget(ctx, &w.target),
+			tx.CreateSite(ctx, &w.site), tx.CreateConnector(ctx, &w.conn), tx.CreateService(ctx, &w.svc), tx.CreateService(ctx, &w.raw), tx.CreateTarget(ctx, &w.target),
 			tx.CreateDomain(ctx, &w.domain), tx.CreateCertificate(ctx, &w.cert), tx.CreateAPIKey(ctx, &w.key), tx.CreateJoinToken(ctx, &w.join),
 			tx.CreateGossipKey(ctx, &w.gossip), tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
 	})

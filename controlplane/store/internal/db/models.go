@@ -140,14 +140,19 @@ type RevisionCounter struct {
 }
 
 type Service struct {
-	ID        uuid.UUID
-	OrgID     uuid.UUID
-	Name      string
-	Kind      string
-	Hostname  string
-	PoolID    uuid.UUID
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID            uuid.UUID
+	OrgID         uuid.UUID
+	Name          string
+	Kind          string
+	Hostname      string
+	PoolID        uuid.UUID
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	FirstPort     int32
+	LastPort      int32
+	Allow         []netip.Prefix
+	ProxyProtocol int32
+	Terminate     bool
 }
 
 type Setting struct {
@@ -170,15 +175,16 @@ type Site struct {
 }
 
 type Target struct {
-	ID         uuid.UUID
-	OrgID      uuid.UUID
-	ServiceID  uuid.UUID
-	SiteID     uuid.UUID
-	Name       string
-	Address    string
-	Port       int32
-	PathPrefix string
-	Weight     int32
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	ID          uuid.UUID
+	OrgID       uuid.UUID
+	ServiceID   uuid.UUID
+	SiteID      uuid.UUID
+	Name        string
+	Address     string
+	Port        int32
+	PathPrefix  string
+	Weight      int32
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	HealthCheck []byte
 }

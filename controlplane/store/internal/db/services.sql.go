@@ -7,12 +7,13 @@ package db
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/google/uuid"
 )
 
 const allServices = `-- name: AllServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services
 `
 
 func (q *Queries) AllServices(ctx context.Context) ([]Service, error) {
@@ -33,6 +34,11 @@ func (q *Queries) AllServices(ctx context.Context) ([]Service, error) {
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.FirstPort,
+			&i.LastPort,
+			&i.Allow,
+			&i.ProxyProtocol,
+			&i.Terminate,
 		); err != nil {
 			return nil, err
 		}
@@ -57,7 +63,7 @@ func (q *Queries) DeleteService(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getService = `-- name: GetService :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE id = $1
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE id = $1
 `
 
 func (q *Queries) GetService(ctx context.Context, id uuid.UUID) (Service, error) {
@@ -72,12 +78,17 @@ func (q *Queries) GetService(ctx context.Context, id uuid.UUID) (Service, error)
 		&i.PoolID,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.FirstPort,
+		&i.LastPort,
+		&i.Allow,
+		&i.ProxyProtocol,
+		&i.Terminate,
 	)
 	return i, err
 }
 
 const getServiceByHostname = `-- name: GetServiceByHostname :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE hostname = $1
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE hostname = $1 AND hostname <> ''
 `
 
 func (q *Queries) GetServiceByHostname(ctx context.Context, hostname string) (Service, error) {
@@ -92,12 +103,17 @@ func (q *Queries) GetServiceByHostname(ctx context.Context, hostname string) (Se
 		&i.PoolID,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.FirstPort,
+		&i.LastPort,
+		&i.Allow,
+		&i.ProxyProtocol,
+		&i.Terminate,
 	)
 	return i, err
 }
 
 const getServiceByName = `-- name: GetServiceByName :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE org_id = $1 AND name = $2
 `
 
 type GetServiceByNameParams struct {
@@ -117,12 +133,17 @@ func (q *Queries) GetServiceByName(ctx context.Context, arg GetServiceByNamePara
 		&i.PoolID,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.FirstPort,
+		&i.LastPort,
+		&i.Allow,
+		&i.ProxyProtocol,
+		&i.Terminate,
 	)
 	return i, err
 }
 
 const getServices = `-- name: GetServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, error) {
@@ -143,6 +164,11 @@ func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, 
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.FirstPort,
+			&i.LastPort,
+			&i.Allow,
+			&i.ProxyProtocol,
+			&i.Terminate,
 		); err != nil {
 			return nil, err
 		}
@@ -155,17 +181,22 @@ func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, 
 }
 
 const insertService = `-- name: InsertService :exec
-INSERT INTO services (id, org_id, name, kind, hostname, pool_id)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO services (id, org_id, name, kind, hostname, pool_id, first_port, last_port, allow, proxy_protocol, terminate)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertServiceParams struct {
-	ID       uuid.UUID
-	OrgID    uuid.UUID
-	Name     string
-	Kind     string
-	Hostname string
-	PoolID   uuid.UUID
+	ID            uuid.UUID
+	OrgID         uuid.UUID
+	Name          string
+	Kind          string
+	Hostname      string
+	PoolID        uuid.UUID
+	FirstPort     int32
+	LastPort      int32
+	Allow         []netip.Prefix
+	ProxyProtocol int32
+	Terminate     bool
 }
 
 func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) error {
@@ -176,12 +207,17 @@ func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) er
 		arg.Kind,
 		arg.Hostname,
 		arg.PoolID,
+		arg.FirstPort,
+		arg.LastPort,
+		arg.Allow,
+		arg.ProxyProtocol,
+		arg.Terminate,
 	)
 	return err
 }
 
 const listServices = `-- name: ListServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListServicesParams struct {
@@ -208,6 +244,66 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.FirstPort,
+			&i.LastPort,
+			&i.Allow,
+			&i.ProxyProtocol,
+			&i.Terminate,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listServicesAtPorts = `-- name: ListServicesAtPorts :many
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services
+ WHERE pool_id = $1 AND kind = $2 AND first_port BETWEEN $3 AND $4::integer AND last_port >= $5::integer
+ ORDER BY first_port
+`
+
+type ListServicesAtPortsParams struct {
+	PoolID                 uuid.UUID
+	Kind                   string
+	FirstPortpgCatalogint4 int32
+	LastPort               int32
+	FirstPort              int32
+}
+
+// Services of a pool and protocol that have one of the ports; no service has more than a thousand.
+func (q *Queries) ListServicesAtPorts(ctx context.Context, arg ListServicesAtPortsParams) ([]Service, error) {
+	rows, err := q.db.Query(ctx, listServicesAtPorts,
+		arg.PoolID,
+		arg.Kind,
+		arg.FirstPortpgCatalogint4,
+		arg.LastPort,
+		arg.FirstPort,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Service
+	for rows.Next() {
+		var i Service
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrgID,
+			&i.Name,
+			&i.Kind,
+			&i.Hostname,
+			&i.PoolID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.FirstPort,
+			&i.LastPort,
+			&i.Allow,
+			&i.ProxyProtocol,
+			&i.Terminate,
 		); err != nil {
 			return nil, err
 		}
@@ -220,7 +316,7 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 }
 
 const listServicesWithin = `-- name: ListServicesWithin :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
 `
 
 // Services whose hostname is the apex or below it.
@@ -242,6 +338,11 @@ func (q *Queries) ListServicesWithin(ctx context.Context, apex string) ([]Servic
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.FirstPort,
+			&i.LastPort,
+			&i.Allow,
+			&i.ProxyProtocol,
+			&i.Terminate,
 		); err != nil {
 			return nil, err
 		}
@@ -255,17 +356,23 @@ func (q *Queries) ListServicesWithin(ctx context.Context, apex string) ([]Servic
 
 const updateService = `-- name: UpdateService :execrows
 UPDATE services
-   SET org_id = $1, name = $2, kind = $3, hostname = $4, pool_id = $5, updated_at = now()
- WHERE id = $6
+   SET org_id = $1, name = $2, kind = $3, hostname = $4, pool_id = $5,
+       first_port = $6, last_port = $7, allow = $8, proxy_protocol = $9, terminate = $10, updated_at = now()
+ WHERE id = $11
 `
 
 type UpdateServiceParams struct {
-	OrgID    uuid.UUID
-	Name     string
-	Kind     string
-	Hostname string
-	PoolID   uuid.UUID
-	ID       uuid.UUID
+	OrgID         uuid.UUID
+	Name          string
+	Kind          string
+	Hostname      string
+	PoolID        uuid.UUID
+	FirstPort     int32
+	LastPort      int32
+	Allow         []netip.Prefix
+	ProxyProtocol int32
+	Terminate     bool
+	ID            uuid.UUID
 }
 
 func (q *Queries) UpdateService(ctx context.Context, arg UpdateServiceParams) (int64, error) {
@@ -275,6 +382,11 @@ func (q *Queries) UpdateService(ctx context.Context, arg UpdateServiceParams) (i
 		arg.Kind,
 		arg.Hostname,
 		arg.PoolID,
+		arg.FirstPort,
+		arg.LastPort,
+		arg.Allow,
+		arg.ProxyProtocol,
+		arg.Terminate,
 		arg.ID,
 	)
 	if err != nil {

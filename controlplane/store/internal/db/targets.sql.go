@@ -12,7 +12,7 @@ import (
 )
 
 const allTargets = `-- name: AllTargets :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at FROM targets
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets
 `
 
 func (q *Queries) AllTargets(ctx context.Context) ([]Target, error) {
@@ -36,6 +36,7 @@ func (q *Queries) AllTargets(ctx context.Context) ([]Target, error) {
 			&i.Weight,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.HealthCheck,
 		); err != nil {
 			return nil, err
 		}
@@ -60,7 +61,7 @@ func (q *Queries) DeleteTarget(ctx context.Context, id uuid.UUID) (int64, error)
 }
 
 const getTarget = `-- name: GetTarget :one
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at FROM targets WHERE id = $1
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE id = $1
 `
 
 func (q *Queries) GetTarget(ctx context.Context, id uuid.UUID) (Target, error) {
@@ -78,12 +79,13 @@ func (q *Queries) GetTarget(ctx context.Context, id uuid.UUID) (Target, error) {
 		&i.Weight,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.HealthCheck,
 	)
 	return i, err
 }
 
 const getTargetByName = `-- name: GetTargetByName :one
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at FROM targets WHERE org_id = $1 AND name = $2
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE org_id = $1 AND name = $2
 `
 
 type GetTargetByNameParams struct {
@@ -106,12 +108,13 @@ func (q *Queries) GetTargetByName(ctx context.Context, arg GetTargetByNameParams
 		&i.Weight,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.HealthCheck,
 	)
 	return i, err
 }
 
 const getTargets = `-- name: GetTargets :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at FROM targets WHERE id = ANY($1::uuid[])
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetTargets(ctx context.Context, ids []uuid.UUID) ([]Target, error) {
@@ -135,6 +138,7 @@ func (q *Queries) GetTargets(ctx context.Context, ids []uuid.UUID) ([]Target, er
 			&i.Weight,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.HealthCheck,
 		); err != nil {
 			return nil, err
 		}
@@ -147,20 +151,21 @@ func (q *Queries) GetTargets(ctx context.Context, ids []uuid.UUID) ([]Target, er
 }
 
 const insertTarget = `-- name: InsertTarget :exec
-INSERT INTO targets (id, org_id, service_id, site_id, name, address, port, path_prefix, weight)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO targets (id, org_id, service_id, site_id, name, address, port, path_prefix, weight, health_check)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertTargetParams struct {
-	ID         uuid.UUID
-	OrgID      uuid.UUID
-	ServiceID  uuid.UUID
-	SiteID     uuid.UUID
-	Name       string
-	Address    string
-	Port       int32
-	PathPrefix string
-	Weight     int32
+	ID          uuid.UUID
+	OrgID       uuid.UUID
+	ServiceID   uuid.UUID
+	SiteID      uuid.UUID
+	Name        string
+	Address     string
+	Port        int32
+	PathPrefix  string
+	Weight      int32
+	HealthCheck []byte
 }
 
 func (q *Queries) InsertTarget(ctx context.Context, arg InsertTargetParams) error {
@@ -174,12 +179,13 @@ func (q *Queries) InsertTarget(ctx context.Context, arg InsertTargetParams) erro
 		arg.Port,
 		arg.PathPrefix,
 		arg.Weight,
+		arg.HealthCheck,
 	)
 	return err
 }
 
 const listTargets = `-- name: ListTargets :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at FROM targets WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListTargetsParams struct {
@@ -209,6 +215,7 @@ func (q *Queries) ListTargets(ctx context.Context, arg ListTargetsParams) ([]Tar
 			&i.Weight,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.HealthCheck,
 		); err != nil {
 			return nil, err
 		}
@@ -221,7 +228,7 @@ func (q *Queries) ListTargets(ctx context.Context, arg ListTargetsParams) ([]Tar
 }
 
 const listTargetsOfService = `-- name: ListTargetsOfService :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at FROM targets WHERE service_id = $1 ORDER BY name
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE service_id = $1 ORDER BY name
 `
 
 func (q *Queries) ListTargetsOfService(ctx context.Context, serviceID uuid.UUID) ([]Target, error) {
@@ -245,6 +252,7 @@ func (q *Queries) ListTargetsOfService(ctx context.Context, serviceID uuid.UUID)
 			&i.Weight,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.HealthCheck,
 		); err != nil {
 			return nil, err
 		}
@@ -258,20 +266,21 @@ func (q *Queries) ListTargetsOfService(ctx context.Context, serviceID uuid.UUID)
 
 const updateTarget = `-- name: UpdateTarget :execrows
 UPDATE targets
-   SET org_id = $1, service_id = $2, site_id = $3, name = $4, address = $5, port = $6, path_prefix = $7, weight = $8, updated_at = now()
- WHERE id = $9
+   SET org_id = $1, service_id = $2, site_id = $3, name = $4, address = $5, port = $6, path_prefix = $7, weight = $8, health_check = $9, updated_at = now()
+ WHERE id = $10
 `
 
 type UpdateTargetParams struct {
-	OrgID      uuid.UUID
-	ServiceID  uuid.UUID
-	SiteID     uuid.UUID
-	Name       string
-	Address    string
-	Port       int32
-	PathPrefix string
-	Weight     int32
-	ID         uuid.UUID
+	OrgID       uuid.UUID
+	ServiceID   uuid.UUID
+	SiteID      uuid.UUID
+	Name        string
+	Address     string
+	Port        int32
+	PathPrefix  string
+	Weight      int32
+	HealthCheck []byte
+	ID          uuid.UUID
 }
 
 func (q *Queries) UpdateTarget(ctx context.Context, arg UpdateTargetParams) (int64, error) {
@@ -284,6 +293,7 @@ func (q *Queries) UpdateTarget(ctx context.Context, arg UpdateTargetParams) (int
 		arg.Port,
 		arg.PathPrefix,
 		arg.Weight,
+		arg.HealthCheck,
 		arg.ID,
 	)
 	if err != nil {
