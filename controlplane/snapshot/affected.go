@@ -28,6 +28,7 @@ func all(m *model.Model) map[key]bool {
 	}
 	for s := range m.Services() {
 		keys[key{resource.Route, s.ID.UUID}] = true
+		keys[key{resource.Forward, s.ID.UUID}] = true
 		keys[key{resource.RecordSet, s.ID.UUID}] = true
 	}
 	for d := range m.Domains() {
@@ -68,7 +69,7 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	for id := range b.Targets {
 		for _, m := range t.both() {
 			if v := m.Target(id); v != nil {
-				t.add(resource.Route, v.Service.UUID)
+				t.reached(v.Service)
 				t.site(v.Site)
 			}
 		}
@@ -169,20 +170,37 @@ func (t *touch) gossip(changed map[model.GossipKeyID]*model.GossipKey) {
 	}
 }
 
-// service: its route and records, the certificates chosen for it, and the scopes of the sites where its
-// targets are.
+// service: how it is reached, its records, the certificates chosen for it, and the sites where its targets
+// are: the scopes of these, and what may be dialled there.
 func (t *touch) service(id model.ServiceID) {
-	t.add(resource.Route, id.UUID)
+	t.reached(id)
 	t.add(resource.RecordSet, id.UUID)
 	t.chosen(id)
 	was, is := t.prev.Service(id), t.next.Service(id)
-	if was != nil && is != nil && was.Pool == is.Pool {
+	moved := was == nil || is == nil || was.Pool != is.Pool
+	if !moved && dialled(was, is) {
 		return
 	}
 	for _, m := range t.both() {
 		for v := range m.TargetsOf(id) {
-			t.add(resource.Site, v.Site.UUID)
+			t.site(v.Site)
 		}
+	}
+}
+
+// reached: by name or at ports, as one of the kinds that the service was or is.
+func (t *touch) reached(id model.ServiceID) {
+	named, raw := false, false
+	for _, m := range t.both() {
+		if s := m.Service(id); s != nil {
+			named, raw = named || !s.Raw(), raw || s.Raw()
+		}
+	}
+	if named {
+		t.add(resource.Route, id.UUID)
+	}
+	if raw {
+		t.add(resource.Forward, id.UUID)
 	}
 }
 

@@ -164,6 +164,8 @@ const everyType = `
 	target t3 organization=acme service=raw site=home address=2001:db8::80 port=443
 	certificate www organization=acme names=www.example.org
 	gossipkey k1 state=seals
+	service db organization=acme pool=edge kind=tcp ports=5432-5433 allow=192.0.2.0/24 proxy=2
+	target t4 organization=acme service=db site=home address=10.0.0.2 port=5432 check=http
 `
 
 // TestEpoch holds the bytes of the encoder: if it fails, the same rows give other bytes than in released

@@ -20,7 +20,7 @@ var errNoDomain = errors.New("the hostname is in no domain of its organization")
 // recordSet compiles what the zone of a service's hostname answers.
 func recordSet(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	s := m.Service(model.ServiceID{UUID: id})
-	if s == nil {
+	if s == nil || s.Raw() {
 		return nil
 	}
 	d := &draft{name: resource.Name("recordset", s.Org.String(), s.ID.String()), scopes: []string{poolScope(s.Pool)}}

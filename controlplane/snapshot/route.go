@@ -16,10 +16,10 @@ import (
 // errNoCertificate: a route that ends TLS without a certificate could only fail every handshake.
 var errNoCertificate = errors.New("no certificate carries the hostname")
 
-// route compiles a service. One without targets has no rules, and is answered with 503.
+// route compiles a service that is reached by name. One without targets has no rules, and is answered with 503.
 func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	s := m.Service(model.ServiceID{UUID: id})
-	if s == nil {
+	if s == nil || s.Raw() {
 		return nil
 	}
 	d := &draft{name: resource.Name("route", s.Org.String(), s.ID.String()), scopes: []string{poolScope(s.Pool)}}
@@ -30,23 +30,30 @@ func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		Hostname:       s.Hostname,
 		Rules:          rules(m, s),
 	}
-	switch s.Kind {
-	case model.HTTP:
+	switch {
+	case s.Kind == model.HTTP:
 		msg.Mode = nodev1.RouteMode_ROUTE_MODE_TERMINATE
+	case s.Kind == model.TLS && s.Terminate:
+		msg.Mode = nodev1.RouteMode_ROUTE_MODE_TERMINATE_TCP
+	case s.Kind == model.TLS:
+		msg.Mode = nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH
+	default:
+		d.err = fmt.Errorf("kind %q is not known", s.Kind)
+	}
+	if s.Kind == model.TLS {
+		msg.ProxyProtocol = uint32(s.ProxyProtocol)
+		for _, r := range msg.Rules {
+			if r.PathPrefix != "/" {
+				d.err = fmt.Errorf("a target has path prefix %q: no node sees paths of a %s service", r.PathPrefix, model.TLS)
+			}
+		}
+	}
+	if s.EndsTLS() {
 		if c := m.CertificateFor(s); c != nil {
 			msg.Certificate = certificateName(c)
 		} else {
 			d.err = errNoCertificate
 		}
-	case model.TLS:
-		msg.Mode = nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH
-		for _, r := range msg.Rules {
-			if r.PathPrefix != "/" {
-				d.err = fmt.Errorf("a target has path prefix %q: a %s service is never decrypted", r.PathPrefix, model.TLS)
-			}
-		}
-	default:
-		d.err = fmt.Errorf("kind %q is not known", s.Kind)
 	}
 	d.msg = msg
 	return d
@@ -63,7 +70,7 @@ func rules(m *model.Model, s *model.Service) []*nodev1.RouteRule {
 			byPrefix[t.PathPrefix] = r
 			rules = append(rules, r)
 		}
-		r.Targets = append(r.Targets, &nodev1.RouteTarget{TargetId: t.ID.String(), SiteId: t.Site.String(), Weight: uint32(t.Weight)})
+		r.Targets = append(r.Targets, routeTarget(t))
 	}
 	slices.SortFunc(rules, func(a, b *nodev1.RouteRule) int {
 		return cmp.Or(cmp.Compare(len(b.PathPrefix), len(a.PathPrefix)), cmp.Compare(a.PathPrefix, b.PathPrefix))

@@ -7,6 +7,9 @@ import (
 	"github.com/warrenedge/warren/shared/resource"
 )
 
+// PoolScope is the scope of what the nodes of a pool hold.
+func PoolScope(id model.PoolID) string { return poolScope(id) }
+
 func poolScope(id model.PoolID) string { return "pool/" + id.String() }
 func nodeScope(id model.NodeID) string { return "node/" + id.String() }
 func siteScope(id model.SiteID) string { return "site/" + id.String() }

@@ -63,7 +63,7 @@ func siteConnectors(m *model.Model, id model.SiteID) (out []*nodev1.SiteConnecto
 // targetsAt are the targets that may be dialled at a site, sorted by id.
 func targetsAt(m *model.Model, id model.SiteID) (out []*nodev1.ConnectorTarget) {
 	for t := range m.TargetsAt(id) {
-		out = append(out, &nodev1.ConnectorTarget{Id: t.ID.String(), Address: t.Address, Port: uint32(t.Port)})
+		out = append(out, connectorTarget(m, t))
 	}
 	return out
 }

@@ -129,6 +129,7 @@ var builders = map[string]builder{
 	resource.Node:            node,
 	resource.Site:            site,
 	resource.Route:           route,
+	resource.Forward:         forward,
 	resource.Zone:            zone,
 	resource.RecordSet:       recordSet,
 	resource.ConnectorConfig: connectorConfig,

@@ -62,6 +62,10 @@ var steps = []struct{ name, rows string }{
 		target new organization=acme service=new site=site5 address=10.0.0.1 port=80`},
 	{"service_deleted", "delete target s42\ndelete service s42\ndelete certificate s42"},
 	{"certificate", "certificate new organization=acme names=s42.d0.example expires=2027-01-01"},
+	{"ports", `
+		service db organization=acme pool=pool0 kind=tcp ports=5432
+		target db organization=acme service=db site=site5 address=10.0.0.1 port=5432 check=tcp`},
+	{"health_check", "target s42 organization=acme service=s42 site=site4 address=10.0.0.1 port=80 check=http"},
 	{"connector", "connector connector4 organization=acme site=site4"},
 	{"node_address", "node node3 pool=pool3 addresses=192.0.2.203 endpoint=192.0.2.3:51820 stream=192.0.2.3:443 enrolled"},
 	{"region", "region eu"},

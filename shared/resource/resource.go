@@ -19,10 +19,12 @@ const (
 	Node            = prefix + "Node"
 	Site            = prefix + "Site"
 	Route           = prefix + "Route"
+	Forward         = prefix + "Forward"
 	Zone            = prefix + "Zone"
 	RecordSet       = prefix + "RecordSet"
 	ConnectorConfig = prefix + "ConnectorConfig"
 	NodeHealth      = prefix + "NodeHealth"
+	TargetHealth    = prefix + "TargetHealth"
 	Checkpoint      = prefix + "Checkpoint"
 )
 
@@ -38,10 +40,10 @@ const TokenKey = "#token"
 const ScopeCluster = "cluster"
 
 // NodeTypes are the types a node subscribes to, in the order in which their upserts are applied;
-// removals are applied in the reverse order. Checkpoint is last. NodeHealth is presence: it is
-// outside checkpoints and applied on arrival.
+// removals are applied in the reverse order. Checkpoint is last. NodeHealth and TargetHealth are
+// presence: outside checkpoints, applied on arrival.
 func NodeTypes() []string {
-	return []string{NodeConfig, Trust, Certificate, Node, Site, Route, Zone, RecordSet, NodeHealth, Checkpoint}
+	return []string{NodeConfig, Trust, Certificate, Node, Site, Route, Forward, Zone, RecordSet, NodeHealth, TargetHealth, Checkpoint}
 }
 
 // ConnectorTypes are the types a connector subscribes to, in apply order.
@@ -50,7 +52,7 @@ func ConnectorTypes() []string {
 }
 
 // Ephemeral reports whether a type is presence: it takes no part in revisions, digests and files.
-func Ephemeral(typeURL string) bool { return typeURL == NodeHealth }
+func Ephemeral(typeURL string) bool { return typeURL == NodeHealth || typeURL == TargetHealth }
 
 // ShortType is the last part of a type URL, "Route" for Route: how a person names it.
 func ShortType(typeURL string) string {

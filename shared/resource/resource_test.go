@@ -18,16 +18,16 @@ func TestTypes(t *testing.T) {
 			t.Errorf("%v has one twice", types)
 		}
 	}
-	// The library's response channel of a stream holds twenty.
-	if n := len(NodeTypes()); n > 10 {
+	// The library's response channel of a stream holds twenty, and push puts one of each type there at most.
+	if n := len(NodeTypes()); n > 20 {
 		t.Errorf("%d types of nodes", n)
 	}
 	NodeTypes()[0] = "changed"
 	if NodeTypes()[0] != NodeConfig {
 		t.Error("callers share the list")
 	}
-	if !Ephemeral(NodeHealth) || Ephemeral(Node) || Ephemeral(Checkpoint) {
-		t.Error("NodeHealth alone is presence")
+	if !Ephemeral(NodeHealth) || !Ephemeral(TargetHealth) || Ephemeral(Node) || Ephemeral(Checkpoint) {
+		t.Error("NodeHealth and TargetHealth alone are presence")
 	}
 }
 
