@@ -52,6 +52,7 @@ type Entry struct {
 	Tunnels []Tunnel       `json:"tunnels,omitempty"`
 	// Rejected is what it answered to its replica, for whoever asks another one.
 	Rejected []Rejected `json:"rejected,omitempty"`
+	Targets  []Target   `json:"targets,omitempty"` // of a connector, ordered by id, each once
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
 }
@@ -122,11 +123,13 @@ type Store struct {
 
 	mu       sync.Mutex
 	started  time.Time
-	entries  map[Key]map[string]Entry  // by replica
-	lastGone map[Key]time.Time         // when the last entry of a key went away
-	dropped  map[string]map[Key]uint64 // by replica: withdrawn entries, until a table is newer
-	health   map[string]Health         // of nodes, last decided
-	changed  chan struct{}             // closed and renewed at each change
+	entries  map[Key]map[string]Entry   // by replica
+	lastGone map[Key]time.Time          // when the last entry of a key went away
+	dropped  map[string]map[Key]uint64  // by replica: withdrawn entries, until a table is newer
+	health   map[string]Health          // of nodes, last decided
+	verdicts map[model.TargetID]Verdict // last decided; never TargetUnknown
+	doubtful map[string]bool            // targets to decide on again, by id
+	changed  chan struct{}              // closed and renewed at each change
 }
 
 type metrics struct{ connected *prometheus.GaugeVec }
@@ -135,7 +138,8 @@ type metrics struct{ connected *prometheus.GaugeVec }
 func New(replica string, bus Bus, log *slog.Logger, reg prometheus.Registerer) *Store {
 	s := &Store{
 		replica: replica, bus: bus, log: log, started: time.Now(),
-		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, dropped: map[string]map[Key]uint64{}, health: map[string]Health{}, changed: make(chan struct{}),
+		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, dropped: map[string]map[Key]uint64{}, health: map[string]Health{},
+		verdicts: map[model.TargetID]Verdict{}, doubtful: map[string]bool{}, changed: make(chan struct{}),
 		m: metrics{connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cp_presence_connected", Help: "Nodes and connectors known to be connected, by kind and replica.",
 		}, []string{"kind", "local"})},
@@ -337,7 +341,8 @@ func (s *Store) put(e Entry) {
 	if !had {
 		s.m.connected.WithLabelValues(string(e.Kind), s.local(e.Replica)).Inc()
 	}
-	if !had || material(old, e) {
+	news := s.doubt(old.Targets, e.Targets)
+	if !had || news || material(old, e) {
 		s.wake()
 	}
 }
@@ -345,9 +350,11 @@ func (s *Store) put(e Entry) {
 // drop needs the lock.
 func (s *Store) drop(replica string, k Key) {
 	by := s.entries[k]
-	if _, ok := by[replica]; !ok {
+	old, ok := by[replica]
+	if !ok {
 		return
 	}
+	s.doubt(old.Targets, nil)
 	delete(by, replica)
 	s.m.connected.WithLabelValues(string(k.Kind), s.local(replica)).Dec()
 	if len(by) == 0 {
@@ -380,7 +387,7 @@ func material(a, b Entry) bool {
 			return true
 		}
 	}
-	return false
+	return !slices.EqualFunc(a.Targets, b.Targets, func(x, y Target) bool { return x.ID == y.ID && x.Health == y.Health })
 }
 
 // newest is the entry of the stream that opened last: the other is a leftover of a move.

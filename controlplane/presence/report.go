@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,8 @@ const (
 	maxTunnels = 4096
 	// MaxRejected is how many rejections the others are told of.
 	MaxRejected = 100
+	maxTargets  = 16384
+	maxReason   = 256 // bytes
 )
 
 // Admit says who a caller is: it returns the identity of a trusted node or connector and a context that
@@ -94,6 +97,9 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 			if len(m.req.GetTunnels()) > maxTunnels {
 				return status.Errorf(codes.InvalidArgument, "%d tunnels in a report, %d at most", len(m.req.GetTunnels()), maxTunnels)
 			}
+			if len(m.req.GetTargets()) > maxTargets {
+				return status.Errorf(codes.InvalidArgument, "%d targets in a report, %d at most", len(m.req.GetTargets()), maxTargets)
+			}
 			first = false
 			e := entry(k, since, time.Now(), m.req)
 			e.Rejected = r.rejected(k)
@@ -113,6 +119,9 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 		measure(&state, t)
 		e.Tunnels = append(e.Tunnels, state)
 	}
+	if k.Kind == identity.Connector {
+		e.Targets = targets(req.GetTargets())
+	}
 	return e
 }
 
@@ -131,4 +140,18 @@ func measure(to *Tunnel, t *nodev1.TunnelState) {
 	case "udp", "tls":
 		to.Transport = v
 	}
+}
+
+func targets(reports []*nodev1.TargetReport) []Target {
+	states := map[nodev1.TargetState]TargetState{
+		nodev1.TargetState_TARGET_STATE_HEALTHY:   TargetHealthy,
+		nodev1.TargetState_TARGET_STATE_UNHEALTHY: TargetUnhealthy,
+	}
+	var out []Target
+	for _, r := range reports {
+		reason := r.GetReason()
+		reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "\uFFFD")
+		out = append(out, Target{ID: r.GetTargetId(), Health: states[r.GetState()], Reason: reason})
+	}
+	return sortTargets(out)
 }
