@@ -264,6 +264,19 @@ func (x *index) register(st *stream, before, after []string) {
 	}
 }
 
+// readersOf are the streams that read one of the scopes.
+func (x *index) readersOf(scopes map[string]bool) []*stream {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var streams []*stream
+	for name := range scopes {
+		if s := x.scopes[name]; s != nil {
+			streams = slices.AppendSeq(streams, maps.Keys(s.streams))
+		}
+	}
+	return streams
+}
+
 // tail are the refs that changed in some scopes after a revision, by type; false if the logs do not reach
 // that far back. It needs the lock.
 func (x *index) tail(scopes []string, after model.Revision) (map[string]map[string]bool, bool) {

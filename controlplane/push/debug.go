@@ -50,6 +50,14 @@ type View struct {
 	Applied   model.Revision // newest checkpoint that the reader acknowledged to this replica
 	InFlight  model.Revision // revision of the transaction under way; 0 if none
 	Resources []ResourceView // ordered by type, then name
+	Presence  []PresenceView // ordered by type, then name
+}
+
+// PresenceView is what is true now and a reader should hear of.
+type PresenceView struct {
+	TypeURL, Name string
+	Content       *anypb.Any // shared: not to be modified
+	Sent          bool       // the newest word on it, on the reader's stream to this replica
 }
 
 // Elsewhere is what another replica knows of a reader that has its stream there.
@@ -111,6 +119,7 @@ func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 			v.InFlight = model.Revision(st.tx.checkpoint.GetRevision())
 		}
 	}
+	v.Presence = s.presenceOf(r, scopes, st)
 	p.look()
 	for _, ref := range p.refs() {
 		v.Resources = append(v.Resources, p.resource(ref, rejected[ref]))
@@ -124,6 +133,36 @@ func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 		return snapshot.Ref{TypeURL: a.TypeURL, Name: a.Name}.Compare(snapshot.Ref{TypeURL: b.TypeURL, Name: b.Name})
 	})
 	return v, nil
+}
+
+// presenceOf is what a reader of scopes should have heard. It needs the lock of the stream, if there is one.
+func (s *Server) presenceOf(r Reader, scopes []string, st *stream) []PresenceView {
+	var out []PresenceView
+	for t, p := range s.presence {
+		if !reads(r.Kind, t) {
+			continue
+		}
+		var h *heard
+		if st != nil {
+			h = st.heard[t]
+		}
+		p.mu.Lock()
+		for _, scope := range scopes {
+			if p.trails[scope] == nil {
+				continue
+			}
+			for _, w := range p.trails[scope].told {
+				if w.res != nil && p.words[w.name].res == w.res {
+					out = append(out, PresenceView{t, w.name, w.res.GetResource(), h != nil && h.seq[scope] >= w.seq})
+				}
+			}
+		}
+		p.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b PresenceView) int {
+		return snapshot.Ref{TypeURL: a.TypeURL, Name: a.Name}.Compare(snapshot.Ref{TypeURL: b.TypeURL, Name: b.Name})
+	})
+	return out
 }
 
 func reads(kind identity.Kind, typeURL string) bool {

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -11,149 +12,299 @@ import (
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
-// presence is the newest NodeHealth of each node, in the order of change. It stands beside revisions. Its
-// lock is taken after a stream's.
+// presence is what is true only now, of one ephemeral type: the newest word on each thing, in the order of
+// change, by the scope whose readers hear of it. It stands beside revisions. Its lock is taken after a
+// stream's.
 type presence struct {
-	mu    sync.Mutex
-	known bool // something was said
-	state map[string]nodev1.NodeState
-	seq   uint64
-	log   []healthEntry // at least the last entry of every node that ever was, ordered by seq
-	names map[string]bool
+	typeURL string
+
+	mu     sync.Mutex
+	known  bool // something was said
+	seq    uint64
+	words  map[string]word // by resource name: what is there
+	trails map[string]*trail
 }
 
-type healthEntry struct {
+// word is the newest that was said of one thing.
+type word struct {
+	scope string
+	res   *discovery.Resource
+}
+
+// trail is what the readers of one scope were told, in the order of seq: at least the newest word on each
+// thing that is there, and on the last maxGone that are gone.
+type trail struct {
+	told []told
+	live int // things that are there
+}
+
+type told struct {
 	seq  uint64
-	node string
+	name string
 	res  *discovery.Resource // nil: gone
+}
+
+// maxGone is how many things that are gone a scope remembers. A reader that lags further behind than that
+// keeps a word on what its configuration does not have any more, which is none.
+const maxGone = 1024
+
+func newPresence(typeURL string) *presence {
+	return &presence{typeURL: typeURL, words: map[string]word{}, trails: map[string]*trail{}}
+}
+
+// news is a word on one thing, or, without a message, that it is gone.
+type news struct {
+	name, scope string
+	msg         proto.Message
+}
+
+// tell takes news and returns the scopes whose readers have to hear of them.
+func (p *presence) tell(list []news) (scopes map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	scopes = map[string]bool{}
+	for _, n := range list {
+		old, had := p.words[n.name]
+		if had && (n.msg == nil || old.scope != n.scope) {
+			p.add(old.scope, n.name, nil, -1)
+			delete(p.words, n.name)
+			scopes[old.scope], had = true, false
+		}
+		if n.msg == nil {
+			continue
+		}
+		res := p.resource(n.name, n.msg)
+		if had && old.res.GetVersion() == res.GetVersion() {
+			continue
+		}
+		more := 1
+		if had {
+			more = 0
+		}
+		p.add(n.scope, n.name, res, more)
+		p.words[n.name] = word{n.scope, res}
+		scopes[n.scope] = true
+	}
+	return scopes
+}
+
+// begin notes that something is known, be it that there is nothing, and reports whether that is new.
+func (p *presence) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.known
+	p.known = true
+	return !was
+}
+
+func (p *presence) resource(name string, msg proto.Message) *discovery.Resource {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(msg)
+	if err != nil {
+		b = nil // only an id that is not UTF-8, which no id is
+	}
+	return &discovery.Resource{
+		Name: name, Version: resource.Version(p.typeURL, snapshot.Epoch, b), Resource: &anypb.Any{TypeUrl: p.typeURL, Value: b},
+	}
+}
+
+// add needs the lock. more is by how much the number of things that are there changes.
+func (p *presence) add(scope, name string, res *discovery.Resource, more int) {
+	t := p.trails[scope]
+	if t == nil {
+		t = &trail{}
+		p.trails[scope] = t
+	}
+	p.seq++
+	t.live += more
+	t.told = append(t.told, told{p.seq, name, res})
+	if len(t.told) > 2*(t.live+maxGone) {
+		t.tidy()
+	}
+}
+
+// tidy keeps the newest word on each thing, and of those that are gone the last ones.
+func (t *trail) tidy() {
+	newest := make(map[string]uint64, t.live+maxGone)
+	for _, w := range t.told {
+		newest[w.name] = w.seq
+	}
+	t.told = slices.DeleteFunc(t.told, func(w told) bool { return newest[w.name] != w.seq })
+	gone := len(t.told) - t.live - maxGone
+	t.told = slices.DeleteFunc(t.told, func(w told) bool {
+		if w.res != nil || gone <= 0 {
+			return false
+		}
+		gone--
+		return true
+	})
+}
+
+// heard is how far a stream has come with one type: the newest word of each scope that it was sent.
+type heard struct {
+	greeted bool // something was sent, be it nothing
+	seq     map[string]uint64
+
+	// Up to here there was nothing for these scopes: nobody has to look again.
+	looked uint64
+	scopes []string
+}
+
+// after is what the readers of scopes have not heard, up to a page, each thing once. Those who have nothing
+// need not hear of what is gone. It moves h on.
+func (p *presence) after(h *heard, scopes []string) (upserts []*discovery.Resource, removed []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(h.seq, func(scope string, _ uint64) bool { return !slices.Contains(scopes, scope) })
+	room := pageBytes
+	for _, scope := range scopes {
+		t := p.trails[scope]
+		if t == nil || room <= 0 {
+			continue
+		}
+		part := t.since(h.seq[scope])
+		n := 0
+		for ; n < len(part) && room > 0; n++ {
+			room -= 3*len(part[n].name) + entryOverhead
+		}
+		if part = part[:n]; n == 0 {
+			continue
+		}
+		last := make(map[string]uint64, n)
+		for _, w := range part {
+			last[w.name] = w.seq
+		}
+		fresh := h.seq[scope] == 0
+		for _, w := range part {
+			switch {
+			case last[w.name] != w.seq:
+			case w.res != nil:
+				upserts = append(upserts, w.res)
+			case !fresh:
+				removed = append(removed, w.name)
+			}
+		}
+		h.seq[scope] = part[n-1].seq
+	}
+	return upserts, removed
+}
+
+func (t *trail) since(seq uint64) []told {
+	i, _ := slices.BinarySearchFunc(t.told, seq+1, func(w told, s uint64) int { return cmp.Compare(w.seq, s) })
+	return t.told[i:]
+}
+
+// changed reports whether something was said since h last looked, to whomever, or to others than then.
+func (p *presence) changed(h *heard, scopes []string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known && (!h.greeted || h.looked != p.seq || !slices.Equal(h.scopes, scopes))
+}
+
+// waiting reports whether there is something for the readers of scopes that they have not heard.
+func (p *presence) waiting(h *heard, scopes []string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !h.greeted || slices.ContainsFunc(scopes, func(scope string) bool {
+		t := p.trails[scope]
+		return t != nil && len(t.told) > 0 && t.told[len(t.told)-1].seq > h.seq[scope]
+	}) {
+		return true
+	}
+	h.looked, h.scopes = p.seq, scopes
+	return false
+}
+
+// pushPresence offers of each ephemeral type what is new since the last time. The first response is sent
+// even when it says nothing. It needs the stream's lock.
+func (st *stream) pushPresence() {
+	for t, p := range st.srv.presence {
+		w := st.watches[t]
+		h := st.heard[t]
+		if h == nil {
+			h = &heard{seq: map[string]uint64{}}
+			st.heard[t] = h
+		}
+		if !w.ready() || !p.changed(h, st.scopes) {
+			continue
+		}
+		// By the model of now, not that of the last checkpoint: another pool's targets are not for it.
+		scopes, err := st.srv.may(st.reader)
+		if err != nil || !p.waiting(h, scopes) {
+			continue
+		}
+		h.greeted = true
+		st.offer(w, func() ([]*discovery.Resource, []string) { return p.after(h, scopes) })
+	}
 }
 
 // SetNodeHealth says how all nodes are. It may be called again at any time; only what differs is sent.
 // Nodes of which nothing is known yet should be in states as NODE_STATE_UNSPECIFIED: readers keep what
 // they heard before. Until the first call readers are told nothing at all.
 func (s *Server) SetNodeHealth(states map[string]nodev1.NodeState) {
-	if !s.presence.set(states) {
-		return
-	}
-	var wake []*stream
-	for _, st := range s.open() {
-		st.mu.Lock()
-		if st.watches[resource.NodeHealth] != nil {
-			wake = append(wake, st)
-		}
-		st.mu.Unlock()
-	}
-	s.poke(wake...)
-}
-
-func (p *presence) set(states map[string]nodev1.NodeState) (changed bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	changed = !p.known
-	p.known = true
-	if p.names == nil {
-		p.names = map[string]bool{}
-	}
+	p := s.presence[resource.NodeHealth]
+	var list []news
 	for _, node := range slices.Sorted(maps.Keys(states)) {
-		if old, ok := p.state[node]; ok && old == states[node] {
-			continue
-		}
-		p.add(node, healthResource(node, states[node]))
-		changed = true
+		list = append(list, news{resource.Name("nodehealth", node), resource.ScopeCluster, &nodev1.NodeHealth{NodeId: node, State: states[node]}})
 	}
-	for _, node := range slices.Sorted(maps.Keys(p.state)) {
-		if _, ok := states[node]; !ok {
-			p.add(node, nil)
-			changed = true
-		}
+	for _, name := range p.others(list) {
+		list = append(list, news{name: name})
 	}
-	p.state = maps.Clone(states)
-	if len(p.log) > 2*len(p.names)+64 {
-		p.compact()
-	}
-	return changed
+	s.spread(p, list)
 }
 
-func (p *presence) add(node string, res *discovery.Resource) {
-	p.seq++
-	p.names[node] = true
-	p.log = append(p.log, healthEntry{p.seq, node, res})
-}
-
-// compact keeps the newest entry of each node.
-func (p *presence) compact() {
-	newest := make(map[string]uint64, len(p.names))
-	for _, e := range p.log {
-		newest[e.node] = e.seq
+// others are the things that are there and not in a list.
+func (p *presence) others(list []news) []string {
+	in := make(map[string]bool, len(list))
+	for _, n := range list {
+		in[n.name] = true
 	}
-	p.log = slices.DeleteFunc(p.log, func(e healthEntry) bool { return newest[e.node] != e.seq })
-}
-
-// after is what changed after seq, up to a page, each node once, and the position to go on from. Those who
-// have nothing need not hear of what is gone.
-func (p *presence) after(seq uint64) (upserts []*discovery.Resource, removed []string, next uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	from, _ := slices.BinarySearchFunc(p.log, seq+1, func(e healthEntry, s uint64) int {
-		if e.seq < s {
-			return -1
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(p.words)), func(name string) bool { return in[name] })
+}
+
+// TargetHealth says how a target is, for the nodes of the pool that sends to it.
+type TargetHealth struct {
+	ID      model.TargetID
+	Pool    model.PoolID
+	Healthy bool
+	Gone    bool // there is no such target, or nothing checks it: the rest means nothing
+}
+
+// SetTargetHealth says how some targets are now. What is not mentioned stays as it was; the cost does not
+// depend on it.
+func (s *Server) SetTargetHealth(targets []TargetHealth) {
+	list := make([]news, 0, len(targets))
+	for _, t := range targets {
+		n := news{name: resource.Name("targethealth", t.ID.String())}
+		if !t.Gone {
+			state := nodev1.TargetState_TARGET_STATE_UNHEALTHY
+			if t.Healthy {
+				state = nodev1.TargetState_TARGET_STATE_HEALTHY
+			}
+			n.scope, n.msg = snapshot.PoolScope(t.Pool), &nodev1.TargetHealth{TargetId: t.ID.String(), State: state}
 		}
-		return 1
-	})
-	room, to := pageBytes, from
-	for ; to < len(p.log) && room > 0; to++ {
-		room -= 3*len(p.log[to].node) + entryOverhead
-		seq = p.log[to].seq
+		list = append(list, n)
 	}
-	part := p.log[from:to]
-	last := make(map[string]uint64, len(part))
-	for _, e := range part {
-		last[e.node] = e.seq
-	}
-	for _, e := range part {
-		switch {
-		case last[e.node] != e.seq:
-		case e.res == nil:
-			removed = append(removed, resource.Name("nodehealth", e.node))
-		default:
-			upserts = append(upserts, e.res)
-		}
-	}
-	return upserts, removed, seq
+	s.spread(s.presence[resource.TargetHealth], list)
 }
 
-func (p *presence) newest() (uint64, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.seq, p.known
-}
-
-// pushHealth offers what is new since the last time. The first response has everything and is sent even
-// when that is nothing. It needs the stream's lock.
-func (st *stream) pushHealth() {
-	w := st.watches[resource.NodeHealth]
-	newest, known := st.srv.presence.newest()
-	if !w.ready() || !known || st.greeted && st.health >= newest {
-		return
+// spread tells news and wakes those who have to hear of them.
+func (s *Server) spread(p *presence, list []news) {
+	scopes := p.tell(list)
+	var streams []*stream
+	if p.begin() {
+		streams = s.open()
+	} else {
+		streams = s.index.readersOf(scopes)
 	}
-	st.greeted = true
-	st.offer(w, func() (upserts []*discovery.Resource, removed []string) {
-		upserts, removed, st.health = st.srv.presence.after(st.health)
-		return upserts, removed
-	})
-}
-
-func healthResource(node string, state nodev1.NodeState) *discovery.Resource {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&nodev1.NodeHealth{NodeId: node, State: state})
-	if err != nil {
-		b = nil // only an id that is not UTF-8, which no id is
-	}
-	return &discovery.Resource{
-		Name: resource.Name("nodehealth", node), Version: resource.Version(resource.NodeHealth, snapshot.Epoch, b),
-		Resource: &anypb.Any{TypeUrl: resource.NodeHealth, Value: b},
+	streams = slices.DeleteFunc(streams, func(st *stream) bool { return !reads(st.reader.Kind, p.typeURL) })
+	if len(streams) > 0 {
+		s.poke(streams...)
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/resource"
 )
 
 // Scopes says what a reader may read at a model; an error if it may not read at all.
@@ -85,7 +86,7 @@ type Server struct {
 	log       *slog.Logger
 	m         *metrics
 	index     *index
-	presence  presence
+	presence  map[string]*presence // by type URL; read-only
 	readers   readers
 	admission *admission
 	coalescer *Coalescer
@@ -109,6 +110,12 @@ func New(o Options) *Server {
 		streams: map[*stream]struct{}{}, held: map[*stream]struct{}{}, soon: map[*stream]struct{}{}, later: map[*stream]struct{}{},
 	}
 	s.index = newIndex(snapshot.Epoch, bounds{o.LogEntries, o.LogBytes})
+	s.presence = map[string]*presence{}
+	for t := range typeOrder {
+		if resource.Ephemeral(t) {
+			s.presence[t] = newPresence(t)
+		}
+	}
 	s.readers.init()
 	s.coalescer = NewCoalescer(o.Window, s.flush)
 	s.m = newMetrics(o.Reg, s)
@@ -317,7 +324,7 @@ func (s *Server) DeltaAggregatedResources(str discovery.AggregatedDiscoveryServi
 // start makes the stream of a reader that may read. An older stream of the same reader ends: the reader
 // has given it up, or there would be no other.
 func (s *Server) start(ctx context.Context, reader Reader) (*stream, error) {
-	st := &stream{srv: s, reader: reader, since: time.Now(), watches: map[string]*watch{}}
+	st := &stream{srv: s, reader: reader, since: time.Now(), watches: map[string]*watch{}, heard: map[string]*heard{}}
 	st.ctx, st.cancel = context.WithCancelCause(ctx)
 	s.mu.Lock()
 	if s.draining {

@@ -53,8 +53,7 @@ type stream struct {
 	held        bool    // the client is ahead of this replica
 	stall       *time.Timer
 	pending     []*convergence
-	health      uint64 // position in the log of presence
-	greeted     bool   // presence was sent once
+	heard       map[string]*heard // of each ephemeral type
 	sent, acked int
 }
 
@@ -261,7 +260,7 @@ func (st *stream) advance(always bool) {
 	if st.over {
 		return
 	}
-	st.pushHealth()
+	st.pushPresence()
 	if st.tx == nil && st.watches[resource.Checkpoint].ready() {
 		st.begin(always)
 	}

@@ -27,8 +27,9 @@ type Handler interface {
 	// for each resource that it did not apply. An error means that nothing was applied: the stream is
 	// started again, and the same changes come again.
 	Transaction(ctx context.Context, t Transaction) ([]*nodev1.Rejection, error)
-	// Presence is called on arrival of NodeHealth. With full, upserts is everything that is known so far.
-	Presence(ctx context.Context, upserts []Resource, removed []string, full bool)
+	// Presence is called on arrival of resources of an ephemeral type. full is set once a stream and type:
+	// what comes from there on is everything that is known.
+	Presence(ctx context.Context, typeURL string, upserts []Resource, removed []string, full bool)
 }
 
 // Resource is one resource as it arrived.

@@ -26,7 +26,7 @@ type stream struct {
 	ctx     context.Context // of the stream; ends with it
 	cancel  context.CancelFunc
 	wire    wire
-	greeted bool // NodeHealth has come once
+	greeted map[string]bool // ephemeral types that have come once
 }
 
 // wire is all that is asked of the gRPC stream.
@@ -43,7 +43,7 @@ func (c *Client) open(ctx context.Context, conn *grpc.ClientConn) (*stream, erro
 		cancel()
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
-	s := &stream{c: c, ctx: ctx, cancel: cancel, wire: w}
+	s := &stream{c: c, ctx: ctx, cancel: cancel, wire: w, greeted: map[string]bool{}}
 	c.received.discard() // what an earlier stream did not finish
 	for _, t := range c.types {
 		req := &discovery.DeltaDiscoveryRequest{
@@ -110,9 +110,9 @@ func (s *stream) presence(resp *discovery.DeltaDiscoveryResponse) {
 		}
 		upserts = append(upserts, Resource{TypeURL: resp.GetTypeUrl(), Name: r.GetName(), Version: r.GetVersion(), Body: r.GetResource().GetValue()})
 	}
-	full := !s.greeted
-	s.greeted = true
-	s.c.handler.Presence(s.ctx, upserts, resp.GetRemovedResources(), full)
+	full := !s.greeted[resp.GetTypeUrl()]
+	s.greeted[resp.GetTypeUrl()] = true
+	s.c.handler.Presence(s.ctx, resp.GetTypeUrl(), upserts, resp.GetRemovedResources(), full)
 }
 
 // checkpoint closes a transaction: all of it is handed over, or nothing.

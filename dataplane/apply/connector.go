@@ -80,7 +80,7 @@ func (c *Connector) Transaction(ctx context.Context, t ads.Transaction) ([]*node
 }
 
 // Presence implements ads.Handler; connectors are told none.
-func (c *Connector) Presence(context.Context, []ads.Resource, []string, bool) {}
+func (c *Connector) Presence(context.Context, string, []ads.Resource, []string, bool) {}
 
 func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]bool) error {
 	if changed[resource.Trust] && c.sub.Trust != nil {

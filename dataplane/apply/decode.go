@@ -65,6 +65,7 @@ type route struct {
 	service, hostname, certificate string
 	passthrough                    bool
 	rules                          []httpproxy.Rule
+	checked                        []string // targets with a health check
 }
 
 type zone struct{ id, apex, pool string }
@@ -96,6 +97,8 @@ func decode(r ads.Resource) (any, error) {
 		return message(r, &nodev1.Site{}, decodeSite)
 	case resource.Route:
 		return message(r, &nodev1.Route{}, decodeRoute)
+	case resource.Forward:
+		return message(r, &nodev1.Forward{}, decodeForward)
 	case resource.Zone:
 		return message(r, &nodev1.Zone{}, decodeZone)
 	case resource.RecordSet:
@@ -269,6 +272,9 @@ func decodeRoute(m *nodev1.Route) (route, error) {
 		for j, t := range rule.GetTargets() {
 			at := fmt.Sprintf("rules[%d].targets[%d].", i, j)
 			errs = append(errs, required(at+"target_id", t.GetTargetId()), required(at+"site_id", t.GetSiteId()))
+			if t.GetHealthChecked() {
+				r.checked = append(r.checked, t.GetTargetId())
+			}
 			out.Targets = append(out.Targets, balance.Target{ID: t.GetTargetId(), Site: t.GetSiteId(), Weight: int(t.GetWeight())})
 		}
 		r.rules = append(r.rules, out)
@@ -320,6 +326,9 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 		errs = append(errs, required(at+"id", t.GetId()), required(at+"address", t.GetAddress()))
 		if t.GetPort() == 0 || t.GetPort() > 65535 {
 			errs = append(errs, fmt.Errorf("%sport: %d", at, t.GetPort()))
+		}
+		if last := t.GetPort() + max(t.GetPorts(), 1) - 1; t.GetPorts() > maxPorts || last > 65535 {
+			errs = append(errs, fmt.Errorf("%sports: %d from %d on", at, t.GetPorts(), t.GetPort()))
 		}
 		c.targets[t.GetId()] = joinHostPort(t.GetAddress(), t.GetPort())
 	}

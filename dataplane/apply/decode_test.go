@@ -31,7 +31,7 @@ func edit[M proto.Message](m M, f func(M)) proto.Message {
 func TestDecodeNamesTheField(t *testing.T) {
 	for _, good := range []proto.Message{
 		nodeConfigMsg(), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), certMsg(t, "a.example", "*.b.example"), routeMsg("s", "a.example", "c"),
-		routeMsg("s", "*.a.example", ""), zoneMsg(), recordMsg("*.example.org"), connectorMsg(), &nodev1.Trust{IdentityAuthoritiesPem: certMsg(t, "ca").GetChainPem()},
+		routeMsg("s", "*.a.example", ""), zoneMsg(), recordMsg("*.example.org"), connectorMsg(), forwardMsg(), &nodev1.Forward{ServiceId: "s", FirstPort: 1, LastPort: 1000}, &nodev1.Trust{IdentityAuthoritiesPem: certMsg(t, "ca").GetChainPem()},
 	} {
 		if _, err := decode(res(t, "x", good)); err != nil {
 			t.Errorf("%T: %v", good, err)
@@ -80,6 +80,21 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"nodes[0].wireguard_endpoint", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].WireguardEndpoint = "x" })},
 		{"nodes[0].stream_endpoint", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Nodes[0].StreamEndpoint = "x" })},
 		{"targets[0].port", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Port = 70000 })},
+		{"targets[0].ports", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Ports = 1001 })},
+		{"targets[0].ports", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Port, m.Targets[0].Ports = 65535, 2 })},
+		{"service_id", edit(forwardMsg(), func(m *nodev1.Forward) { m.ServiceId = "" })},
+		{"protocol", edit(forwardMsg(), func(m *nodev1.Forward) { m.Protocol = 9 })},
+		{"first_port", edit(forwardMsg(), func(m *nodev1.Forward) { m.FirstPort = 0 })},
+		{"first_port", edit(forwardMsg(), func(m *nodev1.Forward) { m.FirstPort, m.LastPort = 65536, 65536 })},
+		{"last_port", edit(forwardMsg(), func(m *nodev1.Forward) { m.LastPort = 5999 })},
+		{"last_port", edit(forwardMsg(), func(m *nodev1.Forward) { m.LastPort = 7000 })},
+		{"last_port", edit(forwardMsg(), func(m *nodev1.Forward) { m.FirstPort, m.LastPort = 65535, 65536 })},
+		{"proxy_protocol", edit(forwardMsg(), func(m *nodev1.Forward) { m.ProxyProtocol = 3 })},
+		{"proxy_protocol", edit(forwardMsg(), func(m *nodev1.Forward) { m.Protocol = nodev1.TargetProtocol_TARGET_PROTOCOL_UDP })},
+		{"allowed_cidrs[1]", edit(forwardMsg(), func(m *nodev1.Forward) { m.AllowedCidrs[1] = "home" })},
+		{"allowed_cidrs[0]", edit(forwardMsg(), func(m *nodev1.Forward) { m.AllowedCidrs[0] = "10.0.0.1/8" })},
+		{"targets[0].target_id", edit(forwardMsg(), func(m *nodev1.Forward) { m.Targets[0].TargetId = "" })},
+		{"targets[0].site_id", edit(forwardMsg(), func(m *nodev1.Forward) { m.Targets[0].SiteId = "" })},
 		{"targets[0].address", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Address = "" })},
 	} {
 		_, err := decode(res(t, "x", tc.msg))
@@ -107,7 +122,7 @@ func TestT24_RefusalsShowNoKey(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	types := append(resource.NodeTypes(), resource.ConnectorTypes()...)
 	for i, m := range []proto.Message{
-		nodeConfigMsg(), &nodev1.Trust{}, certMsg(f, "a.example"), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), routeMsg("s", "a.example", "c"), zoneMsg(), recordMsg("a.example.org"), connectorMsg(),
+		nodeConfigMsg(), &nodev1.Trust{}, certMsg(f, "a.example"), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), routeMsg("s", "a.example", "c"), forwardMsg(), zoneMsg(), recordMsg("a.example.org"), connectorMsg(),
 	} {
 		b, _ := proto.Marshal(m)
 		f.Add(uint8(i), b)

@@ -44,6 +44,7 @@ type machine struct {
 	conn   connector.Config
 	ends   streams.NodeConfig      // of a node
 	dials  streams.ConnectorConfig // of a connector
+	sick   []map[string]bool       // each that was handed over
 	trust  []byte
 	fail   error // of the tunnel
 	unfit  error // of the DNS or the connector, about single objects
@@ -59,6 +60,7 @@ type (
 
 	nodeStreamsOf struct{ *machine }
 	siteStreamsOf struct{ *machine }
+	healthOf      struct{ *machine }
 )
 
 func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
@@ -85,6 +87,7 @@ func (m connectorOf) Apply(c connector.Config) error {
 
 func (m nodeStreamsOf) Apply(c streams.NodeConfig)      { m.ends = c }
 func (m siteStreamsOf) Apply(c streams.ConnectorConfig) { m.dials = c }
+func (m healthOf) Apply(unhealthy map[string]bool)      { m.sick = append(m.sick, unhealthy) }
 
 func (m *machine) keep(pem []byte) error { m.trust = pem; return nil }
 
@@ -107,7 +110,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 

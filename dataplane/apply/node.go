@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -17,8 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/protobuf/proto"
-
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/dns"
@@ -47,12 +44,18 @@ type Subsystems struct {
 		Apply(httpproxy.Config)
 		Reconnect() // a way to targets is gone that kept connections may lead by
 	}
-	SNI   interface{ Apply(sni.Config) }
-	DNS   interface{ Apply(dns.Config) error }
-	Trust func(pem []byte) error // keeps new authorities for later connections
+	SNI    interface{ Apply(sni.Config) }
+	DNS    interface{ Apply(dns.Config) error }
+	Health Health                 // nil: nobody asks
+	Trust  func(pem []byte) error // keeps new authorities for later connections
 
 	Gossip Gossip                 // nil: this node has no gossip
 	Up     func(peer string) bool // reports whether a connector is connected here; needed with Gossip
+}
+
+// Health takes which targets can't serve: all of them, by id. The map is the callee's.
+type Health interface {
+	Apply(unhealthy map[string]bool)
 }
 
 // Node applies the snapshot of a node. It is an ads.Handler, whose methods are called one at a time; Follow
@@ -69,6 +72,7 @@ type Node struct {
 	state *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
 	view  gossip.View      // what nodes say of each other
 	down  map[string]bool  // presence of other nodes
+	sick  sick             // presence of targets
 	used  map[string]route // routes in use, by resource name
 	peers []tunnel.Peer    // that the tunnel was last told of
 	noWay error            // peers among them that can't be reached, from the tunnel
@@ -164,6 +168,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		n.sub.SNI.Apply(sniConfig(routes))
 		n.used = routes
 	}
+	if changed[resource.Route] || changed[resource.Forward] {
+		n.tellSick(n.sick.check(checkedTargets(l)))
+	}
 	// The serial of the zones is the revision, so this one is always concerned.
 	n.state = l
 	unnamed := n.applyDNS()
@@ -206,43 +213,6 @@ func (n *Node) applyDNS() error {
 		n.log.Warn("some names can't be answered", "err", err)
 	}
 	return err
-}
-
-// Presence implements ads.Handler. It is never kept on disk; who is not mentioned keeps the last state.
-func (n *Node) Presence(_ context.Context, upserts []ads.Resource, removed []string, _ bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	was := maps.Clone(n.down)
-	for _, r := range upserts {
-		var h nodev1.NodeHealth
-		if err := proto.Unmarshal(r.Body, &h); err != nil {
-			n.log.Warn("presence unreadable", "name", r.Name, "err", err)
-			continue
-		}
-		switch h.GetState() {
-		case nodev1.NodeState_NODE_STATE_UP:
-			delete(n.down, h.GetNodeId())
-		case nodev1.NodeState_NODE_STATE_DOWN:
-			n.down[h.GetNodeId()] = true
-		}
-	}
-	for _, name := range removed {
-		if _, id, ok := cutName(name); ok {
-			delete(n.down, id)
-		}
-	}
-	if maps.Equal(was, n.down) {
-		return
-	}
-	n.log.Info("presence of nodes changed", "down", len(n.down))
-	n.sub.Fabric.Apply(n.fabricConfig(n.state))
-	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
-	for id := range n.down {
-		if !was[id] {
-			n.sub.Proxy.Reconnect()
-			break
-		}
-	}
 }
 
 func joinHostPort(host string, port uint32) string {

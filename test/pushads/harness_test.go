@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -253,6 +254,7 @@ type node struct {
 	content   map[string]map[string]string // type, name: applied content
 	versions  map[string]map[string]string // type, name: received version
 	cp        *nodev1.Checkpoint
+	types     []string // that it knows; nil: all of its kind
 	health    map[string]string
 	fulls     int
 	delivered map[string]int // "version" of resources handed over, how often
@@ -283,6 +285,9 @@ func (n *node) run(t testing.TB, replicas ...*replica) *node {
 	}
 	n.conns = ads.NewConns(addrs, credentials.NewTLS(clientTLS(t, n.Reader)))
 	types := resource.NodeTypes()
+	if n.types != nil {
+		types = n.types
+	}
 	if n.Kind == identity.Connector {
 		types = resource.ConnectorTypes()
 	}
@@ -355,11 +360,13 @@ func (n *node) Transaction(_ context.Context, t ads.Transaction) ([]*nodev1.Reje
 	return slices.Collect(maps.Values(n.refused)), nil
 }
 
-func (n *node) Presence(_ context.Context, upserts []ads.Resource, removed []string, full bool) {
+func (n *node) Presence(_ context.Context, typeURL string, upserts []ads.Resource, removed []string, full bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if full {
-		clear(n.health)
+		maps.DeleteFunc(n.health, func(name, _ string) bool {
+			return strings.HasPrefix(name, strings.ToLower(resource.ShortType(typeURL))+"/")
+		})
 		n.fulls++
 	}
 	for _, r := range upserts {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -315,6 +316,102 @@ func TestPresenceStandsBesideTransactions(t *testing.T) {
 	n.stop()
 	n.run(t, r)
 	eventually(t, func() (ok bool) { n.get(func() { ok = n.fulls == 2 && len(n.health) == 1 }); return ok }, func() string { return "full view after a restart" })
+}
+
+// Health of targets goes to the pool that uses them, and to nobody else, whatever becomes of pool and node.
+func TestTargetHealthStaysInItsPool(t *testing.T) {
+	w, a, _ := sample()
+	var pools [2]model.PoolID
+	var scope [2]string
+	for i := range pools {
+		pools[i] = model.PoolID{}.New()
+		scope[i] = "pool/" + pools[i].String()
+	}
+	b, c := reader("node_b"), push.Reader{Kind: identity.Connector, ID: "connector_c"}
+	w.allow(a, "cluster", scope[0])
+	w.allow(b, "cluster", scope[1])
+	w.allow(c, "cluster", "site/s")
+	r := newReplica(t, w)
+	r.Publish(w.all(), nil)
+	na, nb, nc := newNode(a).run(t, r), newNode(b).run(t, r), newNode(c).run(t, r)
+	one, two := model.TargetID{}.New(), model.TargetID{}.New()
+	has := func(n *node, want map[model.TargetID]string) {
+		t.Helper()
+		eventually(t, func() (ok bool) {
+			n.get(func() {
+				ok = len(n.health) == len(want)
+				for id, state := range want {
+					ok = ok && strings.HasSuffix(n.health["targethealth/"+id.String()], state)
+				}
+			})
+			return ok
+		}, func() string { return fmt.Sprintf("%q of %s, want %q", n.health, n.ID, want) })
+	}
+	const healthy, unhealthy = "\x10\x01", "\x10\x02"
+	r.SetTargetHealth([]push.TargetHealth{{ID: one, Pool: pools[0]}, {ID: two, Pool: pools[1], Healthy: true}})
+	has(na, map[model.TargetID]string{one: unhealthy})
+	has(nb, map[model.TargetID]string{two: healthy})
+	r.SetTargetHealth([]push.TargetHealth{{ID: one, Pool: pools[0], Healthy: true}}) // of two nothing is said
+	has(na, map[model.TargetID]string{one: healthy})
+	has(nb, map[model.TargetID]string{two: healthy})
+	r.SetTargetHealth([]push.TargetHealth{{ID: one, Pool: pools[1]}}) // its service moved
+	has(na, nil)
+	has(nb, map[model.TargetID]string{one: unhealthy, two: healthy})
+	r.SetTargetHealth([]push.TargetHealth{{ID: two, Gone: true}, {ID: model.TargetID{}.New(), Gone: true}})
+	has(nb, map[model.TargetID]string{one: unhealthy})
+
+	// A node that moves hears of the other pool's targets, and of those of its old one no more.
+	r.SetTargetHealth([]push.TargetHealth{{ID: two, Pool: pools[0]}})
+	has(na, map[model.TargetID]string{two: unhealthy})
+	w.allow(a, "cluster", scope[1])
+	r.Publish(w.step(nil), nil)
+	has(na, map[model.TargetID]string{one: unhealthy, two: unhealthy}) // what it heard before is not taken back
+	r.SetTargetHealth([]push.TargetHealth{{ID: two, Pool: pools[0], Healthy: true}, {ID: one, Pool: pools[1], Healthy: true}})
+	has(na, map[model.TargetID]string{one: healthy, two: unhealthy})
+	has(nc, nil)
+
+	// Node health goes on beside it.
+	r.SetNodeHealth(map[string]nodev1.NodeState{"node_a": nodev1.NodeState_NODE_STATE_UP})
+	eventually(t, func() (ok bool) { nb.get(func() { ok = len(nb.health) == 2 }); return ok }, func() string { return fmt.Sprint(nb.health) })
+	nb.get(func() {
+		if nb.fulls != 2 {
+			t.Errorf("%d first responses, want one of each type", nb.fulls)
+		}
+	})
+}
+
+// A node of the release before subscribes to the types that it knows, and is served as ever.
+func TestAnOldNodeIsNotToldOfNewTypes(t *testing.T) {
+	w, a, _ := sample()
+	r := newReplica(t, w)
+	r.Publish(w.all(), nil)
+	n := newNode(a)
+	fresh := []string{resource.Forward, resource.TargetHealth}
+	n.types = slices.DeleteFunc(resource.NodeTypes(), func(t string) bool { return slices.Contains(fresh, t) })
+	n.run(t, r)
+	n.reach(t, 2)
+	pool := w.scopes[a][len(w.scopes[a])-1]
+	ch := w.step([]*snapshot.Resource{put(resource.Forward, "forward/o/1", "ports", pool), put(resource.Route, "route/o/9", "nine", pool)})
+	r.Publish(ch, nil)
+	r.SetTargetHealth([]push.TargetHealth{{ID: model.TargetID{}.New(), Pool: model.PoolID{}.New()}})
+	n.reach(t, ch.Revision)
+	ch = w.step([]*snapshot.Resource{put(resource.Forward, "forward/o/1", "other ports", pool)}) // nothing for it but the revision
+	r.Publish(ch, nil)
+	n.reach(t, ch.Revision)
+	n.get(func() {
+		if n.content[resource.Route]["route/o/9"] != "nine" || len(n.content[resource.Forward]) != 0 || len(n.health) != 0 {
+			t.Errorf("content %v, health %v", n.content, n.health)
+		}
+	})
+	n.stop()
+	// Upgraded, it gets the type that it never had.
+	n.types = nil
+	n.run(t, r)
+	eventually(t, func() (ok bool) {
+		n.get(func() { ok = n.content[resource.Forward]["forward/o/1"] == "other ports" })
+		return ok
+	}, func() string { return fmt.Sprint(n.content) })
+	n.equal(t, w)
 }
 
 func TestScopeChangeBringsANewView(t *testing.T) {

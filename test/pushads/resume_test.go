@@ -101,14 +101,14 @@ func TestResume(t *testing.T) {
 				e.n.get(func() { e.n.cp = nil; clear(e.n.versions); clear(e.n.content) })
 			},
 			kind: push.KindFull, sent: 5,
-			resets: slices.DeleteFunc(resource.NodeTypes(), func(t string) bool { return t == resource.NodeHealth || t == resource.Checkpoint }),
+			resets: slices.DeleteFunc(resource.NodeTypes(), func(t string) bool { return resource.Ephemeral(t) || t == resource.Checkpoint }),
 		},
 		"a disk that lies": {
 			away: func(t *testing.T, e *env) {
 				e.n.get(func() { delete(e.n.versions[resource.Route], "route/o/1") })
 			},
 			kind: push.KindFull, sent: 5,
-			resets: slices.DeleteFunc(resource.NodeTypes(), func(t string) bool { return t == resource.NodeHealth || t == resource.Checkpoint }),
+			resets: slices.DeleteFunc(resource.NodeTypes(), func(t string) bool { return resource.Ephemeral(t) || t == resource.Checkpoint }),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
