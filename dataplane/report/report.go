@@ -1,10 +1,11 @@
-// Package report tells the control plane what is true now: the applied revision and the state of tunnels.
+// Package report tells the control plane what is true now: the applied revision, the state of tunnels and of targets.
 package report
 
 import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +30,28 @@ type Source struct {
 	Applied func() uint64             // revision
 	Tunnels func() []tunnel.PeerState // ordered by id
 	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
+	Targets func() []TargetState      // of a connector, those with a health check, ordered by id; nil: there are none
 }
+
+// Health is whether a target can serve.
+type Health int
+
+// Healths. Unknown is that of a target that was not checked often enough yet.
+const (
+	Unknown Health = iota
+	Healthy
+	Unhealthy
+)
+
+// TargetState is what health checks say of a target.
+type TargetState struct {
+	ID     string
+	Health Health
+	Reason string // of the last failure, for people
+}
+
+// maxReason bounds what a failure may say, in bytes.
+const maxReason = 256
 
 // Connector gives connections to the control plane.
 type Connector interface {
@@ -133,7 +155,25 @@ func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 		}
 		req.Tunnels = append(req.Tunnels, t)
 	}
+	if r.src.Targets != nil {
+		for _, t := range r.src.Targets() {
+			req.Targets = append(req.Targets, targetReport(t))
+		}
+	}
 	return req
+}
+
+func targetReport(t TargetState) *nodev1.TargetReport {
+	out := &nodev1.TargetReport{TargetId: t.ID}
+	switch t.Health {
+	case Healthy:
+		out.State = nodev1.TargetState_TARGET_STATE_HEALTHY
+	case Unhealthy:
+		out.State = nodev1.TargetState_TARGET_STATE_UNHEALTHY
+	}
+	// It may quote what a target answered, and a report that is not UTF-8 could not be sent.
+	out.Reason = strings.ToValidUTF8(t.Reason[:min(len(t.Reason), maxReason)], "\uFFFD")
+	return out
 }
 
 // differs reports whether a change is worth telling at once.
@@ -141,5 +181,8 @@ func differs(a, b *nodev1.ReportRequest) bool {
 	return a.GetAppliedRevision() != b.GetAppliedRevision() ||
 		!slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool {
 			return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() && x.GetTransport() == y.GetTransport() && x.GetCarrier() == y.GetCarrier()
+		}) ||
+		!slices.EqualFunc(a.GetTargets(), b.GetTargets(), func(x, y *nodev1.TargetReport) bool {
+			return x.GetTargetId() == y.GetTargetId() && x.GetState() == y.GetState()
 		})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -59,6 +60,7 @@ type source struct {
 	mu      sync.Mutex
 	applied uint64
 	tunnels []tunnel.PeerState
+	targets []TargetState
 }
 
 func (s *source) set(f func()) { s.mu.Lock(); defer s.mu.Unlock(); f() }
@@ -82,6 +84,7 @@ func start(t *testing.T) (*control, *source) {
 	r := New(oneConn{conn}, Source{
 		Applied: func() uint64 { src.mu.Lock(); defer src.mu.Unlock(); return src.applied },
 		Tunnels: func() []tunnel.PeerState { src.mu.Lock(); defer src.mu.Unlock(); return src.tunnels },
+		Targets: func() []TargetState { src.mu.Lock(); defer src.mu.Unlock(); return src.targets },
 	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -122,6 +125,17 @@ func TestReports(t *testing.T) {
 	if ts[0].GetRoundTrip().AsDuration() != 30*time.Millisecond || ts[0].GetLoss() != .25 || ts[0].GetTransport() != "tls" || ts[1].GetRoundTrip() != nil {
 		t.Errorf("%v", ts)
 	}
+	src.set(func() {
+		src.targets = []TargetState{{ID: "target_a", Health: Unhealthy, Reason: strings.Repeat("x", 255) + "é"}, {ID: "target_b", Health: Healthy}, {ID: "target_c"}}
+	})
+	for r = c.next(t); len(r.GetTargets()) == 0; {
+		r = c.next(t)
+	}
+	ta := r.GetTargets()
+	if len(ta) != 3 || ta[0].GetTargetId() != "target_a" || ta[0].GetState() != nodev1.TargetState_TARGET_STATE_UNHEALTHY || ta[0].GetReason() != strings.Repeat("x", 255)+"\uFFFD" ||
+		ta[1].GetState() != nodev1.TargetState_TARGET_STATE_HEALTHY || ta[2].GetState() != nodev1.TargetState_TARGET_STATE_UNSPECIFIED {
+		t.Errorf("%v", ta)
+	}
 	c.next(t) // without a change, after a while
 
 	c.cut <- struct{}{}
@@ -132,7 +146,10 @@ func TestReports(t *testing.T) {
 
 func TestWhatIsWorthTellingAtOnce(t *testing.T) {
 	base := func() *nodev1.ReportRequest {
-		return &nodev1.ReportRequest{AppliedRevision: 1, Tunnels: []*nodev1.TunnelState{{PeerId: "a", Up: true, ReceivedBytes: 1}}}
+		return &nodev1.ReportRequest{
+			AppliedRevision: 1, Tunnels: []*nodev1.TunnelState{{PeerId: "a", Up: true, ReceivedBytes: 1}},
+			Targets: []*nodev1.TargetReport{{TargetId: "t", State: nodev1.TargetState_TARGET_STATE_HEALTHY}},
+		}
 	}
 	for name, tc := range map[string]struct {
 		change func(*nodev1.ReportRequest)
@@ -145,6 +162,9 @@ func TestWhatIsWorthTellingAtOnce(t *testing.T) {
 		"transport": {func(r *nodev1.ReportRequest) { r.Tunnels[0].Transport = "tls" }, true},
 		"down":      {func(r *nodev1.ReportRequest) { r.Tunnels[0].Up = false }, true},
 		"peer":      {func(r *nodev1.ReportRequest) { r.Tunnels = nil }, true},
+		"target":    {func(r *nodev1.ReportRequest) { r.Targets[0].State = nodev1.TargetState_TARGET_STATE_UNHEALTHY }, true},
+		"reason":    {func(r *nodev1.ReportRequest) { r.Targets[0].Reason = "slow" }, false},
+		"targets":   {func(r *nodev1.ReportRequest) { r.Targets = nil }, true},
 	} {
 		b := base()
 		tc.change(b)
