@@ -22,6 +22,9 @@ type Admin struct {
 	fingerprint string // of the identity authority, for join tokens
 	keys        keyCache
 
+	// Health is shown with targets; nil: it is not. Set before the first call.
+	Health Health
+
 	Organizations *Collection[model.Organization, OrganizationSpec, Organization]
 	Regions       *Collection[model.Region, RegionSpec, Region]
 	Pools         *Collection[model.Pool, PoolSpec, Pool]

@@ -1,10 +1,10 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -18,17 +18,25 @@ func notHere(kind string) error { return fault.New(fault.NotFound, "no such %s",
 
 // ServiceSpec is what is written of a service.
 type ServiceSpec struct {
-	Kind     string `json:"kind" enum:"http,tls" doc:"http: TLS ends at the node; tls: passed through by SNI, never decrypted"`
-	Hostname string `json:"hostname" minLength:"1" maxLength:"255" doc:"Name to publish, in a domain of the organization; may start with \"*.\""`
-	Pool     string `json:"pool" minLength:"1" doc:"Pool whose nodes serve it, by name or id"`
+	Kind          string   `json:"kind" enum:"http,tls,tcp,udp" doc:"http: TLS ends at the node; tls: by SNI, passed through unless terminate says otherwise; tcp, udp: at ports of the nodes"`
+	Hostname      string   `json:"hostname,omitempty" maxLength:"255" doc:"Of http and tls: name to publish, in a domain of the organization; may start with \"*.\""`
+	Pool          string   `json:"pool" minLength:"1" doc:"Pool whose nodes serve it, by name or id"`
+	Ports         string   `json:"ports,omitempty" maxLength:"11" example:"6000-6010" doc:"Of tcp and udp: a port or a range of up to 1000, that no other service of the pool has for the protocol"`
+	Allow         []string `json:"allow,omitempty" maxItems:"256" doc:"Of tcp and udp: networks of clients, such as 192.0.2.0/24; everybody if absent"`
+	ProxyProtocol int      `json:"proxy_protocol,omitempty" minimum:"0" maximum:"2" doc:"Of tcp and tls: version of the PROXY protocol that targets are sent; 0: none"`
+	Terminate     bool     `json:"terminate,omitempty" doc:"Of tls: TLS ends at the node, what is inside goes to the target as it is"`
 }
 
 // Service is what is published.
 type Service struct {
 	OrgMeta
-	Kind     string `json:"kind"`
-	Hostname string `json:"hostname"`
-	Pool     string `json:"pool"`
+	Kind          string   `json:"kind"`
+	Hostname      string   `json:"hostname,omitempty"`
+	Pool          string   `json:"pool"`
+	Ports         string   `json:"ports,omitempty"`
+	Allow         []string `json:"allow,omitempty"`
+	ProxyProtocol int      `json:"proxy_protocol,omitempty"`
+	Terminate     bool     `json:"terminate,omitempty"`
 }
 
 func serviceByRef(c *call, ref string) (*model.Service, error) {
@@ -53,7 +61,11 @@ func services(a *Admin) *Collection[model.Service, ServiceSpec, Service] {
 		update: updateService,
 		drop:   dropService,
 		view: func(c *call, v *model.Service) (out Service, err error) {
-			out.Kind, out.Hostname = string(v.Kind), v.Hostname
+			out.Kind, out.Hostname, out.Ports = string(v.Kind), v.Hostname, v.Ports.String()
+			out.ProxyProtocol, out.Terminate = v.ProxyProtocol, v.Terminate
+			for _, p := range v.Allow {
+				out.Allow = append(out.Allow, p.String())
+			}
 			if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
 				return out, err
 			}
@@ -68,30 +80,22 @@ func buildService(c *call, old *model.Service, name string, s ServiceSpec) (*mod
 	if old != nil {
 		*v = *old
 	}
-	host, err := hostname.CanonicalPattern(s.Hostname)
-	if err != nil {
-		return nil, fault.Field("hostname", "%v", err)
+	if err := fillService(v, s); err != nil {
+		return nil, err
 	}
 	p, err := c.pool("pool", s.Pool)
 	if err != nil {
 		return nil, err
 	}
-	v.Kind, v.Hostname, v.Pool = model.ServiceKind(s.Kind), host, p.ID
+	v.Pool = p.ID
 	if err := v.Validate(); err != nil {
 		return nil, err
 	}
-	covering, err := c.covering(host)
-	if err != nil {
-		return nil, err
+	apart := c.hostnameFree
+	if v.Raw() {
+		apart = c.portsFree
 	}
-	if err := model.CheckServiceDomain(v, covering); err != nil {
-		return nil, err
-	}
-	if other, err := c.tx.GetServiceByHostname(c, host); err == nil {
-		if err := model.CheckServiceHostname(v, []*model.Service{other}); err != nil {
-			return nil, err
-		}
-	} else if fault.Of(err) != fault.NotFound {
+	if err := apart(v); err != nil {
 		return nil, err
 	}
 	if old == nil {
@@ -102,9 +106,83 @@ func buildService(c *call, old *model.Service, name string, s ServiceSpec) (*mod
 		return nil, err
 	}
 	if fe, ok := errors.AsType[*fault.Error](model.CheckServiceTargets(v, targets)); ok {
-		return nil, fault.Field("kind", "%s", fe.Msg) // what is asked for is the kind; the path is there already
+		field := "kind" // what is asked for is the kind; the path is there already
+		if fe.Field == "port" {
+			field = "ports"
+		}
+		return nil, fault.Field(field, "%s", fe.Msg)
 	}
 	return v, nil
+}
+
+// fillService brings what is written of a service, but for references, into its one form.
+func fillService(v *model.Service, s ServiceSpec) (err error) {
+	v.Kind, v.Hostname, v.Ports, v.Allow = model.ServiceKind(s.Kind), "", model.Ports{}, nil
+	v.ProxyProtocol, v.Terminate = s.ProxyProtocol, s.Terminate
+	if s.Hostname != "" {
+		if v.Hostname, err = hostname.CanonicalPattern(s.Hostname); err != nil {
+			return fault.Field("hostname", "%v", err)
+		}
+	}
+	if s.Ports != "" {
+		if v.Ports, err = model.ParsePorts(s.Ports); err != nil {
+			return fault.Field("ports", "%v", err)
+		}
+	}
+	for i, text := range s.Allow {
+		p, err := parseNetwork(text)
+		if err != nil {
+			return fault.Field("allow["+itoa(i)+"]", "%v", err)
+		}
+		v.Allow = append(v.Allow, p)
+	}
+	slices.SortFunc(v.Allow, model.ComparePrefix)
+	v.Allow = slices.Compact(v.Allow)
+	return nil
+}
+
+// parseNetwork reads a network, or one address as the network of it alone.
+func parseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("%q is no network: want one such as 192.0.2.0/24 or 2001:db8::/32", s)
+	}
+	if p != p.Masked() {
+		return p, fmt.Errorf("%s is an address in %s: want the network", p, p.Masked())
+	}
+	return p, nil
+}
+
+// hostnameFree refuses a hostname that is in no domain of the organization, or taken.
+func (c *call) hostnameFree(v *model.Service) error {
+	covering, err := c.covering(v.Hostname)
+	if err != nil {
+		return err
+	}
+	if err := model.CheckServiceDomain(v, covering); err != nil {
+		return err
+	}
+	other, err := c.tx.GetServiceByHostname(c, v.Hostname)
+	switch {
+	case err == nil:
+		return model.CheckServiceHostname(v, []*model.Service{other})
+	case fault.Of(err) == fault.NotFound:
+		return nil
+	}
+	return err
+}
+
+// portsFree refuses ports that are taken.
+func (c *call) portsFree(v *model.Service) error {
+	others, err := c.tx.ListServicesAtPorts(c, v.Pool, v.Kind, v.Ports)
+	if err != nil {
+		return err
+	}
+	return model.CheckServicePorts(v, others)
 }
 
 // covering is the domain with the longest apex that a hostname stands in; nil if there is none.
@@ -149,7 +227,7 @@ func updateService(c *call, v *model.Service) (bool, error) {
 	if err := c.a.issuer.Ensure(c, c.tx, v, time.Now()); err != nil {
 		return true, err
 	}
-	if old.Hostname != v.Hostname || v.Kind != model.HTTP {
+	if old.Hostname != v.Hostname || !v.EndsTLS() {
 		return true, c.dropCertificates(old)
 	}
 	return true, nil
@@ -165,7 +243,10 @@ func dropService(c *call, v *model.Service) error {
 // dropCertificates removes the certificates of exactly a hostname that nobody has any more; hostnames are
 // unique in the cluster.
 func (c *call) dropCertificates(of *model.Service) error {
-	if other, err := c.tx.GetServiceByHostname(c, of.Hostname); err == nil && other.Kind == model.HTTP {
+	if of.Hostname == "" {
+		return nil
+	}
+	if other, err := c.tx.GetServiceByHostname(c, of.Hostname); err == nil && other.EndsTLS() {
 		return nil
 	} else if err != nil && fault.Of(err) != fault.NotFound {
 		return err
@@ -183,108 +264,6 @@ func (c *call) dropCertificates(of *model.Service) error {
 		}
 	}
 	return nil
-}
-
-// TargetSpec is what is written of a target.
-type TargetSpec struct {
-	Service    string `json:"service" minLength:"1" doc:"Service that the target stands behind, by name or id"`
-	Site       string `json:"site" minLength:"1" doc:"Site that reaches the target, by name or id"`
-	Address    string `json:"address" minLength:"1" maxLength:"255" doc:"Address or name, as seen in the site"`
-	Port       int    `json:"port" minimum:"1" maximum:"65535"`
-	PathPrefix string `json:"path_prefix,omitempty" maxLength:"1024" doc:"Of http services: requests below this path go here; \"/\" if absent"`
-	Weight     int    `json:"weight,omitempty" minimum:"1" maximum:"1000" doc:"Share of the requests among targets of the same path; 100 if absent"`
-}
-
-// Target is one address behind a service.
-type Target struct {
-	OrgMeta
-	Service    string `json:"service"`
-	Site       string `json:"site"`
-	Address    string `json:"address"`
-	Port       int    `json:"port"`
-	PathPrefix string `json:"path_prefix"`
-	Weight     int    `json:"weight"`
-}
-
-// DefaultWeight is the weight of a target that says none.
-const DefaultWeight = 100
-
-func targets(a *Admin) *Collection[model.Target, TargetSpec, Target] {
-	return &Collection[model.Target, TargetSpec, Target]{
-		a: a, kind: "target", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
-		byRef: func(c *call, ref string) (*model.Target, error) {
-			if id, err := (model.TargetID{}).Parse(ref); err == nil {
-				v, err := c.tx.GetTarget(c, id)
-				if err == nil && v.Org != c.org {
-					return nil, notHere("target")
-				}
-				return v, err
-			}
-			return c.tx.GetTargetByName(c, c.org, ref)
-		},
-		list:   func(c *call, p store.Page) ([]*model.Target, error) { return c.tx.ListTargets(c, c.org, p) },
-		after:  func(v *model.Target) string { return v.Name },
-		build:  buildTarget,
-		create: func(c *call, v *model.Target) error { return c.tx.CreateTarget(c, v) },
-		update: func(c *call, v *model.Target) (bool, error) { return c.tx.UpdateTarget(c, v) },
-		drop:   func(c *call, v *model.Target) error { return c.tx.DeleteTarget(c, v.ID) },
-		view: func(c *call, v *model.Target) (out Target, err error) {
-			out.Address, out.Port, out.PathPrefix, out.Weight = v.Address, int(v.Port), v.PathPrefix, int(v.Weight)
-			if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
-				return out, err
-			}
-			if out.Site, err = c.siteName(v.Site); err != nil {
-				return out, err
-			}
-			out.Service, err = c.name(v.Service.String(), func() (string, error) {
-				s, err := c.tx.GetService(c, v.Service)
-				if err != nil {
-					return "", err
-				}
-				return s.Name, nil
-			})
-			return out, err
-		},
-	}
-}
-
-func buildTarget(c *call, old *model.Target, name string, s TargetSpec) (*model.Target, error) {
-	v := &model.Target{ID: model.TargetID{}.New(), Org: c.org, Name: name}
-	if old != nil {
-		*v = *old
-	}
-	svc, err := c.service("service", s.Service)
-	if err != nil {
-		return nil, err
-	}
-	site, err := c.site("site", s.Site)
-	if err != nil {
-		return nil, err
-	}
-	if v.Address, err = model.CanonicalAddress(s.Address); err != nil {
-		if fe, ok := err.(*fault.Error); ok { //nolint:errorlint // wrapped once, by us
-			return nil, fe
-		}
-		return nil, fault.Field("address", "%v", err)
-	}
-	if s.Port < 1 || s.Port > 65535 {
-		return nil, fault.Field("port", "%d, want 1 to 65535", s.Port)
-	}
-	if v.PathPrefix = s.PathPrefix; v.PathPrefix == "" {
-		v.PathPrefix = "/"
-	}
-	weight := s.Weight
-	if weight == 0 {
-		weight = DefaultWeight
-	}
-	if weight < 1 || weight > 1000 {
-		return nil, fault.Field("weight", "%d, want 1 to 1000", weight)
-	}
-	v.Service, v.Site, v.Port, v.Weight = svc.ID, site.ID, uint16(s.Port), uint16(weight)
-	if err := v.Validate(); err != nil {
-		return nil, err
-	}
-	return v, model.CheckTarget(v, svc, site)
 }
 
 // DomainSpec is what is written of a domain.
@@ -383,53 +362,4 @@ func buildDomain(c *call, old *model.Domain, name string, s DomainSpec) (*model.
 		return nil, err
 	}
 	return v, model.CheckDomain(v, overlapping, services)
-}
-
-// Certificate is a TLS certificate; its private key is never shown.
-type Certificate struct {
-	ID                string    `json:"id"`
-	Organization      string    `json:"organization"`
-	Names             []string  `json:"names"`
-	NotBefore         time.Time `json:"not_before"`
-	NotAfter          time.Time `json:"not_after"`
-	FingerprintSHA256 string    `json:"fingerprint_sha256" doc:"Of the leaf; empty when the chain can't be read"`
-	CreatedAt         time.Time `json:"created_at"`
-	UpdatedAt         time.Time `json:"updated_at"`
-}
-
-func certificates(a *Admin) *Collection[model.Certificate, struct{}, Certificate] {
-	return &Collection[model.Certificate, struct{}, Certificate]{
-		a: a, kind: "certificate", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
-		byRef: func(c *call, ref string) (*model.Certificate, error) {
-			id, err := model.CertificateID{}.Parse(ref)
-			if err != nil {
-				return nil, notHere("certificate")
-			}
-			v, err := c.tx.GetCertificate(c, id)
-			if err == nil && v.Org != c.org {
-				return nil, notHere("certificate")
-			}
-			return v, err
-		},
-		list:  func(c *call, p store.Page) ([]*model.Certificate, error) { return c.tx.ListCertificates(c, c.org, p) },
-		after: func(v *model.Certificate) string { return v.ID.UUID.String() },
-		drop: func(c *call, v *model.Certificate) error {
-			for _, name := range v.Names {
-				s, err := c.tx.GetServiceByHostname(c, name)
-				if err == nil && s.Org == v.Org && s.Kind == model.HTTP {
-					return fault.New(fault.Conflict, "needed by service %s", s.Name)
-				}
-			}
-			return c.tx.DeleteCertificate(c, v.ID)
-		},
-		view: func(c *call, v *model.Certificate) (out Certificate, err error) {
-			out = Certificate{ID: v.ID.String(), Names: v.Names, NotBefore: v.NotBefore.UTC(), NotAfter: v.NotAfter.UTC(), CreatedAt: v.Created.UTC(), UpdatedAt: v.Updated.UTC()}
-			if b, _ := pem.Decode(v.ChainPEM); b != nil {
-				sum := sha256.Sum256(b.Bytes)
-				out.FingerprintSHA256 = hex.EncodeToString(sum[:])
-			}
-			out.Organization, err = c.orgName(v.Org)
-			return out, err
-		},
-	}
 }

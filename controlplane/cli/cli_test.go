@@ -114,10 +114,12 @@ func TestExitCodes(t *testing.T) {
 
 func TestGetFormats(t *testing.T) {
 	newAPI(t, map[string]answer{
-		"GET /api/v1/nodes":    {200, "", `{"items":[{"id":"node_1","name":"n1","pool":"default","addresses":["192.0.2.1","192.0.2.2"],"enrolled":true}]}`},
-		"GET /api/v1/nodes/n1": {200, "", `{"id":"node_1","name":"n1"}`},
+		"GET /api/v1/nodes":                {200, "", `{"items":[{"id":"node_1","name":"n1","pool":"default","addresses":["192.0.2.1","192.0.2.2"],"enrolled":true}]}`},
+		"GET /api/v1/nodes/n1":             {200, "", `{"id":"node_1","name":"n1"}`},
+		"GET /api/v1/orgs/default/targets": {200, "", `{"items":[{"name":"t","port":80,"health":{"state":"unhealthy","reason":"status 500"}}]}`},
 	})
 	for args, want := range map[string]string{
+		"get targets":          "80    -            -       unhealthy: status 500",
 		"get nodes":            "n1    default  -       192.0.2.1,192.0.2.2  -         -          true",
 		"get nodes -o wide":    "WIREGUARD ENDPOINT",
 		"get nodes -o name":    "n1\n",
@@ -216,6 +218,37 @@ func TestProblemNamesTheField(t *testing.T) {
 	code, _, stderr := run(t, "", "create", "site", "home", "--pool", "x", "--tunnels", "3")
 	if code != 1 || !strings.Contains(stderr, "pool: does not exist") || !strings.Contains(stderr, "request r1") {
 		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+// What has an inner object is written with one flag for each of its fields.
+func TestCreateWithInnerFields(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"POST /api/v1/orgs/default/targets":  {201, "3", `{}`},
+		"POST /api/v1/orgs/default/services": {201, "2", `{}`},
+	})
+	for args, want := range map[string]string{
+		"create service db --kind tcp --ports 6000-6010 --pool edge --allow 10.0.0.0/8,192.0.2.1/32 --proxy-protocol 2": `POST /api/v1/orgs/default/services ` +
+			`{"allow":["10.0.0.0/8","192.0.2.1/32"],"kind":"tcp","name":"db","pool":"edge","ports":"6000-6010","proxy_protocol":2}`,
+		"create service mail --kind tls --hostname m.example.org --pool edge --terminate": `POST /api/v1/orgs/default/services ` +
+			`{"hostname":"m.example.org","kind":"tls","name":"mail","pool":"edge","terminate":true}`,
+		"create target t --service s --site h --address a --port 1": `POST /api/v1/orgs/default/targets {"address":"a","name":"t","port":1,"service":"s","site":"h"}`,
+		"create target t --service s --site h --address a --port 1 --health-check-kind http --health-check-path /up --health-check-headers X-A=1 --health-check-expected-statuses 200,204 --health-check-tls": `POST /api/v1/orgs/default/targets ` +
+			`{"address":"a","health_check":{"expected_statuses":["200","204"],"headers":{"X-A":"1"},"kind":"http","path":"/up","tls":true},"name":"t","port":1,"service":"s","site":"h"}`,
+	} {
+		code, _, stderr := run(t, "", strings.Fields(args)...)
+		if code != 0 || api.calls[len(api.calls)-1] != want {
+			t.Errorf("%s: %d %s\n%s\nwant %s", args, code, stderr, api.calls[len(api.calls)-1], want)
+		}
+	}
+}
+
+func TestStatusShowsWhatCantServe(t *testing.T) {
+	newAPI(t, map[string]answer{"GET /api/v1/status": {200, "", `{"revision":7,"nodes":[{"name":"n1","state":"up"}],"targets":{"healthy":3,"unhealthy":1,"unknown":0,
+		"failing":[{"name":"wiki-1","service":"wiki","site":"home","reason":"status 500"}]}}`}})
+	code, out, stderr := run(t, "", "status")
+	if code != 0 || !strings.Contains(out, "checked targets: 3 healthy, 1 unhealthy") || !strings.Contains(out, "wiki-1            wiki     home  status 500") {
+		t.Errorf("%d %s%s", code, out, stderr)
 	}
 }
 

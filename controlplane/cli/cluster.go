@@ -151,6 +151,15 @@ func (a *app) showSnapshot(raw json.RawMessage) error {
 			Acknowledged *state `json:"acknowledged"`
 			Applied      *state `json:"applied"`
 		} `json:"resources"`
+		Presence []struct {
+			Type    string `json:"type"`
+			Name    string `json:"name"`
+			Sent    bool   `json:"sent"`
+			Reason  string `json:"reason"`
+			Content struct {
+				State string `json:"state"`
+			} `json:"content"`
+		} `json:"presence"`
 	}
 	if err := json.Unmarshal(raw, &one); err != nil {
 		return err
@@ -164,7 +173,16 @@ func (a *app) showSnapshot(raw json.RawMessage) error {
 		}
 		rows = append(rows, []string{r.Type, r.Name, r.Desired.String(), r.Sent.String(), r.Acknowledged.String(), r.Applied.String(), status})
 	}
-	return a.table([]string{"type", "name", "desired", "sent", "acknowledged", "applied", "status"}, rows)
+	if err := a.table([]string{"type", "name", "desired", "sent", "acknowledged", "applied", "status"}, rows); err != nil || len(one.Presence) == 0 {
+		return err
+	}
+	rows = nil
+	for _, p := range one.Presence {
+		_, state, _ := strings.Cut(p.Content.State, "_STATE_") // TARGET_STATE_HEALTHY
+		rows = append(rows, []string{p.Type, p.Name, strings.ToLower(state), strconv.FormatBool(p.Sent), p.Reason})
+	}
+	fmt.Fprintln(a.out)
+	return a.table([]string{"type", "name", "now", "sent", "reason"}, rows)
 }
 
 func (a *app) nodeCommand() *cobra.Command {

@@ -12,11 +12,13 @@ const (
 	text fieldType = iota
 	number
 	list
+	toggle // true if given
+	pairs  // key=value
 )
 
 // field is a writable field of a kind.
 type field struct {
-	name     string // in JSON; the flag has dashes
+	name     string // in JSON, with a dot before each inner field; the flag has dashes
 	typ      fieldType
 	help     string
 	required bool
@@ -73,22 +75,38 @@ var kinds = []*kind{
 	},
 	{
 		name: "Service", plural: "services", aliases: []string{"svc"}, org: true, fields: []field{
-			{"kind", text, "http (TLS ends at the node) or tls (passed through)", true},
-			{"hostname", text, "name to publish, in a domain of the organization; may start with \"*.\"", true},
+			{"kind", text, "http (TLS ends at the node), tls (by SNI, passed through), tcp or udp (at ports)", true},
+			{"hostname", text, "of http and tls: name to publish, in a domain of the organization; may start with \"*.\"", false},
 			{"pool", text, "pool whose nodes serve it", true},
+			{"ports", text, "of tcp and udp: ports that nodes open, such as 5432 or 6000-6010", false},
+			{"allow", list, "of tcp and udp: networks of clients (default: everybody)", false},
+			{"proxy_protocol", number, "of tcp and tls: version of the PROXY protocol that targets are sent, 1 or 2", false},
+			{"terminate", toggle, "of tls: TLS ends at the node, what is inside goes to the target as it is", false},
 		},
-		columns: []string{"kind", "hostname", "pool"},
+		columns: []string{"kind", "hostname", "ports", "pool"}, wide: []string{"allow", "proxy_protocol", "terminate"},
 	},
 	{
 		name: "Target", plural: "targets", org: true, fields: []field{
 			{"service", text, "service that the target stands behind", true},
 			{"site", text, "site that reaches the target", true},
 			{"address", text, "address or name, as seen in the site", true},
-			{"port", number, "TCP port", true},
+			{"port", number, "port; of a service with several, where the first one goes", true},
 			{"path_prefix", text, "of http services: requests below this path go here", false},
 			{"weight", number, "share of the requests among targets of the same path, 1 to 1000", false},
+			{"health_check.kind", text, "tcp (it takes a connection) or http (it answers as expected)", false},
+			{"health_check.interval", text, "duration between checks, 1s to 1h (default 10s)", false},
+			{"health_check.timeout", text, "duration until a check has failed (default 2s)", false},
+			{"health_check.healthy_threshold", number, "successes in a row until the target counts as healthy (default 2)", false},
+			{"health_check.unhealthy_threshold", number, "failures in a row until the target counts as unhealthy (default 3)", false},
+			{"health_check.method", text, "of http: method (default GET)", false},
+			{"health_check.path", text, "of http: path (default /)", false},
+			{"health_check.host", text, "of http: Host header (default: the address)", false},
+			{"health_check.headers", pairs, "of http: header as name=value", false},
+			{"health_check.expected_statuses", list, "of http: statuses and ranges of them (default 200-399)", false},
+			{"health_check.body_contains", text, "of http: text that the answer must have", false},
+			{"health_check.tls", toggle, "of http: over TLS, without verifying the target's certificate", false},
 		},
-		columns: []string{"service", "site", "address", "port", "path_prefix", "weight"},
+		columns: []string{"service", "site", "address", "port", "path_prefix", "weight", "health"},
 	},
 	{
 		name: "Certificate", plural: "certificates", aliases: []string{"cert", "certs"}, org: true,

@@ -90,18 +90,7 @@ func (a *app) createKind(k *kind) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"name": args[0]}
 			for _, f := range k.fields {
-				flag := strings.ReplaceAll(f.name, "_", "-")
-				if !cmd.Flags().Changed(flag) {
-					continue
-				}
-				switch f.typ {
-				case text:
-					body[f.name], _ = cmd.Flags().GetString(flag)
-				case number:
-					body[f.name], _ = cmd.Flags().GetInt(flag)
-				case list:
-					body[f.name], _ = cmd.Flags().GetStringSlice(flag)
-				}
+				f.read(cmd, body)
 			}
 			s, err := a.connect()
 			if err != nil {
@@ -129,17 +118,9 @@ func (a *app) createKind(k *kind) *cobra.Command {
 		},
 	}
 	for _, f := range k.fields {
-		flag := strings.ReplaceAll(f.name, "_", "-")
-		switch f.typ {
-		case text:
-			cmd.Flags().String(flag, "", f.help)
-		case number:
-			cmd.Flags().Int(flag, 0, f.help)
-		case list:
-			cmd.Flags().StringSlice(flag, nil, f.help)
-		}
+		f.define(cmd)
 		if f.required {
-			_ = cmd.MarkFlagRequired(flag)
+			_ = cmd.MarkFlagRequired(f.flag())
 		}
 	}
 	w.flags(cmd)

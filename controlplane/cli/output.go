@@ -105,6 +105,12 @@ func cell(v any) string {
 		return ""
 	case string:
 		return v
+	case map[string]any: // what something is, and why
+		state, reason := cell(v["state"]), cell(v["reason"])
+		if reason != "" {
+			state += ": " + reason
+		}
+		return state
 	case []any:
 		var parts []string
 		for _, e := range v {

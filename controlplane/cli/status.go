@@ -44,6 +44,7 @@ type clusterStatus struct {
 	Revision   uint64   `json:"revision"`
 	Nodes      []member `json:"nodes"`
 	Connectors []member `json:"connectors"`
+	Targets    targets  `json:"targets"`
 	Replicas   []struct {
 		ID   string `json:"id"`
 		Self bool   `json:"self"`
@@ -105,7 +106,10 @@ func (a *app) showStatus(st clusterStatus) error {
 	if err := a.table([]string{"kind", "name", "state", "applied", "tunnels up", "replica", "version"}, rows); err != nil {
 		return err
 	}
-	return a.showTunnels(st)
+	if err := a.showTunnels(st); err != nil {
+		return err
+	}
+	return a.showTargets(st.Targets)
 }
 
 // showTunnels lists each tunnel as its connector sees it, once somebody measures; -o wide has the nodes' side, too.

@@ -20,11 +20,15 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 	w.must(201, "POST", org+"/targets", `{"name":"deep","service":"deep","site":"home","address":"10.0.0.1","port":80,"path_prefix":"/a"}`)
 	before := w.head()
 	long := strings.Repeat("a", 64)
-	for name, tc := range map[string]struct {
+	type bad struct {
 		method, path, body string
 		status             int
 		location           string
-	}{
+	}
+	check := func(fields, location string) bad {
+		return bad{"PUT", org + "/targets/t", `{"service":"wiki","site":"home","address":"10.0.0.1","port":80,"health_check":{` + fields + `}}`, 422, "body.health_check." + location}
+	}
+	for name, tc := range map[string]bad{
 		"unknown field":           {"POST", org + "/sites", `{"name":"s","pool":"default","colour":"red"}`, 422, "body.colour"},
 		"field in another case":   {"POST", org + "/sites", `{"name":"s","Pool":"default"}`, 422, "body.Pool"},
 		"field in both cases":     {"POST", org + "/sites", `{"name":"s","pool":"default","POOL":"second"}`, 422, "body.POOL"},
@@ -52,11 +56,23 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"malformed hostname":      {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a..example.com","pool":"default"}`, 422, "body.hostname"},
 		"inner wildcard":          {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a.*.example.com","pool":"default"}`, 422, "body.hostname"},
 		"service in another pool": {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a.example.com","pool":"second"}`, 422, "body.pool"},
-		"kind":                    {"POST", org + "/services", `{"name":"w2","kind":"udp","hostname":"a.example.com","pool":"default"}`, 422, "body.kind"},
 		"kind against paths":      {"PUT", org + "/services/deep", `{"kind":"tls","hostname":"deep.example.com","pool":"default"}`, 422, "body.kind"},
 		"domain moved":            {"PUT", org + "/domains/example.com", `{"pool":"second"}`, 409, "body.pool"},
 		"token for NUL":           {"POST", "/api/v1/join-tokens", `{"node":"a\u0000b"}`, 422, "body.node"},
 		"key of NUL":              {"POST", "/api/v1/api-keys", `{"name":"k","organization":"a\u0000b"}`, 422, "body.organization"},
+		"kind":                    {"POST", org + "/services", `{"name":"w2","kind":"quic","hostname":"a.example.com","pool":"default"}`, 422, "body.kind"},
+		"a name at ports":         {"POST", org + "/services", `{"name":"w2","kind":"udp","hostname":"a.example.com","ports":"1","pool":"default"}`, 422, "body.hostname"},
+		"no hostname":             {"POST", org + "/services", `{"name":"w2","kind":"http","pool":"default"}`, 422, "body.hostname"},
+		"no ports":                {"POST", org + "/services", `{"name":"w2","kind":"tcp","pool":"default"}`, 422, "body.ports"},
+		"ports":                   {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"http","pool":"default"}`, 422, "body.ports"},
+		"ports backwards":         {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"9-8","pool":"default"}`, 422, "body.ports"},
+		"a port of the nodes":     {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"443","pool":"default"}`, 422, "body.ports"},
+		"too many ports":          {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"1000-2000","pool":"default"}`, 422, "body.ports"},
+		"network":                 {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"1","pool":"default","allow":["10.0.0.0/8","10.0.0.1/8"]}`, 422, "body.allow[1]"},
+		"no network":              {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"1","pool":"default","allow":["home"]}`, 422, "body.allow[0]"},
+		"proxy protocol 3":        {"POST", org + "/services", `{"name":"w2","kind":"tcp","ports":"1","pool":"default","proxy_protocol":3}`, 422, "body.proxy_protocol"},
+		"proxy protocol of http":  {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a.example.com","pool":"default","proxy_protocol":1}`, 422, "body.proxy_protocol"},
+		"terminate of http":       {"POST", org + "/services", `{"name":"w2","kind":"http","hostname":"a.example.com","pool":"default","terminate":true}`, 422, "body.terminate"},
 		"domain taken":            {"POST", "/api/v1/orgs/other/domains", `{"name":"example.com","pool":"default"}`, 409, "body.name"},
 		"domain within another":   {"POST", "/api/v1/orgs/other/domains", `{"name":"a.example.com","pool":"default"}`, 409, "body.name"},
 		"domain above another":    {"POST", "/api/v1/orgs/other/domains", `{"name":"com","pool":"default"}`, 409, "body.name"},
@@ -74,6 +90,17 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"dots in path":            {"PUT", org + "/targets/t", `{"service":"wiki","site":"home","address":"10.0.0.1","port":80,"path_prefix":"/a/../b"}`, 422, "body.path_prefix"},
 		"weight":                  {"PUT", org + "/targets/t", `{"service":"wiki","site":"home","address":"10.0.0.1","port":80,"weight":1001}`, 422, "body.weight"},
 		"dangling service":        {"PUT", org + "/targets/t", `{"service":"nowhere","site":"home","address":"10.0.0.1","port":80}`, 422, "body.service"},
+		"check kind":              check(`"kind":"ping"`, "kind"),
+		"check interval":          check(`"kind":"tcp","interval":"soon"`, "interval"),
+		"check too often":         check(`"kind":"tcp","interval":"10ms"`, "interval"),
+		"check timeout":           check(`"kind":"tcp","interval":"2s","timeout":"2s"`, "timeout"),
+		"check threshold":         check(`"kind":"tcp","unhealthy_threshold":101`, "unhealthy_threshold"),
+		"check path":              check(`"kind":"http","path":"healthz"`, "path"),
+		"check path of tcp":       check(`"kind":"tcp","path":"/"`, "path"),
+		"check method":            check(`"kind":"http","method":"get it"`, "method"),
+		"check header":            check(`"kind":"http","headers":{"Host":"x"}`, "headers.Host"),
+		"check statuses":          check(`"kind":"http","expected_statuses":["200","2xx"]`, "expected_statuses[1]"),
+		"check nonsense":          check(`"kind":"http","colour":"red"`, "colour"),
 		"node address":            {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","addresses":["192.0.2.1","192.0.2.0/24"]}`, 422, "body.addresses[1]"},
 		"node endpoint":           {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","wireguard_endpoint":"host:1"}`, 422, "body.wireguard_endpoint"},
 		"node endpoint, port":     {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","wireguard_endpoint":"192.0.2.1:0"}`, 422, "body.wireguard_endpoint"},

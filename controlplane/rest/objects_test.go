@@ -64,6 +64,9 @@ func TestPutWritesOnlyWhatDiffers(t *testing.T) {
 		{org + "/domains/example.net", `{"pool":"default"}`, ""},
 		{org + "/connectors/c", `{"site":"home"}`, `{"name":"c","site":"s"}`},
 		{org + "/services/s", `{"kind":"http","hostname":"*.example.net","pool":"default"}`, `{"kind":"tls","hostname":"s.example.net","pool":"default"}`},
+		{org + "/services/db", `{"kind":"tcp","ports":"5432","pool":"default","allow":["2001:db8::/32","192.0.2.1","10.0.0.0/8","10.0.0.0/8"],"proxy_protocol":2}`, `{"kind":"udp","ports":"5432-5440","pool":"default"}`},
+		{org + "/targets/checked", `{"service":"wiki","site":"home","address":"db.internal","port":80,"health_check":{"kind":"http","path":"/up","headers":{"x-probe":"1"},"expected_statuses":["200-299","300-399","404"],"interval":"5s"}}`,
+			`{"service":"wiki","site":"home","address":"db.internal","port":80,"health_check":{"kind":"tcp"}}`},
 		{org + "/targets/t", `{"service":"wiki","site":"home","address":"db.internal","port":80,"path_prefix":"/a"}`, `{"service":"wiki","site":"home","address":"10.1.1.1","port":80}`},
 		{"/api/v1/regions/r", `{}`, ""},
 		{"/api/v1/pools/p", `{}`, ""},
@@ -125,7 +128,16 @@ func TestACertificateLivesAsLongAsItsHostname(t *testing.T) {
 	if got := w.certificates(); len(got) != 0 {
 		t.Errorf("passed through, with %v", got)
 	}
+	w.must(200, "PUT", org+"/services/wiki", `{"kind":"tls","hostname":"b.example.com","pool":"default","terminate":true}`)
+	ended := w.certificate()
+	w.must(200, "PUT", org+"/services/wiki", `{"kind":"tcp","ports":"5432","pool":"default"}`)
+	if got := w.certificates(); len(got) != 0 {
+		t.Errorf("at a port, with %v", got)
+	}
 	w.must(200, "PUT", org+"/services/wiki", `{"kind":"http","hostname":"b.example.com","pool":"default"}`)
+	if w.certificate() == ended {
+		t.Error("a certificate came back")
+	}
 	var c map[string]any
 	w.must(200, "GET", org+"/certificates/"+w.certificate(), "").into(t, &c)
 	for field := range c {

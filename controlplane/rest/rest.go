@@ -75,6 +75,9 @@ func New(o Options) *API {
 	cfg.Transformers = []huma.Transformer{identify}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "An API key, wrn_key_…"}}
 	a.huma = humago.New(a.mux, cfg)
+	if a.Admin != nil && a.Presence != nil {
+		a.Admin.Health = targetHealth{a.World, a.Presence}
+	}
 	a.huma.UseMiddleware(a.count, a.authenticate)
 	a.routes()
 	return a

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -43,6 +44,7 @@ type snapshotAnswer struct {
 		Scopes    []string       `json:"scopes" doc:"Whose resources it reads"`
 		Revision  uint64         `json:"revision" doc:"Newest of the replica that answers"`
 		Resources []resourceView `json:"resources"`
+		Presence  []presenceView `json:"presence" doc:"What is true now, and takes no revision"`
 	}
 }
 
@@ -56,6 +58,14 @@ type resourceView struct {
 	Acknowledged *versionView    `json:"acknowledged,omitempty"`
 	Applied      *versionView    `json:"applied,omitempty"`
 	Content      json.RawMessage `json:"content,omitempty" doc:"What is desired; keys as fingerprints"`
+}
+
+type presenceView struct {
+	Type    string          `json:"type"`
+	Name    string          `json:"name"`
+	Sent    bool            `json:"sent" doc:"By the replica that answers"`
+	Reason  string          `json:"reason,omitempty" doc:"Why a target is unhealthy"`
+	Content json.RawMessage `json:"content"`
 }
 
 type versionView struct {
@@ -148,6 +158,28 @@ func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
 			}
 		}
 		b.Resources = append(b.Resources, view)
+	}
+	if b.Presence, err = a.presence(v.Presence); err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return out, nil
+}
+
+func (a *API) presence(list []push.PresenceView) ([]presenceView, error) {
+	out := []presenceView{}
+	m := a.World.Get()
+	for _, p := range list {
+		body, err := content(p.Content)
+		if err != nil {
+			return nil, err
+		}
+		view := presenceView{Type: resource.ShortType(p.TypeURL), Name: p.Name, Sent: p.Sent, Content: body}
+		if _, text, ok := strings.Cut(p.Name, "/"); ok && p.TypeURL == resource.TargetHealth {
+			if id, err := (model.TargetID{}).Parse(text); err == nil && m.Target(id) != nil {
+				view.Reason = a.Presence.Verdict(m, m.Target(id)).Reason
+			}
+		}
+		out = append(out, view)
 	}
 	return out, nil
 }

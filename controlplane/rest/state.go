@@ -50,7 +50,7 @@ func (a *API) state() {
 			return &answer[page[authorityView]]{Status: http.StatusOK, Body: out}, nil
 		})
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/wait", "wait", "Wait until every connected node and connector that a revision concerns has applied it", "state", access.ClusterRead, 200), a.wait)
-	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/status", "status", "What is online; with an organization's key, of its connectors", "state", access.ClusterRead, 200), a.status)
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/status", "status", "What is online and what can't serve; with an organization's key, of its connectors and targets", "state", access.ClusterRead, 200), a.status)
 }
 
 type waitInput struct {
@@ -146,6 +146,7 @@ type statusAnswer struct {
 		Replicas   []replicaView `json:"replicas"`
 		Nodes      []memberView  `json:"nodes"`
 		Connectors []memberView  `json:"connectors"`
+		Targets    targetsView   `json:"targets"`
 		Database   struct {
 			OK         bool    `json:"ok"`
 			AgeSeconds float64 `json:"age_seconds" doc:"Since the database last answered this replica"`
@@ -215,6 +216,7 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*statusAnswer, error) {
 		}
 		b.Connectors = append(b.Connectors, v)
 	}
+	b.Targets = a.targets(m, func(o model.OrgID) bool { return who.CheckOrg(o) == nil })
 	return out, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/resource"
@@ -297,5 +298,71 @@ func TestStatusShowsMeasures(t *testing.T) {
 	}
 	if m := states[1]; m["round_trip_ms"] != nil || m["carrier"] != nil || m["transport"] != nil || m["loss"] != 0.0 {
 		t.Errorf("not measured: %v", m)
+	}
+}
+
+// What connectors say of targets stands beside them, in the status, and in what nodes should have heard.
+func TestTargetHealthShows(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	w.must(201, "PUT", org+"/targets/checked", `{"service":"wiki","site":"home","address":"10.0.0.2","port":80,"health_check":{"kind":"tcp"}}`)
+	node, box, rev := w.enroll("n1", "box")
+	type target struct {
+		ID     string
+		Health *struct{ State, Reason string }
+	}
+	get := func(name string) (v target) {
+		w.must(200, "GET", org+"/targets/"+name, "").into(t, &v)
+		return v
+	}
+	if v := get("wiki"); v.Health != nil {
+		t.Errorf("without a check: %+v", v.Health)
+	}
+	checked := get("checked")
+	if checked.Health == nil || checked.Health.State != "unknown" {
+		t.Fatalf("before any word: %+v", checked.Health)
+	}
+	w.seen.Report(t.Context(), presence.Entry{
+		Key: presence.Key{Kind: identity.Connector, ID: box}, Since: time.Now(), Applied: rev,
+		Targets: []presence.Target{{ID: checked.ID, Health: presence.TargetUnhealthy, Reason: "connection refused"}},
+	})
+	if v := get("checked"); v.Health.State != "unhealthy" || v.Health.Reason != "connection refused" {
+		t.Errorf("%+v", v.Health)
+	}
+	var st struct {
+		Targets struct {
+			Healthy, Unhealthy, Unknown int
+			Failing                     []struct{ Name, Organization, Service, Site, Reason string }
+		}
+	}
+	w.must(200, "GET", "/api/v1/status", "").into(t, &st)
+	if f := st.Targets.Failing; st.Targets.Unhealthy != 1 || st.Targets.Healthy+st.Targets.Unknown != 0 || len(f) != 1 || f[0].Name != "checked" ||
+		f[0].Organization != "default" || f[0].Service != "wiki" || f[0].Site != "home" || f[0].Reason != "connection refused" {
+		t.Errorf("%+v", st.Targets)
+	}
+	if r := w.as(w.orgKey("stranger"), "GET", "/api/v1/status", ""); strings.Contains(string(r.body), "refused") {
+		t.Errorf("a stranger sees %s", r.body)
+	}
+	m := w.now.Get()
+	id, err := model.TargetID{}.Parse(checked.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.api.Push.SetTargetHealth([]push.TargetHealth{{ID: id, Pool: m.Service(m.Target(id).Service).Pool}})
+	var snap struct {
+		Presence []struct {
+			Type, Name, Reason string
+			Sent               bool
+			Content            struct{ State string }
+		}
+	}
+	w.must(200, "GET", "/debug/snapshots/"+node, "").into(t, &snap)
+	if p := snap.Presence; len(p) != 1 || p[0].Type != "TargetHealth" || p[0].Name != "targethealth/"+checked.ID || p[0].Sent || p[0].Reason != "connection refused" ||
+		p[0].Content.State != "TARGET_STATE_UNHEALTHY" {
+		t.Errorf("%+v", p)
+	}
+	w.must(200, "GET", "/debug/snapshots/"+box, "").into(t, &snap)
+	if len(snap.Presence) != 0 {
+		t.Errorf("a connector is told %+v", snap.Presence)
 	}
 }

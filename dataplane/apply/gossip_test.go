@@ -188,7 +188,7 @@ func TestFollow(t *testing.T) {
 			}
 		}
 		// The control plane says otherwise: gossip knows better, also at the next transaction.
-		n.Presence(ctx, []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
+		n.Presence(ctx, resource.NodeHealth, []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
 		must(t, n, tx(6))
 		if got, _ := b(); got.Down {
 			t.Error("the control plane's word won")

@@ -211,7 +211,8 @@ func (p *pushPort) drained(stopped <-chan struct{}) {
 	}
 }
 
-// tellHealth tells nodes which of them are up, at every change and each half second.
+// tellHealth tells nodes which of them are up, and which of their pool's targets can serve, at every change
+// and each half second. It runs on replicas without streams as well: what they answer is decided here.
 func tellHealth(ctx context.Context, world *model.Current, seen *presence.Store, pusher *push.Server) error {
 	states := map[presence.Health]nodev1.NodeState{
 		presence.Unknown: nodev1.NodeState_NODE_STATE_UNSPECIFIED,
@@ -235,6 +236,7 @@ func tellHealth(ctx context.Context, world *model.Current, seen *presence.Store,
 				out[id] = states[h]
 			}
 			pusher.SetNodeHealth(out)
+			pusher.SetTargetHealth(targetHealth(seen.Targets(m)))
 		}
 		select {
 		case <-ctx.Done():
@@ -243,4 +245,12 @@ func tellHealth(ctx context.Context, world *model.Current, seen *presence.Store,
 		case <-tick.C:
 		}
 	}
+}
+
+func targetHealth(list []presence.TargetNews) []push.TargetHealth {
+	out := make([]push.TargetHealth, len(list))
+	for i, n := range list {
+		out[i] = push.TargetHealth{ID: n.ID, Pool: n.Pool, Healthy: n.State == presence.TargetHealthy, Gone: n.Gone}
+	}
+	return out
 }

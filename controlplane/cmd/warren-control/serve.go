@@ -92,21 +92,21 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	world := model.NewCurrent()
 	seen := presence.New(cfg.ReplicaID, bus, log, reg)
 	pusher := push.New(push.Options{Cluster: cluster.ID, Log: log, Reg: reg})
-	changes := feed.New(db, publisher(world, sealer, pusher), log, reg)
+	changes := feed.New(db, publisher(world, sealer, pusher, seen), log, reg)
 	ready := func() error {
 		if !changes.Loaded() {
 			return errors.New("the configuration is not read yet")
 		}
 		return nil
 	}
-	tasks := []daemon.Task{seen, changes}
+	tasks := []daemon.Task{seen, changes, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) })}
 
 	if cfg.Has(config.RolePush) {
 		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, log, reg)
 		if err != nil {
 			return nil, err
 		}
-		tasks = append(tasks, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) }), pusher, port)
+		tasks = append(tasks, pusher, port)
 	}
 	issuer := certs.NewIssuer(cluster.Web, sealer)
 	if cfg.Has(config.RoleWorker) {
