@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/shared/resource"
 )
 
 func TestStand(t *testing.T) {

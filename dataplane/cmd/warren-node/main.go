@@ -102,7 +102,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 
 	sub := apply.Subsystems{
-		Tunnel: tun, Streams: ends, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Trust: id.Trust,
+		Tunnel: tun, Streams: ends, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
 		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
 	}
 	told, tell, err := talk(cfg.Listen.Gossip, &sub, log, reg)
