@@ -15,7 +15,7 @@ import (
 const (
 	maxHello       = 64 << 10
 	firstByteTime  = 5 * time.Second
-	wholeHelloTime = 10 * time.Second // from the first byte
+	wholeHelloTime = 10 * time.Second // the wait for the first byte included
 	maxRecord      = 16 << 10         // RFC 8446 §5.1
 	recordHeader   = 5
 	firstBuffer    = 2 << 10 // a hello with a post-quantum key share is 1.7 KiB
@@ -52,7 +52,8 @@ var reasons = []reason{reasonSlow, reasonGone, reasonPlainHTTP, reasonNotTLS, re
 // was read: the caller owes them to whoever serves the connection. The protocol is known also when
 // the error is about the name. The read deadline is cleared when the hello is whole.
 func readHello(conn net.Conn) (name, protocol string, read []byte, err error) {
-	if err := conn.SetReadDeadline(time.Now().Add(firstByteTime)); err != nil {
+	begun := time.Now()
+	if err := conn.SetReadDeadline(begun.Add(firstByteTime)); err != nil {
 		return "", "", nil, reasonGone
 	}
 	buf := make([]byte, 0, firstBuffer)
@@ -66,7 +67,7 @@ func readHello(conn net.Conn) (name, protocol string, read []byte, err error) {
 		}
 		n, err := conn.Read(buf[len(buf):cap(buf)])
 		if n > 0 && len(buf) == 0 {
-			if err := conn.SetReadDeadline(time.Now().Add(wholeHelloTime)); err != nil {
+			if err := conn.SetReadDeadline(begun.Add(wholeHelloTime)); err != nil {
 				return "", "", nil, reasonGone
 			}
 		}
