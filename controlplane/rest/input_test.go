@@ -147,8 +147,13 @@ func TestWhoMayCall(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		if r := w.as("", "GET", path, ""); r.status != http.StatusOK {
+		r := w.as("", "GET", path, "")
+		if r.status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+		var h struct{ Revision uint64 }
+		if r.into(t, &h); h.Revision == 0 {
+			t.Errorf("%s: %s, want the newest revision", path, r.body)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func (a *API) probes() {
 	}
 	huma.Register(a.huma, free("/healthz", "health", "Whether this process lives"), func(context.Context, *struct{}) (*health, error) {
 		h := &health{}
-		h.Body.OK = true
+		h.Body.OK, h.Body.Revision = true, uint64(a.Push.Published())
 		return h, nil
 	})
 	huma.Register(a.huma, free("/readyz", "ready", "Whether this replica serves: it has read the configuration"), func(ctx context.Context, _ *struct{}) (*health, error) {
