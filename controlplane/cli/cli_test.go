@@ -294,6 +294,36 @@ func TestNodeJoin(t *testing.T) {
 	}
 }
 
+// A token that takes the place of a file which everybody reads is not read by everybody.
+func TestTokenFileThatIsThere(t *testing.T) {
+	newAPI(t, map[string]answer{
+		"POST /api/v1/nodes":       {201, "7", `{}`},
+		"POST /api/v1/join-tokens": {201, "", `{"token":"wjt1.x.y","expires_at":"2026-11-24T12:00:00Z"}`},
+	})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte("an old one, which is longer"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := run(t, "", "node", "join", "n1", "--token-file", file); code != 0 {
+		t.Fatalf("%d %s", code, stderr)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil || string(b) != "wjt1.x.y\n" {
+		t.Errorf("%q %v", b, err)
+	}
+	if fi, err := os.Stat(file); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", fi, err)
+	}
+	device := filepath.Join(dir, "device")
+	if err := os.Symlink(os.DevNull, device); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := run(t, "", "node", "join", "n1", "--token-file", device); code != 1 || !strings.Contains(stderr, "no regular file") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
+
 // A connector that is there already joins its own site or none.
 func TestSiteJoinOfAConnectorThatIsThere(t *testing.T) {
 	api := newAPI(t, map[string]answer{

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
 func (a *app) waitCommand() *cobra.Command {
@@ -291,6 +292,9 @@ func (a *app) siteCommand() *cobra.Command {
 
 // token makes a join token and hands it over where only its reader sees it.
 func (a *app) token(ctx context.Context, s *session, subject map[string]string, file string) error {
+	if fi, err := os.Lstat(file); err == nil && !fi.Mode().IsRegular() {
+		return fmt.Errorf("join token: %s is no regular file", file) // a device must not be replaced
+	}
 	var t struct {
 		Token     string    `json:"token"`
 		ExpiresAt time.Time `json:"expires_at"`
@@ -303,8 +307,9 @@ func (a *app) token(ctx context.Context, s *session, subject map[string]string, 
 		_, err := fmt.Fprintln(a.out, t.Token)
 		return err
 	}
-	if err := os.WriteFile(file, []byte(t.Token+"\n"), 0o600); err != nil {
-		return err
+	// A new file in place of an old one, whose mode might let others read.
+	if err := atomicfile.Write(file, []byte(t.Token+"\n")); err != nil {
+		return fmt.Errorf("join token: %w", err)
 	}
 	a.say("join token written to %s, good once, until %s", file, t.ExpiresAt.Local().Format(time.TimeOnly))
 	return nil
