@@ -424,3 +424,12 @@ func TestStatusShowsTunnels(t *testing.T) {
 		t.Errorf("nothing is measured:\n%s", out)
 	}
 }
+
+func TestHelpOfCreateIsEnglish(t *testing.T) {
+	_, out, _ := run(t, "", "create", "--help")
+	for _, want := range []string{"Make an organization", "Make a site", "Make an API key"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+}

@@ -160,3 +160,15 @@ func (k *kind) path(org, name string) string {
 func (k *kind) writable() bool {
 	return k.name != "Certificate" && k.name != "JoinToken"
 }
+
+// one is an object of the kind in a sentence: "a site", "an organization".
+func (k *kind) one() string {
+	noun := strings.ReplaceAll(strings.TrimSuffix(k.plural, "s"), "-", " ")
+	if rest, ok := strings.CutPrefix(noun, "api "); ok {
+		noun = "API " + rest
+	}
+	if strings.ContainsRune("aeioA", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}

@@ -66,7 +66,7 @@ func parseManifests(file string, b []byte) ([]manifest, error) {
 			return nil, fmt.Errorf("%s: metadata.name is missing", where)
 		}
 		if doc.Metadata.Organization != "" && !k.org {
-			return nil, fmt.Errorf("%s: metadata.organization: a %s belongs to no organization", where, k.name)
+			return nil, fmt.Errorf("%s: metadata.organization: %s belongs to no organization", where, k.one())
 		}
 		if doc.Spec == nil {
 			doc.Spec = map[string]any{}

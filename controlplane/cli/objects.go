@@ -86,7 +86,7 @@ func (a *app) createKind(k *kind) *cobra.Command {
 	var w waiting
 	singular := strings.TrimSuffix(k.plural, "s")
 	cmd := &cobra.Command{
-		Use: singular + " NAME", Aliases: append([]string{k.plural}, k.aliases...), Short: "Make a " + strings.ToLower(k.name), Args: cobra.ExactArgs(1),
+		Use: singular + " NAME", Aliases: append([]string{k.plural}, k.aliases...), Short: "Make " + k.one(), Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"name": args[0]}
 			for _, f := range k.fields {
