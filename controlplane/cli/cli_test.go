@@ -279,6 +279,7 @@ func TestSettingsFile(t *testing.T) {
 func TestNodeJoin(t *testing.T) {
 	api := newAPI(t, map[string]answer{
 		"POST /api/v1/nodes":       {409, "", `{"title":"Conflict","status":409}`},
+		"GET /api/v1/nodes/n1":     {200, "", `{"name":"n1","pool":"east"}`},
 		"POST /api/v1/join-tokens": {201, "", `{"token":"wjt1.x.y","expires_at":"2026-11-24T12:00:00Z"}`},
 	})
 	file := filepath.Join(t.TempDir(), "token")
@@ -321,6 +322,35 @@ func TestTokenFileThatIsThere(t *testing.T) {
 	}
 	if code, _, stderr := run(t, "", "node", "join", "n1", "--token-file", device); code != 1 || !strings.Contains(stderr, "no regular file") {
 		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+// Joining does not move a node that is there: asking for another place is refused, and no token made.
+func TestNodeJoinOfANodeThatIsThere(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"POST /api/v1/nodes":        {409, "", `{"title":"Conflict","status":409}`},
+		"GET /api/v1/nodes/n1":      {200, "", `{"name":"n1","pool":"east","region":"here"}`},
+		"GET /api/v1/pools/pool_01": {200, "", `{"name":"east"}`},
+		"POST /api/v1/join-tokens":  {201, "", `{"token":"wjt1.x.y","expires_at":"2026-11-24T12:00:00Z"}`},
+	})
+	for _, args := range [][]string{{}, {"--pool", "east"}, {"--pool", "pool_01"}, {"--pool", "east", "--region", "here"}} {
+		if code, out, stderr := run(t, "", append([]string{"node", "join", "n1"}, args...)...); code != 0 || out != "wjt1.x.y\n" {
+			t.Errorf("%v: %d %q %s", args, code, out, stderr)
+		}
+	}
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--pool", "west"}, `in pool "east", not "west"`},
+		{[]string{"--pool", "default"}, `in pool "east", not "default"`},
+		{[]string{"--region", "there"}, `in region "here", not "there"`},
+	} {
+		api.calls = nil
+		code, out, stderr := run(t, "", append([]string{"node", "join", "n1"}, tc.args...)...)
+		if code != 1 || out != "" || !strings.Contains(stderr, tc.says) || slices.ContainsFunc(api.calls, func(c string) bool { return strings.Contains(c, "join-tokens") }) {
+			t.Errorf("%v: %d %q %s %q", tc.args, code, out, stderr, api.calls)
+		}
 	}
 }
 

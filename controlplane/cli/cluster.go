@@ -246,7 +246,13 @@ func (a *app) nodeJoin() *cobra.Command {
 				body["region"] = region
 			}
 			_, err = s.Do(cmd.Context(), http.MethodPost, "/api/v1/nodes", body, nil)
-			if err != nil && apiclient.StatusOf(err) != http.StatusConflict {
+			if apiclient.StatusOf(err) == http.StatusConflict {
+				if !cmd.Flags().Changed("pool") {
+					pool = ""
+				}
+				err = standsThere(cmd.Context(), s, args[0], pool, region)
+			}
+			if err != nil {
 				return err
 			}
 			return a.token(cmd.Context(), s, map[string]string{"node": args[0]}, file)
@@ -256,6 +262,28 @@ func (a *app) nodeJoin() *cobra.Command {
 	cmd.Flags().StringVar(&region, "region", "", "region that a new node stands in")
 	cmd.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
 	return cmd
+}
+
+// standsThere refuses a node that is there already and elsewhere than asked for: joining does not move it. An
+// empty pool or region was not asked for.
+func standsThere(ctx context.Context, s *session, name, pool, region string) error {
+	var have struct{ Pool, Region string }
+	if _, err := s.Do(ctx, http.MethodGet, "/api/v1/nodes/"+url.PathEscape(name), nil, &have); err != nil {
+		return err
+	}
+	for _, f := range []struct{ field, plural, have, want string }{{"pool", "pools", have.Pool, pool}, {"region", "regions", have.Region, region}} {
+		if strings.Contains(f.want, "_") { // an id; answers have names
+			var named struct{ Name string }
+			if _, err := s.Do(ctx, http.MethodGet, "/api/v1/"+f.plural+"/"+url.PathEscape(f.want), nil, &named); err != nil {
+				return err
+			}
+			f.want = named.Name
+		}
+		if f.want != "" && f.want != f.have {
+			return fmt.Errorf("node %s is in %s %q, not %q: change the node first, or leave --%s out", name, f.field, f.have, f.want, f.field)
+		}
+	}
+	return nil
 }
 
 func (a *app) siteCommand() *cobra.Command {
