@@ -159,3 +159,34 @@ func TestProgramTakesItsLabDown(t *testing.T) {
 		t.Errorf("lab %q left %v", tag, left)
 	}
 }
+
+// complaints is a test whose failures are only remembered.
+type complaints struct {
+	testing.TB
+	said []string
+}
+
+func (c *complaints) Errorf(format string, args ...any) {
+	c.said = append(c.said, fmt.Sprintf(format, args...))
+}
+
+// A program that ends badly when it is stopped fails the test.
+func TestStopWantsExitStatusZero(t *testing.T) {
+	h := New(t).Host("h", "198.18.9.1")
+	for _, code := range []string{"0", "2"} {
+		p := h.Start("trap"+code, nil, "sh", "-c", "trap 'exit "+code+"' TERM; echo ready; while :; do sleep 0.05; done")
+		Eventually(t, 5*time.Second, "the trap is set", func() error {
+			if !strings.Contains(p.Log(), "ready") {
+				return errors.New(p.Log())
+			}
+			return nil
+		})
+		heard := &complaints{TB: t}
+		h.lab.t = heard
+		p.Stop()
+		h.lab.t = t
+		if want := code != "0"; (len(heard.said) > 0) != want {
+			t.Errorf("exit %s: complaints %q", code, heard.said)
+		}
+	}
+}

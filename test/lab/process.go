@@ -83,13 +83,20 @@ func (p *Process) Kill() {
 	<-done
 }
 
-// Stop asks the process to end (SIGTERM) and waits; after 30 s it is killed and the test fails.
+// Stop asks the process to end (SIGTERM) and waits; after 30 s it is killed and the test fails. It fails, too,
+// when the process exits with anything but 0: a panic on the way down is no end.
 func (p *Process) Stop() {
 	p.Host.lab.t.Helper()
 	pid, done := p.current()
+	p.mu.Lock()
+	cmd := p.cmd
+	p.mu.Unlock()
 	_ = syscall.Kill(-pid, syscall.SIGTERM)
 	select {
 	case <-done:
+		if code := cmd.ProcessState.ExitCode(); code != 0 {
+			p.Host.lab.t.Errorf("%s exited with %d on SIGTERM", p.Name, code)
+		}
 	case <-time.After(30 * time.Second):
 		p.Kill()
 		p.Host.lab.t.Errorf("%s did not end on SIGTERM", p.Name)
