@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -31,12 +32,56 @@ func init() {
 	}
 }
 
-// identify puts the call's id into a problem.
-func identify(ctx huma.Context, _ string, v any) (any, error) {
-	if p, ok := v.(*problem); ok && p.RequestID == "" {
-		p.RequestID, _ = ctx.Context().Value(requestKey{}).(string)
+// finish puts the call's id into a problem and bounds what it says.
+func finish(ctx huma.Context, _ string, v any) (any, error) {
+	if p, ok := v.(*problem); ok {
+		if p.RequestID == "" {
+			p.RequestID, _ = ctx.Context().Value(requestKey{}).(string)
+		}
+		p.shorten()
 	}
 	return v, nil
+}
+
+// Bounds of a problem document, in bytes before they are encoded: what was wrong with a megabyte is said in less.
+const (
+	maxDetail = 2000
+	maxShown  = 200 // of a message, a location, a value
+	maxErrors = 20
+)
+
+// shorten bounds what a problem repeats of a call.
+func (p *problem) shorten() {
+	p.Detail = cut(p.Detail, maxDetail)
+	short := make([]*huma.ErrorDetail, 0, min(len(p.Errors), maxErrors+1))
+	for i, e := range p.Errors {
+		if i == maxErrors {
+			short = append(short, &huma.ErrorDetail{Message: fmt.Sprintf("and %d more", len(p.Errors)-i)})
+			break
+		}
+		short = append(short, &huma.ErrorDetail{Message: cut(e.Message, maxShown), Location: cut(e.Location, maxShown), Value: shown(e.Value)})
+	}
+	p.Errors = short
+}
+
+// shown is a value as far as it fits; what has parts is cut in its JSON text.
+func shown(v any) any {
+	if s, ok := v.(string); ok {
+		return cut(s, maxShown)
+	}
+	b, err := json.Marshal(v)
+	if err != nil || len(b) > maxShown {
+		return cut(string(b), maxShown)
+	}
+	return v
+}
+
+// cut is the beginning of a text, marked as such if there is more of it.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("%s… (cut, %d bytes)", strings.ToValidUTF8(s[:most], ""), len(s))
 }
 
 // statusOf maps faults to HTTP, here and nowhere else.

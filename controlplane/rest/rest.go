@@ -72,7 +72,7 @@ func New(o Options) *API {
 	cfg.DocsPath, cfg.SchemasPath = "", ""
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.CreateHooks = nil // no $schema in answers
-	cfg.Transformers = []huma.Transformer{identify}
+	cfg.Transformers = []huma.Transformer{finish}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "An API key, wrn_key_…"}}
 	a.huma = humago.New(a.mux, cfg)
 	if a.Admin != nil && a.Presence != nil {
