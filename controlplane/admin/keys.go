@@ -311,8 +311,12 @@ func (c *call) subject(v *model.JoinToken, s JoinTokenSpec) error {
 			return fault.New(fault.Conflict, "connector %s is revoked for good: delete it, or take another name", k.Name)
 		}
 		v.Connector, v.Name = k.ID, k.Name
+	case s.Connector != "" && s.Node == "":
+		return fault.Field("organization", "missing: want node, or organization and connector")
+	case s.Organization != "" && s.Node == "":
+		return fault.Field("connector", "missing: want node, or organization and connector")
 	default:
-		return fault.New(fault.Invalid, "want node, or organization and connector")
+		return fault.Field("node", "want node, or organization and connector")
 	}
 	return nil
 }

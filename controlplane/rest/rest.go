@@ -78,7 +78,7 @@ func New(o Options) *API {
 	if a.Admin != nil && a.Presence != nil {
 		a.Admin.Health = targetHealth{a.World, a.Presence}
 	}
-	a.huma.UseMiddleware(a.count, a.authenticate, a.wellFormed)
+	a.huma.UseMiddleware(a.count, a.authenticate, a.readable, a.wellFormed)
 	a.routes()
 	return a
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -16,6 +17,21 @@ import (
 
 // bodyTime is how long a caller may take to send a body.
 const bodyTime = 5 * time.Second
+
+// readable refuses names in a path that the database can't take.
+func (a *API) readable(ctx huma.Context, next func(huma.Context)) {
+	for _, p := range ctx.Operation().Parameters {
+		if p.In != "path" {
+			continue
+		}
+		if v := ctx.Param(p.Name); !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			const what = "want UTF-8 without NUL"
+			_ = huma.WriteErr(a.huma, ctx, http.StatusUnprocessableEntity, what, &huma.ErrorDetail{Message: what, Location: "path." + p.Name, Value: v})
+			return
+		}
+	}
+	next(ctx)
+}
 
 // wellFormed refuses what huma would take and read in its own way: a body that is not said to be JSON, or that
 // holds a field twice. What is no JSON, or too much of it, is huma's to refuse.
