@@ -87,8 +87,9 @@ func (a *Admin) CreateAPIKey(ctx context.Context, p access.Principal, name strin
 			}
 			v.Org = c.org
 		}
-		if s.ExpiresAt != nil {
-			v.Expires = s.ExpiresAt.UTC().Truncate(time.Microsecond)
+		var err error
+		if v.Expires, err = expiry(s.ExpiresAt, time.Now()); err != nil {
+			return err
 		}
 		secret := newKey(v)
 		if err := v.Validate(); err != nil {
@@ -106,6 +107,17 @@ func (a *Admin) CreateAPIKey(ctx context.Context, p access.Principal, name strin
 		return err
 	})
 	return out, err
+}
+
+// expiry is the end of a key as it is stored, zero for never. A key that has ended already is a mistake.
+func expiry(at *time.Time, now time.Time) (time.Time, error) {
+	switch {
+	case at == nil:
+		return time.Time{}, nil
+	case !at.After(now):
+		return time.Time{}, fault.Field("expires_at", "%s is over", at.UTC().Format(time.RFC3339))
+	}
+	return at.UTC().Truncate(time.Microsecond), nil
 }
 
 // newKey gives a key its id and hash and returns its text.

@@ -229,9 +229,14 @@ func TestDrain(t *testing.T) {
 
 func TestAPIKeysEnd(t *testing.T) {
 	w := newWorld(t)
-	past := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
-	var k struct{ Secret string }
-	w.must(201, "POST", "/api/v1/api-keys", `{"name":"old","expires_at":"`+past+`"}`).into(t, &k)
+	past := time.Now().Add(-time.Minute).UTC()
+	body := `{"name":"old","expires_at":"` + past.Format(time.RFC3339) + `"}`
+	if r := w.must(422, "POST", "/api/v1/api-keys", body); !slices.Equal(r.locations(t), []string{"body.expires_at"}) {
+		t.Errorf("a key that has ended before it begins: %s", r.body)
+	}
+	var k struct{ ID, Secret string }
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"old","expires_at":"2999-01-01T00:00:00Z"}`).into(t, &k)
+	w.expire(k.ID, past)
 	if r := w.as(k.Secret, "GET", "/api/v1/pools", ""); r.status != http.StatusUnauthorized {
 		t.Errorf("an expired key: %d", r.status)
 	}
@@ -243,6 +248,27 @@ func TestAPIKeysEnd(t *testing.T) {
 	}
 	if r := w.must(200, "GET", "/api/v1/api-keys", ""); bytes.Contains(r.body, []byte("wrn_")) {
 		t.Errorf("the list shows secrets: %s", r.body)
+	}
+}
+
+// expire ends a key as time would.
+func (w *world) expire(id string, at time.Time) {
+	w.t.Helper()
+	key, err := model.APIKeyID{}.Parse(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = w.db.Tx(w.t.Context(), "test", func(tx *store.Tx) error {
+		v, err := tx.GetAPIKey(w.t.Context(), key)
+		if err != nil {
+			return err
+		}
+		v.Expires = at
+		_, err = tx.UpdateAPIKey(w.t.Context(), v)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 
