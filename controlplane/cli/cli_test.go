@@ -273,6 +273,10 @@ func TestSettingsFile(t *testing.T) {
 	if code, _, stderr := run(t, "", "--config", bad, "get", "sites"); code != 1 || !strings.Contains(stderr, "[2:1]") {
 		t.Errorf("unknown key: %d %s", code, stderr)
 	}
+	two := write("two.yaml", "server: x\n---\nserver: y\n")
+	if code, _, stderr := run(t, "", "--config", two, "get", "sites"); code != 1 || !strings.Contains(stderr, "two.yaml: line 2") {
+		t.Errorf("two documents: %d %s", code, stderr)
+	}
 }
 
 // A token goes into a file that others can't read.

@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/shared/settings"
 )
 
 // connection says which control plane to call, as whom. Flags win over the environment, which wins over
@@ -42,6 +43,9 @@ func (c connection) resolve() (connection, error) {
 		b, err := os.ReadFile(path)
 		switch {
 		case err == nil:
+			if err := settings.OneDocument(b); err != nil {
+				return c, fmt.Errorf("%s: %w", path, err)
+			}
 			if err := yaml.UnmarshalWithOptions(b, &file, yaml.Strict()); err != nil {
 				return c, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
 			}

@@ -20,6 +20,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
+
+	"github.com/warrenedge/warren/shared/settings"
 )
 
 // Roles of a replica.
@@ -75,11 +77,17 @@ func Load(path string) (*Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("settings: %w", err)
 		}
+		if err := settings.OneDocument(b); err != nil {
+			return nil, fmt.Errorf("settings %s: %w", path, err)
+		}
 		err = yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(c)
 		if err != nil && !errors.Is(err, io.EOF) { // an empty file is no mistake
 			// Without the lines around it: they hold passwords.
 			return nil, fmt.Errorf("settings %s: %s", path, yaml.FormatError(err, false, false))
 		}
+	}
+	if err := settings.Environment("WARREN_CONTROL_", c); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
 	}
 	if err := env.ParseWithOptions(c, env.Options{Prefix: "WARREN_CONTROL_"}); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)

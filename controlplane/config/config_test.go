@@ -41,6 +41,7 @@ func TestLoad(t *testing.T) {
 func TestMistakesAreNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ text, says string }{
 		"unknown key":  {good + "databse_url: x\n", "[3:1]"},
+		"two of them":  {good + "---\nlog_level: debug\n", "line 3"},
 		"no database":  {"kek_file: /k\n", "database_url: missing"},
 		"no kek":       {"database_url: x\n", "kek_file"},
 		"role":         {good + "roles: [api, cook]\n", "roles[1]"},
@@ -86,5 +87,13 @@ func TestReplicasDiffer(t *testing.T) {
 	}
 	if a.ReplicaID == b.ReplicaID {
 		t.Errorf("two replicas are called %s", a.ReplicaID)
+	}
+}
+
+func TestUnknownVariableIsNamed(t *testing.T) {
+	t.Setenv("WARREN_CONTROL_DATABASE_URI", "postgres://u:geheim@db/warren")
+	_, err := load(t, good)
+	if err == nil || !strings.Contains(err.Error(), "WARREN_CONTROL_DATABASE_URI, did you mean WARREN_CONTROL_DATABASE_URL?") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("%v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/settings"
 )
 
 // Common is what both programs need.
@@ -106,10 +107,16 @@ func load(path string, into any, prefix string) error {
 		if err != nil {
 			return fmt.Errorf("settings: %w", err)
 		}
+		if err := settings.OneDocument(b); err != nil {
+			return fmt.Errorf("settings %s: %w", path, err)
+		}
 		err = yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.UseJSONUnmarshaler()).Decode(into)
 		if err != nil && !errors.Is(err, io.EOF) { // an empty file is no mistake
 			return fmt.Errorf("settings %s: %s", path, yaml.FormatError(err, false, true))
 		}
+	}
+	if err := settings.Environment(prefix, into); err != nil {
+		return fmt.Errorf("settings: %w", err)
 	}
 	if err := env.ParseWithOptions(into, env.Options{Prefix: prefix}); err != nil {
 		return fmt.Errorf("settings: %w", err)

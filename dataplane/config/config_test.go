@@ -40,6 +40,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ text, says string }{
 		"unknown key":        {good + "nmae: x\n", "[7:1]"},
 		"unknown nested key": {good + "  htps: x\n", "[7:3]"},
+		"second document":    {good + "---\nname: n2\n", "line 7"},
 		"wrong type":         {strings.Replace(good, "192.0.2.1, ", "nonsense, ", 1), "nonsense"},
 		"gossip":             {good + "  gossip: nowhere\n", "listen.gossip"},
 		"no name":            {strings.Replace(good, "name: n1", "", 1), "name:"},
@@ -78,5 +79,16 @@ func TestEndpointsThatAreSaidStay(t *testing.T) {
 		} else if got := c.WireGuardEndpoint + " " + c.StreamEndpoint + " " + c.GossipEndpoint; got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
+	}
+}
+
+func TestUnknownVariablesAreNamed(t *testing.T) {
+	t.Setenv("WARREN_NODE_LISTEN_HTTP", ":443")
+	if _, err := LoadNode(file(t, good)); err == nil || !strings.Contains(err.Error(), "WARREN_NODE_LISTEN_HTTP, did you mean WARREN_NODE_LISTEN_HTTPS?") {
+		t.Errorf("%v", err)
+	}
+	t.Setenv("WARREN_CONNECTOR_TOKENFILE", "x")
+	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\n")); err == nil || !strings.Contains(err.Error(), "WARREN_CONNECTOR_TOKENFILE, did you mean WARREN_CONNECTOR_TOKEN_FILE?") {
+		t.Errorf("%v", err)
 	}
 }
