@@ -40,6 +40,7 @@ type Node struct {
 	GossipEndpoint    string       `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // ip:port where other nodes reach the gossip; default: first public address and port 7946
 	Tunnel            string       `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
 	Interface         string       `yaml:"interface" env:"INTERFACE"`                   // of tun
+	AccessLog         string       `yaml:"access_log" env:"ACCESS_LOG"`                 // a JSON line a request: file, opened anew at SIGHUP, or "-" for standard output; "" for none
 	Listen            NodeListen   `yaml:"listen" envPrefix:"LISTEN_"`
 }
 

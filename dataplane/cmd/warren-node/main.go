@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/dataplane/accesslog"
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
 	"github.com/warrenedge/warren/dataplane/balance"
@@ -85,7 +86,11 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	tls, wireguard, own := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
 	forward := sni.New(paths.DialTarget, targets, tls, log, reg, sni.Own{Protocol: tunnel.Protocol, To: wireguard},
 		sni.Own{Protocol: streams.ProtocolControl, To: own}, sni.Own{Protocol: streams.ProtocolStream, To: own})
-	proxy = httpproxy.New(paths.DialTarget, targets, log, reg, nil)
+	requests, err := accesslog.Open(cfg.AccessLog, log)
+	if err != nil {
+		return err
+	}
+	proxy = httpproxy.New(paths.DialTarget, targets, log, reg, requests.Logger())
 	names := dns.New(log, reg)
 
 	https, err := net.Listen("tcp", cfg.Listen.HTTPS)
@@ -137,6 +142,9 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Carrier: paths.CarrierOf}, log, reg)
 			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 		}),
+	}
+	if requests != nil {
+		tasks = append(tasks, requests)
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, program.Ready(node.Ready), reg))
