@@ -109,6 +109,41 @@ func (a *Admin) CreateAPIKey(ctx context.Context, p access.Principal, name strin
 	return out, err
 }
 
+// APIKeyChange is what can be changed of a key. Whom it is good for can't, nor its secret: make another key.
+type APIKeyChange struct {
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Never, if absent"`
+}
+
+// ChangeAPIKey makes a key end when wanted, and have another name unless that is "". It makes no key: the secret
+// of one that was made unasked would be lost.
+func (a *Admin) ChangeAPIKey(ctx context.Context, p access.Principal, ref, name string, s APIKeyChange) (out APIKey, changed bool, err error) {
+	_, err = a.APIKeys.do(ctx, p, "", func(c *call) error {
+		v, err := a.APIKeys.byRef(c, ref)
+		if fault.Of(err) == fault.NotFound {
+			return fault.New(fault.NotFound, "no such API key: it has to be created first, which shows its secret")
+		} else if err != nil {
+			return err
+		}
+		if name != "" {
+			v.Name = name
+		}
+		if s.ExpiresAt == nil || !s.ExpiresAt.Equal(v.Expires) { // one that has ended may be renamed
+			if v.Expires, err = expiry(s.ExpiresAt, time.Now()); err != nil {
+				return err
+			}
+		}
+		if err := v.Validate(); err != nil {
+			return err
+		}
+		if changed, err = c.tx.UpdateAPIKey(c, v); err != nil {
+			return err
+		}
+		out, err = a.APIKeys.shown(c, v.ID.String())
+		return err
+	})
+	return out, changed, err
+}
+
 // expiry is the end of a key as it is stored, zero for never. A key that has ended already is a mistake.
 func expiry(at *time.Time, now time.Time) (time.Time, error) {
 	switch {

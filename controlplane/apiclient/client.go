@@ -110,8 +110,8 @@ func StatusOf(err error) int {
 
 // Written is what a write came to. It is zero for other calls.
 type Written struct {
-	Revision uint64 // has what was asked for
-	Changed  bool   // the call made that revision; else all was so already
+	Revision uint64 // has what was asked for; 0 where that is no configuration of nodes
+	Changed  bool   // the call wrote; else all was so already
 }
 
 // Do makes one call. in is the body (nil: none), out takes the answer (nil: dropped). An answer that is no
@@ -162,7 +162,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Wr
 			return Written{}, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
 		}
 	}
-	w.Changed = w.Revision != 0 && resp.Header.Get(UnchangedHeader) == ""
+	w.Changed = method != http.MethodGet && resp.Header.Get(UnchangedHeader) == ""
 	if out != nil && len(b) > 0 {
 		if err := json.Unmarshal(b, out); err != nil {
 			return w, fmt.Errorf("%s %s: answer: %w", method, path, err)

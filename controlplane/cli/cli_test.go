@@ -170,6 +170,26 @@ func TestApplySendsWhatOthersReferToFirst(t *testing.T) {
 	}
 }
 
+// Keys have no revision: that one is written says the answer.
+func TestApplyAPIKey(t *testing.T) {
+	api := newAPI(t, map[string]answer{
+		"PUT /api/v1/api-keys/ci":  {200, "", `{}`},
+		"PUT /api/v1/api-keys/old": {404, "", `{"title":"Not Found","status":404,"detail":"no such API key: it has to be created first"}`},
+	})
+	const doc = "apiVersion: warren/v1\nkind: APIKey\nmetadata: {name: ci}\nspec: {expires_at: 2999-01-01T00:00:00Z}\n"
+	code, _, stderr := run(t, doc, "apply", "-f", "-", "--wait")
+	if code != 0 || stderr != "apikey ci written\n" {
+		t.Errorf("%d %q", code, stderr)
+	}
+	if want := []string{`PUT /api/v1/api-keys/ci {"expires_at":"2999-01-01T00:00:00Z"}`}; !slices.Equal(api.calls, want) {
+		t.Errorf("calls %q", api.calls)
+	}
+	code, _, stderr = run(t, "apiVersion: warren/v1\nkind: APIKey\nmetadata: {name: old}\n", "apply", "-f", "-")
+	if code != 1 || !strings.Contains(stderr, "created first") {
+		t.Errorf("%d %q", code, stderr)
+	}
+}
+
 // An apply that was cut short, or that somebody else was faster with, left nothing to write. The nodes may
 // still be behind.
 func TestApplyWaitsForWhatIsUnchanged(t *testing.T) {

@@ -114,7 +114,10 @@ var kinds = []*kind{
 	},
 	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
 	{
-		name: "APIKey", plural: "api-keys", fields: []field{{"organization", text, "organization that the key is good for (default: the whole cluster)", false}},
+		name: "APIKey", plural: "api-keys", fields: []field{
+			{"organization", text, "organization that the key is good for (default: the whole cluster)", false},
+			{"expires_at", text, "when the key ends, as 2027-01-31T12:00:00Z (default: never)", false},
+		},
 		columns: []string{"organization", "expires_at"},
 	},
 }

@@ -182,7 +182,8 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make objects be as files say", Args: cobra.NoArgs,
 		Long: "Make objects be as YAML documents say: apiVersion warren/v1, kind, metadata.name, spec. All documents are read and checked\n" +
-			"before the first one is sent. What is as it should be is not written again.",
+			"before the first one is sent. What is as it should be is not written again. An APIKey must be there: warren create\n" +
+			"api-key makes it and shows its secret.",
 		Example: "  warren apply -f service.yaml --wait\n  cat *.yaml | warren apply -f -",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			docs, err := a.readManifests(files)
@@ -202,6 +203,10 @@ func (a *app) applyCommand() *cobra.Command {
 				last = max(last, done.Revision) // of what is unchanged too: others may have written it just now
 				if !done.Changed {
 					a.say("%s %s unchanged", strings.ToLower(d.kind.name), d.name)
+					continue
+				}
+				if done.Revision == 0 {
+					a.say("%s %s written", strings.ToLower(d.kind.name), d.name)
 					continue
 				}
 				a.say("%s %s written, revision %d", strings.ToLower(d.kind.name), d.name, done.Revision)

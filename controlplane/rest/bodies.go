@@ -79,3 +79,8 @@ type apiKeyBody struct {
 	Title
 	admin.APIKeySpec
 }
+
+type apiKeyChangeBody struct {
+	Title
+	admin.APIKeyChange
+}

@@ -67,12 +67,16 @@ func revision(r model.Revision) string {
 
 // operation fills in what all operations have in common.
 func operation(method, path, id, summary, tag string, need access.Permission, status int) huma.Operation {
-	return huma.Operation{
+	op := huma.Operation{
 		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{tag}, DefaultStatus: status,
 		Security: []map[string][]string{{"key": {}}}, Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
 		Extensions:                   map[string]any{"x-warren-permission": string(need)},
 		RejectUnknownQueryParameters: true, // a misspelt page_token would be the first page again, for ever
 	}
+	if method == http.MethodPost || method == http.MethodPut {
+		op.Errors = append(op.Errors, http.StatusUnsupportedMediaType)
+	}
+	return op
 }
 
 // sealMark makes a page token of where a page ended. It is signed, so that nobody makes up his own, with a

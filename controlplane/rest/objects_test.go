@@ -251,6 +251,60 @@ func TestAPIKeysEnd(t *testing.T) {
 	}
 }
 
+func TestAPIKeysChange(t *testing.T) {
+	w := newWorld(t)
+	type key struct {
+		ID, Name, Organization, Secret string
+		ExpiresAt                      *time.Time `json:"expires_at"`
+	}
+	var made, now key
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"ci","organization":"default"}`).into(t, &made)
+	end := time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)
+	const until = `{"name":"ci","expires_at":"2999-01-01T00:00:00Z"}`
+	r := w.must(200, "PUT", "/api/v1/api-keys/ci", until)
+	if r.into(t, &now); now.ExpiresAt == nil || !now.ExpiresAt.Equal(end) || now.Organization != "default" || now.ID != made.ID || now.Secret != "" {
+		t.Errorf("%s", r.body)
+	}
+	if r.header.Get("X-Warren-Unchanged") != "" || r.header.Get("X-Warren-Revision") != "" {
+		t.Errorf("changed: %v", r.header)
+	}
+	if r := w.must(200, "PUT", "/api/v1/api-keys/ci", until); r.header.Get("X-Warren-Unchanged") != "true" {
+		t.Errorf("the same again: %v", r.header)
+	}
+	r = w.must(200, "PUT", "/api/v1/api-keys/"+made.ID, `{"name":"deploy"}`)
+	now = key{}
+	if r.into(t, &now); now.Name != "deploy" || now.ExpiresAt != nil {
+		t.Errorf("%s", r.body)
+	}
+	if r := w.as(made.Secret, "GET", org+"/sites", ""); r.status != http.StatusOK {
+		t.Errorf("the secret is another one now: %d", r.status)
+	}
+	w.must(404, "PUT", "/api/v1/api-keys/nowhere", `{}`)
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"taken","organization":"default"}`)
+	for body, tc := range map[string]struct {
+		status   int
+		location string
+	}{
+		`{"expires_at":"2020-01-01T00:00:00Z"}`: {422, "body.expires_at"},
+		`{"expires_at":"soon"}`:                 {422, "body.expires_at"},
+		`{"organization":"default"}`:            {422, "body.organization"},
+		`{"secret":"wrn_key"}`:                  {422, "body.secret"},
+		`{"name":"Déploy"}`:                     {422, "body.name"},
+		`{"name":"taken"}`:                      {409, "body.name"},
+	} {
+		if r := w.must(tc.status, "PUT", "/api/v1/api-keys/"+made.ID, body); !slices.Equal(r.locations(t), []string{tc.location}) {
+			t.Errorf("%s: %s", body, r.body)
+		}
+	}
+	if r := w.must(422, "PUT", "/api/v1/api-keys/deploy", `{"name":"other"}`); !slices.Equal(r.locations(t), []string{"body.name"}) {
+		t.Errorf("%s", r.body)
+	}
+	// One that has ended can still be told apart by another name.
+	past := time.Now().Add(-time.Minute).UTC().Truncate(time.Second)
+	w.expire(made.ID, past)
+	w.must(200, "PUT", "/api/v1/api-keys/"+made.ID, `{"name":"ended","expires_at":"`+past.Format(time.RFC3339)+`"}`)
+}
+
 // expire ends a key as time would.
 func (w *world) expire(id string, at time.Time) {
 	w.t.Helper()

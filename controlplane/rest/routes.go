@@ -55,7 +55,7 @@ func (a *API) routes() {
 	a.snapshots()
 }
 
-// secrets are made, shown once, and never again.
+// secrets are made, shown once, and never again. Of a key, what is no secret can be changed.
 func (a *API) secrets() {
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/api-keys", "create-api-key", "Create an API key; its secret is shown once", "api-keys", access.ClusterAdmin, 201),
 		func(ctx context.Context, in *struct{ Body apiKeyBody }) (*answer[admin.APIKey], error) {
@@ -64,6 +64,25 @@ func (a *API) secrets() {
 				return nil, a.failed(ctx, err)
 			}
 			return &answer[admin.APIKey]{Status: http.StatusCreated, Body: v}, nil
+		})
+	huma.Register(a.huma, operation(http.MethodPut, "/api/v1/api-keys/{name}", "put-api-key",
+		"Replace the end of an API key, and its name where the path has the id; it is not created", "api-keys", access.ClusterAdmin, 200),
+		func(ctx context.Context, in *struct {
+			NamePath
+			Body apiKeyChangeBody
+		}) (*answer[admin.APIKey], error) {
+			if err := onlyName(in.Body.Name, in.Name); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			v, changed, err := a.Admin.ChangeAPIKey(ctx, caller(ctx), in.Name, in.Body.Name, in.Body.APIKeyChange)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			out := &answer[admin.APIKey]{Status: http.StatusOK, Body: v} // no revision: keys are no configuration of nodes
+			if !changed {
+				out.Unchanged = "true"
+			}
+			return out, nil
 		})
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/join-tokens", "create-join-token",
 		"Create a join token for a node or connector; it is shown once, good once, for ten minutes", "join-tokens", access.OrgWrite, 201),
