@@ -4,11 +4,11 @@ package httpproxy
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // DialFunc opens a stream to a target; it is all that a Proxy asks of the rest of the node.
@@ -21,11 +21,7 @@ type Config struct {
 }
 
 // Certificate is one that routes may name.
-type Certificate struct {
-	Name  string   // what Route.Certificate says
-	Names []string // canonical hostnames or patterns that it is for
-	TLS   tls.Certificate
-}
+type Certificate = terminate.Certificate
 
 // Route is one hostname with its rules.
 type Route struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // bubble is a Proxy for a.example without a network, for the fake time of synctest.
@@ -83,7 +84,7 @@ func TestT10_EveryStateHasADeadline(t *testing.T) {
 		after   time.Duration // the connection is closed, or at most a second later
 		answers string        // statuses
 	}{
-		{"no hello", ok, true, "", handshakeTime, ""},
+		{"no hello", ok, true, "", terminate.HandshakeTime, ""},
 		{"no request", ok, false, "", headTime, ""},
 		{"half a head", ok, false, "GET / HTTP/1.1\r\n" + head, headTime, ""},
 		{"kept, then nothing", ok, false, "GET / HTTP/1.1\r\n" + head + "\r\n", keepTime, "200"},

@@ -44,7 +44,7 @@ func newTable(cfg Config, health *balance.Health) *table {
 		switch c := certs[r.Certificate]; {
 		case c == nil:
 			t.problems = append(t.problems, "service "+r.Service+": certificate missing")
-		case !c.covers(r.Hostname):
+		case !c.Covers(r.Hostname):
 			t.problems = append(t.problems, "service "+r.Service+": certificate is for other names")
 		default:
 			built.cert = &c.TLS
@@ -52,15 +52,6 @@ func newTable(cfg Config, health *balance.Health) *table {
 		t.routes[r.Hostname] = built
 	}
 	return t
-}
-
-// covers reports whether the certificate is for all that a canonical pattern stands for.
-func (c *Certificate) covers(pattern string) bool {
-	if slices.Contains(c.Names, pattern) {
-		return true
-	}
-	w, ok := hostname.Wildcard(pattern)
-	return ok && !hostname.IsWildcard(pattern) && slices.Contains(c.Names, w)
 }
 
 func newRules(r Route, health *balance.Health) []rule {

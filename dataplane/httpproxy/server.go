@@ -3,6 +3,7 @@ package httpproxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,14 +11,15 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // Deadlines of a connection (research/reliability-security.md §2.1).
 const (
-	handshakeTime = 10 * time.Second
-	headTime      = 5 * time.Second
-	keepTime      = 60 * time.Second
-	drainTime     = 10 * time.Second // for requests in flight after Serve's context has ended
+	headTime  = 5 * time.Second
+	keepTime  = 60 * time.Second
+	drainTime = 10 * time.Second // for requests in flight after Serve's context has ended
 )
 
 // session is what is known of a connection since its handshake.
@@ -123,18 +125,14 @@ func (s *server) accept(ctx context.Context, l net.Listener) error {
 
 // handshake hands the connection to the server of the protocol that it ends up with.
 func (s *server) handshake(ctx context.Context, raw net.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
-	defer cancel()
-	missing := false
-	c := tls.Server(raw, s.tls)
-	if err := c.HandshakeContext(context.WithValue(ctx, missingKey{}, &missing)); err != nil {
+	c, err := terminate.Handshake(ctx, raw, s.tls)
+	if err != nil {
 		result := "failed"
-		if missing {
+		if errors.Is(err, terminate.ErrNoCertificate) {
 			result = "no_certificate"
 		}
 		s.proxy.metrics.handshakes.WithLabelValues(result).Inc()
 		s.proxy.log.Debug("tls handshake", "err", err)
-		_ = raw.Close() // the alert is out already; c.Close would wait to send another
 		return
 	}
 	s.proxy.metrics.handshakes.WithLabelValues("ok").Inc()
