@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"github.com/warrenedge/warren/dataplane/udp"
 )
 
 // A Server answers DNS queries. Safe for concurrent use.
@@ -51,31 +53,31 @@ func (s *Server) Apply(cfg Config) error {
 
 // Serve answers on the given sockets, of which there is at least one, until ctx ends; it closes them.
 // Several UDP sockets are meant to share one port by SO_REUSEPORT. tcp may be nil.
-func (s *Server) Serve(ctx context.Context, udp []net.PacketConn, tcp net.Listener) error {
-	if len(udp) == 0 && tcp == nil {
+func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, tcp net.Listener) error {
+	if len(packets) == 0 && tcp == nil {
 		return errors.New("serve dns: no socket")
 	}
 	defer func() {
-		for _, conn := range udp {
+		for _, conn := range packets {
 			conn.Close()
 		}
 		if tcp != nil {
 			tcp.Close()
 		}
 	}()
-	sockets := make([]*datagrams, len(udp))
-	for i, conn := range udp {
+	sockets := make([]*udp.Socket, len(packets))
+	for i, conn := range packets {
 		var err error
-		if sockets[i], err = newDatagrams(conn); err != nil {
+		if sockets[i], err = udp.NewSocket(conn); err != nil {
 			return fmt.Errorf("serve dns on %s: %w", conn.LocalAddr(), err)
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	// The read loops are the workers: what they can't take waits in the kernel's bounded queue, where
 	// overload costs a dropped packet and no memory of ours.
-	workers := max(1, runtime.GOMAXPROCS(0)/max(1, len(udp)))
+	workers := max(1, runtime.GOMAXPROCS(0)/max(1, len(packets)))
 	for _, d := range sockets {
-		stop := context.AfterFunc(ctx, func() { d.conn.SetReadDeadline(past) })
+		stop := context.AfterFunc(ctx, func() { d.SetReadDeadline(past) })
 		defer stop()
 		for range workers {
 			g.Go(func() error { return s.readUDP(ctx, d) })
