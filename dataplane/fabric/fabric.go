@@ -90,9 +90,8 @@ func (f *Fabric) Apply(cfg Config) {
 // one refuses, or when there is no answer for 250 ms; the first to connect wins. The connection can close
 // one half (CloseWrite). The error is a *DialError.
 func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
-	h := Header{Target: r.Target, Site: r.Site, Service: r.Service, Client: r.Client, Local: r.Local}
 	start := time.Now()
-	conn, err := f.dial(ctx, h, true)
+	conn, err := f.dial(ctx, r.header(), true)
 	status := StatusConnected
 	var de *DialError
 	if errors.As(err, &de) {

@@ -21,6 +21,7 @@ const (
 	tlvSite    proxyproto.PP2Type = 0xE1
 	tlvService proxyproto.PP2Type = 0xE2
 	tlvHops    proxyproto.PP2Type = 0xE3
+	tlvPort    proxyproto.PP2Type = 0xE4 // big endian; left out when zero
 )
 
 // Bounds of a header.
@@ -36,6 +37,8 @@ const (
 type Header struct {
 	Target, Site  string
 	Service       string // may be empty
+	Network       Network
+	Port          uint16 // added to the target's own
 	Client, Local netip.AddrPort
 	Hops          uint8 // relays on the way, the one addressed included
 }
@@ -49,23 +52,14 @@ func bad(format string, args ...any) error {
 
 // Marshal gives the bytes that open a stream.
 func (h Header) Marshal() ([]byte, error) {
-	if !h.Client.IsValid() || !h.Local.IsValid() {
-		return nil, bad("client address %v, listener address %v: both are needed", h.Client, h.Local)
-	}
 	for _, id := range []string{h.Target, h.Site} {
 		if id == "" {
 			return nil, bad("target %q, site %q: both are needed", h.Target, h.Site)
 		}
 	}
-	client, local := h.Client.Addr().Unmap().WithZone(""), h.Local.Addr().Unmap().WithZone("")
-	family := proxyproto.TCPv4
-	if !client.Is4() || !local.Is4() { // a mixed pair travels as IPv4-mapped IPv6
-		family = proxyproto.TCPv6
-	}
-	p := &proxyproto.Header{
-		Version: 2, Command: proxyproto.PROXY, TransportProtocol: family,
-		SourceAddr:      net.TCPAddrFromAddrPort(netip.AddrPortFrom(client, h.Client.Port())),
-		DestinationAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, h.Local.Port())),
+	p, err := addresses(h.Network, h.Client, h.Local)
+	if err != nil {
+		return nil, bad("%w", err)
 	}
 	tlvs := []proxyproto.TLV{{Type: tlvTarget, Value: []byte(h.Target)}, {Type: tlvSite, Value: []byte(h.Site)}}
 	if h.Service != "" {
@@ -78,6 +72,9 @@ func (h Header) Marshal() ([]byte, error) {
 	}
 	if h.Hops > 0 {
 		tlvs = append(tlvs, proxyproto.TLV{Type: tlvHops, Value: []byte{h.Hops}})
+	}
+	if h.Port > 0 {
+		tlvs = append(tlvs, proxyproto.TLV{Type: tlvPort, Value: binary.BigEndian.AppendUint16(nil, h.Port)})
 	}
 	if err := p.SetTLVs(tlvs); err != nil {
 		return nil, bad("%w", err)
@@ -135,13 +132,17 @@ func parseHeader(b []byte) (Header, error) {
 	if p.Version != 2 || p.Command != proxyproto.PROXY {
 		return Header{}, bad("version %d, command 0x%02x: want a PROXY header of version 2", p.Version, byte(p.Command))
 	}
-	if p.TransportProtocol != proxyproto.TCPv4 && p.TransportProtocol != proxyproto.TCPv6 {
-		return Header{}, bad("protocol 0x%02x: want TCP", byte(p.TransportProtocol))
+	var h Header
+	switch p.TransportProtocol {
+	case proxyproto.TCPv4, proxyproto.TCPv6:
+	case proxyproto.UDPv4, proxyproto.UDPv6:
+		h.Network = UDP
+	default:
+		return Header{}, bad("protocol 0x%02x: want TCP or UDP", byte(p.TransportProtocol))
 	}
 	if rest := br.Buffered() + r.Len(); rest > 0 {
 		return Header{}, bad("%d bytes after the end", rest)
 	}
-	var h Header
 	if h.Client, err = addrPort(p.SourceAddr); err != nil {
 		return Header{}, err
 	}
@@ -163,9 +164,9 @@ func parseHeader(b []byte) (Header, error) {
 
 // take reads our TLVs. Others are passed over: a later version may send more.
 func (h *Header) take(tlvs []proxyproto.TLV) error {
-	var seen [4]bool
+	var seen [tlvPort - tlvTarget + 1]bool
 	for _, t := range tlvs {
-		if t.Type < tlvTarget || t.Type > tlvHops {
+		if t.Type < tlvTarget || t.Type > tlvPort {
 			continue
 		}
 		if i := t.Type - tlvTarget; seen[i] {
@@ -173,11 +174,18 @@ func (h *Header) take(tlvs []proxyproto.TLV) error {
 		} else {
 			seen[i] = true
 		}
-		if t.Type == tlvHops {
+		switch t.Type {
+		case tlvHops:
 			if len(t.Value) != 1 {
 				return bad("a hop count of %d bytes", len(t.Value))
 			}
 			h.Hops = t.Value[0]
+			continue
+		case tlvPort:
+			if len(t.Value) != 2 {
+				return bad("a port of %d bytes", len(t.Value))
+			}
+			h.Port = binary.BigEndian.Uint16(t.Value)
 			continue
 		}
 		if err := checkID(t.Value); err != nil {
@@ -209,9 +217,9 @@ func checkID(b []byte) error {
 }
 
 func addrPort(a net.Addr) (netip.AddrPort, error) {
-	t, ok := a.(*net.TCPAddr)
+	t, ok := a.(interface{ AddrPort() netip.AddrPort }) // of TCP or UDP
 	if !ok {
-		return netip.AddrPort{}, bad("address %v is not one of TCP", a)
+		return netip.AddrPort{}, bad("address %v has no port", a)
 	}
 	ap := t.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil

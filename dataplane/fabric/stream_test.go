@@ -30,8 +30,10 @@ func TestHeaderRoundTrip(t *testing.T) {
 	}{
 		{name: "IPv4", in: Header{Target: "target_1", Site: "site_1", Service: "svc_1", Client: ap("203.0.113.9:4711"), Local: ap("198.51.100.1:443"), Hops: 1}},
 		{name: "IPv6", in: Header{Target: "t", Site: "s", Client: ap("[2001:db8::1]:65535"), Local: ap("[2001:db8::2]:1")}},
+		{name: "UDP over IPv4", in: Header{Network: UDP, Target: "t", Site: "s", Port: 999, Client: ap("203.0.113.9:1"), Local: ap("198.51.100.1:53")}},
+		{name: "UDP over IPv6", in: Header{Network: UDP, Target: "t", Site: "s", Port: 65535, Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:53"), Hops: 1}},
 		{name: "mixed families", in: Header{Target: "t", Site: "s", Client: ap("203.0.113.9:1"), Local: ap("[2001:db8::2]:443")}},
-		{name: "longest ids", in: Header{Target: strings.Repeat("t", idSize), Site: strings.Repeat("s", idSize), Service: strings.Repeat("v", idSize), Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:2"), Hops: 255}},
+		{name: "longest ids", in: Header{Target: strings.Repeat("t", idSize), Site: strings.Repeat("s", idSize), Service: strings.Repeat("v", idSize), Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:2"), Hops: 255, Port: 65535}},
 		{
 			name: "IPv4-mapped from a dual-stack listener",
 			in:   Header{Target: "t", Site: "s", Client: ap("[::ffff:203.0.113.9]:1"), Local: ap("[::ffff:198.51.100.1]:443")},
@@ -90,6 +92,22 @@ func TestMarshalRefuses(t *testing.T) {
 	}
 }
 
+// On the wire a header says what its stream carries as the PROXY protocol does.
+func TestHeaderFamilies(t *testing.T) {
+	for want, h := range map[byte]Header{
+		0x11: {Client: ap("203.0.113.9:1"), Local: ap("198.51.100.1:53")},
+		0x12: {Network: UDP, Client: ap("203.0.113.9:1"), Local: ap("198.51.100.1:53")},
+		0x21: {Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:53")},
+		0x22: {Network: UDP, Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:53")},
+	} {
+		h.Target, h.Site = "t", "s"
+		b, err := h.Marshal()
+		if err != nil || b[13] != want {
+			t.Errorf("%+v: family byte 0x%02x, %v, want 0x%02x", h, b[13], err, want)
+		}
+	}
+}
+
 // raw builds a header by hand.
 func raw(t testing.TB, command proxyproto.ProtocolVersionAndCommand, family proxyproto.AddressFamilyAndProtocol, tlvs ...proxyproto.TLV) []byte {
 	t.Helper()
@@ -137,8 +155,8 @@ func TestReadHeaderRefuses(t *testing.T) {
 		{"shorter than its addresses", short, "length"},
 		{"torn TLV", torn, "truncated TLV"},
 		{"LOCAL", raw(t, proxyproto.LOCAL, proxyproto.TCPv4, target, site), "want a PROXY header"},
-		{"UDP", raw(t, proxyproto.PROXY, proxyproto.UDPv4, target, site), "want TCP"},
-		{"unix", raw(t, proxyproto.PROXY, proxyproto.UnixStream, target, site), "want TCP"},
+		{"unix", raw(t, proxyproto.PROXY, proxyproto.UnixStream, target, site), "want TCP or UDP"},
+		{"unix datagrams", raw(t, proxyproto.PROXY, proxyproto.UnixDatagram, target, site), "want TCP or UDP"},
 		{"no TLV", proxy(), "both are needed"},
 		{"no site", proxy(target), "both are needed"},
 		{"target twice", proxy(target, site, target), "TLV 0xe0 occurs twice"},
@@ -146,6 +164,9 @@ func TestReadHeaderRefuses(t *testing.T) {
 		{"long target", proxy(tlv(tlvTarget, strings.Repeat("x", 129)), site), "an id of 129 bytes"},
 		{"control byte", proxy(tlv(tlvTarget, "a\x00"), site), "byte 0x00"},
 		{"empty hop count", proxy(target, site, tlv(tlvHops, "")), "hop count of 0 bytes"},
+		{"narrow port", proxy(target, site, tlv(tlvPort, "\x01")), "a port of 1 bytes"},
+		{"wide port", proxy(target, site, tlv(tlvPort, "\x00\x00\x01")), "a port of 3 bytes"},
+		{"port twice", proxy(target, site, tlv(tlvPort, "\x00\x01"), tlv(tlvPort, "\x00\x01")), "TLV 0xe4 occurs twice"},
 		{"wide hop count", proxy(target, site, tlv(tlvHops, "\x00\x01")), "hop count of 2 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -220,6 +241,7 @@ func TestReadHeaderLeavesNoDeadline(t *testing.T) {
 func FuzzReadHeader(f *testing.F) {
 	f.Add(raw(f, proxyproto.PROXY, proxyproto.TCPv4, tlv(tlvTarget, "t"), tlv(tlvSite, "s"), tlv(tlvService, "v"), tlv(tlvHops, "\x01")))
 	f.Add(raw(f, proxyproto.PROXY, proxyproto.TCPv6, tlv(tlvTarget, "t"), tlv(tlvSite, "s")))
+	f.Add(raw(f, proxyproto.PROXY, proxyproto.UDPv4, tlv(tlvTarget, "t"), tlv(tlvSite, "s"), tlv(tlvPort, "\x01\x02")))
 	f.Add(raw(f, proxyproto.LOCAL, proxyproto.UNSPEC))
 	f.Add([]byte("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
