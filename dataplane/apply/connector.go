@@ -91,7 +91,7 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 		}
 	}
 	if changed[resource.ConnectorConfig] {
-		tun, con := tunnel.Config{Addr: c.addr}, connector.Config{Targets: map[string]string{}, Nodes: map[netip.Addr]string{}}
+		tun, con := tunnel.Config{Addr: c.addr}, connector.Config{Targets: map[string]connector.Target{}, Nodes: map[netip.Addr]string{}}
 		dial := streams.ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
 		for _, cfg := range values[connectorConfig](l, resource.ConnectorConfig) { // one: its site's
 			con.Site, con.Targets = cfg.site, cfg.targets

@@ -6,6 +6,10 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/connector"
+	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
 func newConnector(t *testing.T, dir string) (*Connector, *machine) {
@@ -27,7 +31,7 @@ func TestConnector(t *testing.T) {
 	if got := m.took(); !slices.Equal(got, []string{"connector", "tunnel"}) { // allowed before it can be asked
 		t.Errorf("calls %v", got)
 	}
-	if m.conn.Site != "site_1" || m.conn.Targets["target_1"] != "10.0.0.1:80" || m.conn.Nodes[netip.MustParseAddr("fd57:6172:7265:1::2")] != "node_b" {
+	if m.conn.Site != "site_1" || m.conn.Targets["target_1"].Address != "10.0.0.1:80" || m.conn.Nodes[netip.MustParseAddr("fd57:6172:7265:1::2")] != "node_b" {
 		t.Errorf("%+v", m.conn)
 	}
 	if len(m.tunnel.Peers) != 1 || m.tunnel.Peers[0].Keepalive != keepalive || m.tunnel.Peers[0].TLS != netip.MustParseAddrPort("198.51.100.2:443") || m.tunnel.Addr != netip.MustParseAddr("fd57:6172:7265:2::1") {
@@ -45,7 +49,7 @@ func TestConnector(t *testing.T) {
 
 	again, m2 := newConnector(t, dir)
 	state, err := again.Restore(t.Context())
-	if err != nil || state.Checkpoint.GetRevision() != 5 || !again.Ready() || m2.conn.Targets["target_1"] == "" {
+	if err != nil || state.Checkpoint.GetRevision() != 5 || !again.Ready() || m2.conn.Targets["target_1"].Address == "" {
 		t.Errorf("%+v %v %+v", state, err, m2.conn)
 	}
 	if rej := must(t, again, tx(6)); len(rej) != 1 {
@@ -58,5 +62,18 @@ func TestConnector(t *testing.T) {
 	must(t, again, x)
 	if len(m2.conn.Targets) != 0 || len(m2.conn.Nodes) != 0 || len(m2.tunnel.Peers) != 0 {
 		t.Errorf("%+v %+v", m2.conn, m2.tunnel)
+	}
+}
+
+func TestConnectorPorts(t *testing.T) {
+	c, m := newConnector(t, t.TempDir())
+	cfg := connectorMsg()
+	cfg.Targets = append(cfg.Targets, &nodev1.ConnectorTarget{Id: "target_2", Address: "fd00::1", Port: 5000, Protocol: nodev1.TargetProtocol_TARGET_PROTOCOL_UDP, Ports: 10})
+	must(t, c, tx(3, res(t, "connectorconfig/o/site_1", cfg)))
+	if got := m.conn.Targets["target_1"]; got != (connector.Target{Address: "10.0.0.1:80"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := m.conn.Targets["target_2"]; got != (connector.Target{Address: "[fd00::1]:5000", Network: fabric.UDP, Ports: 10}) {
+		t.Errorf("%+v", got)
 	}
 }

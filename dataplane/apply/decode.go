@@ -16,6 +16,7 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
@@ -78,7 +79,7 @@ type recordSet struct {
 type connectorConfig struct {
 	site    string
 	nodes   []end
-	targets map[string]string
+	targets map[string]connector.Target
 	own     map[string]netip.Addr // connector id to overlay address
 }
 
@@ -308,7 +309,7 @@ func decodeRecordSet(m *nodev1.RecordSet) (recordSet, error) {
 }
 
 func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
-	c := connectorConfig{site: m.GetSiteId(), targets: map[string]string{}, own: map[string]netip.Addr{}}
+	c := connectorConfig{site: m.GetSiteId(), targets: map[string]connector.Target{}, own: map[string]netip.Addr{}}
 	errs := []error{required("site_id", c.site)}
 	for i, n := range m.GetNodes() {
 		at := fmt.Sprintf("nodes[%d].", i)
@@ -330,7 +331,9 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 		if last := t.GetPort() + max(t.GetPorts(), 1) - 1; t.GetPorts() > maxPorts || last > 65535 {
 			errs = append(errs, fmt.Errorf("%sports: %d from %d on", at, t.GetPorts(), t.GetPort()))
 		}
-		c.targets[t.GetId()] = joinHostPort(t.GetAddress(), t.GetPort())
+		network, err := network(t.GetProtocol())
+		errs = append(errs, field(at+"protocol", err))
+		c.targets[t.GetId()] = connector.Target{Address: joinHostPort(t.GetAddress(), t.GetPort()), Network: network, Ports: int(t.GetPorts())}
 	}
 	for i, a := range m.GetConnectors() {
 		addr, err := overlay(fmt.Sprintf("connectors[%d].overlay_address", i), a.GetOverlayAddress())
@@ -339,3 +342,16 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 	}
 	return c, errors.Join(errs...)
 }
+
+func network(p nodev1.TargetProtocol) (fabric.Network, error) {
+	switch p {
+	case nodev1.TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED, nodev1.TargetProtocol_TARGET_PROTOCOL_TCP:
+		return fabric.TCP, nil
+	case nodev1.TargetProtocol_TARGET_PROTOCOL_UDP:
+		return fabric.UDP, nil
+	}
+	return 0, fmt.Errorf("%v is not known here", p)
+}
+
+// maxPorts is how many ports one resource may open.
+const maxPorts = 1000

@@ -14,8 +14,15 @@ import (
 // Config is all that a connector may do.
 type Config struct {
 	Site    string                // id of the site it stands in
-	Targets map[string]string     // target id → "host:port", the only ones that are dialled
+	Targets map[string]Target     // by id, the only ones that are dialled
 	Nodes   map[netip.Addr]string // overlay address → node id, the only ones that are served
+}
+
+// Target is what may be dialled.
+type Target struct {
+	Address string         // "host:port"
+	Network fabric.Network // streams for the other one are refused
+	Ports   int            // how many may be dialled, from Address's on; 0 is 1
 }
 
 // TargetError is about one target of a Config. The rest was applied.
@@ -29,21 +36,29 @@ func (e *TargetError) Error() string { return fmt.Sprintf("target %s: %v", e.ID,
 // Unwrap gives the cause.
 func (e *TargetError) Unwrap() error { return e.Err }
 
-// target is a checked address.
+// target is a checked Target.
 type target struct {
-	address  string // host:port
-	loopback bool   // the address itself names this machine
+	host     string
+	port     uint16 // the first of
+	ports    int
+	network  fabric.Network
+	loopback bool // the address itself names this machine
 }
 
-func parseTarget(address string) (target, error) {
-	h, p, err := net.SplitHostPort(address)
+func parseTarget(in Target) (target, error) {
+	h, p, err := net.SplitHostPort(in.Address)
 	if err != nil {
-		return target{}, fmt.Errorf("address %q is not host:port: %w", address, err)
+		return target{}, fmt.Errorf("address %q is not host:port: %w", in.Address, err)
 	}
-	if port, err := strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
+	port, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || port == 0 {
 		return target{}, fmt.Errorf("port %q is not from 1 to 65535", p)
 	}
-	t := target{address: net.JoinHostPort(h, p)}
+	ports := max(in.Ports, 1)
+	if int(port)+ports-1 > 65535 {
+		return target{}, fmt.Errorf("%d ports from %d on: the last one is behind 65535", ports, port)
+	}
+	t := target{host: h, port: uint16(port), ports: ports, network: in.Network}
 	if ip, err := netip.ParseAddr(h); err == nil {
 		t.loopback = ip.Unmap().IsLoopback()
 		return t, permit(ip, t.loopback)
@@ -54,6 +69,17 @@ func parseTarget(address string) (target, error) {
 	}
 	t.loopback = strings.EqualFold(strings.TrimSuffix(h, "."), "localhost")
 	return t, nil
+}
+
+// address is where to dial for a stream of a network with a port offset.
+func (t target) address(network fabric.Network, offset uint16) (string, error) {
+	if network != t.network {
+		return "", fmt.Errorf("the target speaks %s, not %s", t.network, network)
+	}
+	if int(offset) >= t.ports {
+		return "", fmt.Errorf("port %d of a target that has %d", int(offset)+1, t.ports)
+	}
+	return net.JoinHostPort(t.host, strconv.Itoa(int(t.port)+int(offset))), nil
 }
 
 // DeniedError is the refusal of an address that no target may have.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
 func TestParseTarget(t *testing.T) {
@@ -49,7 +51,7 @@ func TestParseTarget(t *testing.T) {
 		{in: "[fd57:6172:7265::1]:7100", err: "inside the tunnels"},
 	} {
 		t.Run(tt.in, func(t *testing.T) {
-			got, err := parseTarget(tt.in)
+			got, err := parseTarget(Target{Address: tt.in})
 			switch {
 			case tt.err == "" && err != nil:
 				t.Error(err)
@@ -59,6 +61,38 @@ func TestParseTarget(t *testing.T) {
 				t.Errorf("loopback %v, want %v", got.loopback, tt.loopback)
 			}
 		})
+	}
+}
+
+func TestTargetAddress(t *testing.T) {
+	for _, tt := range []struct {
+		in      Target
+		network fabric.Network
+		offset  uint16
+		want    string // address, or what the error says
+	}{
+		{Target{Address: "10.0.0.1:5000"}, fabric.TCP, 0, "10.0.0.1:5000"},
+		{Target{Address: "10.0.0.1:5000"}, fabric.TCP, 1, "port 2 of a target that has 1"},
+		{Target{Address: "10.0.0.1:5000", Ports: 10}, fabric.TCP, 9, "10.0.0.1:5009"},
+		{Target{Address: "10.0.0.1:5000", Ports: 10}, fabric.TCP, 10, "port 11 of a target that has 10"},
+		{Target{Address: "[fd00::1]:65535", Ports: 1}, fabric.TCP, 65535, "port 65536 of a target that has 1"},
+		{Target{Address: "10.0.0.1:5000", Network: fabric.UDP}, fabric.UDP, 0, "10.0.0.1:5000"},
+		{Target{Address: "10.0.0.1:5000", Network: fabric.UDP}, fabric.TCP, 0, "the target speaks udp, not tcp"},
+		{Target{Address: "10.0.0.1:5000"}, fabric.UDP, 0, "the target speaks tcp, not udp"},
+		{Target{Address: "10.0.0.1:1", Ports: 65535}, fabric.TCP, 65534, "10.0.0.1:65535"},
+		{Target{Address: "10.0.0.1:2", Ports: 65535}, fabric.TCP, 0, "the last one is behind 65535"},
+	} {
+		target, err := parseTarget(tt.in)
+		got := ""
+		if err == nil {
+			got, err = target.address(tt.network, tt.offset)
+		}
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasSuffix(got, tt.want) {
+			t.Errorf("%+v, %s, offset %d: %q, want %q", tt.in, tt.network, tt.offset, got, tt.want)
+		}
 	}
 }
 
@@ -109,7 +143,7 @@ func TestPermit(t *testing.T) {
 
 func TestApplyReportsBadTargets(t *testing.T) {
 	c := New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	err := c.Apply(Config{Site: "s", Targets: map[string]string{"good": "192.0.2.1:80", "b": "x", "a": "169.254.1.1:80"}})
+	err := c.Apply(Config{Site: "s", Targets: map[string]Target{"good": {Address: "192.0.2.1:80"}, "b": {Address: "x"}, "a": {Address: "169.254.1.1:80"}}})
 	var te *TargetError
 	if !errors.As(err, &te) || te.ID != "a" || !strings.Contains(err.Error(), "target b: ") || strings.Contains(err.Error(), "good") {
 		t.Errorf("error %v", err)

@@ -56,8 +56,8 @@ func (c *Connector) Apply(cfg Config) error {
 		t.served[id] = true
 	}
 	var bad []*TargetError
-	for id, address := range cfg.Targets {
-		parsed, err := parseTarget(address)
+	for id, target := range cfg.Targets {
+		parsed, err := parseTarget(target)
 		if err != nil {
 			bad = append(bad, &TargetError{id, err})
 			continue
@@ -106,7 +106,11 @@ func (c *Connector) Stream(ctx context.Context, conn net.Conn, node string) {
 	defer stop()
 	c.m.open.Inc()
 	defer c.m.open.Dec()
-	in, back := fabric.Splice(conn, out)
+	carry := fabric.Splice
+	if h.Network == fabric.UDP {
+		carry = c.datagrams
+	}
+	in, back := carry(conn, out)
 	c.m.toTarget.Add(float64(in))
 	c.m.fromTarget.Add(float64(back))
 }
@@ -129,7 +133,11 @@ func (c *Connector) accept(ctx context.Context, conn net.Conn, node string) (fab
 	if !ok {
 		return h, nil, fabric.StatusNotAllowed, errors.New("not a target of this connector")
 	}
-	out, err := c.dial(ctx, target)
+	address, err := target.address(h.Network, h.Port)
+	if err != nil {
+		return h, nil, fabric.StatusNotAllowed, err
+	}
+	out, err := c.dial(ctx, target, address)
 	if _, denied := errors.AsType[*DeniedError](err); denied {
 		return h, nil, fabric.StatusNotAllowed, err
 	}
@@ -139,32 +147,37 @@ func (c *Connector) accept(ctx context.Context, conn net.Conn, node string) (fab
 	return h, out, fabric.StatusConnected, nil
 }
 
-// DialTarget connects to a target of the last Apply, for whoever wants to know whether it can serve.
+// DialTarget connects to a target of the last Apply, for whoever wants to know whether it can serve; of
+// several ports, to the first.
 func (c *Connector) DialTarget(ctx context.Context, id string) (net.Conn, error) {
 	t, ok := c.table.Load().targets[id]
 	if !ok {
 		return nil, errors.New("not a target of this connector")
 	}
-	return c.dial(ctx, t)
+	address, err := t.address(t.network, 0)
+	if err != nil {
+		return nil, err
+	}
+	return c.dial(ctx, t, address)
 }
 
-// dial connects to a target, trying all addresses that its name has now.
-func (c *Connector) dial(ctx context.Context, t target) (net.Conn, error) {
+// dial connects to an address of a target, trying all that its name has now.
+func (c *Connector) dial(ctx context.Context, t target, address string) (net.Conn, error) {
 	start := time.Now()
 	d := net.Dialer{
 		Timeout:  dialTime,
 		Resolver: c.resolver,
 		// Called with the address of the socket, after resolving: a name can't lead elsewhere between
 		// the check and the connection.
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			ap, err := netip.ParseAddrPort(address)
+		ControlContext: func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(resolved)
 			if err != nil {
-				return fmt.Errorf("address %q: %w", address, err)
+				return fmt.Errorf("address %q: %w", resolved, err)
 			}
 			return permit(ap.Addr(), t.loopback)
 		},
 	}
-	conn, err := d.DialContext(ctx, "tcp", t.address)
+	conn, err := d.DialContext(ctx, t.network.String(), address)
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,13 @@ func request(target string) fabric.Request {
 	return fabric.Request{Target: target, Site: "s", Service: "v", Client: netip.MustParseAddrPort("203.0.113.9:4711"), Local: netip.MustParseAddrPort("198.51.100.1:443")}
 }
 
+// edit changes a request for the target "t".
+func edit(f func(*fabric.Request)) fabric.Request {
+	r := request("t")
+	f(&r)
+	return r
+}
+
 func wantStatus(t *testing.T, err error, want fabric.Status) {
 	t.Helper()
 	var de *fabric.DialError
@@ -115,7 +122,7 @@ func wantStatus(t *testing.T, err error, want fabric.Status) {
 }
 
 func TestStream(t *testing.T) {
-	f := node(t, nil, Config{Site: "s", Targets: map[string]string{"t": echo(t)}, Nodes: map[netip.Addr]string{loopback: "n"}})
+	f := node(t, nil, Config{Site: "s", Targets: map[string]Target{"t": {Address: echo(t)}}, Nodes: map[netip.Addr]string{loopback: "n"}})
 	conn, err := f.DialTarget(t.Context(), request("t"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +135,7 @@ func TestRefusals(t *testing.T) {
 	closed := listen(t)
 	closed.Close()
 	nodes := map[netip.Addr]string{loopback: "n"}
-	targets := map[string]string{"t": target, "off": closed.Addr().String()}
+	targets := map[string]Target{"t": {Address: target}, "off": {Address: closed.Addr().String()}, "u": {Address: target, Network: fabric.UDP}}
 	for _, tt := range []struct {
 		name string
 		cfg  Config
@@ -137,8 +144,11 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"a target of nobody", Config{Site: "s", Targets: targets, Nodes: nodes}, request("x"), fabric.StatusNotAllowed},
 		{"a target that is off", Config{Site: "s", Targets: targets, Nodes: nodes}, request("off"), fabric.StatusDialFailed},
-		{"another site", Config{Site: "s", Targets: targets, Nodes: nodes}, func() fabric.Request { r := request("t"); r.Site = "other"; return r }(), fabric.StatusNotAllowed},
+		{"another site", Config{Site: "s", Targets: targets, Nodes: nodes}, edit(func(r *fabric.Request) { r.Site = "other" }), fabric.StatusNotAllowed},
 		{"another address", Config{Site: "s", Targets: targets, Nodes: map[netip.Addr]string{netip.MustParseAddr("127.0.0.2"): "n"}}, request("t"), fabric.StatusNotAllowed},
+		{"datagrams for a TCP target", Config{Site: "s", Targets: targets, Nodes: nodes}, edit(func(r *fabric.Request) { r.Network = fabric.UDP }), fabric.StatusNotAllowed},
+		{"a stream for a UDP target", Config{Site: "s", Targets: targets, Nodes: nodes}, edit(func(r *fabric.Request) { r.Target = "u" }), fabric.StatusNotAllowed},
+		{"a port too many", Config{Site: "s", Targets: targets, Nodes: nodes}, edit(func(r *fabric.Request) { r.Port = 1 }), fabric.StatusNotAllowed},
 		{"no configuration", Config{}, request("t"), fabric.StatusNotAllowed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -199,14 +209,17 @@ func TestNamesLeadNowhereForbidden(t *testing.T) {
 		"rebind.test.": {"127.0.0.1"}, "rebind6.test.": {"::1"}, "meta.test.": {"169.254.169.254"}, "any.test.": {"0.0.0.0"},
 		"overlay.test.": {"fd57:6172:7265::1"}, "group.test.": {"ff02::1"},
 	})
-	targets := map[string]string{"localhost": "localhost:" + port, "unknown": "unknown.test.:" + port}
+	targets := map[string]Target{"localhost": {Address: "localhost:" + port}, "unknown": {Address: "unknown.test.:" + port}}
 	for _, n := range []string{"rebind", "rebind6", "meta", "any", "overlay", "group"} {
-		targets[n] = n + ".test.:" + port
+		targets[n] = Target{Address: n + ".test.:" + port}
+		targets[n+"-udp"] = Target{Address: n + ".test.:" + port, Network: fabric.UDP}
 	}
 	f := node(t, r, Config{Site: "s", Targets: targets, Nodes: map[netip.Addr]string{loopback: "n"}})
 	for id := range targets {
 		t.Run(id, func(t *testing.T) {
-			conn, err := f.DialTarget(t.Context(), request(id))
+			r := request(id)
+			r.Network = targets[id].Network
+			conn, err := f.DialTarget(t.Context(), r)
 			switch id {
 			case "localhost":
 				if err != nil {

@@ -11,6 +11,7 @@ type metrics struct {
 	open       prometheus.Gauge
 	toTarget   prometheus.Counter
 	fromTarget prometheus.Counter
+	lost       prometheus.Counter
 	dialTime   prometheus.Histogram
 	targets    prometheus.Gauge
 }
@@ -26,6 +27,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		streams: map[fabric.Status]prometheus.Counter{},
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "node_connector_streams", Help: "Streams open now."}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "node_connector_datagrams_lost_total", Help: "Datagrams that a target did not take, and errors that came back from the network."}),
 		toTarget: bytes.WithLabelValues("to_target"), fromTarget: bytes.WithLabelValues("from_target"),
 		dialTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "node_connector_dial_seconds", Help: "Time until a target took a connection, name resolution included.",
@@ -40,6 +43,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	} {
 		m.streams[s] = streams.WithLabelValues(label)
 	}
-	reg.MustRegister(streams, bytes, m.open, m.dialTime, m.targets)
+	reg.MustRegister(streams, bytes, m.open, m.lost, m.dialTime, m.targets)
 	return m
 }

@@ -1,9 +1,11 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -127,7 +129,7 @@ func newWarren(t *testing.T) *warren {
 		site: newHost(t, "c", overlay(0xc), tunnel.ConnectorRole), log: make(records, 64),
 	}
 	c := New(nil, slog.New(w.log), prometheus.NewRegistry())
-	if err := c.Apply(Config{Site: "s", Targets: map[string]string{"t": echo(t)}, Nodes: map[netip.Addr]string{overlay(2): "a", overlay(3): "b"}}); err != nil {
+	if err := c.Apply(Config{Site: "s", Targets: map[string]Target{"t": {Address: echo(t)}, "u": {Address: udpEcho(t), Network: fabric.UDP}}, Nodes: map[netip.Addr]string{overlay(2): "a", overlay(3): "b"}}); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := w.site.tun.Listen(t.Context(), fabric.ConnectorPort)
@@ -207,4 +209,54 @@ func TestLostTunnelIsPassedBy(t *testing.T) {
 			t.Errorf("the stream came from %v, want node b", rec["node"])
 		}
 	}
+}
+
+// Datagrams take the same ways as streams, over real tunnels, relayed and not.
+func TestDatagramsTakeEveryWay(t *testing.T) {
+	w := newWarren(t)
+	for _, from := range []*host{w.entrance, w.a} {
+		r := request("u")
+		r.Network = fabric.UDP
+		conn, err := from.fab.DialTarget(t.Context(), r)
+		if err != nil {
+			t.Fatalf("from %s: %v", from.id, err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		d := fabric.NewDatagrams(conn)
+		for _, size := range []int{0, 1, 1500, 65507, 3} {
+			want := bytes.Repeat([]byte{'x'}, size)
+			if err := d.WritePacket(want); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := d.ReadPacket(); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("from %s: %d bytes came back as %d, %v", from.id, size, len(got), err)
+			}
+		}
+		if rec := <-w.log; rec["client"] != request("u").Client {
+			t.Errorf("the connector saw %v", rec["client"])
+		}
+		_ = conn.Close()
+	}
+}
+
+// udpEcho is a target that sends back what it gets.
+func udpEcho(t *testing.T) (address string) {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { _ = pc.Close() })
+		defer stop()
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return nil
+			}
+			_, _ = pc.WriteTo(buf[:n], from)
+		}
+	})
+	return pc.LocalAddr().String()
 }
