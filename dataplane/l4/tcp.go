@@ -1,0 +1,105 @@
+package l4
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/splice"
+)
+
+// serveTCP accepts connections of a port until it is closed.
+func (s *Server) serveTCP(ctx, live context.Context, work *sync.WaitGroup, p *port) {
+	// The error says that Apply has closed the port.
+	_ = inbound.Accept(ctx, p.listener, func(raw net.Conn) {
+		s.m.accepted.WithLabelValues(kindPort).Inc()
+		client := inbound.AddrPort(raw.RemoteAddr())
+		cctx, c, f, why := s.enter(live, p, client.Addr())
+		if why != "" {
+			s.m.closed.WithLabelValues(string(why)).Inc()
+			inbound.Reset(raw)
+			return
+		}
+		work.Go(func() {
+			defer s.leave(p, c)
+			s.carry(cctx, raw, f, f.request(p.key, client, inbound.AddrPort(raw.LocalAddr())))
+		})
+	}, s.acceptFailed)
+}
+
+func (s *Server) acceptFailed(err error, again bool) {
+	s.m.acceptErr.Inc()
+	if !again {
+		s.log.Warn("port can't be read", "err", err)
+	}
+}
+
+// enter admits a client to a port, or says why not. Leave must follow if it does.
+func (s *Server) enter(live context.Context, p *port, client netip.Addr) (context.Context, *conn, *forward, reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := p.forward
+	switch {
+	case f == nil:
+		return nil, nil, nil, reasonDraining
+	case !f.allows(client):
+		return nil, nil, nil, reasonNotAllowed
+	}
+	switch err := s.limit.Enter(client); err {
+	case nil:
+	case inbound.ErrPerIP:
+		return nil, nil, nil, reasonPerIP
+	default:
+		return nil, nil, nil, reasonCrowded
+	}
+	ctx, cut := context.WithCancel(live)
+	c := &conn{service: f.Service, client: client, cut: cut}
+	p.conns[c] = struct{}{}
+	s.m.open.WithLabelValues(kindPort).Inc()
+	return ctx, c, f, ""
+}
+
+func (s *Server) leave(p *port, c *conn) {
+	c.cut()
+	s.limit.Leave(c.client, false)
+	s.m.open.WithLabelValues(kindPort).Dec()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(p.conns, c)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// carry connects a client to a target of a service and carries bytes until both are done or ctx ends. It
+// closes the client's connection.
+func (s *Server) carry(ctx context.Context, client net.Conn, f *forward, r fabric.Request) {
+	defer client.Close()
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
+	target, t, err := s.reach.Any(ctx, f.group, r)
+	if err != nil {
+		why := reasonDial
+		if errors.Is(err, reach.ErrNoTarget) {
+			why = reasonNoTarget
+		}
+		s.m.closed.WithLabelValues(string(why)).Inc()
+		inbound.Reset(client)
+		return
+	}
+	defer target.Close()
+	stopTarget := context.AfterFunc(ctx, func() { _ = target.Close() })
+	defer stopTarget()
+	head, err := fabric.ProxyHeader(f.ProxyProtocol, r.Client, r.Local)
+	if err != nil {
+		s.m.closed.WithLabelValues(string(reasonDial)).Inc()
+		s.log.Warn("connection without its addresses", "service", f.Service, "target", t.ID, "err", err)
+		return
+	}
+	splice.Both(client, target, head, s.idle, s.m.carried[fabric.TCP].moved)
+}
