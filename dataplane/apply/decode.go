@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -64,7 +65,8 @@ type end struct {
 
 type route struct {
 	service, hostname, certificate string
-	passthrough                    bool
+	mode                           sni.Mode
+	proxy                          int // version of the PROXY protocol towards the target; 0: none
 	rules                          []httpproxy.Rule
 	checked                        []string // targets with a health check
 }
@@ -252,7 +254,7 @@ func carrier(c nodev1.Carrier) string {
 }
 
 func decodeRoute(m *nodev1.Route) (route, error) {
-	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate()}
+	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), proxy: int(m.GetProxyProtocol())}
 	errs := []error{required("service_id", r.service)}
 	if s, err := hostname.CanonicalPattern(r.hostname); err != nil || s != r.hostname {
 		errs = append(errs, fmt.Errorf("hostname: %q is not canonical", r.hostname))
@@ -260,13 +262,20 @@ func decodeRoute(m *nodev1.Route) (route, error) {
 	switch m.GetMode() {
 	case nodev1.RouteMode_ROUTE_MODE_TERMINATE:
 		errs = append(errs, required("certificate", r.certificate))
+		r.mode = sni.HTTP
+	case nodev1.RouteMode_ROUTE_MODE_TERMINATE_TCP:
+		errs = append(errs, required("certificate", r.certificate))
+		r.mode = sni.TCP
 	case nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH:
-		r.passthrough = true
+		r.mode = sni.Passthrough
 	default:
 		errs = append(errs, fmt.Errorf("mode: %v is not known here", m.GetMode()))
 	}
+	if m.GetProxyProtocol() > 2 || r.mode == sni.HTTP && r.proxy != 0 {
+		errs = append(errs, fmt.Errorf("proxy_protocol: %d", m.GetProxyProtocol()))
+	}
 	for i, rule := range m.GetRules() {
-		if !strings.HasPrefix(rule.GetPathPrefix(), "/") || r.passthrough && rule.GetPathPrefix() != "/" {
+		if !strings.HasPrefix(rule.GetPathPrefix(), "/") || r.mode != sni.HTTP && rule.GetPathPrefix() != "/" {
 			errs = append(errs, fmt.Errorf("rules[%d].path_prefix: %q", i, rule.GetPathPrefix()))
 		}
 		out := httpproxy.Rule{PathPrefix: rule.GetPathPrefix()}
@@ -342,16 +351,3 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 	}
 	return c, errors.Join(errs...)
 }
-
-func network(p nodev1.TargetProtocol) (fabric.Network, error) {
-	switch p {
-	case nodev1.TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED, nodev1.TargetProtocol_TARGET_PROTOCOL_TCP:
-		return fabric.TCP, nil
-	case nodev1.TargetProtocol_TARGET_PROTOCOL_UDP:
-		return fabric.UDP, nil
-	}
-	return 0, fmt.Errorf("%v is not known here", p)
-}
-
-// maxPorts is how many ports one resource may open.
-const maxPorts = 1000

@@ -31,7 +31,7 @@ func edit[M proto.Message](m M, f func(M)) proto.Message {
 func TestDecodeNamesTheField(t *testing.T) {
 	for _, good := range []proto.Message{
 		nodeConfigMsg(), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), certMsg(t, "a.example", "*.b.example"), routeMsg("s", "a.example", "c"),
-		routeMsg("s", "*.a.example", ""), zoneMsg(), recordMsg("*.example.org"), connectorMsg(), forwardMsg(), &nodev1.Forward{ServiceId: "s", FirstPort: 1, LastPort: 1000}, &nodev1.Trust{IdentityAuthoritiesPem: certMsg(t, "ca").GetChainPem()},
+		routeMsg("s", "*.a.example", ""), zoneMsg(), recordMsg("*.example.org"), connectorMsg(), forwardMsg(), &nodev1.Forward{ServiceId: "s", FirstPort: 1, LastPort: 1000}, tcpRouteMsg(), &nodev1.Trust{IdentityAuthoritiesPem: certMsg(t, "ca").GetChainPem()},
 	} {
 		if _, err := decode(res(t, "x", good)); err != nil {
 			t.Errorf("%T: %v", good, err)
@@ -82,6 +82,11 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"targets[0].port", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Port = 70000 })},
 		{"targets[0].ports", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Ports = 1001 })},
 		{"targets[0].ports", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Port, m.Targets[0].Ports = 65535, 2 })},
+		{"targets[0].protocol", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Protocol = 9 })},
+		{"proxy_protocol", edit(routeMsg("s", "a.example", ""), func(m *nodev1.Route) { m.ProxyProtocol = 3 })},
+		{"proxy_protocol", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.ProxyProtocol = 1 })},
+		{"certificate", edit(tcpRouteMsg(), func(m *nodev1.Route) { m.Certificate = "" })},
+		{"rules[0].path_prefix", edit(tcpRouteMsg(), func(m *nodev1.Route) { m.Rules[0].PathPrefix = "/a" })},
 		{"service_id", edit(forwardMsg(), func(m *nodev1.Forward) { m.ServiceId = "" })},
 		{"protocol", edit(forwardMsg(), func(m *nodev1.Forward) { m.Protocol = 9 })},
 		{"first_port", edit(forwardMsg(), func(m *nodev1.Forward) { m.FirstPort = 0 })},
@@ -120,9 +125,9 @@ func TestT24_RefusalsShowNoKey(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	types := append(resource.NodeTypes(), resource.ConnectorTypes()...)
+	types := append(append(resource.NodeTypes(), resource.ConnectorTypes()...), resource.Forward)
 	for i, m := range []proto.Message{
-		nodeConfigMsg(), &nodev1.Trust{}, certMsg(f, "a.example"), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), routeMsg("s", "a.example", "c"), forwardMsg(), zoneMsg(), recordMsg("a.example.org"), connectorMsg(),
+		nodeConfigMsg(), &nodev1.Trust{}, certMsg(f, "a.example"), nodeMsg("node_b", "b", 2), siteMsg("site_1", 3, me), routeMsg("s", "a.example", "c"), zoneMsg(), recordMsg("a.example.org"), connectorMsg(), forwardMsg(),
 	} {
 		b, _ := proto.Marshal(m)
 		f.Add(uint8(i), b)

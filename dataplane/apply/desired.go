@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -98,13 +100,13 @@ func (n *Node) routes(l *ledger) (use map[string]route, missing []*nodev1.Reject
 
 func (n *Node) served(l *ledger, r route) bool {
 	_, ok := l.good[resource.Certificate][r.certificate]
-	return ok || r.passthrough
+	return ok || r.mode == sni.Passthrough
 }
 
 func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 	cfg := httpproxy.Config{Certificates: values[httpproxy.Certificate](l, resource.Certificate)}
 	for _, r := range routes {
-		if !r.passthrough {
+		if r.mode == sni.HTTP {
 			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Rules: r.rules})
 		}
 	}
@@ -115,15 +117,43 @@ func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 func sniConfig(routes map[string]route) sni.Config {
 	var cfg sni.Config
 	for _, r := range routes {
-		out := sni.Route{Hostname: r.hostname, Passthrough: r.passthrough, Service: r.service}
-		if r.passthrough {
-			for _, rule := range r.rules {
-				out.Targets = append(out.Targets, rule.Targets...)
-			}
+		out := sni.Route{Hostname: r.hostname, Mode: r.mode, Service: r.service}
+		if r.mode == sni.Passthrough {
+			out.ProxyProtocol, out.Targets = r.proxy, r.targets()
 		}
 		cfg.Routes = append(cfg.Routes, out)
 	}
 	slices.SortFunc(cfg.Routes, func(a, b sni.Route) int { return strings.Compare(a.Hostname, b.Hostname) })
+	return cfg
+}
+
+// targets are those of a route that has but one rule.
+func (r route) targets() []balance.Target {
+	var out []balance.Target
+	for _, rule := range r.rules {
+		out = append(out, rule.Targets...)
+	}
+	return out
+}
+
+// l4Config is the services that are carried as they are. A name whose certificate is for other names is told
+// so by its handshakes, as it is for HTTP.
+func l4Config(l *ledger, routes map[string]route) l4.Config {
+	var cfg l4.Config
+	for _, f := range values[forward](l, resource.Forward) {
+		cfg.Forwards = append(cfg.Forwards, f.Forward)
+	}
+	for _, r := range routes {
+		if r.mode != sni.TCP {
+			continue
+		}
+		out := l4.Name{Service: r.service, Hostname: r.hostname, ProxyProtocol: r.proxy, Targets: r.targets()}
+		if c, ok := l.good[resource.Certificate][r.certificate].value.(httpproxy.Certificate); ok && c.Covers(r.hostname) {
+			out.Certificate = &c.TLS
+		}
+		cfg.Names = append(cfg.Names, out)
+	}
+	slices.SortFunc(cfg.Names, func(a, b l4.Name) int { return strings.Compare(a.Hostname, b.Hostname) })
 	return cfg
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -39,6 +40,7 @@ type machine struct {
 	tunnel tunnel.Config
 	fabric fabric.Config
 	proxy  httpproxy.Config
+	l4     l4.Config
 	sni    sni.Config
 	dns    dns.Config
 	conn   connector.Config
@@ -47,6 +49,7 @@ type machine struct {
 	sick   []map[string]bool       // each that was handed over
 	trust  []byte
 	fail   error // of the tunnel
+	taken  error // of l4, about single services
 	unfit  error // of the DNS or the connector, about single objects
 }
 
@@ -54,6 +57,7 @@ type (
 	tunnelOf    struct{ *machine }
 	fabricOf    struct{ *machine }
 	proxyOf     struct{ *machine }
+	l4Of        struct{ *machine }
 	sniOf       struct{ *machine }
 	dnsOf       struct{ *machine }
 	connectorOf struct{ *machine }
@@ -74,7 +78,11 @@ func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
 func (m fabricOf) Apply(c fabric.Config)   { m.calls, m.machine.fabric = append(m.calls, "fabric"), c }
 func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, "proxy"), c }
 func (m proxyOf) Reconnect()               { m.calls = append(m.calls, "reconnect") }
-func (m sniOf) Apply(c sni.Config)         { m.calls, m.machine.sni = append(m.calls, "sni"), c }
+func (m l4Of) Apply(c l4.Config) error {
+	m.calls, m.machine.l4 = append(m.calls, "l4"), c
+	return m.taken
+}
+func (m sniOf) Apply(c sni.Config) { m.calls, m.machine.sni = append(m.calls, "sni"), c }
 func (m dnsOf) Apply(c dns.Config) error {
 	m.calls, m.machine.dns = append(m.calls, "dns"), c
 	return m.unfit
@@ -110,7 +118,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 
@@ -164,6 +172,13 @@ func routeMsg(service, host, cert string) *nodev1.Route {
 		r.Mode = nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH
 	}
 	return r
+}
+
+func forwardMsg() *nodev1.Forward {
+	return &nodev1.Forward{
+		ServiceId: "service_3", ServiceName: "ssh", Protocol: nodev1.TargetProtocol_TARGET_PROTOCOL_TCP, FirstPort: 6000, LastPort: 6009, ProxyProtocol: 2,
+		AllowedCidrs: []string{"10.0.0.0/8", "2001:db8::/32"}, Targets: []*nodev1.RouteTarget{{TargetId: "target_1", SiteId: "site_1", Weight: 100}},
+	}
 }
 
 func zoneMsg() *nodev1.Zone {

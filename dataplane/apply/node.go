@@ -22,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -44,6 +45,7 @@ type Subsystems struct {
 		Apply(httpproxy.Config)
 		Reconnect() // a way to targets is gone that kept connections may lead by
 	}
+	L4     interface{ Apply(l4.Config) error }
 	SNI    interface{ Apply(sni.Config) }
 	DNS    interface{ Apply(dns.Config) error }
 	Health Health                 // nil: nobody asks
@@ -76,6 +78,7 @@ type Node struct {
 	used  map[string]route // routes in use, by resource name
 	peers []tunnel.Peer    // that the tunnel was last told of
 	noWay error            // peers among them that can't be reached, from the tunnel
+	ports error            // services among those that l4 was told of that can't have theirs
 }
 
 // NewNode makes a Node with this id that has applied nothing.
@@ -163,7 +166,14 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		}
 		n.peers = want.Peers
 	}
-	if changed[resource.Certificate] || changed[resource.Route] {
+	names := changed[resource.Certificate] || changed[resource.Route]
+	if names || changed[resource.Forward] || n.ports != nil { // a port that was taken may be free now
+		n.ports = n.sub.L4.Apply(l4Config(l, routes))
+		if n.ports != nil {
+			n.log.Warn("some ports can't be served", "err", n.ports)
+		}
+	}
+	if names {
 		n.sub.Proxy.Apply(proxyConfig(l, routes))
 		n.sub.SNI.Apply(sniConfig(routes))
 		n.used = routes
@@ -175,7 +185,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	n.state = l
 	unnamed := n.applyDNS()
 	n.ready.Store(true)
-	return l.rejections(append(missing, l.refused(errors.Join(n.noWay, unnamed))...)...), nil
+	return l.rejections(append(missing, l.refused(errors.Join(n.noWay, unnamed, n.ports))...)...), nil
 }
 
 // lost reports whether a peer of before is gone now, or is another one by its key or address.

@@ -14,6 +14,7 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -27,7 +28,7 @@ func TestEverySubsystemGetsItsPart(t *testing.T) {
 		t.Errorf("rejected %v", rej)
 	}
 	// What others rely on comes first.
-	if got := m.took(); !slices.Equal(got, []string{"tunnel", "fabric", "proxy", "sni", "dns"}) {
+	if got := m.took(); !slices.Equal(got, []string{"tunnel", "fabric", "l4", "proxy", "sni", "dns"}) {
 		t.Errorf("calls %v", got)
 	}
 	if !n.Ready() {
@@ -46,7 +47,7 @@ func TestEverySubsystemGetsItsPart(t *testing.T) {
 	if !slices.Equal(hosts(m.proxy), []string{"app.example.org"}) || len(m.proxy.Certificates) != 1 {
 		t.Errorf("proxy %v", hosts(m.proxy))
 	}
-	if len(m.sni.Routes) != 2 || m.sni.Routes[0].Passthrough || !m.sni.Routes[1].Passthrough || len(m.sni.Routes[1].Targets) != 1 {
+	if len(m.sni.Routes) != 2 || m.sni.Routes[0].Mode != sni.HTTP || m.sni.Routes[1].Mode != sni.Passthrough || len(m.sni.Routes[1].Targets) != 1 {
 		t.Errorf("sni %+v", m.sni)
 	}
 	if m.dns.Serial != 5 || len(m.dns.Zones) != 1 || len(m.dns.RecordSets) != 1 || len(m.dns.Nodes) != 2 {
@@ -73,11 +74,11 @@ func TestOnlyWhoIsConcernedIsTouched(t *testing.T) {
 		}, []string{"tunnel", "fabric", "reconnect", "dns"}},
 		"route": {func(t *testing.T) ads.Transaction {
 			return tx(6, res(t, "route/o/service_2", routeMsg("service_2", "x.example.org", "")))
-		}, []string{"proxy", "sni", "dns"}},
+		}, []string{"l4", "proxy", "sni", "dns"}},
 		"same again": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "zone/o/domain_1", zoneMsg())) }, []string{"dns"}},
 		"certificate": {func(t *testing.T) ads.Transaction {
 			return tx(6, res(t, "certificate/o/cert_1", certMsg(t, "app.example.org")))
-		}, []string{"proxy", "sni", "dns"}},
+		}, []string{"l4", "proxy", "sni", "dns"}},
 	} {
 		n, m := newNode(t, t.TempDir())
 		must(t, n, world(t))
@@ -234,7 +235,7 @@ func TestRestartFromDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m2.took(); !slices.Equal(got, []string{"tunnel", "fabric", "proxy", "sni", "dns"}) {
+	if got := m2.took(); !slices.Equal(got, []string{"tunnel", "fabric", "l4", "proxy", "sni", "dns"}) {
 		t.Errorf("calls %v", got)
 	}
 	opts := cmp.Options{addrs, cmpopts.IgnoreFields(httpproxy.Certificate{}, "TLS")}

@@ -8,10 +8,12 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
-func forwardMsg() *nodev1.Forward {
+func checkedForwardMsg() *nodev1.Forward {
 	return &nodev1.Forward{
 		ServiceId: "service_9", ServiceName: "db", Protocol: nodev1.TargetProtocol_TARGET_PROTOCOL_TCP, FirstPort: 6000, LastPort: 6010, ProxyProtocol: 2,
 		AllowedCidrs: []string{"10.0.0.0/8", "2001:db8::/32"},
@@ -36,7 +38,7 @@ func TestTargetHealth(t *testing.T) {
 	checked.Rules[0].Targets[0].HealthChecked = true // target_1
 	x := world(t)
 	x.Upserts[resource.Route][0] = res(t, "route/o/service_1", checked)
-	x.Upserts[resource.Forward] = []ads.Resource{res(t, "forward/o/service_9", forwardMsg())} // target_9
+	x.Upserts[resource.Forward] = []ads.Resource{res(t, "forward/o/service_9", checkedForwardMsg())} // target_9
 	must(t, n, x)
 	told := func(when string, want ...string) {
 		t.Helper()
@@ -85,7 +87,7 @@ func TestTargetHealth(t *testing.T) {
 func TestForwardIsRejectedByName(t *testing.T) {
 	dir := t.TempDir()
 	n, _ := newNode(t, dir)
-	must(t, n, tx(1, res(t, "forward/o/service_9", forwardMsg())))
+	must(t, n, tx(1, res(t, "forward/o/service_9", checkedForwardMsg())))
 	bad := forwardMsg()
 	bad.AllowedCidrs = []string{"everybody"}
 	rej := must(t, n, tx(2, res(t, "forward/o/service_9", bad), res(t, "zone/o/domain_1", zoneMsg())))
@@ -97,8 +99,8 @@ func TestForwardIsRejectedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := values[forward](again.state, resource.Forward)
-	if len(got) != 1 || got[0].first != 6000 || got[0].last != 6010 || got[0].proxy != 2 || got[0].udp || len(got[0].allow) != 2 ||
-		!slices.Equal(got[0].targets, []forwardTarget{{"target_9", "site_1", 5}}) {
+	if len(got) != 1 || got[0].FirstPort != 6000 || got[0].LastPort != 6010 || got[0].ProxyProtocol != 2 || got[0].Network != fabric.TCP || len(got[0].Allow) != 2 ||
+		!slices.Equal(got[0].Targets, []balance.Target{{ID: "target_9", Site: "site_1", Weight: 5}}) {
 		t.Errorf("after a restart: %+v", got)
 	}
 }

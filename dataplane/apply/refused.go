@@ -8,6 +8,7 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
+	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -85,6 +86,8 @@ func objectsOf(typ string, value any) []object {
 		for id := range v.targets {
 			out = append(out, object{typ: typ, id: id})
 		}
+	case forward:
+		out = append(out, object{typ: typ, id: v.Service})
 	case zone:
 		out = append(out, object{typ: typ, id: v.id})
 	case recordSet:
@@ -100,6 +103,8 @@ func cause(objects map[object]ref, err error) (ref, bool) {
 		may = []object{{typ: resource.Node, id: e.ID}, {typ: resource.Site, id: e.ID}, {typ: resource.ConnectorConfig, id: e.ID}}
 	} else if e, ok := errors.AsType[*connector.TargetError](err); ok {
 		may = []object{{typ: resource.ConnectorConfig, id: e.ID}}
+	} else if e, ok := errors.AsType[*l4.ForwardError](err); ok {
+		may = []object{{typ: resource.Forward, id: e.Service}}
 	} else if e, ok := errors.AsType[*dns.ObjectError](err); ok {
 		switch {
 		case e.Owner != "":

@@ -50,7 +50,10 @@ type NodeListen struct {
 	DNS       string `yaml:"dns" env:"DNS"` // UDP and TCP
 	WireGuard uint16 `yaml:"wireguard" env:"WIREGUARD"`
 	Gossip    string `yaml:"gossip" env:"GOSSIP"` // UDP and TCP; "" for none: the control plane alone says who is alive
-	Admin     string `yaml:"admin" env:"ADMIN"`   // metrics, health, profiles; "" for none
+	// ForwardHost is the address of the ports of TCP and UDP services; "" for all of this machine. Which
+	// ports those are is pushed.
+	ForwardHost string `yaml:"forward_host" env:"FORWARD_HOST"`
+	Admin       string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
 }
 
 // Connector is the settings of warren-connector.
@@ -159,6 +162,11 @@ func (c *Node) Validate() error {
 	}
 	if c.Listen.Gossip != "" {
 		errs = append(errs, hostPort("listen.gossip", c.Listen.Gossip))
+	}
+	if c.Listen.ForwardHost != "" {
+		if _, err := netip.ParseAddr(c.Listen.ForwardHost); err != nil {
+			errs = append(errs, fmt.Errorf("listen.forward_host: %q, want an address of this machine without a port", c.Listen.ForwardHost))
+		}
 	}
 	if c.Listen.WireGuard == 0 {
 		errs = append(errs, errors.New("listen.wireguard: want a port"))

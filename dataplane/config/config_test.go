@@ -50,6 +50,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"endpoint":           {good + "wireguard_endpoint: host:1\n", "wireguard_endpoint:"},
 		"stream endpoint":    {good + "stream_endpoint: 192.0.2.1\n", "stream_endpoint:"},
 		"gossip endpoint":    {good + "gossip_endpoint: 192.0.2.1:0\n", "gossip_endpoint:"},
+		"forward host":       {good + "  forward_host: \"192.0.2.1:0\"\n", "listen.forward_host:"},
 		"level":              {good + "log_level: loud\n", "log_level:"},
 	} {
 		_, err := LoadNode(file(t, tc.text))

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/sni"
 )
 
@@ -45,7 +47,8 @@ func TestT1_FragmentedHelloEndsAtTheSameRoute(t *testing.T) {
 	e := newEdge(t, map[string]string{"strict": named(t, "strict"), "wild": named(t, "wild")})
 	e.serve(t, map[string]string{"strict.example": "strict", "*.example": "wild"})
 	handoff := sni.NewHandoff()
-	f := sni.New(nil, newHealth(), handoff, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	log := slog.New(slog.DiscardHandler)
+	f := sni.New(sni.Options{Reach: reach.Dialer{Health: newHealth(), Log: log}, Limit: inbound.NewLimiter(10, 100), HTTP: handoff, Log: log, Registerer: prometheus.NewRegistry()})
 	f.Apply(sni.Config{Routes: []sni.Route{{Hostname: "strict.example"}, {Hostname: "*.example"}}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +57,7 @@ func TestT1_FragmentedHelloEndsAtTheSameRoute(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- f.Serve(ctx, l) }()
-	go func() { done <- e.Serve(ctx, f.TLSListener()) }()
+	go func() { done <- e.Serve(ctx, handoff) }()
 	t.Cleanup(func() {
 		cancel()
 		for range 2 {

@@ -69,7 +69,7 @@ func site(t testing.TB, targets map[string]connector.Target) reach.DialFunc {
 	}
 	l := listen(t)
 	run(t, func(ctx context.Context) error { return c.Serve(ctx, l) })
-	f := fabric.New(wire{l.Addr().String()}, quiet(), prometheus.NewRegistry())
+	f := fabric.New(fabric.Carriers{WireGuard: wire{l.Addr().String()}}, quiet(), prometheus.NewRegistry())
 	f.Apply(fabric.Config{Self: "n", Sites: []fabric.Site{{ID: "s", Connectors: []fabric.Connector{{ID: "c"}}}}})
 	return f.DialTarget
 }

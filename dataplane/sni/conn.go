@@ -3,6 +3,8 @@ package sni
 import (
 	"net"
 	"sync"
+
+	"github.com/warrenedge/warren/dataplane/splice"
 )
 
 // conn is an accepted connection with the bytes of its ClientHello still to be read.
@@ -48,7 +50,7 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite closes one half, where the transport can.
-func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *conn) CloseWrite() error { return splice.CloseWrite(c.Conn) }
 
 // Close closes the connection.
 func (c *conn) Close() error {
@@ -60,20 +62,4 @@ func (c *conn) Close() error {
 		c.release(c.vouched)
 	}
 	return err
-}
-
-// reset closes with RST and leaves no TIME_WAIT behind: for clients that are shed.
-func reset(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // without it the close is an ordinary one
-	}
-	_ = c.Close()
-}
-
-// closeWrite passes an end of stream on, by the best means that c has.
-func closeWrite(c net.Conn) error {
-	if w, ok := c.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return c.Close()
 }

@@ -5,7 +5,6 @@ package sni
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,20 +14,24 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/splice"
 )
 
-const (
-	dialTime  = 10 * time.Second
-	drainTime = 10 * time.Second // for passthrough connections after Serve's context has ended
+// drainTime is for passthrough connections after Serve's context has ended.
+const drainTime = 10 * time.Second
 
-	acceptRetryMin = 5 * time.Millisecond
-	acceptRetryMax = time.Second
-)
-
-// DialFunc opens a stream to a target; it is all that a Forwarder asks of the rest of the node.
-type DialFunc func(ctx context.Context, r fabric.Request) (net.Conn, error)
+// Options is what a Forwarder is made of.
+type Options struct {
+	Reach      reach.Dialer     // to targets of passthrough routes
+	Limit      *inbound.Limiter // of connections
+	HTTP, TCP  *Handoff         // where connections go whose TLS ends here, by what is in it
+	Own        []Own            // they come first: a name that such a connection has is nobody's route
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
 
 // Own is a protocol that the node itself speaks on its TLS port, beside what it serves for others.
 type Own struct {
@@ -38,40 +41,28 @@ type Own struct {
 
 // Forwarder serves listeners with the routes of the last Apply.
 type Forwarder struct {
-	dial      DialFunc
-	health    *balance.Health
-	terminate *Handoff
-	own       map[string]*Handoff // by protocol
-	log       *slog.Logger
-	metrics   *metrics
-	limit     *limiter
-	idle      time.Duration
+	with    Options
+	own     map[string]*Handoff // by protocol
+	metrics *metrics
+	idle    time.Duration
 
 	routes atomic.Pointer[table] // replaced whole by Apply; each connection loads it once
 }
 
-// New makes a Forwarder without routes. Targets are chosen by health, which learns what becomes of it.
-// Connections whose TLS ends here go to terminate, except those of a protocol of the node's own: their
-// name, if they have one, is nobody's route.
-func New(dial DialFunc, health *balance.Health, terminate *Handoff, log *slog.Logger, reg prometheus.Registerer, own ...Own) *Forwarder {
-	f := &Forwarder{
-		dial: dial, health: health, terminate: terminate, own: make(map[string]*Handoff, len(own)),
-		log: log, metrics: newMetrics(reg), limit: newLimiter(perIP, globalCap()), idle: idleTime,
+// New makes a Forwarder without routes.
+func New(o Options) *Forwarder {
+	f := &Forwarder{with: o, own: make(map[string]*Handoff, len(o.Own)), metrics: newMetrics(o.Registerer), idle: splice.IdleTime}
+	for _, own := range o.Own {
+		f.own[own.Protocol] = own.To
 	}
-	for _, o := range own {
-		f.own[o.Protocol] = o.To
-	}
-	f.routes.Store(newTable(Config{}, health))
+	f.routes.Store(newTable(Config{}, o.Reach.Health))
 	return f
 }
-
-// TLSListener gives the connections whose TLS ends here, ClientHello included.
-func (f *Forwarder) TLSListener() net.Listener { return f.terminate }
 
 // Apply replaces the routes. Connections that are open stay with what they were given, also when
 // their route is gone.
 func (f *Forwarder) Apply(cfg Config) {
-	t := newTable(cfg, f.health)
+	t := newTable(cfg, f.with.Reach.Health)
 	f.routes.Store(t)
 	f.metrics.routes.Set(float64(len(t.routes)))
 }
@@ -99,49 +90,35 @@ func (f *Forwarder) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// accept calls serve for each connection within the caps. Only a closed listener ends it: out of
-// files or a client that is gone already is no reason to stop serving the others.
+// accept calls serve for each connection within the caps, until l is closed.
 func (f *Forwarder) accept(ctx context.Context, l net.Listener, serve func(net.Conn, netip.AddrPort)) error {
-	retry := acceptRetryMin
-	for {
-		c, err := l.Accept()
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept %s: %w", l.Addr(), err)
-		default:
-			f.metrics.acceptErr.Inc()
-			if retry == acceptRetryMin {
-				f.log.Warn("accept", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(retry):
-			}
-			retry = min(2*retry, acceptRetryMax)
-			continue
-		}
-		retry = acceptRetryMin
+	return inbound.Accept(ctx, l, func(c net.Conn) {
 		f.metrics.accepted.Inc()
-		client := addrPort(c.RemoteAddr())
-		if err := f.limit.enter(bucket(client.Addr())); err != nil {
-			f.closed(err)
-			reset(c)
-			continue
+		client := inbound.AddrPort(c.RemoteAddr())
+		switch err := f.with.Limit.Enter(client.Addr()); {
+		case err == nil:
+			serve(c, client)
+			return
+		case errors.Is(err, inbound.ErrPerIP):
+			f.closed(reasonPerIP)
+		default:
+			f.closed(reasonCrowded)
 		}
-		serve(c, client)
-	}
+		inbound.Reset(c)
+	}, func(err error, again bool) {
+		f.metrics.acceptErr.Inc()
+		if !again {
+			f.with.Log.Warn("accept", "err", err)
+		}
+	})
 }
 
 // serve is the life of one connection, up to its handover if its TLS ends here. No new connection
 // is begun once ctx has ended; one that is at work goes on until live ends.
 func (f *Forwarder) serve(ctx, live context.Context, raw net.Conn, client netip.AddrPort) {
 	f.metrics.open.Inc()
-	c := &conn{Conn: raw, vouch: func() { f.limit.vouch(bucket(client.Addr())) }, release: func(vouched bool) {
-		f.limit.leave(bucket(client.Addr()), vouched)
+	c := &conn{Conn: raw, vouch: func() { f.with.Limit.Vouch(client.Addr()) }, release: func(vouched bool) {
+		f.with.Limit.Leave(client.Addr(), vouched)
 		f.metrics.open.Dec()
 	}}
 	if err := f.route(ctx, live, c, client); err != nil {
@@ -172,24 +149,29 @@ func (f *Forwarder) route(ctx, live context.Context, c *conn, client netip.AddrP
 	if e == nil {
 		return reasonNoRoute
 	}
-	if !e.Passthrough {
-		c.hold = hello
-		if err := f.terminate.give(c); err != nil {
-			return err
-		}
-		f.metrics.ended.Inc()
-		return nil
+	if e.Mode == Passthrough {
+		return f.pass(live, c, e, hello, client)
 	}
-	return f.pass(live, c, e, hello, client)
+	to := f.with.HTTP
+	if e.Mode == TCP {
+		to = f.with.TCP
+	}
+	c.hold = hello
+	if err := to.give(c); err != nil {
+		return err
+	}
+	f.metrics.ended.Inc()
+	return nil
 }
 
 // pass connects c to one of its route's targets and carries bytes until both are done.
 func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, client netip.AddrPort) error {
-	if e.group.Empty() {
+	local := inbound.AddrPort(c.LocalAddr())
+	target, _, err := f.with.Reach.Any(ctx, e.group, fabric.Request{Service: e.Service, Client: client, Local: local})
+	switch {
+	case errors.Is(err, reach.ErrNoTarget):
 		return reasonNoTarget
-	}
-	target := f.reach(ctx, e, client, addrPort(c.LocalAddr()))
-	if target == nil {
+	case err != nil:
 		return reasonDial
 	}
 	defer c.Close()
@@ -199,40 +181,21 @@ func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, c
 		_ = target.Close()
 	})
 	defer stop()
+	head, err := fabric.ProxyHeader(e.ProxyProtocol, client, local)
+	if err != nil { // without its addresses a target would take the client for us
+		f.with.Log.Warn("connection without its addresses", "service", e.Service, "err", err)
+		return reasonDial
+	}
 	f.metrics.passed.Inc()
 	up, down := f.metrics.bytes.WithLabelValues("up"), f.metrics.bytes.WithLabelValues("down")
 	// The bare connection, not c: only between two TCP connections can the kernel splice.
-	newPump(f.idle).run(c.Conn, target, hello, func(toTarget bool, n int64) {
+	splice.Both(c.Conn, target, append(head, hello...), f.idle, func(toTarget bool, n int64) {
 		if toTarget {
 			up.Add(float64(n))
 		} else {
 			down.Add(float64(n))
 		}
 	})
-	return nil
-}
-
-// reach connects to a target of a route: each is tried once, until one connects or time is up.
-func (f *Forwarder) reach(ctx context.Context, e *entry, client, local netip.AddrPort) net.Conn {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	var tried []string
-	for ctx.Err() == nil {
-		t, ok := e.group.Pick(time.Now(), tried...)
-		if !ok {
-			break
-		}
-		c, err := f.dial(ctx, fabric.Request{Target: t.ID, Site: t.Site, Service: e.Service, Client: client, Local: local})
-		if err == nil {
-			f.health.Reached(t.ID)
-			return c
-		}
-		f.log.Debug("dial target", "service", e.Service, "target", t.ID, "site", t.Site, "err", err)
-		if !fabric.NoWay(err) {
-			f.health.Failed(t.ID, time.Now())
-		}
-		tried = append(tried, t.ID)
-	}
 	return nil
 }
 

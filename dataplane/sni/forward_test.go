@@ -1,6 +1,7 @@
 package sni
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,18 +9,20 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pires/go-proxyproto"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/reach"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,21 +36,30 @@ type edge struct {
 	stop     func() error // ends Serve and returns its error
 }
 
-func newHealth() *balance.Health {
-	return balance.NewHealth(slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+// options are those of a Forwarder whose TLS ends at http, whatever is in it.
+func options(http *Handoff, dial reach.DialFunc) Options {
+	log := slog.New(slog.DiscardHandler)
+	return Options{
+		Reach: reach.Dialer{Dial: dial, Health: balance.NewHealth(log, prometheus.NewRegistry()), Log: log},
+		Limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()), HTTP: http, TCP: http, Log: log, Registerer: prometheus.NewRegistry(),
+	}
 }
 
 // newEdge starts a Forwarder whose target "echo" is backend; every other target can't be dialled.
-func newEdge(t *testing.T, cfg Config, backend string, wrap func(net.Listener) net.Listener) *edge {
+func newEdge(t *testing.T, cfg Config, backend string, wrap func(net.Listener) net.Listener, edit ...func(*Options)) *edge {
 	t.Helper()
 	e := &edge{handoff: NewHandoff(), requests: make(chan fabric.Request, 64)}
-	e.Forwarder = New(func(ctx context.Context, r fabric.Request) (net.Conn, error) {
+	o := options(e.handoff, func(ctx context.Context, r fabric.Request) (net.Conn, error) {
 		e.requests <- r
 		if r.Target != "echo" {
 			return nil, errors.New("no such target")
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", backend)
-	}, newHealth(), e.handoff, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	})
+	for _, f := range edit {
+		f(&o)
+	}
+	e.Forwarder = New(o)
 	e.Apply(cfg)
 	l := listen(t)
 	e.addr = l.Addr().String()
@@ -110,7 +122,7 @@ func echo(t testing.TB) string {
 }
 
 func passRoute(host string) Route {
-	return Route{Hostname: host, Passthrough: true, Service: "svc", Targets: []balance.Target{{ID: "echo", Site: "site", Weight: 1}}}
+	return Route{Hostname: host, Mode: Passthrough, Service: "svc", Targets: []balance.Target{{ID: "echo", Site: "site", Weight: 1}}}
 }
 
 // TestT1_FragmentedHelloSelectsTheSameRoute sends one hello in every cut; the target must get the
@@ -156,8 +168,8 @@ func TestT1_FragmentedHelloSelectsTheSameRoute(t *testing.T) {
 // TestT1_UnreadableHelloIsClosed shows that nothing unreadable reaches a route, a wildcard neither.
 func TestT1_UnreadableHelloIsClosed(t *testing.T) {
 	e := newEdge(t, Config{Routes: []Route{passRoute("*.example.org"), passRoute("dead.example.net")}}, echo(t), nil)
-	e.Apply(Config{Routes: []Route{passRoute("*.example.org"), {Hostname: "empty.example.net", Passthrough: true},
-		{Hostname: "dead.example.net", Passthrough: true, Targets: []balance.Target{{ID: "dead"}}}}})
+	e.Apply(Config{Routes: []Route{passRoute("*.example.org"), {Hostname: "empty.example.net", Mode: Passthrough},
+		{Hostname: "dead.example.net", Mode: Passthrough, Targets: []balance.Target{{ID: "dead"}}}}})
 	for _, tt := range []struct {
 		name string
 		send []byte
@@ -207,7 +219,7 @@ func TestTerminateGetsTheHelloAgain(t *testing.T) {
 	if _, err := c.Write(want); err != nil {
 		t.Fatal(err)
 	}
-	s, err := e.TLSListener().Accept()
+	s, err := e.handoff.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,10 +298,9 @@ func TestT10_Caps(t *testing.T) {
 		{"in all", 10, 2, reasonCrowded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := newEdge(t, Config{Routes: []Route{passRoute("www.example.org")}}, echo(t), nil)
-			e.limit.mu.Lock()
-			e.limit.each, e.limit.all = tt.each, tt.all
-			e.limit.mu.Unlock()
+			e := newEdge(t, Config{Routes: []Route{passRoute("www.example.org")}}, echo(t), nil, func(o *Options) {
+				o.Limit = inbound.NewLimiter(tt.each, tt.all)
+			})
 			first, second := dial(t, e.addr), dial(t, e.addr)
 			exchange(t, first, hello)
 			exchange(t, second, hello)
@@ -366,7 +377,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestServeFailsWhenItsListenerIsClosed(t *testing.T) {
-	f := New(nil, newHealth(), NewHandoff(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := New(options(NewHandoff(), nil))
 	l := listen(t)
 	_ = l.Close()
 	if err := f.Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) {
@@ -385,14 +396,6 @@ func TestMatchOrder(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-}
-
-func TestBucket(t *testing.T) {
-	for in, want := range map[string]string{"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::"} {
-		if got := bucket(netip.MustParseAddr(in)); got.String() != want {
-			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
 }
@@ -458,5 +461,48 @@ func TestPassthroughTriesEveryTarget(t *testing.T) {
 			t.Fatalf("the hello did not come back: %v", err)
 		}
 		_ = c.Close()
+	}
+}
+
+// Connections whose TLS ends here go where what is in them is understood.
+func TestHandedOverByMode(t *testing.T) {
+	tcp := NewHandoff()
+	e := newEdge(t, Config{Routes: []Route{{Hostname: "web.example.org"}, {Hostname: "db.example.org", Mode: TCP}}}, "", nil, func(o *Options) { o.TCP = tcp })
+	for name, to := range map[string]*Handoff{"web.example.org": e.handoff, "db.example.org": tcp} {
+		hello := clientHello(t, name, nil)
+		if _, err := dial(t, e.addr).Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		c, err := to.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(hello))
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, hello) {
+			t.Errorf("%s: what was handed over is not what was sent: %v", name, err)
+		}
+		_ = c.Close()
+	}
+}
+
+func TestPassthroughProxyProtocol(t *testing.T) {
+	for version := 1; version <= 2; version++ {
+		route := passRoute("www.example.org")
+		route.ProxyProtocol = version
+		e := newEdge(t, Config{Routes: []Route{route}}, echo(t), nil)
+		c := dial(t, e.addr)
+		hello := clientHello(t, "www.example.org", nil)
+		if _, err := c.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(c) // the target says what it has got
+		h, err := proxyproto.Read(r)
+		if err != nil || int(h.Version) != version || h.SourceAddr.String() != c.LocalAddr().String() || h.DestinationAddr.String() != e.addr {
+			t.Errorf("version %d: %+v, %v", version, h, err)
+		}
+		got := make([]byte, len(hello))
+		if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, hello) {
+			t.Errorf("version %d: no hello after the header: %v", version, err)
+		}
 	}
 }

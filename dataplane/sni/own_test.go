@@ -55,7 +55,9 @@ func TestReadHelloProtocol(t *testing.T) {
 // vouched for, it no longer counts for its address.
 func TestOwnProtocol(t *testing.T) {
 	own := NewHandoff()
-	f := New(nil, newHealth(), NewHandoff(), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), Own{"own/1", own})
+	o := options(NewHandoff(), nil)
+	o.Own = []Own{{"own/1", own}}
+	f := New(o)
 	f.Apply(Config{Routes: []Route{passRoute("www.example.org")}})
 	l := listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -75,11 +77,7 @@ func TestOwnProtocol(t *testing.T) {
 		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, append(hello, "more"...)) {
 			t.Errorf("%q: what was handed over is not what was sent: %v", name, err)
 		}
-		counts := func() (each, all int) {
-			f.limit.mu.Lock()
-			defer f.limit.mu.Unlock()
-			return len(f.limit.count), f.limit.total
-		}
+		counts := o.Limit.Open
 		if each, all := counts(); each != 1 || all != 1 {
 			t.Errorf("%d addresses, %d connections counted, want 1 and 1", each, all)
 		}

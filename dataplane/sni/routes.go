@@ -10,12 +10,25 @@ type Config struct {
 	Routes []Route
 }
 
-// Route is how one hostname is treated. A route that is not passthrough ends its TLS here.
+// Mode is what becomes of the connections of a hostname.
+type Mode uint8
+
+// Modes.
+const (
+	HTTP        Mode = iota // TLS ends here, and HTTP is in it
+	TCP                     // TLS ends here, whatever is in it
+	Passthrough             // the TLS stream goes to a target untouched
+)
+
+// Route is how one hostname is treated.
 type Route struct {
-	Hostname    string // canonical; may start with "*."
-	Passthrough bool
-	Service     string           // id
-	Targets     []balance.Target // passthrough only
+	Hostname string // canonical; may start with "*."
+	Mode     Mode
+	Service  string // id
+
+	// Of Passthrough.
+	ProxyProtocol int // version that targets are sent before all else: 0 (none), 1 or 2
+	Targets       []balance.Target
 }
 
 // table is what Apply makes of a Config: the only thing a connection looks at, once.

@@ -8,8 +8,9 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
 const (
@@ -121,7 +122,7 @@ func (p *pump) copy(dst, src net.Conn, first []byte, moved func(int64)) error {
 
 // once moves what one read gives. The buffer is taken only when there is something to read.
 func (p *pump) once(dst, src net.Conn) (int64, error) {
-	n, b, err := readPooled(src)
+	n, b, err := fabric.ReadPooled(src, &buffers, 0)
 	if b == nil {
 		return 0, err
 	}
@@ -135,52 +136,8 @@ func (p *pump) once(dst, src net.Conn) (int64, error) {
 	return int64(n), err
 }
 
-// readPooled reads once from c. While a TCP connection has nothing to read it holds no buffer.
-func readPooled(c net.Conn) (n int, b *[]byte, err error) {
-	t, ok := c.(*net.TCPConn)
-	if !ok {
-		b = buffers.Get().(*[]byte)
-		n, err = c.Read(*b)
-		return n, b, err
-	}
-	return readReady(t)
-}
-
 // left is how long the connection may still stand idle. A direction in the middle of a large chunk
 // notes what moved when its own deadline passes, which may be the same moment: hence the grace.
 func (p *pump) left() time.Duration {
 	return p.idle + idleGrace - (time.Since(p.start) - time.Duration(p.last.Load()))
-}
-
-// readReady waits until t has something to read, and only then takes a buffer for it.
-func readReady(t *net.TCPConn) (n int, b *[]byte, err error) {
-	raw, err := t.SyscallConn()
-	if err != nil {
-		return 0, nil, err
-	}
-	var rerr error
-	err = raw.Read(func(fd uintptr) bool {
-		b = buffers.Get().(*[]byte)
-		for {
-			n, rerr = syscall.Read(int(fd), *b)
-			if rerr != syscall.EINTR {
-				break
-			}
-		}
-		if rerr == syscall.EAGAIN {
-			buffers.Put(b)
-			b = nil
-			return false
-		}
-		return true
-	})
-	switch {
-	case err != nil: // closed, or past the deadline
-		return 0, b, err
-	case rerr != nil:
-		return 0, b, &net.OpError{Op: "read", Net: "tcp", Addr: t.RemoteAddr(), Err: rerr}
-	case n == 0:
-		return 0, b, io.EOF
-	}
-	return n, b, nil
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/shared/identity"
 )
@@ -82,7 +84,11 @@ func newEdge(t testing.TB, ca *authority, id string, connectors ...string) *edge
 	l := listen(t)
 	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.credentials(t, identity.Node, id), Log: quiet(), Registerer: prometheus.NewRegistry()})}
 	own := sni.NewHandoff()
-	forward := sni.New(nil, balance.NewHealth(quiet(), prometheus.NewRegistry()), sni.NewHandoff(), quiet(), prometheus.NewRegistry(), sni.Own{Protocol: ProtocolControl, To: own}, sni.Own{Protocol: ProtocolStream, To: own})
+	forward := sni.New(sni.Options{
+		Reach: reach.Dialer{Health: balance.NewHealth(quiet(), prometheus.NewRegistry()), Log: quiet()}, Limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()),
+		HTTP: sni.NewHandoff(), Log: quiet(), Registerer: prometheus.NewRegistry(),
+		Own: []sni.Own{{Protocol: ProtocolControl, To: own}, {Protocol: ProtocolStream, To: own}},
+	})
 	e.fab = fabric.New(fabric.Carriers{WireGuard: nowhere{}, Stream: e.node}, quiet(), prometheus.NewRegistry())
 	e.know(connectors...)
 	stopNode := serve(t, func(ctx context.Context) error { return e.node.Serve(ctx, own) })
@@ -120,7 +126,7 @@ type site struct {
 func newSite(t testing.TB, ca *authority, id, target string, nodes ...*edge) *site {
 	t.Helper()
 	c := connector.New(nil, quiet(), prometheus.NewRegistry())
-	allowed := connector.Config{Site: "s", Targets: map[string]string{"t": target}, Nodes: map[netip.Addr]string{}}
+	allowed := connector.Config{Site: "s", Targets: map[string]connector.Target{"t": {Address: target}}, Nodes: map[netip.Addr]string{}}
 	for i, n := range nodes {
 		allowed.Nodes[netip.MustParseAddr(fmt.Sprintf("fd57:6172:7265::%x", i+1))] = n.id
 	}

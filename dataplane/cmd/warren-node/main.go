@@ -1,4 +1,4 @@
-// Command warren-node is an edge machine: it ends tunnels, answers DNS, forwards by SNI and routes HTTP, as
+// Command warren-node is an edge machine: it ends tunnels, answers DNS, forwards by SNI and port and routes HTTP, as
 // the control plane says or as it last said.
 package main
 
@@ -20,8 +20,11 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/program"
+	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
@@ -35,7 +38,7 @@ import (
 
 func main() {
 	program.Main("warren-node", "An edge machine of a Warren",
-		"An edge machine of a Warren: tunnels, DNS, SNI forwarding, TLS, HTTP routing.\n\n"+
+		"An edge machine of a Warren: tunnels, DNS, SNI forwarding, TLS, HTTP routing, TCP and UDP ports.\n\n"+
 			"Settings come from a YAML file, then from WARREN_NODE_… variables. At the first start it joins with the token in\n"+
 			"token_file (made with: warren node join NAME --token-file FILE). It serves from its state directory when the control\n"+
 			"plane is away.",
@@ -72,7 +75,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	// In the order in which a request passes: DNS, SNI, HTTP, fabric, tunnel.
+	// In the order in which a request passes: DNS, SNI or ports, HTTP, fabric, carriers.
 	var proxy *httpproxy.Proxy
 	ends := streams.NewNode(streams.NodeOptions{
 		Credentials: streams.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
@@ -83,9 +86,14 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		BothTUN: func(connector string) bool { return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) },
 	}, log, reg)
 	targets := balance.NewHealth(log, reg)
-	tls, wireguard, own := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
-	forward := sni.New(paths.DialTarget, targets, tls, log, reg, sni.Own{Protocol: tunnel.Protocol, To: wireguard},
-		sni.Own{Protocol: streams.ProtocolControl, To: own}, sni.Own{Protocol: streams.ProtocolStream, To: own})
+	way := reach.Dialer{Dial: paths.DialTarget, Health: targets, Log: log}
+	limit := inbound.NewLimiter(inbound.PerIP, inbound.MaxConns())
+	http, raw, wireguard, own := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
+	forward := sni.New(sni.Options{
+		Reach: way, Limit: limit, HTTP: http, TCP: raw, Log: log, Registerer: reg,
+		Own: []sni.Own{{Protocol: tunnel.Protocol, To: wireguard}, {Protocol: streams.ProtocolControl, To: own}, {Protocol: streams.ProtocolStream, To: own}},
+	})
+	ports := l4.New(l4.Options{Host: cfg.Listen.ForwardHost, Reach: way, Limit: limit, Log: log, Registerer: reg})
 	requests, err := accesslog.Open(cfg.AccessLog, log)
 	if err != nil {
 		return err
@@ -107,7 +115,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 
 	sub := apply.Subsystems{
-		Tunnel: tun, Streams: ends, Fabric: paths, Proxy: proxy, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
+		Tunnel: tun, Streams: ends, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
 		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
 	}
 	told, tell, err := talk(cfg.Listen.Gossip, &sub, log, reg)
@@ -129,7 +137,9 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		daemon.Func("follow", node.Follow),
 		once(told, "wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
 		once(told, "streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
-		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, tls) }),
+		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
+		once(told, ports.String(), ports.Run),
+		once(told, "tls", func(ctx context.Context) error { return ports.ServeTLS(ctx, raw) }),
 		once(told, "sni", func(ctx context.Context) error { return forward.Serve(ctx, https) }),
 		once(told, "dns", func(ctx context.Context) error { return names.Serve(ctx, []net.PacketConn{udp}, tcp) }),
 		daemon.Func("snapshot", func(ctx context.Context) error {
