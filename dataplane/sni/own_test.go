@@ -6,10 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log/slog"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func alpn(protocols ...string) []byte {
