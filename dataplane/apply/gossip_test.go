@@ -262,7 +262,7 @@ func startFar(t *testing.T, id, dir, at string) *far {
 	g := gossip.New(gossip.Options{Log: quiet(), Registerer: reg})
 	f := &far{id: id, dns: &seen{}, udp: udp, tcp: tcp, done: make(chan error, 2)}
 	f.Node = NewNode(id, Subsystems{
-		Tunnel: tunnelOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, SNI: sniOf{m}, DNS: f.dns, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: f.dns, Trust: m.keep,
 		Gossip: g, Up: func(string) bool { return false },
 	}, disk, quiet(), reg)
 	var ctx context.Context

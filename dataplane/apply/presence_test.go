@@ -69,7 +69,7 @@ func TestTargetHealth(t *testing.T) {
 	// A word on a target that has no check counts once there is one, and no longer than that.
 	hear(nil, targetHealth(t, "target_new", ill), targetHealth(t, "target_9", ill))
 	told("one that is not configured", "target_9")
-	two := forwardMsg()
+	two := checkedForwardMsg()
 	two.Targets = append(two.Targets, &nodev1.RouteTarget{TargetId: "target_new", SiteId: "site_1", Weight: 1, HealthChecked: true})
 	must(t, n, tx(6, res(t, "forward/o/service_9", two)))
 	told("it is configured", "target_9 target_new")
@@ -88,7 +88,7 @@ func TestForwardIsRejectedByName(t *testing.T) {
 	dir := t.TempDir()
 	n, _ := newNode(t, dir)
 	must(t, n, tx(1, res(t, "forward/o/service_9", checkedForwardMsg())))
-	bad := forwardMsg()
+	bad := checkedForwardMsg()
 	bad.AllowedCidrs = []string{"everybody"}
 	rej := must(t, n, tx(2, res(t, "forward/o/service_9", bad), res(t, "zone/o/domain_1", zoneMsg())))
 	if len(rej) != 1 || rej[0].GetName() != "forward/o/service_9" || !strings.Contains(rej[0].GetReason(), "allowed_cidrs[0]") {

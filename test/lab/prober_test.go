@@ -72,7 +72,10 @@ func newFakeNode(t *testing.T, h http.HandlerFunc) (*fakeNode, *tls.Config) {
 	go func() {
 		_ = n.srv.Serve(tls.NewListener(n, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}))
 	}()
-	t.Cleanup(func() { _ = n.srv.Close() })
+	t.Cleanup(func() {
+		_ = n.srv.Close()
+		time.Sleep(10 * time.Second) // of the bubble: to close TLS takes 5 s when the other end does not read
+	})
 	return n, &tls.Config{RootCAs: roots}
 }
 
