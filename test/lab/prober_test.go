@@ -175,6 +175,7 @@ func TestProberIsOpenLoop(t *testing.T) {
 		n, conf := newFakeNode(t, func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
+				panic(http.ErrAbortHandler) // or the client may read an answer in the moment in which it gives up
 			case <-time.After(time.Minute):
 			}
 		})
