@@ -114,18 +114,22 @@ func (n *Node) Follow(ctx context.Context) error {
 func (n *Node) heard() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	before := n.standings()
+	before, was := n.standings(), n.view
 	n.view = n.sub.Gossip.View()
 	if !n.ready.Load() {
 		return
 	}
 	n.sub.Fabric.Apply(n.fabricConfig(n.state))
 	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
+	reconnect := false
 	for id, s := range n.standings() {
-		if s.away && !before[id].away {
-			n.sub.Proxy.Reconnect()
-			return
+		reconnect = reconnect || s.away && !before[id].away
+		if n.view.Node(id).State == gossip.Dead && was.Node(id).State != gossip.Dead {
+			n.sub.Fabric.Cut(id)
 		}
+	}
+	if reconnect {
+		n.sub.Proxy.Reconnect()
 	}
 }
 

@@ -75,6 +75,7 @@ func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
 	m.tunnel = c
 	return m.fail
 }
+func (m fabricOf) Cut(string)              { m.calls = append(m.calls, "cut") }
 func (m fabricOf) Apply(c fabric.Config)   { m.calls, m.machine.fabric = append(m.calls, "fabric"), c }
 func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, "proxy"), c }
 func (m proxyOf) Reconnect()               { m.calls = append(m.calls, "reconnect") }

@@ -40,8 +40,11 @@ type Subsystems struct {
 		Apply(context.Context, tunnel.Config) error
 	}
 	Streams interface{ Apply(streams.NodeConfig) }
-	Fabric  interface{ Apply(fabric.Config) }
-	Proxy   interface {
+	Fabric  interface {
+		Apply(fabric.Config)
+		Cut(node string) // ends the streams through a node that is dead
+	}
+	Proxy interface {
 		Apply(httpproxy.Config)
 		Reconnect() // a way to targets is gone that kept connections may lead by
 	}

@@ -67,6 +67,7 @@ type Fabric struct {
 	late     memory
 	choices  choices
 	loads    loads
+	relays   relays
 	turn     atomic.Uint32         // of the connectors of a site
 	table    atomic.Pointer[table] // replaced whole by Apply; each dial loads it once
 }
@@ -143,6 +144,9 @@ func (f *Fabric) attempt(ctx context.Context, c candidate, header []byte) (net.C
 	defer f.loads.begin(c.peer)()
 	for tries := 1; ; tries++ {
 		conn, again, err := f.try(ctx, c, header)
+		if err == nil && c.relay {
+			return f.relays.add(c.peer, conn), nil
+		}
 		if err == nil {
 			return conn, nil
 		}

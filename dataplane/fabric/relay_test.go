@@ -144,6 +144,37 @@ func TestDialThroughRelay(t *testing.T) {
 	talk(t, conn)
 }
 
+// A node that dies tells nobody: who waits for an answer through it learns of it by Cut, and only they.
+func TestCutEndsWhatIsRelayedThroughANode(t *testing.T) {
+	f, _, _, headers := mesh(t, netip.MustParseAddr("127.0.0.1"))
+	open := func() net.Conn {
+		t.Helper()
+		conn, err := f.DialTarget(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-headers
+		return conn
+	}
+	waiting, ended := open(), open()
+	_ = ended.Close()
+	got := make(chan error, 1)
+	go func() {
+		_, err := waiting.Read(make([]byte, 1))
+		got <- err
+	}()
+	f.Cut("n3")
+	talk(t, open()) // what goes another way stays
+	f.Cut("n2")
+	if err := <-got; err == nil {
+		t.Error("the stream through the dead node gave something")
+	}
+	if n := len(f.relays.streams); n > 0 {
+		t.Errorf("%d nodes are remembered", n)
+	}
+	talk(t, open()) // and it can be used again
+}
+
 func TestRelayServesOnlyNodes(t *testing.T) {
 	f, _, far, _ := mesh(t, overlay(1))
 	_, err := f.DialTarget(t.Context(), request)
