@@ -159,6 +159,9 @@ func l4Config(l *ledger, routes map[string]route) l4.Config {
 
 func (n *Node) dnsConfig(l *ledger) dns.Config {
 	cfg := dns.Config{Serial: uint32(l.checkpoint.GetRevision())} // RFC 1982 arithmetic wraps like this
+	if me, ok := n.self(l); ok {
+		cfg.Region = me.region
+	}
 	for _, z := range values[zone](l, resource.Zone) {
 		cfg.Zones = append(cfg.Zones, dns.Zone{ID: z.id, Apex: z.apex, Pool: z.pool})
 	}
@@ -167,7 +170,7 @@ func (n *Node) dnsConfig(l *ledger) dns.Config {
 	}
 	for _, o := range values[node](l, resource.Node) {
 		is := n.standing(o)
-		cfg.Nodes = append(cfg.Nodes, dns.Node{ID: o.id, Name: o.name, Pool: o.pool, Addresses: o.addresses, Draining: is.draining, Down: is.down})
+		cfg.Nodes = append(cfg.Nodes, dns.Node{ID: o.id, Name: o.name, Pool: o.pool, Addresses: o.addresses, Region: o.region, Draining: is.draining, Down: is.down})
 	}
 	return cfg
 }

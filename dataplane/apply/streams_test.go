@@ -3,10 +3,12 @@ package apply
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
@@ -37,8 +39,8 @@ func TestNodeStreams(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	}
-	if m.fabric.Region != "region_2" {
-		t.Errorf("region %q", m.fabric.Region)
+	if m.fabric.Region != "region_2" || m.dns.Region != "region_2" || !slices.ContainsFunc(m.dns.Nodes, func(o dns.Node) bool { return o.ID == "node_b" && o.Region == "region_3" }) {
+		t.Errorf("region %q, DNS %+v", m.fabric.Region, m.dns)
 	}
 	gone := tx(7)
 	gone.Removed["type.googleapis.com/warren.node.v1.Site"] = []string{"site/o/site_1"}

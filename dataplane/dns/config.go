@@ -14,6 +14,7 @@ import (
 type Node struct {
 	ID, Name, Pool string
 	Addresses      []netip.Addr
+	Region         string // empty: not said
 	Draining, Down bool
 }
 
@@ -31,6 +32,7 @@ type RecordSet struct {
 // Config is the whole desired state. Apply keeps it: it must not be changed afterwards.
 type Config struct {
 	Serial     uint32
+	Region     string // of the node that answers; empty: not said
 	Zones      []Zone
 	RecordSets []RecordSet
 	Nodes      []Node

@@ -39,6 +39,37 @@ func TestSteering(t *testing.T) {
 	}
 }
 
+// Clients are near the name server that their resolver has chosen; a region that is lost is answered for by the rest.
+func TestSteeringByRegion(t *testing.T) {
+	for _, tt := range []struct {
+		name, own string
+		nodes     []Node // 192.0.2.1 and on
+		want      []string
+	}{
+		{"own region", "eu", []Node{{Region: "eu"}, {Region: "us"}, {Region: "eu"}}, []string{"192.0.2.1", "192.0.2.3"}},
+		{"another", "us", []Node{{Region: "eu"}, {Region: "us"}, {Region: "us"}, {}}, []string{"192.0.2.2", "192.0.2.3"}},
+		{"one near is not enough", "us", []Node{{Region: "eu"}, {Region: "us"}}, []string{"192.0.2.1", "192.0.2.2"}},
+		{"one near is left", "eu", []Node{{Region: "eu"}, {Region: "eu", Down: true}, {Region: "us"}}, []string{"192.0.2.1", "192.0.2.3"}},
+		{"the region is lost", "eu", []Node{{Region: "eu", Down: true}, {Region: "eu", Draining: true}, {Region: "us"}, {Region: "asia"}}, []string{"192.0.2.3", "192.0.2.4"}},
+		{"all are lost", "eu", []Node{{Region: "eu", Down: true}, {Region: "us", Down: true}}, []string{"192.0.2.1", "192.0.2.2"}},
+		{"no region", "", []Node{{}, {}, {Region: "us"}}, []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}},
+	} {
+		cfg := Config{
+			Region:     tt.own,
+			Zones:      []Zone{{ID: "z", Apex: "example.org", Pool: "dns"}},
+			RecordSets: []RecordSet{{Zone: "z", Owner: "www.example.org", TTL: 30, Pool: "p"}},
+		}
+		for i, n := range tt.nodes {
+			a := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
+			n.ID, n.Name, n.Pool, n.Addresses = a.String(), "n"+a.String(), "p", []netip.Addr{a}
+			cfg.Nodes = append(cfg.Nodes, n)
+		}
+		if got := addressesOf(mustView(t, cfg).lookup("www.example.org.", dns.TypeA, 0)); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // A node's health changes what is answered, not the names: they are not built again.
 func TestSteeringKeepsShape(t *testing.T) {
 	cfg := example()

@@ -194,10 +194,19 @@ func (z *zone) add(owner string, set int, ttl uint32) {
 	}
 }
 
-// newSets resolves pools, then nodes, to addresses. A pool's are those of its nodes that are neither
-// draining nor down; when that leaves none, of all its nodes: an answer that may work beats none.
+// nearEnough is how many live nodes of the answering node's own region are answered with alone. Resolvers ask
+// the name server that is nearest to them, so its region is the best guess at the client's; one address would
+// leave clients nothing to turn to until the answer expires.
+const nearEnough = 2
+
+// newSets resolves pools, then nodes, to addresses. A pool's are those of its nodes in the answering node's
+// region that are neither draining nor down; when that leaves fewer than nearEnough nodes, those in all
+// regions; when none, of all its nodes: an answer that may work beats none.
 func newSets(cfg Config, pools map[string]int) ([]addresses, []error) {
-	type candidates struct{ live, all []netip.Addr }
+	type candidates struct {
+		near, live, all []netip.Addr
+		nearby          int // nodes
+	}
 	of := make([]candidates, len(pools))
 	sets := make([]addresses, len(pools)+len(cfg.Nodes))
 	var bad []error
@@ -215,13 +224,20 @@ func newSets(cfg Config, pools map[string]int) ([]addresses, []error) {
 		p.all = append(p.all, good...)
 		if !n.Draining && !n.Down {
 			p.live = append(p.live, good...)
+			if n.Region != "" && n.Region == cfg.Region && len(good) > 0 {
+				p.near = append(p.near, good...)
+				p.nearby++
+			}
 		}
 	}
 	for set := range maps.Values(pools) {
-		if len(of[set].live) > 0 {
-			sets[set] = newAddresses(of[set].live)
-		} else {
-			sets[set] = newAddresses(of[set].all)
+		switch p := of[set]; {
+		case p.nearby >= nearEnough:
+			sets[set] = newAddresses(p.near)
+		case len(p.live) > 0:
+			sets[set] = newAddresses(p.live)
+		default:
+			sets[set] = newAddresses(p.all)
 		}
 	}
 	return sets, bad

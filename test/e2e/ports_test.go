@@ -37,8 +37,8 @@ func TestPortsOpenAndCloseByOneCall(t *testing.T) {
 			t.Errorf("%s: %+v", n.Name, r)
 		}
 	}
-	c.warren("delete", "target", "raw", "--wait")
-	c.warren("delete", "service", "raw", "--wait")
+	c.warren("delete", "target", "raw", "--yes")
+	c.warren("delete", "service", "raw", "--yes", "--wait")
 	for _, n := range c.Nodes {
 		conn, err := c.Client.Dial(t.Context(), "tcp", netip.AddrPortFrom(n.Host.Addr, 5432))
 		if err == nil {

@@ -173,7 +173,7 @@ func (c *Cluster) startSites(context.Context) error {
 		s := &Site{Name: name, Net: c.Lab.Site(name, fmt.Sprintf("198.18.5.%d", i+1), fmt.Sprintf("10.77.%d.0/24", i+1))}
 		c.Sites = append(c.Sites, s)
 		s.Connector = s.Net.Host(name+"-con", fmt.Sprintf("10.77.%d.2", i+1))
-		if _, err := c.Warren("create", "site", name, "--pool", "default"); err != nil {
+		if _, err := c.Warren("create", "site", name, "--pool", "default", "--tunnels", "2"); err != nil {
 			return err
 		}
 		token := filepath.Join(c.Dir, name+".token")
