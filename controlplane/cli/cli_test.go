@@ -455,13 +455,15 @@ func TestRotateGossipKey(t *testing.T) {
 
 func TestStatusShowsTunnels(t *testing.T) {
 	f := newAPI(t, map[string]answer{"GET /api/v1/status": {200, "", `{"revision":7,
-		"nodes":[{"name":"n1","id":"node_1","state":"up","tunnel_states":[{"peer":"connector_1","up":true,"round_trip_ms":9,"carrier":"wireguard"}]}],
+		"nodes":[{"name":"n1","id":"node_1","state":"up","tunnel_states":[{"peer":"connector_1","up":true,"round_trip_ms":9,"carrier":"wireguard"},{"peer":"connector_2","up":true,"carrier":"stream"}]}],
 		"connectors":[{"name":"pi","id":"connector_1","site":"home","state":"up","tunnel_states":[
-			{"peer":"node_1","up":true,"round_trip_ms":12.345,"loss":0.025,"carrier":"stream","transport":"udp"},{"peer":"node_2","up":false}]}]}`}})
+			{"peer":"node_1","up":true,"round_trip_ms":12.345,"loss":0.025,"carrier":"stream","transport":"udp"},{"peer":"node_2","up":false}]},
+			{"name":"nas","id":"connector_2","site":"home","state":"up","tunnel_states":[{"peer":"node_1","up":true,"round_trip_ms":1}]}]}`}})
 	code, out, _ := run(t, "", "status")
 	for _, want := range []string{
-		"connector home/pi  n1      up     stream   udp        12.3 ms     2.5 %",
-		"connector home/pi  node_2  down   -        -          -           -",
+		"connector home/pi   n1      up     stream   udp        12.3 ms     2.5 %",
+		"connector home/pi   node_2  down   -        -          -           -",
+		"connector home/nas  n1      up     stream   -          1.0 ms      0.0 %",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -470,7 +472,7 @@ func TestStatusShowsTunnels(t *testing.T) {
 	if code != 0 || strings.Contains(out, "node n1 ") {
 		t.Errorf("%d\n%s", code, out)
 	}
-	if _, out, _ := run(t, "", "status", "-o", "wide"); !strings.Contains(out, "node n1            pi      up     wireguard") {
+	if _, out, _ := run(t, "", "status", "-o", "wide"); !strings.Contains(out, "node n1             pi      up     wireguard") {
 		t.Errorf("wide:\n%s", out)
 	}
 	f.answers["GET /api/v1/status"] = answer{200, "", `{"connectors":[{"name":"pi","state":"up","tunnel_states":[{"peer":"node_1","up":true}]}]}`}

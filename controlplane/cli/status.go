@@ -113,10 +113,18 @@ func (a *app) showStatus(st clusterStatus) error {
 }
 
 // showTunnels lists each tunnel as its connector sees it, once somebody measures; -o wide has the nodes' side, too.
+// By what carrier streams go is for the node to choose.
 func (a *app) showTunnels(st clusterStatus) error {
 	names := map[string]string{}
 	for _, m := range append(st.Nodes, st.Connectors...) {
 		names[m.ID] = m.Name
+	}
+	type ends struct{ node, connector string }
+	chosen := map[ends]string{}
+	for _, m := range st.Nodes {
+		for _, t := range m.States {
+			chosen[ends{m.ID, t.Peer}] = t.Carrier
+		}
 	}
 	var rows [][]string
 	measured := false
@@ -130,7 +138,8 @@ func (a *app) showTunnels(st clusterStatus) error {
 			if t.RoundTrip != nil {
 				trip, loss = fmt.Sprintf("%.1f ms", *t.RoundTrip), fmt.Sprintf("%.1f %%", 100*t.Loss)
 			}
-			rows = append(rows, []string{kind + " " + m.Name, firstOf(names[t.Peer], t.Peer), state, t.Carrier, t.Transport, trip, loss})
+			carrier := firstOf(t.Carrier, chosen[ends{t.Peer, m.ID}])
+			rows = append(rows, []string{kind + " " + m.Name, firstOf(names[t.Peer], t.Peer), state, carrier, t.Transport, trip, loss})
 		}
 	}
 	for _, m := range st.Connectors {
