@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
 // cpu is the processor time of this process so far.
@@ -122,7 +123,7 @@ func measure(b *testing.B, addr string) (c cost) {
 // BenchmarkCarrier compares the carrier, both ends of it, with a plain relay at the place of the two. What
 // client and target cost without anything between them is taken off.
 func BenchmarkCarrier(b *testing.B) {
-	ca := newAuthority(b)
+	ca := identitytest.New(b)
 	target := answers(b)
 	e := newEdge(b, ca, "node_1", "connector_1")
 	newSite(b, ca, "connector_1", target, e)
@@ -157,7 +158,7 @@ func round(f float64) float64 { return float64(int(f*1000+.5)) / 1000 }
 // BenchmarkIdle prints what a connector that does nothing costs: both its ends, which share this process.
 func BenchmarkIdle(b *testing.B) {
 	const sites = 300
-	ca := newAuthority(b)
+	ca := identitytest.New(b)
 	var ids []string
 	for i := range sites {
 		ids = append(ids, fmt.Sprintf("connector_%d", i))

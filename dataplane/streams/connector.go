@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/shared/identity"
 )
 
 // ConnectorConfig is all that a Connector knows.
@@ -22,7 +24,7 @@ type Handler func(ctx context.Context, conn net.Conn, node string)
 
 // Options are what NewConnector needs.
 type Options struct {
-	Credentials Credentials
+	Credentials identity.Credentials
 	Handler     Handler
 	TUN         func() bool // our tunnel is an interface of the system
 	Log         *slog.Logger

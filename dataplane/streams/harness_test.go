@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,10 +80,10 @@ type edge struct {
 	stop func()
 }
 
-func newEdge(t testing.TB, ca *authority, id string, connectors ...string) *edge {
+func newEdge(t testing.TB, ca *identitytest.Authority, id string, connectors ...string) *edge {
 	t.Helper()
 	l := listen(t)
-	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.credentials(t, identity.Node, id), Log: quiet(), Registerer: prometheus.NewRegistry()})}
+	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), Log: quiet(), Registerer: prometheus.NewRegistry()})}
 	own := sni.NewHandoff()
 	forward := sni.New(sni.Options{
 		Reach: reach.Dialer{Health: balance.NewHealth(quiet(), prometheus.NewRegistry()), Log: quiet()}, Limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()),
@@ -123,7 +124,7 @@ type site struct {
 	stop func()
 }
 
-func newSite(t testing.TB, ca *authority, id, target string, nodes ...*edge) *site {
+func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes ...*edge) *site {
 	t.Helper()
 	c := connector.New(nil, quiet(), prometheus.NewRegistry())
 	allowed := connector.Config{Site: "s", Targets: map[string]connector.Target{"t": {Address: target}}, Nodes: map[netip.Addr]string{}}
@@ -134,7 +135,7 @@ func newSite(t testing.TB, ca *authority, id, target string, nodes ...*edge) *si
 		t.Fatal(err)
 	}
 	s := &site{id: id, link: NewConnector(Options{
-		Credentials: ca.credentials(t, identity.Connector, id), Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+		Credentials: ca.Credentials(t, identity.Connector, id), Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 	})}
 	s.link.Apply(endpoints(nodes...))
 	s.stop = serve(t, s.link.Run)

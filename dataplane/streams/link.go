@@ -36,7 +36,7 @@ func newLink(c *Connector, node string, to netip.AddrPort) *link {
 	sessions := &newest{}
 	l := &link{c: c, node: node, to: to, log: c.opts.Log.With("node", node)}
 	for i, p := range []string{ProtocolControl, ProtocolStream} {
-		l.tls[i] = c.opts.Credentials.client(node, p, sessions)
+		l.tls[i] = clientTLS(c.opts.Credentials, node, p, sessions)
 	}
 	return l
 }

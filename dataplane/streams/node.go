@@ -34,7 +34,7 @@ type NodeConfig struct {
 
 // NodeOptions are what NewNode needs.
 type NodeOptions struct {
-	Credentials Credentials
+	Credentials identity.Credentials
 	// Silent is called when a connector no longer answers, though no connection has ended: whoever keeps streams
 	// to it for later should leave them. May be nil.
 	Silent     func()
@@ -61,7 +61,7 @@ var _ fabric.Carrier = (*Node)(nil)
 // NewNode makes a Node that knows no connector.
 func NewNode(o NodeOptions) *Node {
 	n := &Node{silent: o.Silent, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
-	n.tls = o.Credentials.server(n.admit)
+	n.tls = serverTLS(o.Credentials, n.admit)
 	n.m = newNodeMetrics(o.Registerer, n.counts)
 	return n
 }

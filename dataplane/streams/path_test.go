@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
 // The whole way: fabric, node, TLS port, connector, target; both halves end one after the other.
 func TestStream(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
@@ -30,7 +31,7 @@ func TestStream(t *testing.T) {
 
 // Connections are used again: a thousand streams, a hundred at once, need no more than there were at one time.
 func TestManyStreams(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
@@ -59,7 +60,7 @@ func TestManyStreams(t *testing.T) {
 
 // A stream that one end gives up is no end of a file for the other, and costs no connection.
 func TestGivenUp(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	target := listen(t)
 	heard := make(chan error, 1)
@@ -101,7 +102,7 @@ func TestGivenUp(t *testing.T) {
 
 // What the target breaks off arrives broken, not complete.
 func TestBrokenTarget(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	target := listen(t)
 	serve(t, func(ctx context.Context) error {
@@ -126,7 +127,7 @@ func TestBrokenTarget(t *testing.T) {
 
 // Refusals come back as they are, and cost no connection.
 func TestRefused(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
@@ -144,7 +145,7 @@ func TestRefused(t *testing.T) {
 
 // A node that dies takes its own streams along and nothing else; one that comes back is used again.
 func TestNodeDies(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	a, b := newEdge(t, ca, "node_a", "connector_1"), newEdge(t, ca, "node_b", "connector_1")
 	s := newSite(t, ca, "connector_1", echo(t), a, b)
 	a.wait(t, "connector_1")
@@ -163,7 +164,7 @@ func TestNodeDies(t *testing.T) {
 }
 
 func TestConnectorDies(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1", "connector_2")
 	one := newSite(t, ca, "connector_1", echo(t), e)
 	newSite(t, ca, "connector_2", echo(t), e)
@@ -179,7 +180,7 @@ func TestConnectorDies(t *testing.T) {
 
 // A connector that is no longer there loses its streams; one whose site has moved keeps those it has.
 func TestWithdrawn(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
@@ -206,7 +207,7 @@ func TestWithdrawn(t *testing.T) {
 
 // An idle stream holds no copy buffer at either end, and bytes that arrive are passed on at once.
 func TestInteractive(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")

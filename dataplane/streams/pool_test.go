@@ -16,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
 // bubble is a node and a connector without a network, in the time of a bubble.
@@ -155,14 +156,14 @@ func (b *bubble) dial(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
 
 // inBubble runs f with a node and a connector that have found each other.
 func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
 		b.node = NewNode(NodeOptions{
-			Credentials: ca.credentials(t, identity.Node, "node_1"), Silent: func() { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Node, "node_1"), Silent: func() { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 		})
 		b.link = NewConnector(Options{
-			Credentials: ca.credentials(t, identity.Connector, "connector_1"), TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Connector, "connector_1"), TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 			Handler: func(_ context.Context, c net.Conn, _ string) { _, _ = io.Copy(c, c); _ = c.(*stream).CloseWrite() },
 		})
 		b.link.dial = b.dial

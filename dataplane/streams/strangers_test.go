@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
 // stranger dials an edge's TLS port with credentials and tries to be taken for a connector. It returns when
 // the node has ended the connection, with what the node sent.
-func stranger(t *testing.T, e *edge, c Credentials, protocol string, send []byte) ([]byte, error) {
+func stranger(t *testing.T, e *edge, c identity.Credentials, protocol string, send []byte) ([]byte, error) {
 	t.Helper()
-	cfg := c.client(e.id, protocol, nil)
+	cfg := clientTLS(c, e.id, protocol, nil)
 	conn, err := tls.Dial("tcp", e.port.String(), cfg)
 	if err != nil {
 		return nil, err
@@ -31,12 +32,12 @@ func stranger(t *testing.T, e *edge, c Credentials, protocol string, send []byte
 }
 
 func TestStrangers(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
+	ca, other := identitytest.New(t), identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	e.node.Apply(NodeConfig{Connectors: map[string]bool{"connector_1": true, "connector_2": false}})
 	later, earlier := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
-	with := func(cert *tls.Certificate) Credentials {
-		return Credentials{clusterID, func() *tls.Certificate { return cert }, func() *x509.CertPool { return ca.pool }}
+	with := func(cert *tls.Certificate) identity.Credentials {
+		return identity.Credentials{identitytest.Cluster, func() *tls.Certificate { return cert }, func() *x509.CertPool { return ca.Pool }}
 	}
 	ask := message{kind: kindAsk, seq: 1}.append(nil)
 	for _, tt := range []struct {
@@ -44,13 +45,13 @@ func TestStrangers(t *testing.T) {
 		cert *tls.Certificate
 	}{
 		{"no certificate", &tls.Certificate{}},
-		{"another authority's", other.certificate(t, clusterID, identity.Connector, "connector_1", later)},
-		{"another cluster's", ca.certificate(t, "other", identity.Connector, "connector_1", later)},
-		{"a node's", ca.certificate(t, clusterID, identity.Node, "node_1", later)},
-		{"a control replica's", ca.certificate(t, clusterID, identity.Control, "connector_1", later)},
-		{"a connector's that nobody knows", ca.certificate(t, clusterID, identity.Connector, "connector_9", later)},
-		{"a connector's of another node's site", ca.certificate(t, clusterID, identity.Connector, "connector_2", later)},
-		{"an expired one", ca.certificate(t, clusterID, identity.Connector, "connector_1", earlier)},
+		{"another authority's", other.Certificate(t, identitytest.Cluster, identity.Connector, "connector_1", later)},
+		{"another cluster's", ca.Certificate(t, "other", identity.Connector, "connector_1", later)},
+		{"a node's", ca.Certificate(t, identitytest.Cluster, identity.Node, "node_1", later)},
+		{"a control replica's", ca.Certificate(t, identitytest.Cluster, identity.Control, "connector_1", later)},
+		{"a connector's that nobody knows", ca.Certificate(t, identitytest.Cluster, identity.Connector, "connector_9", later)},
+		{"a connector's of another node's site", ca.Certificate(t, identitytest.Cluster, identity.Connector, "connector_2", later)},
+		{"an expired one", ca.Certificate(t, identitytest.Cluster, identity.Connector, "connector_1", earlier)},
 	} {
 		for _, p := range []string{ProtocolControl, ProtocolStream} {
 			t.Run(tt.name+" "+p, func(t *testing.T) {
@@ -67,10 +68,10 @@ func TestStrangers(t *testing.T) {
 
 // The connector does not take a stranger for its node either.
 func TestStrangeNode(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
+	ca, other := identitytest.New(t), identitytest.New(t)
 	for _, tt := range []struct {
 		name string
-		ca   *authority
+		ca   *identitytest.Authority
 		id   string
 	}{{"another authority's", other, "node_1"}, {"another node", ca, "node_2"}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,12 +88,12 @@ func TestStrangeNode(t *testing.T) {
 
 // A ticket does not outlive the right to connect.
 func TestResumedStranger(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
 	session := &newest{}
-	cfg := ca.credentials(t, identity.Connector, "connector_1").client("node_1", ProtocolStream, session)
+	cfg := clientTLS(ca.Credentials(t, identity.Connector, "connector_1"), "node_1", ProtocolStream, session)
 	once := func() (resumed bool, err error) {
 		conn, err := tls.Dial("tcp", e.port.String(), cfg)
 		if err != nil {
@@ -118,9 +119,9 @@ func TestResumedStranger(t *testing.T) {
 
 // Garbage inside TLS ends the connection it came on, nothing else.
 func TestGarbage(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
-	creds := ca.credentials(t, identity.Connector, "connector_1")
+	creds := ca.Credentials(t, identity.Connector, "connector_1")
 	for _, tt := range []struct {
 		name string
 		send []byte
@@ -171,10 +172,10 @@ func tcpPair(t *testing.T) (near, far net.Conn) {
 // A connector that is out of its mind gets no more connections than the node asked for, and one without a
 // control connection none.
 func TestIdleFlood(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
-	creds := ca.credentials(t, identity.Connector, "connector_1")
-	cfg := creds.client("node_1", ProtocolStream, nil)
+	creds := ca.Credentials(t, identity.Connector, "connector_1")
+	cfg := clientTLS(creds, "node_1", ProtocolStream, nil)
 	flood := func() {
 		for range 20 {
 			conn, err := tls.Dial("tcp", e.port.String(), cfg)
@@ -194,10 +195,10 @@ func TestIdleFlood(t *testing.T) {
 
 // A handshake that does not go on ends in time and stops nobody else.
 func TestSlowHandshake(t *testing.T) {
-	ca := newAuthority(t)
+	ca := identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
 	var hello bytes.Buffer
-	cfg := ca.credentials(t, identity.Connector, "connector_1").client("node_1", ProtocolControl, nil)
+	cfg := clientTLS(ca.Credentials(t, identity.Connector, "connector_1"), "node_1", ProtocolControl, nil)
 	_ = tls.Client(recorder{&hello}, cfg).HandshakeContext(context.Background()) // ends at the first read
 	var slow []net.Conn
 	for range 50 {

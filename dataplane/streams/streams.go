@@ -10,7 +10,6 @@ package streams
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -32,24 +31,9 @@ const (
 	keepalive     = 15 * time.Second // below the patience of address translators
 )
 
-// Credentials say who we are and whom we trust. They are asked at every handshake: a certificate is
-// renewed while the process lives.
-type Credentials struct {
-	Cluster     string
-	Certificate func() *tls.Certificate
-	Authorities func() *x509.CertPool
-}
-
-// verify judges the other end of a connection. Identity certificates are client certificates whichever
-// end shows them: the kind in the name is what tells a node from a connector.
-func (c Credentials) verify(cs tls.ConnectionState, kind identity.Kind) (string, error) {
-	id, err := identity.Verify(cs.PeerCertificates, c.Authorities(), x509.ExtKeyUsageClientAuth, c.Cluster, kind)
-	return id.ID, err
-}
-
-// server is the TLS of a node. admit has the last word on a connector. Tickets make a second handshake
+// serverTLS is that of a node. admit has the last word on a connector. Tickets make a second handshake
 // cheap; the chain is verified then as well.
-func (c Credentials) server(admit func(connector string) error) *tls.Config {
+func serverTLS(c identity.Credentials, admit func(connector string) error) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{ProtocolControl, ProtocolStream}, DynamicRecordSizingDisabled: true,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Certificate(), nil },
@@ -58,7 +42,7 @@ func (c Credentials) server(admit func(connector string) error) *tls.Config {
 			if cs.NegotiatedProtocol == "" {
 				return errors.New("no protocol of ours")
 			}
-			id, err := c.verify(cs, identity.Connector)
+			id, err := c.Verify(cs, identity.Connector)
 			if err != nil {
 				return err
 			}
@@ -67,15 +51,15 @@ func (c Credentials) server(admit func(connector string) error) *tls.Config {
 	}
 }
 
-// client is the TLS of a connector towards one node. There is no server name to send: the node is known by
+// clientTLS is that of a connector towards one node. There is no server name to send: the node is known by
 // its identity.
-func (c Credentials) client(node, protocol string, sessions tls.ClientSessionCache) *tls.Config {
+func clientTLS(c identity.Credentials, node, protocol string, sessions tls.ClientSessionCache) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, DynamicRecordSizingDisabled: true, ClientSessionCache: sessions,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate(), nil },
 		InsecureSkipVerify:   true, // verified by name of the process, below
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			id, err := c.verify(cs, identity.Node)
+			id, err := c.Verify(cs, identity.Node)
 			if err == nil && id != node {
 				err = fmt.Errorf("%s answers in the place of node %s", id, node)
 			}

@@ -87,7 +87,7 @@ func (w *way) leave(l *tlsLink) {
 }
 
 // serve takes links of connectors from l until ctx ends; then it closes l and all links.
-func (b *bind) serve(ctx context.Context, l net.Listener, c Credentials) error {
+func (b *bind) serve(ctx context.Context, l net.Listener, c identity.Credentials) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	defer l.Close()
@@ -125,10 +125,10 @@ func (b *bind) serve(ctx context.Context, l net.Listener, c Credentials) error {
 }
 
 // admit shakes hands and says which peer it is.
-func (b *bind) admit(ctx context.Context, raw net.Conn, c Credentials) (*tls.Conn, string, error) {
+func (b *bind) admit(ctx context.Context, raw net.Conn, c identity.Credentials) (*tls.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	conn := tls.Server(raw, c.server())
+	conn := tls.Server(raw, serverTLS(c))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, "", err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
 func TestTransports(t *testing.T) {
@@ -164,7 +165,7 @@ func TestLinkRefusesLengths(t *testing.T) {
 type secured struct {
 	node, connector *end
 	box             *middlebox
-	ca              *authority
+	ca              *identitytest.Authority
 	tls             netip.AddrPort
 }
 
@@ -188,9 +189,9 @@ func serveTLS(t *testing.T, node *end) netip.AddrPort {
 
 func newSecured(t *testing.T, blocked bool) *secured {
 	t.Helper()
-	s := &secured{ca: newAuthority(t)}
+	s := &secured{ca: identitytest.New(t)}
 	on, oc := options(t, NodeRole), options(t, ConnectorRole)
-	cn, cc := s.ca.credentials(t, identity.Node, "node"), s.ca.credentials(t, identity.Connector, "connector")
+	cn, cc := s.ca.Credentials(t, identity.Node, "node"), s.ca.Credentials(t, identity.Connector, "connector")
 	on.TLS, oc.TLS = &cn, &cc
 	s.node, s.connector = start(t, "node", us, on), start(t, "connector", theirConn, oc)
 	s.tls = serveTLS(t, s.node)
@@ -280,23 +281,23 @@ func TestLinkIsDialledAgain(t *testing.T) {
 
 func TestServeTLSRefuses(t *testing.T) {
 	s := newSecured(t, false)
-	other := newAuthority(t)
-	good := s.ca.credentials(t, identity.Connector, "connector")
+	other := identitytest.New(t)
+	good := s.ca.Credentials(t, identity.Connector, "connector")
 	for _, tt := range []struct {
 		name string
-		c    Credentials
+		c    identity.Credentials
 		alpn string
 	}{
-		{"a connector that is no peer", s.ca.credentials(t, identity.Connector, "connector2"), Protocol},
-		{"a node", s.ca.credentials(t, identity.Node, "connector"), Protocol},
-		{"one of another authority", Credentials{Cluster: clusterID, Certificate: other.credentials(t, identity.Connector, "connector").Certificate, Authorities: good.Authorities}, Protocol},
-		{"one of another cluster", func() Credentials {
-			cert := s.ca.certificate(t, "other", identity.Connector, "connector", time.Now().Add(time.Hour))
-			return Credentials{Cluster: clusterID, Certificate: func() *tls.Certificate { return cert }, Authorities: good.Authorities}
+		{"a connector that is no peer", s.ca.Credentials(t, identity.Connector, "connector2"), Protocol},
+		{"a node", s.ca.Credentials(t, identity.Node, "connector"), Protocol},
+		{"one of another authority", identity.Credentials{Cluster: identitytest.Cluster, Certificate: other.Credentials(t, identity.Connector, "connector").Certificate, Authorities: good.Authorities}, Protocol},
+		{"one of another cluster", func() identity.Credentials {
+			cert := s.ca.Certificate(t, "other", identity.Connector, "connector", time.Now().Add(time.Hour))
+			return identity.Credentials{Cluster: identitytest.Cluster, Certificate: func() *tls.Certificate { return cert }, Authorities: good.Authorities}
 		}(), Protocol},
-		{"one whose certificate is past its time", func() Credentials {
-			cert := s.ca.certificate(t, clusterID, identity.Connector, "connector", time.Now().Add(-time.Hour))
-			return Credentials{Cluster: clusterID, Certificate: func() *tls.Certificate { return cert }, Authorities: good.Authorities}
+		{"one whose certificate is past its time", func() identity.Credentials {
+			cert := s.ca.Certificate(t, identitytest.Cluster, identity.Connector, "connector", time.Now().Add(-time.Hour))
+			return identity.Credentials{Cluster: identitytest.Cluster, Certificate: func() *tls.Certificate { return cert }, Authorities: good.Authorities}
 		}(), Protocol},
 		{"one that asks for nothing", good, ""},
 	} {
@@ -316,10 +317,10 @@ func TestServeTLSRefuses(t *testing.T) {
 		}
 	}
 	// And the connector believes nobody but its node.
-	if _, err := good.dial(t.Context(), "node2", s.tls); err == nil {
+	if _, err := dialTLS(t.Context(), good, "node2", s.tls); err == nil {
 		t.Error("the connector took one node for another")
 	}
-	conn, err := good.dial(t.Context(), "node", s.tls)
+	conn, err := dialTLS(t.Context(), good, "node", s.tls)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -62,7 +63,7 @@ type Options struct {
 	Key        wgkey.Private
 	ListenPort uint16 // of UDP; 0: any
 	Filter     FilterRole
-	TLS        *Credentials          // for WireGuard in TLS where UDP does not work; nil: never
+	TLS        *identity.Credentials // for WireGuard in TLS where UDP does not work; nil: never
 	Changed    func(liveness.Change) // called at each change of a path, in order; it must not wait; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -125,7 +126,9 @@ func New(o Options) (*Tunnel, error) {
 	t.heal = newHealer(t)
 	var dial dialFunc
 	if o.TLS != nil {
-		dial = o.TLS.dial
+		dial = func(ctx context.Context, node string, addr netip.AddrPort) (net.Conn, error) {
+			return dialTLS(ctx, *o.TLS, node, addr)
+		}
 	}
 	t.bind = newBind(conn.NewDefaultBind(), dial, o.Log, t.m)
 	t.beats = liveness.New(liveness.Options{

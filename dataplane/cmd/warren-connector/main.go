@@ -53,14 +53,14 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	}
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: tunnel.ModeNetstack, Key: id.WG, Filter: tunnel.ConnectorRole,
-		TLS: &tunnel.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
+		TLS: &identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
 	targets := connector.New(nil, log, reg)
 	dials := streams.NewConnector(streams.Options{
-		Credentials: streams.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
+		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
 		Handler:     targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Log: log, Registerer: reg,
 	})
 	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Streams: dials, Connector: targets, Trust: id.Trust}, disk, log, reg)

@@ -70,7 +70,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
-		TLS: &tunnel.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
+		TLS: &identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	// In the order in which a request passes: DNS, SNI or ports, HTTP, fabric, carriers.
 	var proxy *httpproxy.Proxy
 	ends := streams.NewNode(streams.NodeOptions{
-		Credentials: streams.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
+		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
 		Silent:      func() { proxy.Reconnect() }, Log: log, Registerer: reg,
 	})
 	paths := fabric.New(fabric.Carriers{

@@ -1,4 +1,5 @@
-package tunnel
+// Package identitytest makes identities for tests.
+package identitytest
 
 import (
 	"crypto/ecdsa"
@@ -14,18 +15,20 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-const clusterID = "0198b2c4-0f0e-7d3a-9a5e-3b1f6f1d2c4e"
+// Cluster is the id of a cluster.
+const Cluster = "0198b2c4-0f0e-7d3a-9a5e-3b1f6f1d2c4e"
 
-// authority signs identities.
-type authority struct {
+// Authority signs identities.
+type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
+	Pool *x509.CertPool // itself, to be trusted
 }
 
-func newAuthority(t testing.TB) *authority {
+// New makes an authority.
+func New(t testing.TB) *Authority {
 	t.Helper()
-	a := &authority{pool: x509.NewCertPool()}
+	a := &Authority{Pool: x509.NewCertPool()}
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -38,12 +41,12 @@ func newAuthority(t testing.TB) *authority {
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	a.pool.AddCert(a.cert)
+	a.Pool.AddCert(a.cert)
 	return a
 }
 
-// certificate is one of a process, good until a time.
-func (a *authority) certificate(t testing.TB, cluster string, kind identity.Kind, id string, until time.Time) *tls.Certificate {
+// Certificate is one of a process, good until a time.
+func (a *Authority) Certificate(t testing.TB, cluster string, kind identity.Kind, id string, until time.Time) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -64,12 +67,12 @@ func (a *authority) certificate(t testing.TB, cluster string, kind identity.Kind
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// credentials are those of a process that is well.
-func (a *authority) credentials(t testing.TB, kind identity.Kind, id string) Credentials {
-	cert := a.certificate(t, clusterID, kind, id, time.Now().AddDate(0, 6, 0))
-	return Credentials{
-		Cluster:     clusterID,
+// Credentials are those of a process that is well.
+func (a *Authority) Credentials(t testing.TB, kind identity.Kind, id string) identity.Credentials {
+	cert := a.Certificate(t, Cluster, kind, id, time.Now().AddDate(0, 6, 0))
+	return identity.Credentials{
+		Cluster:     Cluster,
 		Certificate: func() *tls.Certificate { return cert },
-		Authorities: func() *x509.CertPool { return a.pool },
+		Authorities: func() *x509.CertPool { return a.Pool },
 	}
 }
