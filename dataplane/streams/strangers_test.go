@@ -37,7 +37,7 @@ func TestStrangers(t *testing.T) {
 	e.node.Apply(NodeConfig{Connectors: map[string]bool{"connector_1": true, "connector_2": false}})
 	later, earlier := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	with := func(cert *tls.Certificate) identity.Credentials {
-		return identity.Credentials{identitytest.Cluster, func() *tls.Certificate { return cert }, func() *x509.CertPool { return ca.Pool }}
+		return identity.Credentials{Cluster: identitytest.Cluster, Certificate: func() *tls.Certificate { return cert }, Authorities: func() *x509.CertPool { return ca.Pool }}
 	}
 	ask := message{kind: kindAsk, seq: 1}.append(nil)
 	for _, tt := range []struct {
