@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/version"
@@ -30,24 +31,7 @@ type Source struct {
 	Applied func() uint64             // revision
 	Tunnels func() []tunnel.PeerState // ordered by id
 	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
-	Targets func() []TargetState      // of a connector, those with a health check, ordered by id; nil: there are none
-}
-
-// Health is whether a target can serve.
-type Health int
-
-// Healths. Unknown is that of a target that was not checked often enough yet.
-const (
-	Unknown Health = iota
-	Healthy
-	Unhealthy
-)
-
-// TargetState is what health checks say of a target.
-type TargetState struct {
-	ID     string
-	Health Health
-	Reason string // of the last failure, for people
+	Targets func() []health.State     // of a connector, of those with a verdict, ordered by target; nil: there are none
 }
 
 // maxReason bounds what a failure may say, in bytes.
@@ -163,13 +147,10 @@ func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 	return req
 }
 
-func targetReport(t TargetState) *nodev1.TargetReport {
-	out := &nodev1.TargetReport{TargetId: t.ID}
-	switch t.Health {
-	case Healthy:
+func targetReport(t health.State) *nodev1.TargetReport {
+	out := &nodev1.TargetReport{TargetId: t.Target, State: nodev1.TargetState_TARGET_STATE_UNHEALTHY}
+	if t.Healthy {
 		out.State = nodev1.TargetState_TARGET_STATE_HEALTHY
-	case Unhealthy:
-		out.State = nodev1.TargetState_TARGET_STATE_UNHEALTHY
 	}
 	// It may quote what a target answered, and a report that is not UTF-8 could not be sent.
 	out.Reason = strings.ToValidUTF8(t.Reason[:min(len(t.Reason), maxReason)], "\uFFFD")

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 )
 
@@ -60,7 +61,7 @@ type source struct {
 	mu      sync.Mutex
 	applied uint64
 	tunnels []tunnel.PeerState
-	targets []TargetState
+	targets []health.State
 }
 
 func (s *source) set(f func()) { s.mu.Lock(); defer s.mu.Unlock(); f() }
@@ -84,7 +85,7 @@ func start(t *testing.T) (*control, *source) {
 	r := New(oneConn{conn}, Source{
 		Applied: func() uint64 { src.mu.Lock(); defer src.mu.Unlock(); return src.applied },
 		Tunnels: func() []tunnel.PeerState { src.mu.Lock(); defer src.mu.Unlock(); return src.tunnels },
-		Targets: func() []TargetState { src.mu.Lock(); defer src.mu.Unlock(); return src.targets },
+		Targets: func() []health.State { src.mu.Lock(); defer src.mu.Unlock(); return src.targets },
 	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -126,14 +127,14 @@ func TestReports(t *testing.T) {
 		t.Errorf("%v", ts)
 	}
 	src.set(func() {
-		src.targets = []TargetState{{ID: "target_a", Health: Unhealthy, Reason: strings.Repeat("x", 255) + "é"}, {ID: "target_b", Health: Healthy}, {ID: "target_c"}}
+		src.targets = []health.State{{Target: "target_a", Reason: strings.Repeat("x", 255) + "é"}, {Target: "target_b", Healthy: true}}
 	})
 	for r = c.next(t); len(r.GetTargets()) == 0; {
 		r = c.next(t)
 	}
 	ta := r.GetTargets()
-	if len(ta) != 3 || ta[0].GetTargetId() != "target_a" || ta[0].GetState() != nodev1.TargetState_TARGET_STATE_UNHEALTHY || ta[0].GetReason() != strings.Repeat("x", 255)+"\uFFFD" ||
-		ta[1].GetState() != nodev1.TargetState_TARGET_STATE_HEALTHY || ta[2].GetState() != nodev1.TargetState_TARGET_STATE_UNSPECIFIED {
+	if len(ta) != 2 || ta[0].GetTargetId() != "target_a" || ta[0].GetState() != nodev1.TargetState_TARGET_STATE_UNHEALTHY || ta[0].GetReason() != strings.Repeat("x", 255)+"\uFFFD" ||
+		ta[1].GetState() != nodev1.TargetState_TARGET_STATE_HEALTHY {
 		t.Errorf("%v", ta)
 	}
 	c.next(t) // without a change, after a while
