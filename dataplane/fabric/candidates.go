@@ -10,9 +10,9 @@ import (
 	"github.com/warrenedge/warren/dataplane/liveness"
 )
 
-// candidate is one way to a site: a connector of it, or a node that has a tunnel to one.
+// candidate is one way to a site: this node itself, a connector of the site, or a node that can reach it.
 type candidate struct {
-	peer    string // connector or node id
+	peer    string // connector or node id; the site's own if this node stands in it
 	carrier string
 	addr    netip.AddrPort
 	relay   bool
@@ -23,7 +23,8 @@ func (c candidate) key() string { return c.carrier + "/" + c.peer }
 
 // Ranks of candidates, best first.
 const (
-	rankPreferred = iota // a connector, by the carrier to prefer
+	rankLocal     = iota // this node stands in the site
+	rankPreferred        // a connector, by the carrier to prefer
 	rankOther            // a connector, by the other one
 	rankConnected        // an assigned node, reachable, that says that it has the site connected
 	rankRelay            // an assigned node, reachable and not known to be down
@@ -73,12 +74,15 @@ func (t *table) candidates(site string, relays bool, v view) []candidate {
 		}
 		out = append(out, r)
 	}
+	if s.Local && slices.Contains(s.Nodes, t.self) && v.up(CarrierLocal, s.ID) {
+		add(ranked{candidate: candidate{peer: s.ID, carrier: CarrierLocal}, rank: rankLocal})
+	}
 	for i := range s.Connectors {
 		c := s.Connectors[(i+v.turn)%len(s.Connectors)]
 		first := v.prefer(s, c.ID)
-		for rank, name := range []string{rankPreferred: first, rankOther: otherCarrier(first)} {
+		for i, name := range []string{first, otherCarrier(first)} {
 			if v.up(name, c.ID) {
-				add(ranked{candidate: candidate{peer: c.ID, carrier: name, addr: netip.AddrPortFrom(c.Addr, ConnectorPort)}, rank: rank})
+				add(ranked{candidate: candidate{peer: c.ID, carrier: name, addr: netip.AddrPortFrom(c.Addr, ConnectorPort)}, rank: rankPreferred + i})
 			}
 		}
 	}
@@ -99,7 +103,7 @@ func (t *table) candidates(site string, relays bool, v view) []candidate {
 	return cs
 }
 
-// connected reports whether a node says that it has a site connected, and will have it for a while.
+// connected reports whether a node says that it can reach a site itself, and will for a while.
 func (n Node) connected(site string) bool {
 	_, ok := slices.BinarySearch(n.Connected, site)
 	return ok && !n.Draining

@@ -37,6 +37,15 @@ func TestCandidates(t *testing.T) {
 	regions.Region = "eu"
 	regions.Sites = []Site{{ID: "s", Region: "us", Nodes: []string{"n2", "n3", "n4", "n5", "n6"}}}
 	regions.Nodes = []Node{{ID: "n2"}, {ID: "n3", Region: "asia"}, {ID: "n4", Region: "us"}, {ID: "n5", Region: "eu"}, {ID: "n6", Region: "eu", Down: true}}
+	local := base // n1 and n2 stand in the site
+	local.Sites = []Site{{ID: "s", Local: true, Nodes: []string{"n2", "n1"}}}
+	elsewhere := base
+	elsewhere.Sites = []Site{{ID: "s", Local: true, Nodes: []string{"n3", "n2"}}}
+	elsewhere.Nodes = told.Nodes
+	both := local // a connector that is still there while the site becomes local
+	both.Sites = []Site{{ID: "s", Local: true, Nodes: []string{"n1"}, Connectors: []Connector{conn(1)}}}
+	assigned := base
+	assigned.Sites = []Site{{ID: "s", Nodes: []string{"n1"}}}
 	ms := func(n int) liveness.Quality { return liveness.Quality{RTT: time.Duration(n) * time.Millisecond} }
 
 	for _, tt := range []struct {
@@ -84,6 +93,14 @@ func TestCandidates(t *testing.T) {
 		{"on the relay port connectors only", base, "s", false, []string{"wireguard/c1", "n2", "n3"}, none, view{}, []string{"wireguard/c1"}},
 		{"on the relay port without a connector", base, "s", false, []string{"n2", "n3"}, none, view{}, nil},
 		{"an assigned node that nobody knows", unknown, "s", true, []string{"n2"}, none, view{}, []string{"wireguard/n2"}},
+		{"this node stands in the site: itself first, then the others that do", local, "s", true, []string{"local/s", "n2"}, none, view{}, []string{"local/s", "wireguard/n2"}},
+		{"and for others, itself only", local, "s", false, []string{"local/s", "n2"}, none, view{}, []string{"local/s"}},
+		{"itself first, whatever is preferred", both, "s", true, []string{"local/s", "c1"}, none, view{}, []string{"local/s", "stream/c1", "wireguard/c1"}},
+		{"itself late", local, "s", true, []string{"local/s", "n2"}, []string{"local/s"}, view{}, []string{"wireguard/n2", "local/s"}},
+		{"it knows nothing of the site's targets yet", local, "s", true, []string{"n2"}, none, view{}, []string{"wireguard/n2"}},
+		{"others stand in the site, who says so first", elsewhere, "s", true, []string{"local/s", "n2", "n3"}, none, view{}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"a relay does not stand in the site", elsewhere, "s", false, []string{"local/s", "n2", "n3"}, none, view{}, nil},
+		{"assigned to a site that is not local", assigned, "s", true, []string{"local/s"}, none, view{}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := tt.view
@@ -104,8 +121,11 @@ func TestCandidates(t *testing.T) {
 			for _, c := range newTable(tt.cfg).candidates(tt.site, tt.relays, v) {
 				keys = append(keys, c.key())
 				wantPort := uint16(ConnectorPort)
-				if c.relay {
+				switch {
+				case c.relay:
 					wantPort = RelayPort
+				case c.carrier == CarrierLocal:
+					wantPort = 0
 				}
 				if c.addr.Port() != wantPort {
 					t.Errorf("%s: port %d, want %d", c.peer, c.addr.Port(), wantPort)

@@ -14,6 +14,7 @@ import (
 const (
 	CarrierStream    = "stream"    // TLS connections that the connector dials ahead of need
 	CarrierWireGuard = "wireguard" // TCP inside the tunnel
+	CarrierLocal     = "local"     // none: the node stands in the site
 )
 
 // Carrier brings a stream to a peer.
@@ -34,12 +35,16 @@ type Measured interface {
 type Carriers struct {
 	WireGuard Carrier                     // to connectors, and the only one to other nodes
 	Stream    Carrier                     // to connectors; nil: there is none
+	Local     Carrier                     // to sites in which this node stands, whose ids are its peers; nil: it stands in none
 	BothTUN   func(connector string) bool // the tunnel is an interface of the system at both its ends; nil: it is not
 }
 
 func (c Carriers) named(name string) Carrier {
-	if name == CarrierStream {
+	switch name {
+	case CarrierStream:
 		return c.Stream
+	case CarrierLocal:
+		return c.Local
 	}
 	return c.WireGuard
 }

@@ -32,7 +32,7 @@ type Node struct {
 	Down   bool       // known to be away; it is tried all the same, last
 
 	Draining  bool     // is to end soon
-	Connected []string // sites with a connector connected there, sorted; nil: not told
+	Connected []string // sites that it can reach itself, sorted; nil: not told
 	Load      int      // open streams, rounded
 }
 
@@ -42,13 +42,14 @@ type Connector struct {
 	Addr netip.Addr // in the overlay
 }
 
-// Site is a private network and who has tunnels to it.
+// Site is a private network and who has tunnels to it, or who stands in it.
 type Site struct {
 	ID         string
 	Connectors []Connector
 	Nodes      []string // assigned nodes, preferred first
 	Carrier    string   // the one to prefer, CarrierStream or CarrierWireGuard; empty: by measurement
 	Region     string   // empty: not said
+	Local      bool     // the assigned nodes stand in it and dial its targets themselves
 }
 
 // Config is all that the fabric knows.
@@ -106,7 +107,7 @@ func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
 	return conn, nil
 }
 
-// dial tries the ways to the header's site: tunnels of this node, and relays if wanted.
+// dial tries the ways to the header's site: those of this node, and relays if wanted.
 func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, error) {
 	fail := func(s Status, err error) (net.Conn, error) {
 		return nil, &DialError{Status: s, Site: h.Site, Target: h.Target, Err: err}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ServeRelay takes streams from other nodes and passes them into tunnels of this node: never to another
-// relay, so a stream takes one hop at most. It blocks until ctx ends, then closes l and what it carries.
+// ServeRelay takes streams from other nodes and passes them into tunnels of this node, or to sites in which it
+// stands: never to another relay, so a stream takes one hop at most. It blocks until ctx ends, then closes l and what it carries.
 func (f *Fabric) ServeRelay(ctx context.Context, l net.Listener) error {
 	if err := Serve(ctx, l, f.relay); err != nil {
 		return fmt.Errorf("relay: %w", err)
