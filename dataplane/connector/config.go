@@ -45,7 +45,7 @@ type target struct {
 	loopback bool // the address itself names this machine
 }
 
-func parseTarget(in Target) (target, error) {
+func parseTarget(in Target, permit permission) (target, error) {
 	h, p, err := net.SplitHostPort(in.Address)
 	if err != nil {
 		return target{}, fmt.Errorf("address %q is not host:port: %w", in.Address, err)
@@ -67,7 +67,9 @@ func parseTarget(in Target) (target, error) {
 	if strings.Trim(h, "0123456789.") == "" || len(h) > 254 || strings.ContainsFunc(h, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
 		return target{}, fmt.Errorf("host %q is neither an address nor a name", h)
 	}
-	t.loopback = strings.EqualFold(strings.TrimSuffix(h, "."), "localhost")
+	if t.loopback = strings.EqualFold(strings.TrimSuffix(h, "."), "localhost"); t.loopback {
+		return t, permit(netip.IPv6Loopback(), true) // as good as an address
+	}
 	return t, nil
 }
 
@@ -90,8 +92,12 @@ type DeniedError struct {
 
 func (e *DeniedError) Error() string { return fmt.Sprintf("address %s is %s", e.Addr, e.Why) }
 
-// permit says whether an address may be dialled. It is asked for every address that a name resolves to,
-// right before the connection is made: what the name said earlier does not count.
+// permission says whether an address may be dialled for a target; loopback: its address itself names this
+// machine. It is asked for every address that a name resolves to, right before the connection is made: what
+// the name said earlier does not count.
+type permission func(ip netip.Addr, loopback bool) error
+
+// permit is the permission of a connector.
 func permit(ip netip.Addr, loopback bool) error {
 	ip = ip.Unmap()
 	deny := func(why string) error { return &DeniedError{ip, why} }

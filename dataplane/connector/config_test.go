@@ -51,7 +51,7 @@ func TestParseTarget(t *testing.T) {
 		{in: "[fd57:6172:7265::1]:7100", err: "inside the tunnels"},
 	} {
 		t.Run(tt.in, func(t *testing.T) {
-			got, err := parseTarget(Target{Address: tt.in})
+			got, err := parseTarget(Target{Address: tt.in}, permit)
 			switch {
 			case tt.err == "" && err != nil:
 				t.Error(err)
@@ -82,7 +82,7 @@ func TestTargetAddress(t *testing.T) {
 		{Target{Address: "10.0.0.1:1", Ports: 65535}, fabric.TCP, 65534, "10.0.0.1:65535"},
 		{Target{Address: "10.0.0.1:2", Ports: 65535}, fabric.TCP, 0, "the last one is behind 65535"},
 	} {
-		target, err := parseTarget(tt.in)
+		target, err := parseTarget(tt.in, permit)
 		got := ""
 		if err == nil {
 			got, err = target.address(tt.network, tt.offset)

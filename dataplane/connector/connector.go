@@ -29,6 +29,7 @@ type Connector struct {
 	resolver *net.Resolver
 	log      *slog.Logger
 	m        *metrics
+	permit   permission
 	table    atomic.Pointer[table] // replaced whole by Apply; each stream loads it once
 }
 
@@ -43,7 +44,7 @@ type table struct {
 // New makes a Connector that refuses everything. Names of targets are resolved with r; nil is the
 // system's way.
 func New(r *net.Resolver, log *slog.Logger, reg prometheus.Registerer) *Connector {
-	c := &Connector{resolver: r, log: log, m: newMetrics(reg)}
+	c := &Connector{resolver: r, log: log, m: newMetrics(reg), permit: permit}
 	c.table.Store(&table{})
 	return c
 }
@@ -51,27 +52,33 @@ func New(r *net.Resolver, log *slog.Logger, reg prometheus.Registerer) *Connecto
 // Apply replaces the configuration. Streams that exist stay. Targets that can't be served are reported as
 // joined *TargetError, and all else applied.
 func (c *Connector) Apply(cfg Config) error {
+	t, errs := newTable(cfg, c.permit)
+	c.table.Store(t)
+	c.m.targets.Set(float64(len(t.targets)))
+	return errors.Join(errs...)
+}
+
+// newTable checks a configuration. The errors are those of targets that are left out, ordered by id.
+func newTable(cfg Config, permit permission) (*table, []error) {
 	t := &table{site: cfg.Site, targets: make(map[string]target, len(cfg.Targets)), nodes: maps.Clone(cfg.Nodes), served: make(map[string]bool, len(cfg.Nodes))}
 	for _, id := range cfg.Nodes {
 		t.served[id] = true
 	}
 	var bad []*TargetError
 	for id, target := range cfg.Targets {
-		parsed, err := parseTarget(target)
+		parsed, err := parseTarget(target, permit)
 		if err != nil {
 			bad = append(bad, &TargetError{id, err})
 			continue
 		}
 		t.targets[id] = parsed
 	}
-	c.table.Store(t)
-	c.m.targets.Set(float64(len(t.targets)))
 	slices.SortFunc(bad, func(a, b *TargetError) int { return cmp.Compare(a.ID, b.ID) })
 	var errs []error
 	for _, e := range bad {
 		errs = append(errs, e)
 	}
-	return errors.Join(errs...)
+	return t, errs
 }
 
 // Serve takes streams from l, which listens on the connector's overlay address, until ctx ends; then it
@@ -89,8 +96,13 @@ func (c *Connector) Serve(ctx context.Context, l net.Listener) error {
 // Stream carries one stream that a node has opened, and returns when it is over. The caller has verified
 // that the node is the one of this id; nobody's is "". The caller closes conn, also when ctx ends.
 func (c *Connector) Stream(ctx context.Context, conn net.Conn, node string) {
+	c.carry(ctx, conn, node, c.table.Load())
+}
+
+// carry is Stream with a table.
+func (c *Connector) carry(ctx context.Context, conn net.Conn, node string, t *table) {
 	start := time.Now()
-	h, out, status, err := c.accept(ctx, conn, node)
+	h, out, status, err := c.accept(ctx, conn, node, t)
 	c.m.streams[status].Inc()
 	c.log.Debug("stream", "target", h.Target, "service", h.Service, "client", h.Client, "node", node,
 		"status", status.String(), "dur", time.Since(start), "err", err)
@@ -106,23 +118,22 @@ func (c *Connector) Stream(ctx context.Context, conn net.Conn, node string) {
 	defer stop()
 	c.m.open.Inc()
 	defer c.m.open.Dec()
-	carry := fabric.Splice
+	splice := fabric.Splice
 	if h.Network == fabric.UDP {
-		carry = c.datagrams
+		splice = c.datagrams
 	}
-	in, back := carry(conn, out)
+	in, back := splice(conn, out)
 	c.m.toTarget.Add(float64(in))
 	c.m.fromTarget.Add(float64(back))
 }
 
 // accept reads and judges a header, then dials. The connection is nil unless the status is
 // StatusConnected; err says more, for the log.
-func (c *Connector) accept(ctx context.Context, conn net.Conn, node string) (fabric.Header, net.Conn, fabric.Status, error) {
+func (c *Connector) accept(ctx context.Context, conn net.Conn, node string, t *table) (fabric.Header, net.Conn, fabric.Status, error) {
 	h, err := fabric.ReadHeader(conn)
 	if err != nil {
 		return h, nil, fabric.StatusBadRequest, err
 	}
-	t := c.table.Load()
 	if !t.served[node] {
 		return h, nil, fabric.StatusNotAllowed, errors.New("not from a node of this connector")
 	}
@@ -174,7 +185,7 @@ func (c *Connector) dial(ctx context.Context, t target, address string) (net.Con
 			if err != nil {
 				return fmt.Errorf("address %q: %w", resolved, err)
 			}
-			return permit(ap.Addr(), t.loopback)
+			return c.permit(ap.Addr(), t.loopback)
 		},
 	}
 	conn, err := d.DialContext(ctx, t.network.String(), address)

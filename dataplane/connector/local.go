@@ -1,0 +1,179 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// thisNode is whom the streams of a Local come from.
+const thisNode = "this node"
+
+// Local is the site's end of the sites in whose network a node stands itself. It is the fabric.Carrier to
+// them: a stream is a pair of sockets, one end of which is served as a connector serves what comes out of a
+// tunnel. Safe for concurrent use.
+type Local struct {
+	by    *Connector // its table stays empty
+	sites atomic.Pointer[map[string]*table]
+	taken chan local // without room: Run takes a stream at once, or Dial waits
+}
+
+// local is a stream that a Dial has opened.
+type local struct {
+	conn  net.Conn
+	table *table
+}
+
+// NewLocal makes a Local that knows no site. Names of targets are resolved with r; nil is the system's way.
+func NewLocal(r *net.Resolver, log *slog.Logger, reg prometheus.Registerer) *Local {
+	l := &Local{by: New(r, log, reg), taken: make(chan local)}
+	l.by.permit = permitOnNode(net.InterfaceAddrs)
+	l.sites.Store(&map[string]*table{})
+	return l
+}
+
+// String names the task.
+func (l *Local) String() string { return "local sites" }
+
+// Apply replaces the sites. Streams that exist stay. Targets that can't be served are reported as joined
+// *TargetError, and all else applied.
+func (l *Local) Apply(sites []Config) error {
+	next, targets := make(map[string]*table, len(sites)), 0
+	var errs []error
+	for _, cfg := range sites {
+		t, bad := newTable(cfg, permitLiteral)
+		t.served[thisNode] = true
+		next[cfg.Site] = t
+		errs, targets = append(errs, bad...), targets+len(t.targets)
+	}
+	l.sites.Store(&next)
+	l.by.m.targets.Set(float64(targets))
+	return errors.Join(errs...)
+}
+
+// Up implements fabric.Carrier: the peers are sites.
+func (l *Local) Up(site string) bool { return (*l.sites.Load())[site] != nil }
+
+// Dial implements fabric.Carrier. It waits for Run.
+func (l *Local) Dial(ctx context.Context, site string, _ netip.AddrPort) (net.Conn, error) {
+	t := (*l.sites.Load())[site]
+	if t == nil {
+		return nil, fmt.Errorf("site %s is not local", site)
+	}
+	near, far, err := pair()
+	if err != nil {
+		return nil, fmt.Errorf("stream to local site %s: %w", site, err)
+	}
+	select {
+	case l.taken <- local{far, t}:
+		return near, nil
+	case <-ctx.Done():
+		_ = near.Close()
+		_ = far.Close()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Run serves streams until ctx ends; then it closes them.
+func (l *Local) Run(ctx context.Context) error {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-l.taken:
+			streams.Go(func() {
+				defer s.conn.Close()
+				stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
+				defer stop()
+				l.by.carry(ctx, s.conn, thisNode, s.table)
+			})
+		}
+	}
+}
+
+// pair makes two connected sockets of the system: either half can be closed, and bytes between one of them and
+// a TCP connection don't leave the kernel.
+func pair() (near, far net.Conn, err error) {
+	syscall.ForkLock.RLock() // so that no program that is started meanwhile gets them
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	conn := func(fd int) (net.Conn, error) {
+		f := os.NewFile(uintptr(fd), "stream to local site")
+		defer f.Close() // FileConn takes a copy
+		return net.FileConn(f)
+	}
+	near, nerr := conn(fds[0])
+	far, ferr := conn(fds[1])
+	if err := errors.Join(nerr, ferr); err != nil {
+		for _, c := range []net.Conn{near, far} {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		return nil, nil, err
+	}
+	return near, far, nil
+}
+
+// clouds are the addresses, beside the link-local ones, at which machines of a cloud are told their secrets.
+var clouds = map[netip.Addr]bool{
+	netip.MustParseAddr("fd00:ec2::254"):   true, // Amazon
+	netip.MustParseAddr("fd20:ce::254"):    true, // Google
+	netip.MustParseAddr("168.63.129.16"):   true, // Azure
+	netip.MustParseAddr("100.100.100.200"): true, // Alibaba
+	netip.MustParseAddr("192.0.0.192"):     true, // Oracle
+}
+
+// permitLiteral is what can be said of an address on any node, whenever: a connector's rules, and none but
+// addresses of other machines. A node's own loopback has its admin listener and whatever else trusts the
+// machine; whoever writes a target need not be who runs the node.
+func permitLiteral(ip netip.Addr, loopback bool) error {
+	ip = ip.Unmap()
+	switch {
+	case ip.IsLoopback():
+		return &DeniedError{ip, "loopback, which no target of a local site has"}
+	case clouds[ip.WithZone("")]:
+		return &DeniedError{ip, "where a cloud tells its machines secrets"}
+	}
+	return permit(ip, loopback)
+}
+
+// permitOnNode is the permission on a node that has these addresses: its own ones lead past its firewall to what
+// listens on them all.
+func permitOnNode(own func() ([]net.Addr, error)) permission {
+	return func(ip netip.Addr, loopback bool) error {
+		if err := permitLiteral(ip, loopback); err != nil {
+			return err
+		}
+		addrs, err := own() // asked each time, as they change
+		if err != nil {
+			return fmt.Errorf("addresses of this node: %w", err)
+		}
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				if mine, ok := netip.AddrFromSlice(n.IP); ok && mine.Unmap() == ip.Unmap().WithZone("") {
+					return &DeniedError{ip.Unmap(), "the node's own"}
+				}
+			}
+		}
+		return nil
+	}
+}
