@@ -14,6 +14,7 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/connector"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
@@ -26,6 +27,7 @@ type Site struct {
 	}
 	Streams   interface{ Apply(streams.ConnectorConfig) }
 	Connector interface{ Apply(connector.Config) error }
+	Checks    interface{ Apply([]health.Target) }
 	Trust     func(pem []byte) error
 }
 
@@ -93,8 +95,9 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 	if changed[resource.ConnectorConfig] {
 		tun, con := tunnel.Config{Addr: c.addr}, connector.Config{Targets: map[string]connector.Target{}, Nodes: map[netip.Addr]string{}}
 		dial := streams.ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
+		var checks []health.Target
 		for _, cfg := range values[connectorConfig](l, resource.ConnectorConfig) { // one: its site's
-			con.Site, con.Targets = cfg.site, cfg.targets
+			con.Site, con.Targets, checks = cfg.site, cfg.targets, cfg.checks
 			for _, n := range cfg.nodes {
 				tun.Peers = append(tun.Peers, tunnel.Peer{ID: n.id, Kind: tunnel.Node, Key: n.key, Endpoint: n.endpoint, TLS: n.stream, Addr: n.addr, Keepalive: keepalive})
 				con.Nodes[n.addr] = n.id
@@ -107,6 +110,7 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 		if noTarget != nil {
 			c.log.Warn("some targets can't be served", "err", noTarget)
 		}
+		c.sub.Checks.Apply(checks) // by way of the connector, which has to allow their targets first
 		c.sub.Streams.Apply(dial)
 		err := c.sub.Tunnel.Apply(ctx, tun)
 		if err != nil {

@@ -4,12 +4,15 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/health"
 )
 
 func newConnector(t *testing.T, dir string) (*Connector, *machine) {
@@ -20,7 +23,7 @@ func newConnector(t *testing.T, dir string) (*Connector, *machine) {
 		t.Fatal(err)
 	}
 	return NewConnector("connector_1", netip.MustParseAddr("fd57:6172:7265:2::1"), Site{
-		Tunnel: tunnelOf{m}, Streams: siteStreamsOf{m}, Connector: connectorOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: siteStreamsOf{m}, Connector: connectorOf{m}, Checks: checksOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 
@@ -28,7 +31,7 @@ func TestConnector(t *testing.T) {
 	dir := t.TempDir()
 	c, m := newConnector(t, dir)
 	must(t, c, tx(3, res(t, "connectorconfig/o/site_1", connectorMsg())))
-	if got := m.took(); !slices.Equal(got, []string{"connector", "tunnel"}) { // allowed before it can be asked
+	if got := m.took(); !slices.Equal(got, []string{"connector", "checks", "tunnel"}) { // allowed before it can be asked
 		t.Errorf("calls %v", got)
 	}
 	if m.conn.Site != "site_1" || m.conn.Targets["target_1"].Address != "10.0.0.1:80" || m.conn.Nodes[netip.MustParseAddr("fd57:6172:7265:1::2")] != "node_b" {
@@ -75,5 +78,33 @@ func TestConnectorPorts(t *testing.T) {
 	}
 	if got := m.conn.Targets["target_2"]; got != (connector.Target{Address: "[fd00::1]:5000", Network: fabric.UDP, Ports: 10}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Targets with a check are checked as it says, those of UDP services excepted; nothing is when they are gone.
+func TestConnectorChecks(t *testing.T) {
+	c, m := newConnector(t, t.TempDir())
+	cfg := connectorMsg()
+	cfg.Targets[0].HealthCheck = httpCheckMsg()
+	cfg.Targets = append(cfg.Targets,
+		&nodev1.ConnectorTarget{Id: "target_2", Address: "fd00::1", Port: 5432, Ports: 2, HealthCheck: tcpCheckMsg()},
+		&nodev1.ConnectorTarget{Id: "target_3", Address: "fd00::1", Port: 53, Protocol: nodev1.TargetProtocol_TARGET_PROTOCOL_UDP, HealthCheck: tcpCheckMsg()},
+		&nodev1.ConnectorTarget{Id: "target_4", Address: "10.0.0.1", Port: 80})
+	must(t, c, tx(3, res(t, "connectorconfig/o/site_1", cfg)))
+	want := []health.Target{
+		{ID: "target_1", Address: "10.0.0.1:80", Check: health.Check{Interval: 10 * time.Second, Timeout: 2 * time.Second, Healthy: 2, Unhealthy: 3, HTTP: &health.HTTP{
+			Method: "HEAD", Path: "/up?deep=1", Host: "app.example.org", Headers: map[string][]string{"X-Key": {"k"}},
+			Statuses: []health.StatusRange{{First: 200, Last: 299}, {First: 404, Last: 404}}, BodyContains: "well", TLS: true,
+		}}},
+		{ID: "target_2", Address: "[fd00::1]:5432", Check: health.Check{Interval: 5 * time.Second, Timeout: time.Second, Healthy: 1, Unhealthy: 1}},
+	}
+	if d := cmp.Diff(want, m.checks); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	gone := tx(4)
+	gone.Removed["type.googleapis.com/warren.node.v1.ConnectorConfig"] = []string{"connectorconfig/o/site_1"}
+	must(t, c, gone)
+	if len(m.checks) != 0 {
+		t.Errorf("still checked: %+v", m.checks)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/shared/hostname"
@@ -52,6 +53,8 @@ type site struct {
 	nodes      []string
 	carrier    string // to prefer; empty: by measurement
 	region     string
+	local      bool                        // the nodes stand in its network
+	targets    map[string]connector.Target // of a local one
 }
 
 // end is the far end of a tunnel.
@@ -82,6 +85,7 @@ type connectorConfig struct {
 	site    string
 	nodes   []end
 	targets map[string]connector.Target
+	checks  []health.Target
 	own     map[string]netip.Addr // connector id to overlay address
 }
 
@@ -239,6 +243,16 @@ func decodeSite(m *nodev1.Site) (site, error) {
 		errs = append(errs, required(at+"id", e.id), kerr, aerr)
 		s.connectors = append(s.connectors, e)
 	}
+	switch m.GetKind() {
+	case nodev1.SiteKind_SITE_KIND_UNSPECIFIED, nodev1.SiteKind_SITE_KIND_CONNECTOR:
+	case nodev1.SiteKind_SITE_KIND_LOCAL:
+		var err error
+		s.local = true
+		s.targets, _, err = decodeTargets(m.GetTargets()) // only connectors check targets
+		errs = append(errs, err)
+	default:
+		errs = append(errs, fmt.Errorf("kind: %v is not known here", m.GetKind()))
+	}
 	return s, errors.Join(errs...)
 }
 
@@ -318,7 +332,7 @@ func decodeRecordSet(m *nodev1.RecordSet) (recordSet, error) {
 }
 
 func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
-	c := connectorConfig{site: m.GetSiteId(), targets: map[string]connector.Target{}, own: map[string]netip.Addr{}}
+	c := connectorConfig{site: m.GetSiteId(), own: map[string]netip.Addr{}}
 	errs := []error{required("site_id", c.site)}
 	for i, n := range m.GetNodes() {
 		at := fmt.Sprintf("nodes[%d].", i)
@@ -331,19 +345,9 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 		errs = append(errs, required(at+"node_id", e.id), kerr, eerr, serr, aerr)
 		c.nodes = append(c.nodes, e)
 	}
-	for i, t := range m.GetTargets() {
-		at := fmt.Sprintf("targets[%d].", i)
-		errs = append(errs, required(at+"id", t.GetId()), required(at+"address", t.GetAddress()))
-		if t.GetPort() == 0 || t.GetPort() > 65535 {
-			errs = append(errs, fmt.Errorf("%sport: %d", at, t.GetPort()))
-		}
-		if last := t.GetPort() + max(t.GetPorts(), 1) - 1; t.GetPorts() > maxPorts || last > 65535 {
-			errs = append(errs, fmt.Errorf("%sports: %d from %d on", at, t.GetPorts(), t.GetPort()))
-		}
-		network, err := network(t.GetProtocol())
-		errs = append(errs, field(at+"protocol", err))
-		c.targets[t.GetId()] = connector.Target{Address: joinHostPort(t.GetAddress(), t.GetPort()), Network: network, Ports: int(t.GetPorts())}
-	}
+	var err error
+	c.targets, c.checks, err = decodeTargets(m.GetTargets())
+	errs = append(errs, err)
 	for i, a := range m.GetConnectors() {
 		addr, err := overlay(fmt.Sprintf("connectors[%d].overlay_address", i), a.GetOverlayAddress())
 		errs = append(errs, err)

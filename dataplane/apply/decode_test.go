@@ -1,10 +1,13 @@
 package apply
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
@@ -19,6 +22,31 @@ func connectorMsg() *nodev1.ConnectorConfig {
 		Targets:    []*nodev1.ConnectorTarget{{Id: "target_1", Address: "10.0.0.1", Port: 80}},
 		Connectors: []*nodev1.ConnectorAddress{{ConnectorId: "connector_1", OverlayAddress: "fd57:6172:7265:2::1"}},
 	}
+}
+
+func tcpCheckMsg() *nodev1.HealthCheck {
+	return &nodev1.HealthCheck{
+		Interval: durationpb.New(5 * time.Second), Timeout: durationpb.New(time.Second), HealthyThreshold: 1, UnhealthyThreshold: 1,
+		Check: &nodev1.HealthCheck_Tcp{Tcp: &nodev1.TCPCheck{}},
+	}
+}
+
+func httpCheckMsg() *nodev1.HealthCheck {
+	return &nodev1.HealthCheck{
+		Interval: durationpb.New(10 * time.Second), Timeout: durationpb.New(2 * time.Second), HealthyThreshold: 2, UnhealthyThreshold: 3,
+		Check: &nodev1.HealthCheck_Http{Http: &nodev1.HTTPCheck{
+			Method: "HEAD", Path: "/up?deep=1", Host: "app.example.org", Headers: []*nodev1.HTTPHeader{{Name: "x-key", Value: "k"}},
+			ExpectedStatuses: []*nodev1.StatusRange{{First: 200, Last: 299}, {First: 404, Last: 404}}, BodyContains: "well", Tls: true,
+		}},
+	}
+}
+
+// checked changes a check of HTTP in a copy of a connector's configuration.
+func checked(f func(*nodev1.HealthCheck, *nodev1.HTTPCheck)) proto.Message {
+	return edit(connectorMsg(), func(m *nodev1.ConnectorConfig) {
+		m.Targets[0].HealthCheck = httpCheckMsg()
+		f(m.Targets[0].HealthCheck, m.Targets[0].HealthCheck.GetHttp())
+	})
 }
 
 // edit changes a copy of a message.
@@ -100,6 +128,26 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"allowed_cidrs[0]", edit(forwardMsg(), func(m *nodev1.Forward) { m.AllowedCidrs[0] = "10.0.0.1/8" })},
 		{"targets[0].target_id", edit(forwardMsg(), func(m *nodev1.Forward) { m.Targets[0].TargetId = "" })},
 		{"targets[0].site_id", edit(forwardMsg(), func(m *nodev1.Forward) { m.Targets[0].SiteId = "" })},
+		{"kind", edit(siteMsg("site_1", 3), func(m *nodev1.Site) { m.Kind = 9 })},
+		{"targets[0].port", edit(localSiteMsg(), func(m *nodev1.Site) { m.Targets[0].Port = 0 })},
+		{"targets[0].health_check.interval", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.Interval = nil })},
+		{"targets[0].health_check.interval", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.Interval.Nanos = -1 })},
+		{"targets[0].health_check.interval", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.Interval = durationpb.New(time.Millisecond) })},
+		{"targets[0].health_check.timeout", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.Timeout = nil })},
+		{"targets[0].health_check.timeout", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.Timeout.Seconds = 11 })},
+		{"targets[0].health_check.healthy_threshold", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.HealthyThreshold = 0 })},
+		{"targets[0].health_check.unhealthy_threshold", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.UnhealthyThreshold = 1 << 31 })},
+		{"targets[0].health_check.check: none", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { c.Check = nil })},
+		{"targets[0].health_check.http.method", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Method = "GET /" })},
+		{"targets[0].health_check.http.path", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Path = "up" })},
+		{"targets[0].health_check.http.path", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Path = "/\n" })},
+		{"targets[0].health_check.http.host", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Host = "a b" })},
+		{"targets[0].health_check.http.headers[0].name", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Headers[0].Name = "x key" })},
+		{"targets[0].health_check.http.headers[0].name", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Headers[0].Name = "host" })},
+		{"targets[0].health_check.http.headers[0].value", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.Headers[0].Value = "a\r\nb" })},
+		{"targets[0].health_check.http.expected_statuses: missing", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.ExpectedStatuses = nil })},
+		{"targets[0].health_check.http.expected_statuses[1]", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.ExpectedStatuses[1].Last = 403 })},
+		{"targets[0].health_check.http.expected_statuses[0]", checked(func(c *nodev1.HealthCheck, h *nodev1.HTTPCheck) { h.ExpectedStatuses[0].First = 0 })},
 		{"targets[0].address", edit(connectorMsg(), func(m *nodev1.ConnectorConfig) { m.Targets[0].Address = "" })},
 	} {
 		_, err := decode(res(t, "x", tc.msg))
@@ -131,6 +179,12 @@ func FuzzDecode(f *testing.F) {
 	} {
 		b, _ := proto.Marshal(m)
 		f.Add(uint8(i), b)
+	}
+	for typ, m := range map[string]proto.Message{
+		resource.Site: localSiteMsg(), resource.ConnectorConfig: checked(func(*nodev1.HealthCheck, *nodev1.HTTPCheck) {}),
+	} {
+		b, _ := proto.Marshal(m)
+		f.Add(uint8(slices.Index(types, typ)), b)
 	}
 	f.Fuzz(func(t *testing.T, i uint8, b []byte) {
 		_, _ = decode(ads.Resource{TypeURL: types[int(i)%len(types)], Name: "x", Body: b})

@@ -7,6 +7,7 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
@@ -59,6 +60,19 @@ func (n *Node) streamsConfig(l *ledger) streams.NodeConfig {
 	return cfg
 }
 
+// localConfig is what this node may dial itself: the targets of the local sites in whose network it stands.
+func (n *Node) localConfig(l *ledger) []connector.Config {
+	var cfg []connector.Config
+	for _, s := range values[site](l, resource.Site) {
+		if n.standsIn(s) {
+			cfg = append(cfg, connector.Config{Site: s.id, Targets: s.targets})
+		}
+	}
+	return cfg
+}
+
+func (n *Node) standsIn(s site) bool { return s.local && slices.Contains(s.nodes, n.id) }
+
 func (n *Node) fabricConfig(l *ledger) fabric.Config {
 	cfg := fabric.Config{Self: n.id}
 	if me, ok := n.self(l); ok {
@@ -69,7 +83,7 @@ func (n *Node) fabricConfig(l *ledger) fabric.Config {
 		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Region: o.region, Down: is.away, Draining: is.draining, Connected: says.Sites, Load: says.Load})
 	}
 	for _, s := range values[site](l, resource.Site) {
-		out := fabric.Site{ID: s.id, Nodes: s.nodes, Carrier: s.carrier, Region: s.region}
+		out := fabric.Site{ID: s.id, Nodes: s.nodes, Carrier: s.carrier, Region: s.region, Local: s.local}
 		for _, c := range s.connectors {
 			out.Connectors = append(out.Connectors, fabric.Connector{ID: c.id, Addr: c.addr})
 		}
@@ -127,7 +141,7 @@ func sniConfig(routes map[string]route) sni.Config {
 	return cfg
 }
 
-// targets are those of a route that has but one rule.
+// targets are those of all rules of a route.
 func (r route) targets() []balance.Target {
 	var out []balance.Target
 	for _, rule := range r.rules {

@@ -14,11 +14,11 @@ type Gossip interface {
 	Apply(gossip.Config) error
 	View() gossip.View
 	Changed() <-chan struct{} // yields after changes of View
-	SetSites(sites []string)  // with a connector connected at this node
+	SetSites(sites []string)  // that this node can reach itself
 }
 
-// How gossip is followed: changes that come together are applied together, and whose connectors are
-// connected here is looked at so often.
+// How gossip is followed: changes that come together are applied together, and which sites can be reached
+// from here is looked at so often.
 const (
 	gossipQuiet   = 20 * time.Millisecond
 	sitesInterval = 500 * time.Millisecond
@@ -85,7 +85,7 @@ func (n *Node) applyGossip(l *ledger, me self) {
 	n.view = n.sub.Gossip.View()
 }
 
-// Follow makes DNS and fabric follow what nodes tell each other, and tells which sites are connected here,
+// Follow makes DNS and fabric follow what nodes tell each other, and tells which sites can be reached from here,
 // until ctx ends. It needs no control plane.
 func (n *Node) Follow(ctx context.Context) error {
 	if n.sub.Gossip == nil {
@@ -133,7 +133,8 @@ func (n *Node) heard() {
 	}
 }
 
-// tellSites tells which sites assigned to this node have a connector connected.
+// tellSites tells which sites this node can reach itself: those with a connector connected here, and those in
+// whose network it stands.
 func (n *Node) tellSites() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,7 +143,7 @@ func (n *Node) tellSites() {
 	}
 	var connected []string
 	for _, s := range values[site](n.state, resource.Site) {
-		if slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
+		if n.standsIn(s) || slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
 			connected = append(connected, s.id)
 		}
 	}

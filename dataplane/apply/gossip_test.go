@@ -189,7 +189,7 @@ func TestFollow(t *testing.T) {
 			}
 		}
 		// The control plane says otherwise: gossip knows better, also at the next transaction.
-		n.Presence(ctx, resource.NodeHealth, []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
+		n.Presence(ctx, resource.NodeHealth, []ads.Resource{nodeHealth(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
 		must(t, n, tx(6))
 		if got, _ := b(); got.Down {
 			t.Error("the control plane's word won")
@@ -262,7 +262,7 @@ func startFar(t *testing.T, id, dir, at string) *far {
 	g := gossip.New(gossip.Options{Log: quiet(), Registerer: reg})
 	f := &far{id: id, dns: &seen{}, udp: udp, tcp: tcp, done: make(chan error, 2)}
 	f.Node = NewNode(id, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: f.dns, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Local: localOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: f.dns, Trust: m.keep,
 		Gossip: g, Up: func(string) bool { return false },
 	}, disk, quiet(), reg)
 	var ctx context.Context

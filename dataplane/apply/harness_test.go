@@ -26,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
@@ -38,6 +39,7 @@ import (
 type machine struct {
 	calls  []string
 	tunnel tunnel.Config
+	local  []connector.Config
 	fabric fabric.Config
 	proxy  httpproxy.Config
 	l4     l4.Config
@@ -46,11 +48,14 @@ type machine struct {
 	conn   connector.Config
 	ends   streams.NodeConfig      // of a node
 	dials  streams.ConnectorConfig // of a connector
+	checks []health.Target         // of a connector
+	kept   []map[string]bool       // of a node: each set of targets that health was told to keep
 	sick   []map[string]bool       // each that was handed over
 	trust  []byte
 	fail   error // of the tunnel
 	taken  error // of l4, about single services
 	unfit  error // of the DNS or the connector, about single objects
+	out    error // of local sites, about single targets
 }
 
 type (
@@ -64,6 +69,8 @@ type (
 
 	nodeStreamsOf struct{ *machine }
 	siteStreamsOf struct{ *machine }
+	checksOf      struct{ *machine }
+	localOf       struct{ *machine }
 	healthOf      struct{ *machine }
 )
 
@@ -96,7 +103,15 @@ func (m connectorOf) Apply(c connector.Config) error {
 
 func (m nodeStreamsOf) Apply(c streams.NodeConfig)      { m.ends = c }
 func (m siteStreamsOf) Apply(c streams.ConnectorConfig) { m.dials = c }
-func (m healthOf) Apply(unhealthy map[string]bool)      { m.sick = append(m.sick, unhealthy) }
+func (m localOf) Apply(c []connector.Config) error {
+	m.machine.local = c
+	return m.out
+}
+func (m checksOf) Apply(targets []health.Target) {
+	m.calls, m.checks = append(m.calls, "checks"), targets
+}
+func (m healthOf) Keep(targets map[string]bool)    { m.kept = append(m.kept, targets) }
+func (m healthOf) Apply(unhealthy map[string]bool) { m.sick = append(m.sick, unhealthy) }
 
 func (m *machine) keep(pem []byte) error { m.trust = pem; return nil }
 
@@ -119,7 +134,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Local: localOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 
@@ -162,6 +177,14 @@ func siteMsg(id string, i byte, nodes ...string) *nodev1.Site {
 	return &nodev1.Site{Id: id, Name: "home", NodeIds: nodes, Connectors: []*nodev1.SiteConnector{{
 		Id: "connector_" + id, WireguardPublicKey: keyOf(i), OverlayAddress: fmt.Sprintf("fd57:6172:7265:2::%d", i),
 	}}}
+}
+
+// localSiteMsg is a site in whose network this node stands.
+func localSiteMsg() *nodev1.Site {
+	return &nodev1.Site{
+		Id: "site_3", Name: "shed", Kind: nodev1.SiteKind_SITE_KIND_LOCAL, NodeIds: []string{me, "node_b"},
+		Targets: []*nodev1.ConnectorTarget{{Id: "target_3", Address: "10.1.0.1", Port: 80, Ports: 2}},
+	}
 }
 
 func routeMsg(service, host, cert string) *nodev1.Route {
@@ -230,7 +253,7 @@ func must(t *testing.T, n ads.Handler, x ads.Transaction) []*nodev1.Rejection {
 	return rej
 }
 
-func health(t *testing.T, id string, s nodev1.NodeState) ads.Resource {
+func nodeHealth(t *testing.T, id string, s nodev1.NodeState) ads.Resource {
 	return res(t, "nodehealth/"+id, &nodev1.NodeHealth{NodeId: id, State: s})
 }
 

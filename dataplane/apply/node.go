@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
@@ -40,7 +41,10 @@ type Subsystems struct {
 		Apply(context.Context, tunnel.Config) error
 	}
 	Streams interface{ Apply(streams.NodeConfig) }
-	Fabric  interface {
+	Local   interface {
+		Apply([]connector.Config) error // the sites in whose network this node stands
+	}
+	Fabric interface {
 		Apply(fabric.Config)
 		Cut(node string) // ends the streams through a node that is dead
 	}
@@ -58,9 +62,10 @@ type Subsystems struct {
 	Up     func(peer string) bool // reports whether a connector is connected here; needed with Gossip
 }
 
-// Health takes which targets can't serve: all of them, by id. The map is the callee's.
+// Health takes which targets can't serve, and which there are: all of them, by id. The maps are the callee's.
 type Health interface {
 	Apply(unhealthy map[string]bool)
+	Keep(targets map[string]bool)
 }
 
 // Node applies the snapshot of a node. It is an ads.Handler, whose methods are called one at a time; Follow
@@ -80,7 +85,7 @@ type Node struct {
 	sick  sick             // presence of targets
 	used  map[string]route // routes in use, by resource name
 	peers []tunnel.Peer    // that the tunnel was last told of
-	noWay error            // peers among them that can't be reached, from the tunnel
+	noWay error            // peers among them, and targets of local sites, that can't be reached
 	ports error            // services among those that l4 was told of that can't have theirs
 }
 
@@ -161,6 +166,10 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		} else {
 			n.noWay = nil
 		}
+		if err := n.sub.Local.Apply(n.localConfig(l)); err != nil {
+			n.log.Warn("some targets of local sites can't be served", "err", err)
+			n.noWay = errors.Join(n.noWay, err)
+		}
 		n.applyGossip(l, me)
 		n.sub.Streams.Apply(n.streamsConfig(l))
 		n.sub.Fabric.Apply(n.fabricConfig(l))
@@ -183,6 +192,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	}
 	if changed[resource.Route] || changed[resource.Forward] {
 		n.tellSick(n.sick.check(checkedTargets(l)))
+		if n.sub.Health != nil {
+			n.sub.Health.Keep(allTargets(l, routes))
+		}
 	}
 	// The serial of the zones is the revision, so this one is always concerned.
 	n.state = l

@@ -179,12 +179,12 @@ func TestPresence(t *testing.T) {
 		return false
 	}
 	m.took()
-	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
+	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{nodeHealth(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
 	if !down() || !slices.Equal(m.took(), []string{"fabric", "dns", "reconnect"}) {
 		t.Error("not down")
 	}
 	// Who is not mentioned keeps the last state; the same again touches nobody.
-	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{health(t, me, nodev1.NodeState_NODE_STATE_UP), {Body: []byte{0xff}}}, nil, true)
+	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{nodeHealth(t, me, nodev1.NodeState_NODE_STATE_UP), {Body: []byte{0xff}}}, nil, true)
 	if !down() || len(m.took()) != 0 {
 		t.Error("forgotten")
 	}
@@ -198,7 +198,7 @@ func TestPresence(t *testing.T) {
 		t.Errorf("%v %+v", err, m2.dns.Nodes)
 	}
 	m.took()
-	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{health(t, "node_b", nodev1.NodeState_NODE_STATE_UP)}, nil, false)
+	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{nodeHealth(t, "node_b", nodev1.NodeState_NODE_STATE_UP)}, nil, false)
 	if down() || !slices.Equal(m.took(), []string{"fabric", "dns"}) {
 		t.Error("still down, or connections closed for who came back")
 	}

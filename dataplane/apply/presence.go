@@ -8,6 +8,7 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -151,4 +152,25 @@ func checkedTargets(l *ledger) map[string]bool {
 		}
 	}
 	return checked
+}
+
+// allTargets are those that requests may be sent to: of all good routes and forwards, and of the routes in use,
+// which may be older.
+func allTargets(l *ledger, use map[string]route) map[string]bool {
+	all := map[string]bool{}
+	add := func(targets []balance.Target) {
+		for _, t := range targets {
+			all[t.ID] = true
+		}
+	}
+	for _, r := range values[route](l, resource.Route) {
+		add(r.targets())
+	}
+	for _, r := range use {
+		add(r.targets())
+	}
+	for _, f := range values[forward](l, resource.Forward) {
+		add(f.Targets)
+	}
+	return all
 }

@@ -83,6 +83,38 @@ func TestTargetHealth(t *testing.T) {
 	}
 }
 
+// What is remembered of targets is kept for those that a service has, also one whose newest version is not in
+// use yet, and for no others.
+func TestKnownTargetsAreKept(t *testing.T) {
+	n, m := newNode(t, t.TempDir())
+	x := world(t)
+	x.Upserts[resource.Forward] = []ads.Resource{res(t, "forward/o/service_9", checkedForwardMsg())} // target_9
+	must(t, n, x)
+	kept := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		if len(m.kept) == 1 {
+			got = slices.Sorted(maps.Keys(m.kept[0]))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", when, m.kept, want)
+		}
+		m.kept = nil
+	}
+	kept("at the start", "target_1", "target_9")
+	waits := routeMsg("service_1", "app.example.org", "certificate/o/late")
+	waits.Rules[0].Targets[0].TargetId = "target_2"
+	waits.Rules = append(waits.Rules, &nodev1.RouteRule{PathPrefix: "/x", Targets: []*nodev1.RouteTarget{{TargetId: "target_3", SiteId: "site_1"}}})
+	gone := tx(6, res(t, "route/o/service_1", waits))
+	gone.Removed[resource.Route], gone.Removed[resource.Forward] = []string{"route/o/service_2"}, []string{"forward/o/service_9"}
+	must(t, n, gone)
+	kept("a new version waits for its certificate", "target_1", "target_2", "target_3")
+	must(t, n, tx(7, res(t, "zone/o/domain_1", zoneMsg())))
+	if len(m.kept) != 0 {
+		t.Errorf("told without a change: %v", m.kept)
+	}
+}
+
 // A forward that makes no sense is rejected by name; the rest is applied, and its last good version stays.
 func TestForwardIsRejectedByName(t *testing.T) {
 	dir := t.TempDir()

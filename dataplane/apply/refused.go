@@ -79,6 +79,9 @@ func objectsOf(typ string, value any) []object {
 		for _, c := range v.connectors {
 			out = append(out, object{typ: typ, id: c.id})
 		}
+		for id := range v.targets {
+			out = append(out, object{typ: typ, id: id})
+		}
 	case connectorConfig:
 		for _, n := range v.nodes {
 			out = append(out, object{typ: typ, id: n.id})
@@ -102,7 +105,7 @@ func cause(objects map[object]ref, err error) (ref, bool) {
 	if e, ok := errors.AsType[*tunnel.PeerError](err); ok {
 		may = []object{{typ: resource.Node, id: e.ID}, {typ: resource.Site, id: e.ID}, {typ: resource.ConnectorConfig, id: e.ID}}
 	} else if e, ok := errors.AsType[*connector.TargetError](err); ok {
-		may = []object{{typ: resource.ConnectorConfig, id: e.ID}}
+		may = []object{{typ: resource.ConnectorConfig, id: e.ID}, {typ: resource.Site, id: e.ID}}
 	} else if e, ok := errors.AsType[*l4.ForwardError](err); ok {
 		may = []object{{typ: resource.Forward, id: e.Service}}
 	} else if e, ok := errors.AsType[*dns.ObjectError](err); ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/config"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
@@ -59,11 +60,12 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 		return err
 	}
 	targets := connector.New(nil, log, reg)
+	checks := health.New(targets.DialTarget, log, reg)
 	dials := streams.NewConnector(streams.Options{
 		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
 		Handler:     targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Log: log, Registerer: reg,
 	})
-	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Streams: dials, Connector: targets, Trust: id.Trust}, disk, log, reg)
+	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Streams: dials, Connector: targets, Checks: checks, Trust: id.Trust}, disk, log, reg)
 	conns := ads.NewConns(cfg.Control, id.Credentials())
 	tasks := []daemon.Task{
 		tun,
@@ -75,6 +77,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 			return targets.Serve(ctx, l)
 		}),
 		dials,
+		checks,
 		daemon.Func("snapshot", func(ctx context.Context) error {
 			defer conns.Close()
 			state, err := site.Restore(ctx)
@@ -82,7 +85,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 				return program.Ended(ctx, err)
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.ConnectorTypes(), State: state, Handler: site, Log: log, Reg: reg})
-			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers}, log, reg)
+			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Targets: checks.States}, log, reg)
 			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns))
 		}),
 	}

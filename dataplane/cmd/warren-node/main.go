@@ -16,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/apply"
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/config"
+	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
@@ -81,8 +82,9 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
 		Silent:      func() { proxy.Reconnect() }, Log: log, Registerer: reg,
 	})
+	local := connector.NewLocal(nil, log, reg)
 	paths := fabric.New(fabric.Carriers{
-		WireGuard: tun, Stream: ends,
+		WireGuard: tun, Stream: ends, Local: local,
 		BothTUN: func(connector string) bool { return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) },
 	}, log, reg)
 	targets := balance.NewHealth(log, reg)
@@ -115,7 +117,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 
 	sub := apply.Subsystems{
-		Tunnel: tun, Streams: ends, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
+		Tunnel: tun, Streams: ends, Local: local, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
 		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
 	}
 	told, tell, err := talk(cfg.Listen.Gossip, &sub, log, reg)
@@ -137,6 +139,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		daemon.Func("follow", node.Follow),
 		once(told, "wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
 		once(told, "streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
+		once(told, local.String(), local.Run),
 		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
 		once(told, ports.String(), ports.Run),
 		once(told, "tls", func(ctx context.Context) error { return ports.ServeTLS(ctx, raw) }),
