@@ -67,12 +67,15 @@ func CheckServicePorts(s *Service, overlapping []*Service) error {
 	return nil
 }
 
-// CheckServiceTargets refuses path prefixes for a service whose paths no node can see, and targets that
-// have not enough ports above their first. targets are all targets of the service.
+// CheckServiceTargets refuses path prefixes for a service whose paths no node can see, targets that have not
+// enough ports above their first, and health checks of what does not answer. targets are all targets of the service.
 func CheckServiceTargets(s *Service, targets []*Target) error {
 	for _, t := range targets {
 		if s.Kind != HTTP && t.PathPrefix != "/" {
 			return fault.Field("path_prefix", "%q of target %s: no node sees paths of a %s service, want \"/\"", t.PathPrefix, t.Name, s.Kind)
+		}
+		if s.Kind == UDP && t.HealthCheck != nil {
+			return fault.Field("health_check", "of target %s: targets of udp services are not checked", t.Name)
 		}
 		if last := int(t.Port) + s.Ports.Count() - 1; last > 65535 {
 			return fault.Field("port", "%d of target %s: the service has %d ports, the last one would go to %d", t.Port, t.Name, s.Ports.Count(), last)
@@ -81,14 +84,17 @@ func CheckServiceTargets(s *Service, targets []*Target) error {
 	return nil
 }
 
-// CheckTarget refuses a target whose service or site belongs to another organization, or whose path
-// prefix its service cannot match. Nil rows are such that do not exist.
+// CheckTarget refuses a target whose service or site belongs to another organization, whose path prefix its
+// service cannot match, or that nobody would check. Nil rows are such that do not exist.
 func CheckTarget(t *Target, service *Service, site *Site) error {
 	if service == nil || service.ID != t.Service || service.Org != t.Org {
 		return fault.Field("service", "no such service in this organization")
 	}
 	if site == nil || site.ID != t.Site || site.Org != t.Org {
 		return fault.Field("site", "no such site in this organization")
+	}
+	if t.HealthCheck != nil && site.Kind == LocalSite {
+		return fault.Field("health_check", "targets of local sites are not checked: connectors check, and there is none")
 	}
 	return CheckServiceTargets(service, []*Target{t})
 }

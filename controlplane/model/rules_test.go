@@ -118,7 +118,9 @@ func TestCheckTarget(t *testing.T) {
 	foreign, abroad := *s, *site
 	foreign.Org, abroad.Org = other, other
 	root := &Target{Org: acme, Name: "t", Service: s.ID, Site: site.ID, PathPrefix: "/"}
-	deep := *root
+	deep, checked, datagrams, local := *root, *root, *s, *site
+	checked.HealthCheck, local.Kind = &HealthCheck{Kind: CheckTCP}, LocalSite
+	datagrams.Kind, datagrams.Hostname, datagrams.Ports = UDP, "", Ports{6000, 6000}
 	deep.PathPrefix = "/a"
 	for _, c := range []struct {
 		name    string
@@ -135,6 +137,9 @@ func TestCheckTarget(t *testing.T) {
 		{"foreign service", root, &foreign, site, "invalid service"},
 		{"no site", root, s, nil, "invalid site"},
 		{"foreign site", root, s, &abroad, "invalid site"},
+		{"checked", &checked, s, site, ""},
+		{"checked, of udp", &checked, &datagrams, site, "invalid health_check"},
+		{"checked, of a local site", &checked, s, &local, "invalid health_check"},
 	} {
 		if got := refusal(CheckTarget(c.target, c.service, c.site)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
