@@ -19,31 +19,35 @@ import (
 const (
 	headTime  = 5 * time.Second
 	keepTime  = 60 * time.Second
-	drainTime = 10 * time.Second // for requests in flight after Serve's context has ended
+	drainTime = 10 * time.Second // for all that was accepted before Serve's context ended
+	firstTime = headTime         // of drainTime, for the first request of a connection that has had none
 )
 
 // session is what is known of a connection since its handshake.
 type session struct {
 	name          string // canonical server name
 	client, local netip.AddrPort
-	gate          *gate // nil for HTTP/2
+	gate          *gate  // nil for HTTP/2
+	first         func() // called with the first request; more calls do nothing
 }
 
 type sessionKey struct{}
 
 // server is one Serve: a listener, the two protocols behind it and what they have open.
 type server struct {
-	proxy    *Proxy
-	tls      *tls.Config
-	one, two *http.Server
-	oneConns *queue
-	twoConns *queue
-	upgrades *upgrades
-	requests sync.WaitGroup // handlers, those of upgraded connections included
+	proxy     *Proxy
+	tls       *tls.Config
+	one, two  *http.Server
+	oneConns  *queue
+	twoConns  *queue
+	upgrades  *upgrades
+	newcomers newcomers
+	requests  sync.WaitGroup // handlers, those of upgraded connections included
 }
 
 // Serve ends TLS on what l accepts and serves HTTP/1.1 or HTTP/2 on it, until ctx ends. Then it
-// accepts no more, closes upgraded connections, gives requests in flight drainTime, and closes the rest.
+// accepts no more, and closes upgraded connections. Those that it has just accepted get an answer to one request,
+// as those in flight do, and all of it has drainTime; then it closes the rest.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	live, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -65,17 +69,20 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	wg.Go(func() { _ = s.one.Serve(s.oneConns) }) // both end by Shutdown, and only by it
 	wg.Go(func() { _ = s.two.Serve(s.twoConns) })
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	err := s.accept(ctx, l)
+	var shaking sync.WaitGroup
+	err := s.accept(ctx, l, func(c net.Conn) { shaking.Go(func() { s.handshake(live, c) }) })
 	stop()
 	_ = l.Close()
 
+	late := time.AfterFunc(drainTime, cut)
+	defer late.Stop()
 	s.upgrades.closeAll()
-	grace, cancel := context.WithTimeout(live, drainTime)
-	defer cancel()
+	shaking.Wait()
+	s.newcomers.wait(live, firstTime)
 	var drain sync.WaitGroup
 	for _, srv := range []*http.Server{s.one, s.two} {
 		drain.Go(func() {
-			if srv.Shutdown(grace) != nil {
+			if srv.Shutdown(live) != nil {
 				_ = srv.Close() // the grace is over; an error would be of the listener, which is ours
 			}
 		})
@@ -101,20 +108,25 @@ func (s *server) newServer(live context.Context) *http.Server {
 		ErrorLog:                     slog.NewLogLogger(s.proxy.log.Handler(), slog.LevelDebug),
 		BaseContext:                  func(net.Listener) context.Context { return live },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, sessionKey{}, sessionOf(c))
+			session := sessionOf(c)
+			session.first = sync.OnceFunc(func() { s.newcomers.leave(c) })
+			return context.WithValue(ctx, sessionKey{}, session)
+		},
+		ConnState: func(c net.Conn, is http.ConnState) {
+			if is == http.StateClosed || is == http.StateHijacked {
+				s.newcomers.leave(c)
+			}
 		},
 	}
 }
 
-// accept shakes hands with every connection, each in its own goroutine, until the listener ends.
-func (s *server) accept(ctx context.Context, l net.Listener) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
+// accept calls shake for every connection until the listener ends.
+func (s *server) accept(ctx context.Context, l net.Listener, shake func(net.Conn)) error {
 	for {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			wg.Go(func() { s.handshake(ctx, c) })
+			shake(c)
 		case ctx.Err() != nil:
 			return nil
 		default:
@@ -137,6 +149,7 @@ func (s *server) handshake(ctx context.Context, raw net.Conn) {
 	}
 	s.proxy.metrics.handshakes.WithLabelValues("ok").Inc()
 	if c.ConnectionState().NegotiatedProtocol == "h2" {
+		s.newcomers.enter(c)
 		s.twoConns.put(c)
 		return
 	}
@@ -144,6 +157,7 @@ func (s *server) handshake(ctx context.Context, raw net.Conn) {
 	g.session = newSession(c)
 	g.session.gate = g
 	g.refused = func() { s.proxy.refusedOnWire(g.session) }
+	s.newcomers.enter(g)
 	s.oneConns.put(g)
 }
 
@@ -165,7 +179,9 @@ func sessionOf(c net.Conn) *session {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
 	defer s.requests.Done()
-	s.proxy.serveHTTP(w, r, r.Context().Value(sessionKey{}).(*session), s.upgrades)
+	session := r.Context().Value(sessionKey{}).(*session)
+	session.first()
+	s.proxy.serveHTTP(w, r, session, s.upgrades)
 }
 
 // queue is a listener for connections that were accepted elsewhere.

@@ -83,7 +83,7 @@ func (s *Server) ServeTLS(ctx context.Context, l net.Listener) error {
 	var work sync.WaitGroup
 	err := inbound.Accept(ctx, l, func(c net.Conn) {
 		s.m.accepted.WithLabelValues(kindName).Inc()
-		work.Go(func() { s.serveName(ctx, live, c, cfg) })
+		work.Go(func() { s.serveName(live, c, cfg) })
 	}, s.acceptFailed)
 	timer := time.AfterFunc(drainTime, cut)
 	defer timer.Stop()
@@ -94,14 +94,13 @@ func (s *Server) ServeTLS(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// serveName is the life of one connection. No handshake goes on once ctx has ended; a connection that is at
-// work goes on until live ends.
-func (s *Server) serveName(ctx, live context.Context, raw net.Conn, cfg *tls.Config) {
+// serveName is the life of one connection, its handshake included, until live ends.
+func (s *Server) serveName(live context.Context, raw net.Conn, cfg *tls.Config) {
 	open := s.m.open.WithLabelValues(kindName)
 	open.Inc()
 	defer open.Dec()
 	client, local := inbound.AddrPort(raw.RemoteAddr()), inbound.AddrPort(raw.LocalAddr())
-	c, err := terminate.Handshake(ctx, raw, cfg)
+	c, err := terminate.Handshake(live, raw, cfg)
 	if err != nil {
 		why := reasonTLS
 		if errors.Is(err, terminate.ErrNoCertificate) {

@@ -135,3 +135,40 @@ func TestTLSProtocols(t *testing.T) {
 		}
 	}
 }
+
+// A client that was accepted just before the end still gets its handshake, and its time.
+func TestEndServesWhomItHasAccepted(t *testing.T) {
+	s, _ := newNamesServer(t)
+	l := listen(t)
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.ServeTLS(ctx, l) }()
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	for value(t, s.m.accepted.WithLabelValues(kindName)) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	end()
+	for {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			break // it takes no more
+		}
+		_ = c.Close()
+	}
+	c := tls.Client(raw, &tls.Config{ServerName: "db.example", InsecureSkipVerify: true})
+	if _, err := io.WriteString(c, "late"); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.CloseWrite()
+	if got, err := io.ReadAll(c); err != nil || string(got) != "dblatebye" {
+		t.Errorf("%q, %v", got, err)
+	}
+	_ = c.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

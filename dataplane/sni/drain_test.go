@@ -38,3 +38,38 @@ func TestDrainIsBounded(t *testing.T) {
 		_, _ = client.Close(), target.Close()
 	})
 }
+
+// TestHandedIsBounded ends Serve just after connections of which one says nothing, and another no whole hello.
+func TestHandedIsBounded(t *testing.T) {
+	for name, first := range map[string][]byte{"nothing": nil, "half a hello": clientHello(t, "www.example.org", nil)[:10]} {
+		synctest.Test(t, func(t *testing.T) {
+			f := New(options(NewHandoff(), nil))
+			l := NewHandoff()
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- f.Serve(ctx, l) }()
+			client, near := net.Pipe()
+			if err := l.give(near); err != nil {
+				t.Fatal(err)
+			}
+			want := firstByteTime
+			if len(first) > 0 {
+				want = wholeHelloTime
+				if _, err := client.Write(first); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			start := time.Now()
+			cancel()
+			<-f.Handed()
+			if took := time.Since(start); took != want {
+				t.Errorf("%s: handed over after %v, want %v", name, took, want)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			_ = client.Close()
+		})
+	}
+}

@@ -45,13 +45,14 @@ type Forwarder struct {
 	own     map[string]*Handoff // by protocol
 	metrics *metrics
 	idle    time.Duration
+	handed  chan struct{} // closed when nothing more will be handed over
 
 	routes atomic.Pointer[table] // replaced whole by Apply; each connection loads it once
 }
 
 // New makes a Forwarder without routes.
 func New(o Options) *Forwarder {
-	f := &Forwarder{with: o, own: make(map[string]*Handoff, len(o.Own)), metrics: newMetrics(o.Registerer), idle: splice.IdleTime}
+	f := &Forwarder{with: o, own: make(map[string]*Handoff, len(o.Own)), metrics: newMetrics(o.Registerer), idle: splice.IdleTime, handed: make(chan struct{})}
 	for _, own := range o.Own {
 		f.own[own.Protocol] = own.To
 	}
@@ -67,8 +68,13 @@ func (f *Forwarder) Apply(cfg Config) {
 	f.metrics.routes.Set(float64(len(t.routes)))
 }
 
-// Serve accepts from l until ctx ends, then closes it and gives passthrough connections drainTime
-// to finish. It may run for several listeners at once.
+// Handed is closed when Serve will hand over no more connections: whoever takes them from a Handoff ends then,
+// and not before.
+func (f *Forwarder) Handed() <-chan struct{} { return f.handed }
+
+// Serve accepts from l until ctx ends, then closes it. Connections that it has accepted go on as if nothing had
+// happened: their hello may still arrive, and they are handed over. Passthrough connections have drainTime to
+// finish. It may be called once.
 func (f *Forwarder) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -77,16 +83,23 @@ func (f *Forwarder) Serve(ctx context.Context, l net.Listener) error {
 	// Connections outlive ctx by drainTime, then are cut.
 	live, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	var wg sync.WaitGroup
+	var open, undecided sync.WaitGroup
 	err := f.accept(ctx, l, func(c net.Conn, client netip.AddrPort) {
-		wg.Go(func() { f.serve(ctx, live, c, client) })
+		undecided.Add(1)
+		decided := sync.OnceFunc(undecided.Done)
+		open.Go(func() {
+			defer decided()
+			f.serve(live, c, client, decided)
+		})
 	})
 	timer := time.AfterFunc(drainTime, cut)
 	defer timer.Stop()
 	if err != nil {
 		cut()
 	}
-	wg.Wait()
+	undecided.Wait()
+	close(f.handed)
+	open.Wait()
 	return err
 }
 
@@ -113,23 +126,23 @@ func (f *Forwarder) accept(ctx context.Context, l net.Listener, serve func(net.C
 	})
 }
 
-// serve is the life of one connection, up to its handover if its TLS ends here. No new connection
-// is begun once ctx has ended; one that is at work goes on until live ends.
-func (f *Forwarder) serve(ctx, live context.Context, raw net.Conn, client netip.AddrPort) {
+// serve is the life of one connection, up to its handover if its TLS ends here; live's end cuts it. It calls
+// decided when the connection will not be handed over.
+func (f *Forwarder) serve(live context.Context, raw net.Conn, client netip.AddrPort, decided func()) {
 	f.metrics.open.Inc()
 	c := &conn{Conn: raw, vouch: func() { f.with.Limit.Vouch(client.Addr()) }, release: func(vouched bool) {
 		f.with.Limit.Leave(client.Addr(), vouched)
 		f.metrics.open.Dec()
 	}}
-	if err := f.route(ctx, live, c, client); err != nil {
+	if err := f.route(live, c, client, decided); err != nil {
 		f.closed(err)
 		_ = c.Close()
 	}
 }
 
 // route reads the hello and does what the table says. An error means that c is still to be closed.
-func (f *Forwarder) route(ctx, live context.Context, c *conn, client netip.AddrPort) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.Conn.Close() })
+func (f *Forwarder) route(live context.Context, c *conn, client netip.AddrPort, decided func()) error {
+	stop := context.AfterFunc(live, func() { _ = c.Conn.Close() })
 	name, protocol, hello, err := readHello(c.Conn)
 	if !stop() {
 		return reasonDraining
@@ -150,6 +163,7 @@ func (f *Forwarder) route(ctx, live context.Context, c *conn, client netip.AddrP
 		return reasonNoRoute
 	}
 	if e.Mode == Passthrough {
+		decided()
 		return f.pass(live, c, e, hello, client)
 	}
 	to := f.with.HTTP

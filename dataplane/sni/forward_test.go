@@ -345,21 +345,48 @@ func TestAcceptErrorsAreSurvived(t *testing.T) {
 	}
 }
 
-// TestDrain ends Serve while one connection is at work and one has sent half a hello.
+// TestDrain ends Serve while one connection is at work and two have sent half a hello.
 func TestDrain(t *testing.T) {
-	e := newEdge(t, Config{Routes: []Route{passRoute("www.example.org")}}, echo(t), nil)
-	hello := clientHello(t, "www.example.org", nil)
-	busy, half := dial(t, e.addr), dial(t, e.addr)
+	e := newEdge(t, Config{Routes: []Route{passRoute("www.example.org"), {Hostname: "end.example.org"}}}, echo(t), nil)
+	hello, toEnd := clientHello(t, "www.example.org", nil), clientHello(t, "end.example.org", nil)
+	busy, half, ended := dial(t, e.addr), dial(t, e.addr), dial(t, e.addr)
 	exchange(t, busy, hello)
-	if _, err := half.Write(hello[:10]); err != nil {
-		t.Fatal(err)
+	for c, b := range map[net.Conn][]byte{half: hello, ended: toEnd} {
+		if _, err := c.Write(b[:10]); err != nil {
+			t.Fatal(err)
+		}
 	}
-	waitFor(t, func() bool { return value(t, e.metrics.accepted) == 2 })
+	waitFor(t, func() bool { return value(t, e.metrics.accepted) == 3 })
 	done := make(chan error, 1)
 	go func() { done <- e.stop() }()
-	if _, err := half.Read(make([]byte, 1)); err == nil {
-		t.Error("a connection without a hello outlived the drain")
+	waitFor(t, func() bool { // until it takes no more
+		c, err := net.Dial("tcp", e.addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	if _, err := half.Write(hello[10:]); err != nil {
+		t.Fatal(err)
 	}
+	got := make([]byte, len(hello))
+	if _, err := io.ReadFull(half, got); err != nil || !bytes.Equal(got, hello) {
+		t.Errorf("a hello that was on its way is not carried: %v", err)
+	}
+	select {
+	case <-e.Handed():
+		t.Error("it says that nothing more will be handed over while a hello is on its way")
+	default:
+	}
+	if _, err := ended.Write(toEnd[10:]); err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.handoff.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.Close(), half.Close()
+	<-e.Handed() // though passthrough connections go on
 	exchange(t, busy, []byte("in flight"))
 	_ = busy.CloseWrite()
 	if rest, err := io.ReadAll(busy); err != nil || len(rest) > 0 {
@@ -368,11 +395,8 @@ func TestDrain(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
-	if n := value(t, e.metrics.closed.WithLabelValues(string(reasonDraining))); n != 1 {
-		t.Errorf("%v closed as draining, want 1", n)
-	}
-	if _, err := net.Dial("tcp", e.addr); err == nil {
-		t.Error("the listener is still open")
+	if n := value(t, e.metrics.closed.WithLabelValues(string(reasonDraining))); n != 0 {
+		t.Errorf("%v closed as draining, want none", n)
 	}
 }
 
