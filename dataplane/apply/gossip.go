@@ -15,6 +15,7 @@ type Gossip interface {
 	View() gossip.View
 	Changed() <-chan struct{} // yields after changes of View
 	SetSites(sites []string)  // that this node can reach itself
+	Drain()                   // tells that this node is not to be named any more
 }
 
 // How gossip is followed: changes that come together are applied together, and which sites can be reached
@@ -29,6 +30,11 @@ type standing struct {
 	draining bool // no longer named to clients
 	down     bool // not named to clients, as long as somebody else is there
 	away     bool // asked last: down, or not reached from here
+}
+
+// spoils reports whether ways by that node, which were good before, are to be left.
+func (s standing) spoils(before standing) bool {
+	return s.away && !before.away || s.draining && !before.draining
 }
 
 // stand combines what the nodes say with the control plane's last word. Gossip wins where it knows: it is
@@ -49,7 +55,7 @@ func stand(says gossip.Node, drainingByOrder, downByHealth bool) standing {
 }
 
 func (n *Node) standing(o node) standing {
-	return stand(n.view.Node(o.id), o.draining, n.down[o.id])
+	return stand(n.view.Node(o.id), o.draining || n.leaving && o.id == n.id, n.down[o.id])
 }
 
 // standings are those of all nodes.
@@ -123,7 +129,7 @@ func (n *Node) heard() {
 	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
 	reconnect := false
 	for id, s := range n.standings() {
-		reconnect = reconnect || s.away && !before[id].away
+		reconnect = reconnect || s.spoils(before[id])
 		if n.view.Node(id).State == gossip.Dead && was.Node(id).State != gossip.Dead {
 			n.sub.Fabric.Cut(id)
 		}

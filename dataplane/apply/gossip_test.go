@@ -56,6 +56,7 @@ type chatter struct {
 	cfg     gossip.Config
 	view    gossip.View
 	sites   []string
+	drained bool
 	changed chan struct{}
 }
 
@@ -76,6 +77,12 @@ func (c *chatter) SetSites(s []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sites = s
+}
+
+func (c *chatter) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drained = true
 }
 
 func (c *chatter) Changed() <-chan struct{} { return c.changed }
@@ -164,7 +171,8 @@ func TestFollow(t *testing.T) {
 		}{
 			{gossip.Node{State: gossip.Alive, Sites: []string{"site_2"}, Load: 4}, false, false, false, []string{"fabric", "dns"}},
 			{gossip.Node{State: gossip.Dead}, true, true, false, []string{"fabric", "dns", "cut", "reconnect"}},
-			{gossip.Node{State: gossip.Draining}, false, false, true, []string{"fabric", "dns"}},
+			{gossip.Node{State: gossip.Alive}, false, false, false, []string{"fabric", "dns"}},
+			{gossip.Node{State: gossip.Draining}, false, false, true, []string{"fabric", "dns", "reconnect"}},
 			{gossip.Node{State: gossip.Unknown, Unreachable: true}, false, true, false, []string{"fabric", "dns", "reconnect"}},
 			{gossip.Node{State: gossip.Alive}, false, false, false, []string{"fabric", "dns"}},
 		} {

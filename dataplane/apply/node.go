@@ -78,20 +78,25 @@ type Node struct {
 	m     metrics
 	ready atomic.Bool
 
-	mu    sync.Mutex       // held while subsystems are told what to be, never while the disk is written
-	state *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
-	view  gossip.View      // what nodes say of each other
-	down  map[string]bool  // presence of other nodes
-	sick  sick             // presence of targets
-	used  map[string]route // routes in use, by resource name
-	peers []tunnel.Peer    // that the tunnel was last told of
-	noWay error            // peers among them, and targets of local sites, that can't be reached
-	ports error            // services among those that l4 was told of that can't have theirs
+	mu      sync.Mutex       // held while subsystems are told what to be, never while the disk is written
+	state   *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
+	view    gossip.View      // what nodes say of each other
+	down    map[string]bool  // presence of other nodes
+	sick    sick             // presence of targets
+	used    map[string]route // routes in use, by resource name
+	peers   []tunnel.Peer    // that the tunnel was last told of
+	noWay   error            // peers among them, and targets of local sites, that can't be reached
+	leaving bool             // the process is about to end
+	retreat retreat
+	ports   error // services among those that l4 was told of that can't have theirs
 }
 
 // NewNode makes a Node with this id that has applied nothing.
 func NewNode(id string, sub Subsystems, disk *Disk, log *slog.Logger, reg prometheus.Registerer) *Node {
-	return &Node{id: id, sub: sub, disk: disk, log: log, m: newMetrics(reg), state: newLedger(), down: map[string]bool{}, used: map[string]route{}}
+	return &Node{
+		id: id, sub: sub, disk: disk, log: log, m: newMetrics(reg), state: newLedger(), down: map[string]bool{}, used: map[string]route{},
+		retreat: retreat{over: make(chan struct{})},
+	}
 }
 
 // Ready reports whether a checkpoint is applied.
@@ -122,11 +127,13 @@ func everyType() map[string]bool {
 // Transaction implements ads.Handler. What can't be applied is rejected by name, with all that was
 // rejected before and still is.
 func (n *Node) Transaction(ctx context.Context, t ads.Transaction) ([]*nodev1.Rejection, error) {
-	next, changed := n.state.stage(t, decode)
+	before := n.state
+	next, changed := before.stage(t, decode)
 	rejections, err := n.install(ctx, next, changed)
 	if err != nil {
 		return nil, err
 	}
+	n.order(before, next)
 	n.persist(next)
 	return rejections, nil
 }
