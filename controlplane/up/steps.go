@@ -156,7 +156,8 @@ func (c *cluster) startNodes(ctx context.Context) error {
 			"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
 			"public_addresses":   []string{"127.0.0.1"},
 			"wireguard_endpoint": local(c.ports.WG[i]), "stream_endpoint": local(c.ports.HTTPS[i]), "gossip_endpoint": local(c.ports.Gossip[i]),
-			"tunnel": "netstack", // two nodes on one machine can't share its routing table
+			"drain_time": "0s",       // nobody asks this DNS where else to go
+			"tunnel":     "netstack", // two nodes on one machine can't share its routing table
 			"listen": map[string]any{
 				"https": local(c.ports.HTTPS[i]), "dns": local(c.ports.DNS[i]), "wireguard": c.ports.WG[i], "admin": local(c.ports.Admin[1+i]),
 				"gossip":       local(c.ports.Gossip[i]),

@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
@@ -34,14 +35,15 @@ type Common struct {
 // Node is the settings of warren-node.
 type Node struct {
 	Common            `yaml:",inline"`
-	PublicAddresses   []netip.Addr `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
-	WireGuardEndpoint string       `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port where tunnels reach this node; default: first public address and the port below
-	StreamEndpoint    string       `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // ip:port where connectors dial streams; default: first public address and the port of listen.https
-	GossipEndpoint    string       `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // ip:port where other nodes reach the gossip; default: first public address and port 7946
-	Tunnel            string       `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
-	Interface         string       `yaml:"interface" env:"INTERFACE"`                   // of tun
-	AccessLog         string       `yaml:"access_log" env:"ACCESS_LOG"`                 // a JSON line a request: file, opened anew at SIGHUP, or "-" for standard output; "" for none
-	Listen            NodeListen   `yaml:"listen" envPrefix:"LISTEN_"`
+	PublicAddresses   []netip.Addr  `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
+	WireGuardEndpoint string        `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port where tunnels reach this node; default: first public address and the port below
+	StreamEndpoint    string        `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // ip:port where connectors dial streams; default: first public address and the port of listen.https
+	GossipEndpoint    string        `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // ip:port where other nodes reach the gossip; default: first public address and port 7946
+	Tunnel            string        `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
+	Interface         string        `yaml:"interface" env:"INTERFACE"`                   // of tun
+	DrainTime         time.Duration `yaml:"drain_time" env:"DRAIN_TIME"`                 // between SIGTERM, when others stop naming this node, and the end of its listeners
+	AccessLog         string        `yaml:"access_log" env:"ACCESS_LOG"`                 // a JSON line a request: file, opened anew at SIGHUP, or "-" for standard output; "" for none
+	Listen            NodeListen    `yaml:"listen" envPrefix:"LISTEN_"`
 }
 
 // NodeListen is where a node listens.
@@ -68,7 +70,7 @@ type Connector struct {
 func LoadNode(path string) (*Node, error) {
 	c := &Node{
 		Common: Common{StateDir: "/var/lib/warren-node", LogFormat: "text", LogLevel: "info"},
-		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface,
+		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, DrainTime: time.Second,
 		Listen: NodeListen{HTTPS: ":443", DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
 	}
 	if err := load(path, c, "WARREN_NODE_"); err != nil {
@@ -170,6 +172,9 @@ func (c *Node) Validate() error {
 	}
 	if c.Listen.WireGuard == 0 {
 		errs = append(errs, errors.New("listen.wireguard: want a port"))
+	}
+	if c.DrainTime < 0 {
+		errs = append(errs, fmt.Errorf("drain_time: %s, want 0s or more", c.DrainTime))
 	}
 	errs = append(errs, endpoint("wireguard_endpoint", c.WireGuardEndpoint), endpoint("stream_endpoint", c.StreamEndpoint), endpoint("gossip_endpoint", c.GossipEndpoint))
 	switch c.Tunnel {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -103,54 +102,47 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	proxy = httpproxy.New(paths.DialTarget, targets, log, reg, requests.Logger())
 	names := dns.New(log, reg)
 
-	https, err := net.Listen("tcp", cfg.Listen.HTTPS)
+	open, err := listen(cfg.Listen, log)
 	if err != nil {
-		return fmt.Errorf("listen.https: %w", err)
+		return err
 	}
-	udp, err := net.ListenPacket("udp", cfg.Listen.DNS)
-	if err != nil {
-		return fmt.Errorf("listen.dns: %w", err)
-	}
-	tcp, err := net.Listen("tcp", cfg.Listen.DNS)
-	if err != nil {
-		return fmt.Errorf("listen.dns: %w", err)
-	}
-
 	sub := apply.Subsystems{
 		Tunnel: tun, Streams: ends, Local: local, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
 		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
 	}
-	told, tell, err := talk(cfg.Listen.Gossip, &sub, log, reg)
-	if err != nil {
-		return err
-	}
+	told, tell := talk(open, &sub, log, reg)
+	end := newEnd(told, forward.Handed())
+	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	conns := ads.NewConns(cfg.Control, id.Credentials())
 	tasks := []daemon.Task{
-		once(told, tun.String(), tun.Run),
-		once(told, "relay", func(ctx context.Context) error {
+		tell,
+		daemon.Func("follow", node.Follow),
+		end.carrier(tun.String(), tun.Run),
+		end.carrier("relay", func(ctx context.Context) error {
 			l, err := tun.Listen(ctx, fabric.RelayPort)
 			if err != nil {
 				return program.Ended(ctx, err)
 			}
 			return paths.ServeRelay(ctx, l)
 		}),
-		tell,
-		daemon.Func("follow", node.Follow),
-		once(told, "wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
-		once(told, "streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
-		once(told, local.String(), local.Run),
-		once(told, "http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
-		once(told, ports.String(), ports.Run),
-		once(told, "tls", func(ctx context.Context) error { return ports.ServeTLS(ctx, raw) }),
-		once(told, "sni", func(ctx context.Context) error { return forward.Serve(ctx, https) }),
-		once(told, "dns", func(ctx context.Context) error { return names.Serve(ctx, []net.PacketConn{udp}, tcp) }),
+		end.carrier("wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
+		end.carrier("streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
+		end.carrier(local.String(), local.Run),
+		end.taker("http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
+		end.taker("tls", func(ctx context.Context) error { return ports.ServeTLS(ctx, raw) }),
+		end.listener(ports.String(), ports.Run),
+		end.listener("sni", after(restored, func(ctx context.Context) error { return forward.Serve(ctx, open.https) })),
+		end.listener("dns", after(restored, func(ctx context.Context) error {
+			return names.Serve(ctx, []net.PacketConn{open.dnsUDP}, open.dnsTCP)
+		})),
 		daemon.Func("snapshot", func(ctx context.Context) error {
 			defer conns.Close()
 			state, err := node.Restore(ctx) // serve what was last known, then ask what is new
 			if err != nil {
 				return program.Ended(ctx, err)
 			}
+			close(restored)
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Carrier: paths.CarrierOf}, log, reg)
 			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
@@ -163,38 +155,18 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, program.Ready(node.Ready), reg))
 	}
 	log.Info("starting", "version", version.Version, "https", cfg.Listen.HTTPS, "dns", cfg.Listen.DNS, "wireguard", cfg.Listen.WireGuard)
-	return daemon.Run(ctx, log, tasks...)
+	return daemon.RunDraining(ctx, log, daemon.Drain{Begin: node.Drained(), Do: drain(node.Leave, cfg.DrainTime)}, tasks...)
 }
 
-// talk makes the gossip a subsystem, if there is an address for it. told is closed when the other nodes know
+// talk makes the gossip a subsystem, if there are sockets for it. told is closed when the other nodes know
 // that this one ends.
-func talk(addr string, sub *apply.Subsystems, log *slog.Logger, reg prometheus.Registerer) (told <-chan struct{}, t daemon.Task, err error) {
-	if addr == "" {
+func talk(open *listeners, sub *apply.Subsystems, log *slog.Logger, reg prometheus.Registerer) (told <-chan struct{}, t daemon.Task) {
+	if open.gossipTCP == nil {
 		nobody := make(chan struct{})
 		close(nobody)
-		return nobody, daemon.Func("gossip", func(ctx context.Context) error { <-ctx.Done(); return nil }), nil
-	}
-	tcp, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen.gossip: %w", err)
-	}
-	udp, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen.gossip: %w", err)
+		return nobody, daemon.Func("gossip", func(ctx context.Context) error { <-ctx.Done(); return nil })
 	}
 	g := gossip.New(gossip.Options{Log: log, Registerer: reg})
 	sub.Gossip = g
-	return g.Left(), daemon.Func("gossip", func(ctx context.Context) error { return g.Serve(ctx, udp, tcp) }), nil
-}
-
-// once makes a task that ends a moment later than the others: when a channel is closed. A node takes
-// connections until the other nodes name it to nobody any more.
-func once(told <-chan struct{}, name string, run func(context.Context) error) daemon.Task {
-	return daemon.Func(name, func(ctx context.Context) error {
-		late, end := context.WithCancel(context.WithoutCancel(ctx))
-		defer end()
-		stop := context.AfterFunc(ctx, func() { <-told; end() })
-		defer stop()
-		return run(late)
-	})
+	return g.Left(), daemon.Func("gossip", func(ctx context.Context) error { return g.Serve(ctx, open.gossipUDP, open.gossipTCP) })
 }
