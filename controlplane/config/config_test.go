@@ -38,6 +38,27 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// The example that comes with the unit is settings as it is, and the unit hands over what it names.
+func TestExample(t *testing.T) {
+	c, err := Load("../../deploy/systemd/control.yaml")
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, err := os.ReadFile("../../deploy/systemd/warren-control.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{c.KEKFile, c.APITLSCert, c.APITLSKey} {
+		name, ok := strings.CutPrefix(path, "/run/credentials/warren-control.service/")
+		if !ok || !strings.Contains(string(unit), "LoadCredential="+name+":") {
+			t.Errorf("%s is not handed over", path)
+		}
+	}
+}
+
 func TestMistakesAreNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ text, says string }{
 		"unknown key":  {good + "databse_url: x\n", "[3:1]"},

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func file(t *testing.T, text string) string {
@@ -25,14 +26,25 @@ listen:
 `
 
 func TestLoadNode(t *testing.T) {
+	t.Setenv("WARREN_NODE_DRAIN_TIME", "1m30s")
 	t.Setenv("WARREN_NODE_LISTEN_DNS", "192.0.2.1:53")
 	c, err := LoadNode(file(t, good))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Listen.HTTPS != "192.0.2.1:443" || c.Listen.DNS != "192.0.2.1:53" || c.WireGuardEndpoint != "192.0.2.1:51820" ||
-		c.StreamEndpoint != "192.0.2.1:443" || c.GossipEndpoint != "192.0.2.1:7946" || len(c.PublicAddresses) != 2 || c.Name != "n1" {
+		c.StreamEndpoint != "192.0.2.1:443" || c.GossipEndpoint != "192.0.2.1:7946" || len(c.PublicAddresses) != 2 || c.DrainTime != 90*time.Second || c.Name != "n1" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// The examples that come with the units are settings as they are.
+func TestExamples(t *testing.T) {
+	if c, err := LoadNode("../../deploy/systemd/node.yaml"); err != nil || c.StateDir != "/var/lib/warren-node" {
+		t.Errorf("node.yaml: %v", err)
+	}
+	if c, err := LoadConnector("../../deploy/systemd/connector.yaml"); err != nil || c.StateDir != "/var/lib/warren-connector" {
+		t.Errorf("connector.yaml: %v", err)
 	}
 }
 
@@ -51,6 +63,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"stream endpoint":    {good + "stream_endpoint: 192.0.2.1\n", "stream_endpoint:"},
 		"gossip endpoint":    {good + "gossip_endpoint: 192.0.2.1:0\n", "gossip_endpoint:"},
 		"forward host":       {good + "  forward_host: \"192.0.2.1:0\"\n", "listen.forward_host:"},
+		"drain time":         {good + "drain_time: -1s\n", "drain_time:"},
+		"drain time's unit":  {good + "drain_time: soon\n", "soon"},
 		"level":              {good + "log_level: loud\n", "log_level:"},
 	} {
 		_, err := LoadNode(file(t, tc.text))
