@@ -190,8 +190,13 @@ func (a *app) nodeCommand() *cobra.Command {
 	node := &cobra.Command{Use: "node", Short: "Let nodes join, drain them, revoke them"}
 	activate := a.action("activate NODE", "Put a drained node back into DNS answers and assignments", "nodes", "activate", false)
 	activate.Aliases = []string{"undrain"}
-	node.AddCommand(a.nodeJoin(), activate, a.rotateGossipKey(),
-		a.action("drain NODE", "Take a node out of DNS answers, and sites away from it; it serves on what reaches it", "nodes", "drain", false),
+	drain := a.action("drain NODE", "Take a node out of DNS answers, and sites away from it; it ends when nobody is sent to it any more", "nodes", "drain", false)
+	drain.Long = "Take a node out of DNS answers, and sites away from it.\n\n" +
+		"The node serves on what reaches it for as long as resolvers may keep its address: the longest time to live of its\n" +
+		"pool's names, and a second. Then it gives what is under way ten seconds, and ends with exit code 0. Until it has\n" +
+		"ended, warren node activate takes all of it back. Started again it serves what reaches it, but is named only after\n" +
+		"warren node activate."
+	node.AddCommand(a.nodeJoin(), activate, drain, a.rotateGossipKey(),
 		a.action("revoke NODE", "Trust a node no more: its streams end, its tunnels end, it can't come back", "nodes", "revoke", true))
 	return node
 }

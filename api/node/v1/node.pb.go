@@ -26,7 +26,8 @@ type NodeLifecycle int32
 const (
 	NodeLifecycle_NODE_LIFECYCLE_UNSPECIFIED NodeLifecycle = 0
 	NodeLifecycle_NODE_LIFECYCLE_ACTIVE      NodeLifecycle = 1
-	// Draining nodes keep serving what reaches them but are no longer named in DNS answers.
+	// Draining nodes are no longer named in DNS answers and serve what still reaches them. One that hears of it while it
+	// runs ends when no resolver may keep its address.
 	NodeLifecycle_NODE_LIFECYCLE_DRAINING NodeLifecycle = 2
 )
 
