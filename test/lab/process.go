@@ -20,6 +20,7 @@ type Process struct {
 	program string
 	args    []string
 	log     string
+	sockets []*os.File // that it is started with
 
 	mu   sync.Mutex // guards the following: Restart replaces them
 	cmd  *exec.Cmd
@@ -43,6 +44,15 @@ func (h *Host) Start(name string, env []string, program string, args ...string) 
 	return p
 }
 
+// Keep makes the program be handed sockets at its next starts, as by a service manager that keeps them open
+// meanwhile (sd_listen_fds(3)). It may be called once.
+func (p *Process) Keep(names []string, sockets []*os.File) {
+	// Only the program's own process knows its id.
+	p.program, p.args = "sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, p.program}, p.args...)
+	p.sockets = sockets
+	p.env = append(p.env, fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+}
+
 func (p *Process) launch() error {
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -51,7 +61,7 @@ func (p *Process) launch() error {
 	defer out.Close()
 	cmd := p.Host.Command(p.program, p.args...) // ip netns exec replaces itself by the program: its pid is the program's
 	cmd.Env = append(os.Environ(), p.env...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, p.sockets
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s on %s: %w", p.Name, p.Host.Name, err)
@@ -185,6 +195,16 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// ExitCode is with what the process has ended; -1: not yet, or by a signal.
+func (p *Process) ExitCode() int {
+	if p.Running() {
+		return -1
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // Log is all that the process has printed.

@@ -1,0 +1,160 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/test/lab"
+	"github.com/warrenedge/warren/test/lab/cluster"
+)
+
+// probe asks nodes for the app, each request by a new connection, until ended is called.
+func (c *suite) probe(rate float64, nodes ...*cluster.Node) (p *lab.Prober, ended func() lab.Report) {
+	c.t.Helper()
+	pem, err := os.ReadFile(c.WebCA())
+	c.must(err)
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		c.t.Fatal("no certificate of the web authority")
+	}
+	var turn atomic.Int64
+	p, err = lab.NewProber(lab.Probe{
+		From: c.Client, URL: "https://" + app + "/", Rate: rate, Fresh: true, Timeout: 15 * time.Second, TLS: &tls.Config{RootCAs: roots},
+		Resolve: func(context.Context, string) (netip.Addr, error) {
+			return nodes[int(turn.Add(1))%len(nodes)].Host.Addr, nil
+		},
+	})
+	c.must(err)
+	ctx, cancel := context.WithCancel(c.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	c.until("requests are answered", func() error {
+		if r := p.Report(); r.Sent == 0 {
+			return errors.New("none has ended")
+		}
+		return nil
+	})
+	return p, func() lab.Report {
+		c.t.Helper()
+		cancel()
+		c.must(<-done)
+		return p.Report()
+	}
+}
+
+// further waits until so many more requests have ended.
+func (c *suite) further(p *lab.Prober, requests int) {
+	c.t.Helper()
+	before := p.Report().Sent
+	c.until("more requests end", func() error {
+		if n := p.Report().Sent - before; n < requests {
+			return fmt.Errorf("%d of %d", n, requests)
+		}
+		return nil
+	})
+}
+
+// A node that is told to end by a signal does so without a failure for clients of the others.
+func TestEndOfANodeIsNotSeenAtTheOthers(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	n, others := c.Nodes[0], c.Nodes[1:]
+	p, ended := c.probe(100, others...)
+	c.further(p, 100)
+	n.Proc.Stop()
+	c.further(p, 300)
+	if r := ended(); r.Failed > 0 {
+		t.Errorf("%d of %d requests failed: %v", r.Failed, r.Sent, r.Failures)
+	}
+	for _, o := range others {
+		if names := c.Dig(o.Host.Addr.String(), app, "A"); len(names) != 2 || slices.Contains(names, n.Host.Addr.String()) {
+			t.Errorf("DNS of %s names %v", o.Name, names)
+		}
+	}
+}
+
+// A node whose sockets a service manager keeps is restarted in place without refusing anybody.
+func TestRestartInPlaceRefusesNobody(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	n := c.Nodes[0]
+	n.Proc.Stop()
+	var names []string
+	var kept []*os.File
+	for _, s := range []struct {
+		name   string
+		stream bool
+		port   int
+	}{{"https", true, 443}, {"dns", false, 53}, {"dns", true, 53}, {"gossip", false, 7946}, {"gossip", true, 7946}} {
+		var socket interface{ File() (*os.File, error) }
+		if s.stream {
+			socket = n.Host.Listen(s.port).(interface{ File() (*os.File, error) })
+		} else {
+			socket = n.Host.ListenUDP(s.port)
+		}
+		f, err := socket.File()
+		c.must(err)
+		t.Cleanup(func() { _ = f.Close() })
+		names, kept = append(names, s.name), append(kept, f)
+	}
+	n.Proc.Keep(names, kept)
+	c.restart(n.Proc)
+	c.until("it serves again", func() error {
+		_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
+		return err
+	})
+	p, ended := c.probe(50, n)
+	for range 3 {
+		c.further(p, 50)
+		n.Proc.Stop()
+		c.restart(n.Proc)
+	}
+	c.further(p, 200)
+	if r := ended(); r.Failed > 0 {
+		t.Errorf("%d of %d requests failed: %v", r.Failed, r.Sent, r.Failures)
+	}
+}
+
+// A node that an operator drains is named no longer, serves who still comes, and ends by itself.
+func TestDrainedNodeEnds(t *testing.T) {
+	c := newCluster(t)
+	c.publishApp()
+	n, other := c.Nodes[0], c.Nodes[1]
+	c.warren("node", "drain", n.Name, "--wait")
+	for _, at := range []*cluster.Node{n, other} {
+		if names := c.Dig(at.Host.Addr.String(), app, "A"); slices.Contains(names, n.Host.Addr.String()) || len(names) == 0 {
+			t.Errorf("DNS of %s names %v", at.Name, names)
+		}
+	}
+	c.answered("https://"+app+"/", cluster.At(n, app)...) // of somebody who has its address from before
+	c.until("it has ended", func() error {
+		if n.Proc.Running() {
+			return syscall.EBUSY
+		}
+		return nil
+	})
+	if code := n.Proc.ExitCode(); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+	c.restart(n.Proc)
+	c.until("it serves again", func() error {
+		_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
+		return err
+	})
+	c.warren("node", "activate", n.Name, "--wait")
+	if names := c.Dig(other.Host.Addr.String(), app, "A"); !slices.Contains(names, n.Host.Addr.String()) {
+		t.Errorf("activated, but DNS names %v", names)
+	}
+}
