@@ -6,9 +6,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/warrenedge/warren/dataplane/balance"
 )
@@ -76,10 +78,10 @@ func TestUnsentRequestsGoToOtherTargets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, _ := io.ReadAll(resp.Body)
+			got, err := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
-			if resp.StatusCode != http.StatusOK || string(got) != "POST "+body {
-				t.Errorf("status %d, %d bytes; want 200 and the %d bytes that were sent", resp.StatusCode, len(got), len(body)+5)
+			if err != nil || resp.StatusCode != http.StatusOK || string(got) != "POST "+body {
+				t.Errorf("HTTP/%d, status %d, %d bytes, %v; want 200 and the %d bytes that were sent", resp.ProtoMajor, resp.StatusCode, len(got), err, len(body)+5)
 			}
 		}
 	}
@@ -140,6 +142,37 @@ func TestUnansweredRequestsAreSentOnceMore(t *testing.T) {
 				t.Errorf("status %d after %d attempts, want %d after %d", resp.StatusCode, conns.Load(), tt.status, tt.attempts)
 			}
 		})
+	}
+}
+
+// lastWords is a body that is closed by the time it is asked again after its end.
+type lastWords struct{ left []byte }
+
+func (l *lastWords) Read(p []byte) (int, error) {
+	if l.left == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n := copy(p, l.left)
+	if l.left = l.left[n:]; len(l.left) > 0 {
+		return n, nil
+	}
+	l.left = nil
+	return n, io.EOF
+}
+func (l *lastWords) Close() error { return nil }
+
+func TestTheEndOfABodyStaysTheEnd(t *testing.T) {
+	watch := newWatchdog(time.Hour, http.NewResponseController(httptest.NewRecorder()), func() {})
+	defer watch.stop()
+	b := &requestBody{ReadCloser: &lastWords{[]byte("abcde")}, watch: watch}
+	got, err := io.ReadAll(io.LimitReader(b, 5))
+	if err != nil || string(got) != "abcde" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	for range 2 {
+		if n, err := b.Read(make([]byte, 8)); n != 0 || err != io.EOF {
+			t.Errorf("%d bytes, %v after the end", n, err)
+		}
 	}
 }
 

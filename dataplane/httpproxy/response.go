@@ -206,11 +206,17 @@ type requestBody struct {
 	watch  *watchdog
 	limit  bool
 	waited time.Duration
+	ended  bool // a Read has returned io.EOF
 	n      atomic.Int64
 	slow   atomic.Bool // the client took too long
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	// The transport asks once more after the end. By then the target may have answered, and net/http's server
+	// closes the body when it writes the head of an answer: its error would break off the answer.
+	if b.ended {
+		return 0, io.EOF
+	}
 	start := time.Now()
 	if b.limit {
 		allowed := bodyGrace + time.Duration(b.n.Load())*time.Second/bodyRate - b.waited
@@ -223,6 +229,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.watch.touch()
 	}
+	b.ended = errors.Is(err, io.EOF)
 	if b.limit {
 		b.waited += time.Since(start)
 		switch {
