@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type Probe struct {
 	// Resolve finds the address of the URL's host for each new connection; nil means that it is an address.
 	Resolve func(ctx context.Context, host string) (netip.Addr, error)
 	Fresh   bool // a new connection for each request
+	Conns   int  // connections at once at most, requests wait for one; 0 is no limit: a slow answer opens more
 }
 
 // inFlight is how many requests may be under way; one more is not sent and counted as failed.
@@ -73,6 +75,7 @@ func NewProber(p Probe) (*Prober, error) {
 		DisableKeepAlives:   p.Fresh,
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: inFlight,
+		MaxConnsPerHost:     p.Conns,
 	}
 	return pr, nil
 }
@@ -94,6 +97,13 @@ func (p *Prober) Report() Report {
 		events = append(events, Event{m.name, m.at.Sub(p.start)})
 	}
 	return Account(p.outcomes, events, int(p.lost.Load()))
+}
+
+// Outcomes are the requests that have ended, for whoever asks of them what the report doesn't say.
+func (p *Prober) Outcomes() []Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.outcomes)
 }
 
 // Run sends requests until ctx ends, then waits for the last.

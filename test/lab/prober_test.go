@@ -160,7 +160,7 @@ func TestProberMeasuresAnOutage(t *testing.T) {
 		if r.Sent != 1000 || r.Failed != 200 || r.Failures["refused"] != 200 || r.LongestGap != 2010*time.Millisecond || r.Lost != 1 {
 			t.Errorf("%v", r)
 		}
-		if want := (Heal{"kill", 200, true, 2005 * time.Millisecond}); len(r.Heals) != 1 || r.Heals[0] != want {
+		if want := (Heal{"kill", 200, 0, true, 2005 * time.Millisecond}); len(r.Heals) != 1 || r.Heals[0] != want {
 			t.Errorf("%+v", r.Heals)
 		}
 		if n.addr != netip.MustParseAddrPort("192.0.2.1:443") {

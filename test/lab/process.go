@@ -80,6 +80,12 @@ func (p *Process) current() (pid int, done chan struct{}) {
 	return p.cmd.Process.Pid, p.done
 }
 
+// PID is the number of the program that runs, or ran last.
+func (p *Process) PID() int {
+	pid, _ := p.current()
+	return pid
+}
+
 // Kill ends the process and its children as a power cut would, and waits until it is gone.
 func (p *Process) Kill() {
 	pid, done := p.current()

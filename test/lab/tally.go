@@ -33,6 +33,8 @@ type Report struct {
 type Heal struct {
 	Event  string
 	Failed int // requests sent between this event and the next, or under way when it happened
+	// UnderWay is how many requests were under way when it happened, whatever became of them.
+	UnderWay int
 	// Healed reports whether requests succeeded before the next event or the end, and After how long it took:
 	// from the event to the first success after which none failed. It is 0 when none failed.
 	Healed bool
@@ -68,6 +70,9 @@ func heal(bySent []Outcome, e Event, until time.Duration) Heal {
 	for _, o := range bySent {
 		if o.Ended < e.At || o.Sent >= until {
 			continue
+		}
+		if o.Sent < e.At {
+			h.UnderWay++
 		}
 		switch {
 		case o.Failure != "":

@@ -21,7 +21,7 @@ func TestAccount(t *testing.T) {
 		{
 			"nothing failed", []Outcome{ok(0), ok(s), ok(2 * s)},
 			[]Event{{"kill", s / 2}},
-			Report{Sent: 3, Failures: map[string]int{}, LongestGap: s, Heals: []Heal{{"kill", 0, true, 0}}},
+			Report{Sent: 3, Failures: map[string]int{}, LongestGap: s, Heals: []Heal{{"kill", 0, 0, true, 0}}},
 		},
 		{
 			"healed, though a request goes on to fail slowly and one succeeded in between",
@@ -29,7 +29,7 @@ func TestAccount(t *testing.T) {
 			[]Event{{"kill", s / 2}},
 			Report{
 				Sent: 6, Failed: 2, Failures: map[string]int{"timeout": 1, "refused": 1}, LongestGap: 2 * s,
-				Heals: []Heal{{"kill", 2, true, 4*s + s/10 - s/2}},
+				Heals: []Heal{{"kill", 2, 0, true, 4*s + s/10 - s/2}},
 			},
 		},
 		{
@@ -38,7 +38,7 @@ func TestAccount(t *testing.T) {
 			[]Event{{"kill", 2 * s}},
 			Report{
 				Sent: 3, Failed: 2, Failures: map[string]int{"reset": 2}, LongestGap: 4*s + s/10,
-				Heals: []Heal{{"kill", 1, true, 2*s + s/10}},
+				Heals: []Heal{{"kill", 1, 1, true, 2*s + s/10}},
 			},
 		},
 		{
@@ -47,7 +47,7 @@ func TestAccount(t *testing.T) {
 			[]Event{{"second", 5 * s}, {"first", 3 * s / 2}},
 			Report{
 				Sent: 5, Failed: 3, Failures: map[string]int{"refused": 3}, LongestGap: 4*s - s/10,
-				Heals: []Heal{{"first", 1, true, 5*s/2 + s/10}, {"second", 2, false, 0}},
+				Heals: []Heal{{"first", 1, 0, true, 5*s/2 + s/10}, {"second", 2, 0, false, 0}},
 			},
 		},
 	} {
@@ -62,7 +62,7 @@ func TestAccount(t *testing.T) {
 func TestReportSaysAllInOneLine(t *testing.T) {
 	r := Report{
 		Sent: 10, Failed: 3, Failures: map[string]int{"timeout": 1, "refused": 2}, LongestGap: 1500 * time.Millisecond, Lost: 4,
-		Heals: []Heal{{"kill n1", 3, true, 420 * time.Millisecond}, {"kill n2", 0, false, 0}},
+		Heals: []Heal{{"kill n1", 3, 1, true, 420 * time.Millisecond}, {"kill n2", 0, 0, false, 0}},
 	}
 	want := "10 sent, 3 failed, 2 refused, 1 timeout; longest gap 1.5s; 4 connections lost; kill n1: 3 failed, healed after 420ms; kill n2: 0 failed, not healed"
 	if got := r.String(); got != want {
