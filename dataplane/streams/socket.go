@@ -21,7 +21,12 @@ func tcp(conn net.Conn) *net.TCPConn {
 	}
 }
 
-// tune makes death be noticed. What fails here only makes it be noticed later.
+// congestion finds the rate of a path instead of taking each loss for congestion: at 40 ms and 0.1 % loss it
+// sends 900 Mbit/s where Reno sends 15. A kernel that has no such module, or does not let this process
+// use it, goes on with its own.
+const congestion = "bbr"
+
+// tune makes death be noticed, and loss be got over. What fails here only makes either take longer.
 func tune(conn net.Conn) {
 	t := tcp(conn)
 	if t == nil {
@@ -31,6 +36,7 @@ func tune(conn net.Conn) {
 	if raw, err := t.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
 			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedTime/time.Millisecond))
+			_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
 		})
 	}
 }
