@@ -16,6 +16,10 @@ PROTOC_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 SQLC        := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# What bench-tunnel compares with, built the same way.
+FRP    := github.com/fatedier/frp@v0.61.0
+CHISEL := github.com/jpillora/chisel@v1.10.1
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +78,17 @@ bench: ## print benchmark figures, one JSON line each
 	go test -run '^$$' -bench . -benchtime 1s ./... | grep -E '^\{|^Benchmark'
 
 .PHONY: bench-tunnel
-bench-tunnel: ## print figures of tunnels beside their peers in the same run, one JSON line each
+bench-tunnel: build $(TOOLS)/peers/frps $(TOOLS)/peers/chisel ## print figures of tunnels beside their peers in the same run, one JSON line each; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-tunnel makes network namespaces: run it as root' >&2; exit 1; fi
+	@test/packages e2e
 	@go test -run '^$$' -bench '^BenchmarkNetstack$$' -benchtime 1000x ./dataplane/tunnel/ | grep '^{'
+	@go build -o bin/bench-tunnel ./test/bench/tunnel && exec bin/bench-tunnel -peers $(TOOLS)/peers $(BENCH)
+
+.PHONY: bench-failover
+bench-failover: build ## print what clients see when parts of a cluster die, one JSON line each; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-failover makes network namespaces: run it as root' >&2; exit 1; fi
+	@test/packages e2e
+	@go build -o bin/bench-failover ./test/bench/failover && exec bin/bench-failover $(BENCH)
 
 .PHONY: bench-link
 bench-link: ## print what the lab's links cost, Gbit/s and CPU per GB; needs root
@@ -87,3 +100,9 @@ $(TOOLS)/protoc-gen-go: ; GOBIN=$(TOOLS) go install $(PROTOC_GO)
 $(TOOLS)/protoc-gen-go-grpc: ; GOBIN=$(TOOLS) go install $(PROTOC_GRPC)
 $(TOOLS)/sqlc: ; GOBIN=$(TOOLS) go install $(SQLC)
 $(TOOLS)/staticcheck: ; GOBIN=$(TOOLS) go install $(STATICCHECK)
+
+# In a module of its own: "go install" asks for a list of versions, which not every module proxy has.
+PEER = @mkdir -p $(TOOLS)/peers; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; cd "$$tmp"; go mod init peers 2>/dev/null; \
+	dir=$$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)",*/\1/p'); cd "$$dir"; CGO_ENABLED=0 go build -o $(TOOLS)/peers/ $(2)
+$(TOOLS)/peers/frps: ; $(call PEER,$(FRP),./cmd/frps ./cmd/frpc)
+$(TOOLS)/peers/chisel: ; $(call PEER,$(CHISEL),.)
