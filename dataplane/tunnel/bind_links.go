@@ -88,10 +88,10 @@ func (w *way) leave(l *tlsLink) {
 
 // serve takes links of connectors from l until ctx ends; then it closes l and all links.
 func (b *bind) serve(ctx context.Context, l net.Listener, c identity.Credentials) error {
+	ctx, cancel := context.WithCancel(ctx) // before the next: the listener must not close while ctx seems to go on
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	defer l.Close()
-	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
