@@ -77,7 +77,11 @@ func (t *Tunnel) Listen(ctx context.Context, port uint16) (net.Listener, error) 
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: listen on port %d: %w", port, err)
 	}
-	return nw.listen(ctx, port)
+	l, err := nw.listen(ctx, port)
+	if err != nil && t.isClosed() { // the device ended meanwhile, whatever it says of that
+		err = fmt.Errorf("tunnel: listen on port %d: %w", port, ErrClosed)
+	}
+	return l, err
 }
 
 // ListenPacket takes datagrams on our own overlay address; the filter lets those to the heartbeat port
