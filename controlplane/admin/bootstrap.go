@@ -25,9 +25,6 @@ type Cluster struct {
 // DefaultName is the organization, region and pool that a fresh cluster has.
 const DefaultName = "default"
 
-// authorityRow binds a sealed authority key to its row.
-func authorityRow(kind authority.Kind) string { return "authority/" + string(kind) }
-
 // Bootstrap makes the cluster on the first start of the first replica and reads it on every other. Replicas
 // may start at once: one makes it, the others wait for its transaction.
 func Bootstrap(ctx context.Context, s *store.Store, sealer *authority.Sealer) (*Cluster, error) {
@@ -73,7 +70,7 @@ func create(ctx context.Context, tx *store.Tx, sealer *authority.Sealer, cluster
 		if err != nil {
 			return "", err
 		}
-		sealed, err := sealer.Seal(plain, authorityRow(kind))
+		sealed, err := sealer.Seal(plain, store.AuthorityRow(string(kind)))
 		if err != nil {
 			return "", err
 		}
@@ -95,7 +92,7 @@ func loadAuthority(ctx context.Context, tx *store.Tx, sealer *authority.Sealer, 
 	if err != nil {
 		return nil, err
 	}
-	key, err := sealer.Open(sealed, authorityRow(kind))
+	key, err := sealer.Open(sealed, store.AuthorityRow(string(kind)))
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the key-encryption key is not the one that this cluster was made with: %v", err)
 	}

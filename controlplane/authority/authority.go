@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -109,6 +110,16 @@ func (a *Authority) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
+}
+
+// Derive makes a secret of 32 bytes for a purpose that all replicas share and that needs no row of its own. It
+// stays the same as long as the authority does.
+func (a *Authority) Derive(purpose string) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return nil, fmt.Errorf("derive %s: %w", purpose, err)
+	}
+	return hkdf.Key(sha256.New, der, nil, "warren "+purpose, sha256.Size)
 }
 
 var errKind = errors.New("wrong kind of authority")

@@ -47,6 +47,7 @@ type Config struct {
 	DatabaseURL      Secret   `yaml:"database_url" env:"DATABASE_URL"`             // libpq connection string
 	ValkeyURL        Secret   `yaml:"valkey_url" env:"VALKEY_URL"`                 // needed as soon as there is a second replica
 	KEKFile          string   `yaml:"kek_file" env:"KEK_FILE"`                     // key-encryption key, as warren-control new-kek prints it
+	KEKCommand       []string `yaml:"kek_command" env:"KEK_COMMAND"`               // instead of KEKFile: a program, with arguments, that prints it
 	KEK              Secret   `yaml:"-" env:"KEK,unset"`                           // instead of KEKFile: the keyset itself; WARREN_KEK works, too
 	BootstrapKeyFile string   `yaml:"bootstrap_key_file" env:"BOOTSTRAP_KEY_FILE"` // where the first API key of a fresh cluster goes; standard output if empty
 	Roles            []string `yaml:"roles" env:"ROLES"`
@@ -124,8 +125,8 @@ func (c *Config) Validate() error {
 	if c.DatabaseURL == "" {
 		errs = append(errs, errors.New("database_url: missing"))
 	}
-	if (c.KEKFile == "") == (c.KEK == "") {
-		errs = append(errs, errors.New("kek_file: want this, or the key itself in WARREN_KEK; warren-control new-kek makes one"))
+	if n := given(c.KEKFile != "", len(c.KEKCommand) > 0, c.KEK != ""); n != 1 {
+		errs = append(errs, fmt.Errorf("kek_file, kek_command, WARREN_KEK: %d of them are set, want one; warren-control new-kek makes a key", n))
 	}
 	if len(c.Roles) == 0 {
 		errs = append(errs, errors.New("roles: none"))
@@ -171,18 +172,6 @@ func loopback(addr string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsLoopback()
-}
-
-// Keyset returns the key-encryption key.
-func (c *Config) Keyset() ([]byte, error) {
-	if c.KEK != "" {
-		return []byte(c.KEK), nil
-	}
-	b, err := os.ReadFile(c.KEKFile)
-	if err != nil {
-		return nil, fmt.Errorf("kek_file: %w", err)
-	}
-	return b, nil
 }
 
 // Logger makes the program's log: one line an event, in colour on a terminal.

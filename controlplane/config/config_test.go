@@ -89,7 +89,7 @@ func TestKEKFromTheEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := c.Keyset(); err != nil || string(b) != "{}" {
+	if b, err := c.ReadKEK(t.Context()); err != nil || string(b) != "{}" {
 		t.Errorf("keyset %q, %v", b, err)
 	}
 	if _, there := os.LookupEnv("WARREN_KEK"); there {
@@ -116,5 +116,39 @@ func TestUnknownVariableIsNamed(t *testing.T) {
 	_, err := load(t, good)
 	if err == nil || !strings.Contains(err.Error(), "WARREN_CONTROL_DATABASE_URI, did you mean WARREN_CONTROL_DATABASE_URL?") || strings.Contains(err.Error(), "geheim") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestKEKFromACommand(t *testing.T) {
+	for name, tc := range map[string]struct {
+		argv []string
+		want string // the key, or a part of the error
+		bad  bool
+	}{
+		"prints":   {[]string{"echo", "{}"}, "{}\n", false},
+		"fails":    {[]string{"sh", "-c", "echo geheim; echo no token >&2; exit 3"}, "no token", true},
+		"silent":   {[]string{"true"}, "printed nothing", true},
+		"missing":  {[]string{"/nowhere/kek"}, "/nowhere/kek", true},
+		"too much": {[]string{"head", "-c", "70000", "/dev/zero"}, "more than 65536 bytes", true},
+	} {
+		b, err := (&Config{KEKCommand: tc.argv}).ReadKEK(t.Context())
+		if tc.bad != (err != nil) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err == nil && string(b) != tc.want || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %q, %v; want %q", name, b, err, tc.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: the error shows what was printed: %v", name, err)
+		}
+	}
+}
+
+func TestOneKEK(t *testing.T) {
+	for _, yaml := range []string{"database_url: x\n", "database_url: x\nkek_file: a\nkek_command: [b]\n"} {
+		if _, err := load(t, yaml); err == nil || !strings.Contains(err.Error(), "kek_file, kek_command, WARREN_KEK") {
+			t.Errorf("%q: %v", yaml, err)
+		}
 	}
 }

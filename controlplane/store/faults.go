@@ -21,6 +21,7 @@ const (
 	checkViolation      = "23514"
 	notNullViolation    = "23502"
 	serializationFailed = "40001"
+	sealedRetired       = "WR001" // ours, see sealed_with_data_key
 	deadlockDetected    = "40P01"
 	lockNotAvailable    = "55P03"
 	invalidText         = "22P02"
@@ -86,8 +87,12 @@ var wants = map[string]string{
 }
 
 func retryable(err error) bool {
+	return hasCode(err, serializationFailed, deadlockDetected, sealedRetired)
+}
+
+func hasCode(err error, codes ...string) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pe.Code == serializationFailed || pe.Code == deadlockDetected)
+	return ok && slices.Contains(codes, pe.Code)
 }
 
 // classify makes a fault of a database error. what names operation and object: "create site".
@@ -129,6 +134,8 @@ func classify(err error, what string) error {
 		return &fault.Error{Kind: fault.Invalid, Field: pe.ColumnName, Msg: "missing", Err: err}
 	case invalidText, valueTooLong, untranslatable:
 		return &fault.Error{Kind: fault.Invalid, Msg: "malformed value", Err: err}
+	case sealedRetired:
+		return &fault.Error{Kind: fault.Unavailable, Msg: what + ": the key that seals it has just been replaced", Err: err}
 	case serializationFailed, deadlockDetected, lockNotAvailable:
 		return &fault.Error{Kind: fault.Unavailable, Msg: what + ": lost against other writers", Err: err}
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,7 +43,13 @@ type Store struct {
 	pool *pgxpool.Pool
 	cfg  *pgxpool.Config
 	log  *slog.Logger
+
+	retired atomic.Pointer[func()]
 }
+
+// OnRetired sets what is called before a transaction runs again because it had sealed something with a key that
+// is retired: whoever seals may learn of the new key then.
+func (s *Store) OnRetired(fn func()) { s.retired.Store(&fn) }
 
 // Open prepares a Store for a connection string (libpq URL or keywords). It connects on first use.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
@@ -170,6 +177,9 @@ func (s *Store) run(ctx context.Context, o pgx.TxOptions, fn func(*Tx) error) er
 		case err == nil:
 			return nil
 		case n < attempts && retryable(err) && pause.Wait(ctx):
+			if fn := s.retired.Load(); fn != nil && hasCode(err, sealedRetired) {
+				(*fn)()
+			}
 		case own != nil && !isDatabase(own):
 			return own // the caller's own, or classified already
 		default:

@@ -79,7 +79,7 @@ func command() *cobra.Command {
 			},
 		},
 		&cobra.Command{
-			Use: "new-kek", Short: "Print a new key-encryption key: keep it safe, all replicas need the same one", Args: cobra.NoArgs,
+			Use: "new-kek", Short: "Print a new key-encryption key: keep it safe and out of the database's backups, all replicas need the same one", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				kek, err := authority.NewKEK()
 				if err != nil {
@@ -89,6 +89,7 @@ func command() *cobra.Command {
 				return err
 			},
 		},
+		rotateKey(load),
 		&cobra.Command{
 			Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -24,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/feed"
 	"github.com/warrenedge/warren/controlplane/gossipkey"
+	"github.com/warrenedge/warren/controlplane/keyring"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -41,11 +40,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	log = log.With("replica", cfg.ReplicaID)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	keyset, err := cfg.Keyset()
-	if err != nil {
-		return err
-	}
-	sealer, err := authority.NewSealer(keyset)
+	kek, err := readKEK(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -63,24 +58,28 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	replicas := &replicaLock{db: db, lock: lock, exclusive: cfg.ValkeyURL == "", log: log}
 	defer replicas.release()
-	cluster, err := admin.Bootstrap(ctx, db, sealer)
+	ring, err := keyring.Open(ctx, db, kek, log)
+	if err != nil {
+		return err
+	}
+	cluster, err := admin.Bootstrap(ctx, db, ring.Sealer())
 	if err != nil {
 		return err
 	}
 	if err := handOver(cluster.FirstKey, cfg.BootstrapKeyFile, os.Stdout, log); err != nil {
 		return err
 	}
-	tasks, err := wire(cfg, log, reg, db, sealer, pageKey(keyset), cluster)
+	tasks, err := wire(cfg, log, reg, db, ring.Sealer(), cluster)
 	if err != nil {
 		return err
 	}
 	log.Info("starting", "version", version.Version, "roles", cfg.Roles, "api", cfg.Listen.API, "push", cfg.Listen.Push)
-	return daemon.Run(ctx, log, append(tasks, replicas)...)
+	return daemon.Run(ctx, log, append(tasks, ring, replicas)...)
 }
 
 // wire makes the tasks, in the order in which a change passes: rows, model, streams; then who asks and who
 // watches.
-func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, pages []byte, cluster *admin.Cluster) ([]daemon.Task, error) {
+func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, cluster *admin.Cluster) ([]daemon.Task, error) {
 	var bus presence.Bus = presence.Memory{}
 	if cfg.ValkeyURL != "" {
 		v, err := presence.NewValkey(cfg.ValkeyURL.Reveal(), cfg.ReplicaID, log)
@@ -113,6 +112,10 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log))
 	}
 	if cfg.Has(config.RoleAPI) {
+		pages, err := cluster.Identity.Derive("page tokens")
+		if err != nil {
+			return nil, err
+		}
 		api := rest.New(rest.Options{
 			Admin: admin.New(db, issuer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
 			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
@@ -127,13 +130,6 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))
 	}
 	return tasks, nil
-}
-
-// pageKey derives the key of page tokens from what all replicas share.
-func pageKey(keyset []byte) []byte {
-	m := hmac.New(sha256.New, keyset)
-	m.Write([]byte("warren page tokens"))
-	return m.Sum(nil)
 }
 
 func listenAPI(cfg *config.Config) (net.Listener, error) {

@@ -60,6 +60,18 @@ type Connector struct {
 	UpdatedAt          time.Time
 }
 
+type DataKey struct {
+	ID        int64
+	CreatedAt time.Time
+}
+
+type DataKeyset struct {
+	ID         uuid.UUID
+	Generation int64
+	Wrapped    []byte
+	CreatedAt  time.Time
+}
+
 type Domain struct {
 	ID        uuid.UUID
 	OrgID     uuid.UUID
