@@ -72,8 +72,14 @@ func decodeMessage(b []byte) (message, error) {
 	return m, r.end()
 }
 
-// pulse is what rides on every answer to a probe: which record the node has, and how loaded it is.
-type pulse struct{ epoch, seq, load uint64 }
+// pulse is what rides on every answer to a probe: which record the node has, how loaded it is, and its word.
+type pulse struct {
+	epoch, seq, load uint64
+
+	told     bool // what follows; nodes from before say nothing of it
+	count    uint64
+	draining bool
+}
 
 const pulseVersion byte = 1
 
@@ -81,7 +87,15 @@ func (p pulse) encode() []byte {
 	b := append(make([]byte, 0, 24), pulseVersion)
 	b = binary.BigEndian.AppendUint64(b, p.epoch)
 	b = binary.AppendUvarint(b, p.seq)
-	return binary.AppendUvarint(b, p.load)
+	b = binary.AppendUvarint(b, p.load)
+	if !p.told {
+		return b
+	}
+	flags := byte(0)
+	if p.draining {
+		flags |= metaDraining
+	}
+	return binary.AppendUvarint(append(b, flags), p.count)
 }
 
 func decodePulse(b []byte) (pulse, error) {
@@ -90,7 +104,10 @@ func decodePulse(b []byte) (pulse, error) {
 		return pulse{}, fmt.Errorf("pulse of version %d", v)
 	}
 	p := pulse{epoch: r.uint64(), seq: r.uvarint(), load: r.uvarint()}
-	return p, r.end()
+	if r.err == nil && len(r.rest) > 0 {
+		p.told, p.draining, p.count = true, r.byte()&metaDraining != 0, r.uvarint()
+	}
+	return p, r.err // what follows is for nodes that are newer
 }
 
 // encodeIDs and decodeIDs are a list of node ids, what a full exchange of states carries.

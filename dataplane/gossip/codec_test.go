@@ -38,9 +38,18 @@ func TestMessages(t *testing.T) {
 			t.Errorf("kind %d: %v %s", m.kind, err, diff)
 		}
 	}
-	p := pulse{epoch: 1 << 63, seq: 77, load: 12}
-	if got, err := decodePulse(p.encode()); err != nil || got != p {
-		t.Errorf("%v %v", got, err)
+	for _, p := range []pulse{
+		{epoch: 1 << 63, seq: 77, load: 12}, {epoch: 1, told: true}, {epoch: 1 << 63, seq: 77, load: 12, told: true, count: 300, draining: true},
+	} {
+		if got, err := decodePulse(p.encode()); err != nil || got != p {
+			t.Errorf("%v %v", got, err)
+		}
+		if !p.told {
+			continue
+		}
+		if got, err := decodePulse(append(p.encode(), "what a newer node says"...)); err != nil || got != p {
+			t.Errorf("with more behind: %v %v", got, err)
+		}
 	}
 	ids := siteIDs(0, 5)
 	if got, err := decodeIDs(encodeIDs(ids)); err != nil || !slices.Equal(got, ids) {
@@ -115,7 +124,8 @@ func FuzzMessage(f *testing.F) {
 	for _, m := range messages() {
 		f.Add(m.encode())
 	}
-	f.Add(pulse{1, 2, 3}.encode())
+	f.Add(pulse{epoch: 1, seq: 2, load: 3}.encode())
+	f.Add(pulse{epoch: 1, seq: 2, load: 3, told: true, count: 300, draining: true}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := decodeMessage(b); err == nil {
 			if len(m.add) > maxSites || len(m.remove) > maxSites || len(m.node) > maxID {

@@ -17,12 +17,6 @@ import (
 // maxQueue bounds the deltas waiting to be told. Older ones are dropped: who misses one asks.
 const maxQueue = 256
 
-// Meta data of a member, which memberlist tells with its life: a version, then flags.
-const (
-	metaVersion  byte = 1
-	metaDraining byte = 1
-)
-
 // engine is one memberlist with the callbacks that it wants. What they learn goes to Gossip, under its
 // lock; they are called under memberlist's, so Gossip never calls memberlist under its own.
 type engine struct {
@@ -37,19 +31,19 @@ type engine struct {
 	self     string
 	endpoint netip.AddrPort
 	class    int
-	draining atomic.Bool // as last told
+	word     atomic.Value // as last told
 
 	joining sync.Map // ids of peers that are being dialled
 }
 
 // startEngine joins nobody yet.
-func (g *Gossip) startEngine(cfg Config, class int, draining bool) (*engine, error) {
+func (g *Gossip) startEngine(cfg Config, class int, w word) (*engine, error) {
 	ring, err := newRing(cfg.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: keys: %w", err)
 	}
 	e := &engine{g: g, ring: ring, started: time.Now(), self: cfg.Self, endpoint: cfg.Endpoint, class: class}
-	e.draining.Store(draining)
+	e.word.Store(w)
 	e.link = newLink(g.wire, cfg.Endpoint, g.where, g.dialled)
 	tune := tuningOf(class, len(cfg.Peers)+1)
 	c := tune.config()
@@ -121,16 +115,7 @@ func (e *engine) node(p Peer) *memberlist.Node {
 }
 
 // NodeMeta implements memberlist.Delegate.
-func (e *engine) NodeMeta(int) []byte {
-	if e.draining.Load() {
-		return []byte{metaVersion, metaDraining}
-	}
-	return []byte{metaVersion, 0}
-}
-
-func isDraining(meta []byte) bool {
-	return len(meta) >= 2 && meta[0] == metaVersion && meta[1]&metaDraining != 0
-}
+func (e *engine) NodeMeta(int) []byte { return e.word.Load().(word).meta() }
 
 // NotifyMsg implements memberlist.Delegate.
 func (e *engine) NotifyMsg(b []byte) {
@@ -193,11 +178,12 @@ func (e *engine) NotifyUpdate(n *memberlist.Node) {
 	if n.Name == e.self || e.ended.Load() {
 		return
 	}
-	id, draining := n.Name, isDraining(n.Meta)
+	id, w := n.Name, wordOf(n.Meta)
 	e.g.note(func(now time.Time) {
-		e.g.members[id] = draining
+		e.g.members[id] = true
 		e.g.life.hear(now)
-		e.g.life.isAlive(id, draining)
+		e.g.heed(id, w)
+		e.g.life.isAlive(id, e.g.words[id].draining)
 	})
 }
 

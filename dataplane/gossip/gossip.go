@@ -94,7 +94,9 @@ type Gossip struct {
 	cfg     Config                    // guarded by mu
 	drained bool                      // guarded by mu; by Drain
 	places  map[string]netip.AddrPort // guarded by mu; by peer
-	members map[string]bool           // guarded by mu; of the engine, true if draining
+	members map[string]bool           // guarded by mu; of the engine
+	own     word                      // guarded by mu
+	words   map[string]word           // guarded by mu; the last of each peer
 	life    *liveness                 // guarded by mu
 	records *records                  // guarded by mu
 	loads   map[string]int            // guarded by mu
@@ -109,7 +111,7 @@ func New(o Options) *Gossip {
 		log: o.Log, m: newMetrics(o.Registerer), dial: o.Dial, complain: rate.Sometimes{Interval: time.Second},
 		left: make(chan struct{}), want: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		repair: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		places: map[string]netip.AddrPort{}, members: map[string]bool{}, life: newLiveness(), records: newRecords("", rand.Uint64()|1),
+		places: map[string]netip.AddrPort{}, members: map[string]bool{}, words: map[string]word{}, life: newLiveness(), records: newRecords("", rand.Uint64()|1),
 		loads: map[string]int{}, rtts: roundTrips{}, owed: map[string]bool{},
 	}
 	if g.dial == nil {
@@ -158,9 +160,14 @@ func (g *Gossip) Apply(cfg Config) error {
 			delete(g.loads, id)
 		}
 	}
-	for id, draining := range g.members { // of those that have become peers again
+	for id := range g.words {
+		if _, ok := where[id]; !ok && !g.members[id] {
+			delete(g.words, id)
+		}
+	}
+	for id := range g.members { // of those that have become peers again
 		if _, ok := where[id]; ok {
-			g.life.isAlive(id, draining)
+			g.life.isAlive(id, g.words[id].draining)
 		}
 	}
 	g.mu.Unlock()
@@ -243,6 +250,7 @@ func (g *Gossip) answered(id string, rtt time.Duration, p pulse) {
 	g.life.hear(now)
 	if _, ok := g.places[id]; ok && p.epoch != 0 {
 		news = g.records.compare(id, p, now) || g.loads[id] != int(p.load) || news
+		news = p.told && g.heed(id, word{epoch: p.epoch, count: p.count, draining: p.draining}) || news
 		g.loads[id] = int(p.load)
 	}
 	g.mu.Unlock()
@@ -298,7 +306,10 @@ func (g *Gossip) pulse() pulse {
 		poke(g.news)
 	}
 	g.life.hear(now)
-	return pulse{epoch: g.records.own.epoch, seq: g.records.own.seq, load: uint64(rounded(int(g.load.Load())))}
+	return pulse{
+		epoch: g.records.own.epoch, seq: g.records.own.seq, load: uint64(rounded(int(g.load.Load()))),
+		told: true, count: g.own.count, draining: g.own.draining,
+	}
 }
 
 // rounded keeps the two highest bits: a load that changes a little is no news.

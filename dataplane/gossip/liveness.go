@@ -113,6 +113,13 @@ func (l *liveness) isAlive(id string, draining bool) {
 	}
 }
 
+// isDraining takes note of a peer's word on itself.
+func (l *liveness) isDraining(id string, draining bool) {
+	if f, ok := l.peers[id]; ok {
+		f.draining = draining
+	}
+}
+
 // isLeaving takes note of a good-bye.
 func (l *liveness) isLeaving(id string, now time.Time) {
 	if f, ok := l.peers[id]; ok {

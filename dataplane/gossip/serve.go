@@ -198,7 +198,7 @@ func (g *Gossip) missing(e *engine, now time.Time) (missing []Peer) {
 func (g *Gossip) reconcile(ctx context.Context) *engine {
 	g.mu.Lock()
 	cfg, e, class := g.cfg, g.engine, g.rtts.class()
-	draining := cfg.Draining || g.drained
+	w := g.say(cfg.Draining || g.drained)
 	g.mu.Unlock()
 	trusted := make(map[netip.Addr]bool, len(cfg.Peers))
 	for _, p := range cfg.Peers {
@@ -225,19 +225,19 @@ func (g *Gossip) reconcile(ctx context.Context) *engine {
 			g.replace(e, nil, nil)
 			break
 		}
-		if e.draining.Swap(draining) != draining {
+		if e.word.Swap(w) != w {
 			_ = e.list.UpdateNode(leaveTime) // waits until it is told; if nobody is there, nobody is told
 		}
 		return e
 	}
-	return g.start(cfg, class, draining)
+	return g.start(cfg, class, w)
 }
 
-func (g *Gossip) start(cfg Config, class int, draining bool) *engine {
+func (g *Gossip) start(cfg Config, class int, w word) *engine {
 	g.mu.Lock()
 	g.life.pace = tuningOf(class, len(cfg.Peers)+1).pace()
 	g.mu.Unlock()
-	e, err := g.startEngine(cfg, class, draining)
+	e, err := g.startEngine(cfg, class, w)
 	if err != nil {
 		g.log.Error("gossip can't start", "err", err) // tried again by keep
 		return nil
