@@ -219,6 +219,7 @@ func TestFollow(t *testing.T) {
 type far struct {
 	*Node
 	id   string
+	dir  string
 	dns  *seen
 	udp  net.PacketConn
 	tcp  net.Listener
@@ -251,34 +252,60 @@ func (s *seen) named() (ids []string) {
 	return ids
 }
 
-// startFar starts a node from its state directory.
-func startFar(t *testing.T, id, dir, at string) *far {
+// newFar makes a node with a state directory, on sockets that stay its own until it ends: a port that is let go
+// may be taken by another program.
+func newFar(t *testing.T, id string) *far {
 	t.Helper()
-	disk, err := OpenDisk(dir, id, quiet())
+	f := &far{id: id, dir: t.TempDir(), dns: &seen{}, done: make(chan error, 2)}
+	for range 20 { // the same port of UDP may be taken
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		udp, err := net.ListenPacket("udp", tcp.Addr().String())
+		if err == nil {
+			f.udp, f.tcp = udp, tcp
+			t.Cleanup(func() { _, _ = udp.Close(), tcp.Close() })
+			return f
+		}
+		_ = tcp.Close()
+	}
+	t.Fatal("no port is free for both")
+	return nil
+}
+
+// told keeps what the control plane says in the state directory, as a process before this one did.
+func (f *far) told(t *testing.T, x ads.Transaction) {
+	t.Helper()
+	must(t, f.node(t, nil), x)
+}
+
+func (f *far) node(t *testing.T, g Gossip) *Node {
+	t.Helper()
+	disk, err := OpenDisk(f.dir, f.id, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := net.Listen("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, reg := &machine{}, prometheus.NewRegistry()
-	g := gossip.New(gossip.Options{Log: quiet(), Registerer: reg})
-	f := &far{id: id, dns: &seen{}, udp: udp, tcp: tcp, done: make(chan error, 2)}
-	f.Node = NewNode(id, Subsystems{
+	m := &machine{}
+	return NewNode(f.id, Subsystems{
 		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Local: localOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: f.dns, Trust: m.keep,
 		Gossip: g, Up: func(string) bool { return false },
-	}, disk, quiet(), reg)
+	}, disk, quiet(), prometheus.NewRegistry())
+}
+
+// start starts it from its state directory.
+func (f *far) start(t *testing.T) {
+	t.Helper()
+	g := gossip.New(gossip.Options{Log: quiet(), Registerer: prometheus.NewRegistry()})
+	f.Node = f.node(t, g)
 	var ctx context.Context
 	ctx, f.end = context.WithCancel(context.Background())
-	go func() { f.done <- g.Serve(ctx, udp, tcp) }()
+	go func() { f.done <- g.Serve(ctx, f.udp, f.tcp) }()
 	go func() { f.done <- f.Follow(ctx) }()
 	t.Cleanup(f.stop)
-	return f
+	if _, err := f.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (f *far) stop() {
@@ -291,29 +318,20 @@ func (f *far) stop() {
 
 // With the control plane gone, nodes that start from their disks find each other, and DNS follows a death.
 func TestGossipFromDisk(t *testing.T) {
-	dirs, ids, at := make([]string, 3), make([]string, 3), make([]string, 3)
+	all, ids := make([]*far, 3), make([]string, 3)
 	var nodes []ads.Resource
-	for i := range 3 {
-		dirs[i], ids[i] = t.TempDir(), fmt.Sprintf("node_%d", i)
-		f := startFar(t, ids[i], t.TempDir(), "127.0.0.1:0") // for a port that is free
-		at[i] = f.tcp.Addr().String()
-		f.stop()
-		nodes = append(nodes, res(t, "node/"+ids[i], gossiping(ids[i], fmt.Sprint("n", i), byte(i+1), at[i])))
+	for i := range all {
+		ids[i] = fmt.Sprintf("node_%d", i)
+		all[i] = newFar(t, ids[i])
+		nodes = append(nodes, res(t, "node/"+ids[i], gossiping(ids[i], fmt.Sprint("n", i), byte(i+1), all[i].tcp.Addr().String())))
 	}
-	for i := range 3 { // what each got while there was a control plane
-		f := startFar(t, ids[i], dirs[i], at[i])
+	for _, f := range all {
 		cfg := nodeConfigMsg()
-		cfg.NodeId, cfg.GossipKeys = ids[i], [][]byte{keyOf(9)}
-		must(t, f, tx(5, append(nodes, res(t, "nodeconfig/"+ids[i], cfg))...))
-		f.stop()
+		cfg.NodeId, cfg.GossipKeys = f.id, [][]byte{keyOf(9)}
+		f.told(t, tx(5, append(nodes, res(t, "nodeconfig/"+f.id, cfg))...))
 	}
-	var all []*far
-	for i := range 3 {
-		f := startFar(t, ids[i], dirs[i], at[i])
-		if _, err := f.Restore(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, f)
+	for _, f := range all {
+		f.start(t)
 	}
 	wait := func(what string, ok func() bool) {
 		t.Helper()
