@@ -87,7 +87,7 @@ func (w *wire) readPackets(ctx context.Context) error {
 		case l == nil:
 			w.m.drop(dropOff)
 			continue
-		case n < 1 || n > maxPacket:
+		case n > maxPacket || !isSealed(buf[:n]):
 			w.m.drop(dropMalformed)
 			continue
 		}
@@ -337,11 +337,13 @@ func (l *link) IngestStream(c net.Conn) error {
 	return errors.Join(errors.ErrUnsupported, c.Close())
 }
 
-// stream is a connection that yields no more than maxStream bytes, and ends with its link.
+// stream is a connection that yields a sealed message of no more than maxStream bytes, and ends with its link.
 type stream struct {
 	net.Conn
 	link    *link
-	left    int // of what may be read; memberlist reads from one goroutine
+	begun   bool   // the frame's head was read; memberlist reads from one goroutine
+	head    []byte // of which this is still to be handed over
+	left    int    // of what may be read
 	once    sync.Once
 	release func()
 }
@@ -361,6 +363,16 @@ func (l *link) track(c net.Conn, release func()) *stream {
 }
 
 func (s *stream) Read(b []byte) (int, error) {
+	if !s.begun {
+		if err := s.begin(); err != nil {
+			return 0, err
+		}
+	}
+	if len(s.head) > 0 {
+		n := copy(b, s.head)
+		s.head = s.head[n:]
+		return n, nil
+	}
 	if s.left <= 0 {
 		s.link.wire.m.drop(dropTooLong)
 		return 0, fmt.Errorf("stream from %s: more than %d bytes: %w", s.RemoteAddr(), maxStream, io.ErrUnexpectedEOF)
@@ -369,6 +381,23 @@ func (s *stream) Read(b []byte) (int, error) {
 	s.left -= n
 	s.link.wire.m.received.Add(float64(n))
 	return n, err
+}
+
+// begin reads the frame's head. memberlist sees nothing of a frame that is not sealed or holds nothing.
+func (s *stream) begin() error {
+	head := make([]byte, frameHead)
+	n, err := io.ReadFull(s.Conn, head)
+	s.left -= n
+	s.link.wire.m.received.Add(float64(n))
+	if err != nil {
+		return err
+	}
+	if err := checkFrame(head); err != nil {
+		s.link.wire.m.drop(dropMalformed)
+		return fmt.Errorf("stream from %s: %w", s.RemoteAddr(), err)
+	}
+	s.begun, s.head = true, head
+	return nil
 }
 
 func (s *stream) Write(b []byte) (int, error) {
