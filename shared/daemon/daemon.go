@@ -39,8 +39,8 @@ const ShutdownGrace = 30 * time.Second
 type Drain struct {
 	// Begin, when it closes, ends the process as a signal does. It may be nil.
 	Begin <-chan struct{}
-	// Do blocks until the tasks may end. Its context ends with a second signal, or when a task ends. told
-	// says whether Begin closed, as opposed to a signal.
+	// Do blocks until the tasks may end. Its context ends with a signal, beside the one that began it, or when a
+	// task ends. told says whether Begin closed, as opposed to a signal.
 	Do func(ctx context.Context, told bool)
 }
 
@@ -52,12 +52,15 @@ func Run(ctx context.Context, log *slog.Logger, tasks ...Task) error {
 }
 
 // RunDraining is Run that drains between the signal and the end. The end of ctx and that of a task leave no time for it.
+//
+// The next signal cuts the drain short: the tasks end in their order, within ShutdownGrace. A signal that comes while
+// they do ends the process on the spot, as it would a program that knows nothing of signals.
 func RunDraining(ctx context.Context, log *slog.Logger, drain Drain, tasks ...Task) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	stop := func() { signal.Stop(signals) } // the next signal ends the process at once
+	stop := func() { signal.Stop(signals) } // the next signal kills
 	defer stop()
 	begin := drain.Begin
 	var drained chan struct{} // closed when draining is over; nil: it has not begun
@@ -66,6 +69,7 @@ func RunDraining(ctx context.Context, log *slog.Logger, drain Drain, tasks ...Ta
 	begins := func(told bool) {
 		begin = nil
 		if drain.Do == nil {
+			stop()
 			cancel()
 			return
 		}
@@ -94,10 +98,16 @@ func RunDraining(ctx context.Context, log *slog.Logger, drain Drain, tasks ...Ta
 	}
 	for left > 0 || ending != nil {
 		select {
-		case <-signals:
-			if drained == nil {
+		case sig := <-signals:
+			switch {
+			case ctx.Err() != nil: // it came before stop
+				stop()
+				_ = syscall.Kill(os.Getpid(), sig.(syscall.Signal))
+			case drained == nil:
 				begins(false)
-			} else {
+			default:
+				log.Info("told again: ending now, the next signal kills", "dur", ShutdownGrace)
+				stop()
 				cancel()
 			}
 		case <-begin:
@@ -107,7 +117,7 @@ func RunDraining(ctx context.Context, log *slog.Logger, drain Drain, tasks ...Ta
 			cancel()
 		case <-ending:
 			ending = nil
-			stop() // a second signal ends the process at once
+			stop()
 			late = time.After(ShutdownGrace)
 		case e := <-ends:
 			running[e.task] = false

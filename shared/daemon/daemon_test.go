@@ -18,6 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if how := os.Getenv(asProcess); how != "" {
+		os.Exit(process(how))
+	}
 	// The runtime's signal goroutine is started by the first Notify and lives for ever: outside of
 	// every bubble of synctest.
 	c := make(chan os.Signal, 1)

@@ -41,7 +41,9 @@ func main() {
 		"An edge machine of a Warren: tunnels, DNS, SNI forwarding, TLS, HTTP routing, TCP and UDP ports.\n\n"+
 			"Settings come from a YAML file, then from WARREN_NODE_… variables. At the first start it joins with the token in\n"+
 			"token_file (made with: warren node join NAME --token-file FILE). It serves from its state directory when the control\n"+
-			"plane is away.",
+			"plane is away.\n\n"+
+			"SIGTERM or SIGINT: the other nodes stop naming it, it serves on for drain_time, then ends what is under way, in 30 s at\n"+
+			"most. A second signal skips drain_time; one more kills it.",
 		func(ctx context.Context, path string) error {
 			cfg, err := config.LoadNode(path)
 			if err != nil {
