@@ -10,7 +10,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
-// HealthCheck is how connectors check a target, as it is written and shown.
+// HealthCheck is how a target is checked, as it is written and shown.
 type HealthCheck struct {
 	Kind               string `json:"kind" enum:"tcp,http" doc:"tcp: the target takes a connection; http: it answers as expected"`
 	Interval           string `json:"interval,omitempty" maxLength:"20" example:"10s" doc:"From 1s to 1h; 10s if absent"`

@@ -75,7 +75,7 @@ func CheckServiceTargets(s *Service, targets []*Target) error {
 			return fault.Field("path_prefix", "%q of target %s: no node sees paths of a %s service, want \"/\"", t.PathPrefix, t.Name, s.Kind)
 		}
 		if s.Kind == UDP && t.HealthCheck != nil {
-			return fault.Field("health_check", "of target %s: targets of udp services are not checked", t.Name)
+			return fault.Field("health_check", "of target %s: targets of udp services are not checked: a datagram socket connects to anything, so only an answer would say something", t.Name)
 		}
 		if last := int(t.Port) + s.Ports.Count() - 1; last > 65535 {
 			return fault.Field("port", "%d of target %s: the service has %d ports, the last one would go to %d", t.Port, t.Name, s.Ports.Count(), last)
@@ -84,17 +84,14 @@ func CheckServiceTargets(s *Service, targets []*Target) error {
 	return nil
 }
 
-// CheckTarget refuses a target whose service or site belongs to another organization, whose path prefix its
-// service cannot match, or that nobody would check. Nil rows are such that do not exist.
+// CheckTarget refuses a target whose service or site belongs to another organization, or that its service could
+// not use. Nil rows are such that do not exist.
 func CheckTarget(t *Target, service *Service, site *Site) error {
 	if service == nil || service.ID != t.Service || service.Org != t.Org {
 		return fault.Field("service", "no such service in this organization")
 	}
 	if site == nil || site.ID != t.Site || site.Org != t.Org {
 		return fault.Field("site", "no such site in this organization")
-	}
-	if t.HealthCheck != nil && site.Kind == LocalSite {
-		return fault.Field("health_check", "targets of local sites are not checked: connectors check, and there is none")
 	}
 	return CheckServiceTargets(service, []*Target{t})
 }

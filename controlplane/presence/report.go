@@ -119,7 +119,7 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 		measure(&state, t)
 		e.Tunnels = append(e.Tunnels, state)
 	}
-	if k.Kind == identity.Connector {
+	if k.Kind == identity.Connector || k.Kind == identity.Node {
 		e.Targets = targets(req.GetTargets())
 	}
 	return e

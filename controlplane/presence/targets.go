@@ -8,7 +8,7 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// Target is what one connector says of one target.
+// Target is what one connector, or node of a local site, says of one target.
 type Target struct {
 	ID     string      `json:"id"`
 	Health TargetState `json:"health,omitempty"`
@@ -35,7 +35,7 @@ func (h TargetState) String() string {
 	return "unknown"
 }
 
-// Verdict is what the connectors of a site together say of a target.
+// Verdict is what those who check in a site together say of a target.
 type Verdict struct {
 	State  TargetState
 	Reason string // of those that find it unhealthy, one's
@@ -56,6 +56,11 @@ func (s *Store) Follow(b model.Batch, next *model.Model) {
 	for id := range b.Targets {
 		s.doubtful[id.String()] = true
 	}
+	for id := range b.Sites { // others check there, perhaps
+		for t := range next.TargetsAt(id) {
+			s.doubtful[t.ID.String()] = true
+		}
+	}
 	for id := range b.Services { // to another pool, perhaps
 		for t := range next.TargetsOf(id) {
 			s.doubtful[t.ID.String()] = true
@@ -72,9 +77,8 @@ func (s *Store) Follow(b model.Batch, next *model.Model) {
 }
 
 // Targets decides anew what may have changed since the last call, and returns what is known of it. It costs
-// what has changed, however many targets there are. A target is healthy as soon as one connector of its
-// site finds it so, and unhealthy when all that report it do: a connector that is away takes its word
-// back, but nobody's silence says anything, so a target of which nothing is reported keeps its last state.
+// what has changed, however many targets there are. A target is healthy as soon as one that checks in its
+// site finds it so, and unhealthy when all that report it do: who is away takes its word back, but nobody's silence says anything, so a target of which nothing is reported keeps its last state.
 func (s *Store) Targets(m *model.Model) []TargetNews {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +86,7 @@ func (s *Store) Targets(m *model.Model) []TargetNews {
 	for text := range s.doubtful {
 		id, err := model.TargetID{}.Parse(text)
 		if err != nil {
-			continue // a connector may say anything
+			continue // a reader may say anything
 		}
 		was, decided := s.verdicts[id]
 		t := m.Target(id)
@@ -119,15 +123,34 @@ func (s *Store) Verdict(m *model.Model, t *model.Target) Verdict {
 	return s.judge(m, t)
 }
 
-// judge needs the lock. Only the connectors of the target's own site have a say.
+// checkers are who has a say on the targets of a site: its connectors, or the nodes that stand in a local one.
+func checkers(m *model.Model, id model.SiteID) []Key {
+	var out []Key
+	if s := m.Site(id); s != nil && s.Kind == model.LocalSite {
+		for _, id := range s.Nodes {
+			if n := m.Node(id); n != nil && n.Enrolled() {
+				out = append(out, Key{identity.Node, id.String()})
+			}
+		}
+		return out
+	}
+	for c := range m.ConnectorsOf(id) {
+		if c.Enrolled() {
+			out = append(out, Key{identity.Connector, c.ID.String()})
+		}
+	}
+	return out
+}
+
+// judge needs the lock.
 func (s *Store) judge(m *model.Model, t *model.Target) Verdict {
 	if t.HealthCheck == nil {
 		return Verdict{}
 	}
 	is := Verdict{}
-	for c := range m.ConnectorsOf(t.Site) {
-		e, ok := newest(s.entries[Key{identity.Connector, c.ID.String()}])
-		if !ok || !c.Enrolled() {
+	for _, k := range checkers(m, t.Site) {
+		e, ok := newest(s.entries[k])
+		if !ok {
 			continue
 		}
 		said, ok := e.target(t.ID.String())
@@ -155,7 +178,7 @@ func (e Entry) target(id string) (Target, bool) {
 	return e.Targets[i], true
 }
 
-// doubt marks the targets of which two entries of a connector say different things, and reports whether
+// doubt marks the targets of which two entries of one reader say different things, and reports whether
 // there are any. It needs the lock.
 func (s *Store) doubt(a, b []Target) bool {
 	any := false

@@ -148,6 +148,47 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// In a local site its nodes check, and nobody else has a say.
+func TestTargetsOfLocalSites(t *testing.T) {
+	w := &watched{t, newStore("r1", Memory{}), model.Empty()}
+	w.step(`
+		organization acme
+		pool edge
+		node n1 pool=edge enrolled
+		node n2 pool=edge enrolled
+		node n3 pool=edge enrolled
+		site shed organization=acme pool=edge kind=local nodes=n1,n2
+		service web organization=acme pool=edge hostname=www.example.org
+		target one organization=acme service=web site=shed address=10.0.0.1 check=tcp
+	`)
+	says := func(node, words string) {
+		e := connectorEntry(node, words)
+		e.Key = Key{identity.Node, model.NodeID{UUID: modeltest.UUID("node", node)}.String()}
+		w.s.Report(t.Context(), e)
+	}
+	for i, c := range []struct {
+		do   func()
+		want string
+	}{
+		{func() { says("n1", "one=unhealthy") }, "one=unhealthy"},
+		{func() { says("n2", "one=healthy") }, "one=healthy"}, // one is enough
+		{func() { says("n2", "one=unhealthy") }, "one=unhealthy"},
+		{func() { says("n3", "one=healthy") }, "one=unhealthy"}, // stands elsewhere
+		{func() { w.says("a", "one=healthy") }, "one=unhealthy"},
+		{func() { w.step("site shed organization=acme pool=edge kind=local nodes=n1,n3") }, "one=healthy"},
+		{func() {
+			w.step("node n3 pool=edge enrolled revoked")
+			says("n1", "one=healthy")
+			says("n1", "one=unhealthy")
+		}, "one=unhealthy"},
+	} {
+		c.do()
+		if got := w.news(); got != c.want {
+			t.Errorf("step %d: %q, want %q", i, got, c.want)
+		}
+	}
+}
+
 // What one replica hears of a connector decides at all of them.
 func TestValkeySharesTargets(t *testing.T) {
 	server := presencetest.Start(t)
@@ -188,11 +229,10 @@ func TestReportOfTargets(t *testing.T) {
 		{TargetId: "target_c", State: 99},
 	}}
 	want := []Target{{"target_a", TargetUnhealthy, strings.Repeat("x", 255) + "\uFFFD"}, {"target_b", TargetHealthy, ""}, {"target_c", TargetUnknown, ""}}
-	if got := entry(Key{identity.Connector, "connector_a"}, time.Now(), time.Now(), req).Targets; !slices.Equal(got, want) {
-		t.Errorf("%+v", got)
-	}
-	if got := entry(Key{identity.Node, "node_a"}, time.Now(), time.Now(), req).Targets; got != nil {
-		t.Errorf("of a node: %+v", got)
+	for _, k := range []Key{{identity.Connector, "connector_a"}, {identity.Node, "node_a"}} {
+		if got := entry(k, time.Now(), time.Now(), req).Targets; !slices.Equal(got, want) {
+			t.Errorf("%v: %+v", k, got)
+		}
 	}
 }
 

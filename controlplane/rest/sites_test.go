@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,6 +61,21 @@ func TestSites(t *testing.T) {
 		if r.status != http.StatusUnprocessableEntity || !slices.Contains(r.locations(t), tc.field) || !strings.Contains(string(r.body), tc.says) {
 			t.Errorf("%s %s: %d %s; want %s to say %q", tc.path, tc.body, r.status, r.body, tc.field, tc.says)
 		}
+	}
+}
+
+// Targets of local sites are checked as all others, by the site's nodes; those of udp services are not, and it says why.
+func TestChecksOfLocalTargets(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	w.must(201, "POST", org+"/sites", `{"name":"shed","pool":"default","kind":"local","nodes":["n1"]}`)
+	w.must(201, "POST", org+"/services", `{"name":"dns","kind":"udp","ports":"5300","pool":"default"}`)
+	const targets = org + "/targets"
+	body := `{"name":"%s","service":"%s","site":"shed","address":"10.0.0.9","port":80,"health_check":{"kind":"tcp"}}`
+	w.must(201, "POST", targets, fmt.Sprintf(body, "here", "wiki"))
+	r := w.call("POST", targets, fmt.Sprintf(body, "there", "dns"))
+	if r.status != http.StatusUnprocessableEntity || !slices.Contains(r.locations(t), "body.health_check") || !strings.Contains(string(r.body), "datagram") {
+		t.Errorf("of udp: %d %s", r.status, r.body)
 	}
 }
 

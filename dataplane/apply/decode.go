@@ -55,6 +55,7 @@ type site struct {
 	region     string
 	local      bool                        // the nodes stand in its network
 	targets    map[string]connector.Target // of a local one
+	checks     []health.Target
 }
 
 // end is the far end of a tunnel.
@@ -248,7 +249,7 @@ func decodeSite(m *nodev1.Site) (site, error) {
 	case nodev1.SiteKind_SITE_KIND_LOCAL:
 		var err error
 		s.local = true
-		s.targets, _, err = decodeTargets(m.GetTargets()) // only connectors check targets
+		s.targets, s.checks, err = decodeTargets(m.GetTargets())
 		errs = append(errs, err)
 	default:
 		errs = append(errs, fmt.Errorf("kind: %v is not known here", m.GetKind()))

@@ -10,6 +10,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
@@ -69,6 +70,17 @@ func (n *Node) localConfig(l *ledger) []connector.Config {
 		}
 	}
 	return cfg
+}
+
+// localChecks is which of these targets are checked, and how.
+func (n *Node) localChecks(l *ledger) []health.Target {
+	var checks []health.Target
+	for _, s := range values[site](l, resource.Site) {
+		if n.standsIn(s) {
+			checks = append(checks, s.checks...)
+		}
+	}
+	return checks
 }
 
 func (n *Node) standsIn(s site) bool { return s.local && slices.Contains(s.nodes, n.id) }

@@ -48,7 +48,7 @@ type machine struct {
 	conn   connector.Config
 	ends   streams.NodeConfig      // of a node
 	dials  streams.ConnectorConfig // of a connector
-	checks []health.Target         // of a connector
+	checks []health.Target         // of a connector, or of the local sites of a node
 	kept   []map[string]bool       // of a node: each set of targets that health was told to keep
 	sick   []map[string]bool       // each that was handed over
 	trust  []byte
@@ -72,6 +72,7 @@ type (
 	checksOf      struct{ *machine }
 	localOf       struct{ *machine }
 	healthOf      struct{ *machine }
+	localChecksOf struct{ *machine }
 )
 
 func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
@@ -110,6 +111,8 @@ func (m localOf) Apply(c []connector.Config) error {
 func (m checksOf) Apply(targets []health.Target) {
 	m.calls, m.checks = append(m.calls, "checks"), targets
 }
+func (m localChecksOf) Apply(targets []health.Target) { m.checks = targets }
+
 func (m healthOf) Keep(targets map[string]bool)    { m.kept = append(m.kept, targets) }
 func (m healthOf) Apply(unhealthy map[string]bool) { m.sick = append(m.sick, unhealthy) }
 
@@ -134,7 +137,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Local: localOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -46,6 +50,31 @@ func TestLocalSites(t *testing.T) {
 	must(t, n, tx(8, res(t, "site/o/site_3", siteMsg("site_3", 9, me))))
 	if i := slices.IndexFunc(m.fabric.Sites, func(s fabric.Site) bool { return s.ID == "site_3" }); len(m.local) != 0 || m.fabric.Sites[i].Local {
 		t.Errorf("%+v %+v", m.local, m.fabric.Sites[i])
+	}
+}
+
+// A node checks the targets of the local sites that it stands in, and of no others.
+func TestLocalTargetsAreChecked(t *testing.T) {
+	n, m := newNode(t, t.TempDir())
+	must(t, n, world(t))
+	here, there := localSiteMsg(), localSiteMsg()
+	here.Targets = append(here.Targets, proto.Clone(here.GetTargets()[0]).(*nodev1.ConnectorTarget))
+	here.Targets[1].Id = "target_4"
+	here.Targets[1].HealthCheck = &nodev1.HealthCheck{
+		Interval: durationpb.New(2 * time.Second), Timeout: durationpb.New(time.Second), HealthyThreshold: 1, UnhealthyThreshold: 2,
+		Check: &nodev1.HealthCheck_Tcp{Tcp: &nodev1.TCPCheck{}},
+	}
+	there.Id, there.NodeIds = "site_4", []string{"node_b"}
+	there.Targets[0].Id, there.Targets[0].HealthCheck = "target_5", here.Targets[1].HealthCheck
+	must(t, n, tx(6, res(t, "site/o/site_3", here), res(t, "site/o/site_4", there)))
+	want := []health.Target{{ID: "target_4", Address: "10.1.0.1:80", Check: health.Check{Interval: 2 * time.Second, Timeout: time.Second, Healthy: 1, Unhealthy: 2}}}
+	if d := cmp.Diff(want, m.checks); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	here.NodeIds = []string{"node_b"}
+	must(t, n, tx(7, res(t, "site/o/site_3", here)))
+	if len(m.checks) != 0 {
+		t.Errorf("where it stands no longer: %+v", m.checks)
 	}
 }
 

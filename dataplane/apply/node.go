@@ -22,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
@@ -44,6 +45,7 @@ type Subsystems struct {
 	Local   interface {
 		Apply([]connector.Config) error // the sites in whose network this node stands
 	}
+	Checks interface{ Apply([]health.Target) } // of targets in these sites
 	Fabric interface {
 		Apply(fabric.Config)
 		Cut(node string) // ends the streams through a node that is dead
@@ -177,6 +179,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 			n.log.Warn("some targets of local sites can't be served", "err", err)
 			n.noWay = errors.Join(n.noWay, err)
 		}
+		n.sub.Checks.Apply(n.localChecks(l)) // by way of the local sites, which have to allow their targets first
 		n.applyGossip(l, me)
 		n.sub.Streams.Apply(n.streamsConfig(l))
 		n.sub.Fabric.Apply(n.fabricConfig(l))

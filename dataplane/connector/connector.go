@@ -161,7 +161,12 @@ func (c *Connector) accept(ctx context.Context, conn net.Conn, node string, t *t
 // DialTarget connects to a target of the last Apply, for whoever wants to know whether it can serve; of
 // several ports, to the first.
 func (c *Connector) DialTarget(ctx context.Context, id string) (net.Conn, error) {
-	t, ok := c.table.Load().targets[id]
+	return c.check(ctx, c.table.Load(), id)
+}
+
+// check is DialTarget with a table.
+func (c *Connector) check(ctx context.Context, in *table, id string) (net.Conn, error) {
+	t, ok := in.targets[id]
 	if !ok {
 		return nil, errors.New("not a target of this connector")
 	}

@@ -83,6 +83,16 @@ func (l *Local) Dial(ctx context.Context, site string, _ netip.AddrPort) (net.Co
 	}
 }
 
+// DialTarget connects to a target of any of the sites, for whoever wants to know whether it can serve.
+func (l *Local) DialTarget(ctx context.Context, id string) (net.Conn, error) {
+	for _, t := range *l.sites.Load() {
+		if _, ok := t.targets[id]; ok {
+			return l.by.check(ctx, t, id)
+		}
+	}
+	return nil, errors.New("not a target of a local site")
+}
+
 // Run serves streams until ctx ends; then it closes them.
 func (l *Local) Run(ctx context.Context) error {
 	var streams sync.WaitGroup

@@ -70,6 +70,26 @@ func TestLocalStream(t *testing.T) {
 	}
 }
 
+// Checks go the way of streams: to targets of the sites, and where no target may be they don't lead either.
+func TestLocalTargetsCanBeChecked(t *testing.T) {
+	at := echo(t)
+	l, _ := localNode(t, Config{Site: "other"}, Config{Site: "s", Targets: map[string]Target{"t": {Address: at}}})
+	conn, err := l.DialTarget(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if _, err := l.DialTarget(t.Context(), "x"); err == nil {
+		t.Error("dialled what is a target of nobody")
+	}
+	l.by.permit = permitOnNode(net.InterfaceAddrs) // as NewLocal sets it
+	if _, err := l.DialTarget(t.Context(), "t"); err == nil {
+		t.Error("dialled an address of the node's own")
+	} else if _, denied := errors.AsType[*DeniedError](err); !denied {
+		t.Errorf("%v", err)
+	}
+}
+
 // A target of one local site is none of another.
 func TestLocalSitesAreApart(t *testing.T) {
 	l, f := localNode(t, Config{Site: "s", Targets: map[string]Target{"t": {Address: echo(t)}}}, Config{Site: "other"})

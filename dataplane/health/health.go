@@ -1,4 +1,5 @@
-// Package health finds out, from inside a site, whether its targets can serve.
+// Package health finds out, from inside a site, whether its targets can serve: in connectors, and in nodes that stand
+// in local sites.
 package health
 
 import (
@@ -53,7 +54,7 @@ type State struct {
 	Reason  string // of an unhealthy one: the last failure, for people
 }
 
-// DialFunc connects to a target that the connector may reach.
+// DialFunc connects to a target that may be reached from here.
 type DialFunc func(ctx context.Context, target string) (net.Conn, error)
 
 // Checker checks the targets of the last Apply. Safe for concurrent use.

@@ -31,7 +31,7 @@ type Source struct {
 	Applied func() uint64             // revision
 	Tunnels func() []tunnel.PeerState // ordered by id
 	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
-	Targets func() []health.State     // of a connector, of those with a verdict, ordered by target; nil: there are none
+	Targets func() []health.State     // of those with a verdict, ordered by target
 }
 
 // maxReason bounds what a failure may say, in bytes.

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/join"
@@ -84,6 +85,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		Silent:      func() { proxy.Reconnect() }, Log: log, Registerer: reg,
 	})
 	local := connector.NewLocal(nil, log, reg)
+	checks := health.New(local.DialTarget, log, reg)
 	paths := fabric.New(fabric.Carriers{
 		WireGuard: tun, Stream: ends, Local: local,
 		BothTUN: func(connector string) bool { return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) },
@@ -109,7 +111,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	sub := apply.Subsystems{
-		Tunnel: tun, Streams: ends, Local: local, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
+		Tunnel: tun, Streams: ends, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
 		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
 	}
 	told, tell := talk(open, &sub, log, reg)
@@ -131,6 +133,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		end.carrier("wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
 		end.carrier("streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
 		end.carrier(local.String(), local.Run),
+		checks,
 		end.taker("http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
 		end.taker("tls", func(ctx context.Context) error { return ports.ServeTLS(ctx, raw) }),
 		end.listener(ports.String(), ports.Run),
@@ -146,7 +149,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 			}
 			close(restored)
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
-			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Carrier: paths.CarrierOf}, log, reg)
+			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Carrier: paths.CarrierOf, Targets: checks.States}, log, reg)
 			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 		}),
 	}
