@@ -272,6 +272,18 @@ func TestStatusShowsWhatCantServe(t *testing.T) {
 	}
 }
 
+func TestRejectionsAreShown(t *testing.T) {
+	newAPI(t, map[string]answer{
+		"GET /api/v1/status":          {200, "", `{"nodes":[{"name":"n1","id":"node_1","state":"up","rejected":42,"rejected_omitted":41}]}`},
+		"GET /debug/snapshots/node_1": {200, "", `{"name":"n1","rejected_omitted":41,"resources":[]}`},
+	})
+	for _, args := range [][]string{{"status"}, {"snapshot", "node_1"}} {
+		if code, out, stderr := run(t, "", args...); code != 0 || !strings.Contains(out, "41 more rejected, not listed") {
+			t.Errorf("%v: %d %s%s", args, code, out, stderr)
+		}
+	}
+}
+
 func TestSettingsFile(t *testing.T) {
 	api := newAPI(t, map[string]answer{"GET /api/v1/orgs/acme/sites": {200, "", `{"items":[]}`}})
 	t.Setenv("WARREN_SERVER", "")

@@ -142,6 +142,7 @@ func (a *app) showSnapshot(raw json.RawMessage) error {
 		ID        string `json:"id"`
 		Name      string `json:"name"`
 		Status    string `json:"status"`
+		Omitted   int    `json:"rejected_omitted"`
 		Resources []struct {
 			Type         string `json:"type"`
 			Name         string `json:"name"`
@@ -166,6 +167,9 @@ func (a *app) showSnapshot(raw json.RawMessage) error {
 		return err
 	}
 	fmt.Fprintf(a.out, "%s %s (%s): %s\n\n", one.Kind, one.Name, one.ID, one.Status)
+	if one.Omitted > 0 {
+		fmt.Fprintf(a.out, "%d more rejected, not listed\n\n", one.Omitted)
+	}
 	var rows [][]string
 	for _, r := range one.Resources {
 		status := r.Status

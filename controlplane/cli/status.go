@@ -21,6 +21,9 @@ type member struct {
 	Up      int    `json:"tunnels_up"`
 	Tunnels int    `json:"tunnels"`
 
+	Rejected int `json:"rejected"`
+	Omitted  int `json:"rejected_omitted"`
+
 	States []tunnelState `json:"tunnel_states"`
 }
 
@@ -106,10 +109,24 @@ func (a *app) showStatus(st clusterStatus) error {
 	if err := a.table([]string{"kind", "name", "state", "applied", "tunnels up", "replica", "version"}, rows); err != nil {
 		return err
 	}
+	a.showRejected(st)
 	if err := a.showTunnels(st); err != nil {
 		return err
 	}
 	return a.showTargets(st.Targets)
+}
+
+// showRejected says who has not applied everything, and where to read more.
+func (a *app) showRejected(st clusterStatus) {
+	for _, m := range append(st.Nodes, st.Connectors...) {
+		if m.Rejected == 0 {
+			continue
+		}
+		fmt.Fprintf(a.out, "\n%s: %d resource(s) rejected, see: warren snapshot %s\n", m.Name, m.Rejected, m.ID)
+		if m.Omitted > 0 {
+			fmt.Fprintf(a.out, "%s: %d more rejected, not listed\n", m.Name, m.Omitted)
+		}
+	}
 }
 
 // showTunnels lists each tunnel as its connector sees it, once somebody measures; -o wide has the nodes' side, too.

@@ -52,6 +52,7 @@ type Entry struct {
 	Tunnels []Tunnel       `json:"tunnels,omitempty"`
 	// Rejected is what it answered to its replica, for whoever asks another one.
 	Rejected []Rejected `json:"rejected,omitempty"`
+	Omitted  int        `json:"omitted,omitempty"` // rejections beside these
 	Targets  []Target   `json:"targets,omitempty"` // of a connector, ordered by id, each once
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
@@ -378,7 +379,7 @@ func (s *Store) wake() {
 
 // material reports whether others should hear of a change at once; counters, times and measures can wait.
 func material(a, b Entry) bool {
-	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) || !slices.Equal(a.Rejected, b.Rejected) {
+	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) || a.Omitted != b.Omitted || !slices.Equal(a.Rejected, b.Rejected) {
 		return true
 	}
 	for i := range a.Tunnels {

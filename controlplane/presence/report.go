@@ -34,12 +34,12 @@ type Reports struct {
 	nodev1.UnimplementedReportServiceServer
 	store    *Store
 	admit    Admit
-	rejected func(Key) []Rejected
+	rejected func(Key) ([]Rejected, int)
 }
 
 // NewReports makes the service that feeds a Store. rejected is what push knows of a subject, MaxRejected at
-// most.
-func NewReports(store *Store, admit Admit, rejected func(Key) []Rejected) *Reports {
+// most, and how many more there are.
+func NewReports(store *Store, admit Admit, rejected func(Key) ([]Rejected, int)) *Reports {
 	return &Reports{store: store, admit: admit, rejected: rejected}
 }
 
@@ -102,7 +102,7 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 			}
 			first = false
 			e := entry(k, since, time.Now(), m.req)
-			e.Rejected = r.rejected(k)
+			e.Rejected, e.Omitted = r.rejected(k)
 			r.store.Report(trusted, e)
 			silence.Reset(Silence)
 		}

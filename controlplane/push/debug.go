@@ -1,6 +1,7 @@
 package push
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	StatusPending  Status = "pending"  // it has not yet
 	StatusRejected Status = "rejected" // it could not
 	StatusProblem  Status = "problem"  // there is nothing to send: it can't be compiled
+	StatusUnknown  Status = "unknown"  // it rejected more than it could name: this may be one of them
 	StatusOffline  Status = "offline"  // the reader has no stream, as far as is known here
 )
 
@@ -49,6 +51,7 @@ type View struct {
 	Resume    Kind           // how the stream started; "" before its first transaction
 	Applied   model.Revision // newest checkpoint that the reader acknowledged to this replica
 	InFlight  model.Revision // revision of the transaction under way; 0 if none
+	Omitted   int            // rejections that are not among the resources
 	Resources []ResourceView // ordered by type, then name
 	Presence  []PresenceView // ordered by type, then name
 }
@@ -63,7 +66,8 @@ type PresenceView struct {
 // Elsewhere is what another replica knows of a reader that has its stream there.
 type Elsewhere struct {
 	Applied  model.Revision // newest checkpoint that the reader has applied
-	Rejected []Rejected
+	Rejected []Rejected     // as Server.Rejected says it
+	Omitted  int
 }
 
 // Rejected is a resource at the version that a reader did not apply.
@@ -71,14 +75,16 @@ type Rejected struct{ TypeURL, Name, Version, Reason string }
 
 func (r Rejected) ref() snapshot.Ref { return snapshot.Ref{TypeURL: r.TypeURL, Name: r.Name} }
 
-// Rejected lists what a reader did not apply on its stream to this replica, ordered, most at most.
-func (s *Server) Rejected(r Reader, most int) []Rejected {
-	var list []Rejected
-	for ref, rej := range s.readers.rejections(r) {
+// Rejected lists what a reader did not apply on its stream to this replica, ordered by type URL and name, most at
+// most, and says how many there are beside these.
+func (s *Server) Rejected(r Reader, most int) (list []Rejected, omitted int) {
+	rejected, cut := s.readers.rejections(r)
+	for ref, rej := range rejected {
 		list = append(list, Rejected{ref.TypeURL, ref.Name, rej.Version, rej.Reason})
 	}
-	slices.SortFunc(list, func(a, b Rejected) int { return a.ref().Compare(b.ref()) })
-	return list[:min(len(list), most)]
+	slices.SortFunc(list, func(a, b Rejected) int { return byURL(a.ref(), b.ref()) })
+	n := min(len(list), most)
+	return list[:n], len(list) - n + cut.omitted
 }
 
 // Debug describes a reader that the model knows, whether it has a stream here or not: of one that has it
@@ -90,13 +96,15 @@ func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 	}
-	rejected := s.readers.rejections(r)
+	rejected, end := s.readers.rejections(r)
 	if st != nil {
 		far = nil
 	} else if far != nil {
 		clear(rejected)
+		end = cut{omitted: far.Omitted}
 		for _, rej := range far.Rejected {
 			rejected[rej.ref()] = Rejection{Version: rej.Version, Reason: rej.Reason}
+			end.after(rej.ref())
 		}
 	}
 	applied, connected := s.Applied(r)
@@ -110,8 +118,8 @@ func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &View{Reader: r, Scopes: scopes, Revision: x.rev, Connected: connected, Applied: applied}
-	p := &past{x: x, scopes: scopes, far: far}
+	v := &View{Reader: r, Scopes: scopes, Revision: x.rev, Connected: connected, Applied: applied, Omitted: end.omitted}
+	p := &past{x: x, scopes: scopes, far: far, cut: end}
 	if st != nil {
 		p.st = st
 		v.Since, v.Resume = st.since, st.resumed
@@ -184,16 +192,18 @@ func (s *Server) Problems() []snapshot.Problem {
 	return list
 }
 
-func (r *readers) rejections(reader Reader) map[snapshot.Ref]Rejection {
+func (r *readers) rejections(reader Reader) (map[snapshot.Ref]Rejection, cut) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := map[snapshot.Ref]Rejection{}
-	if s := r.known[reader]; s != nil {
-		for ref, rej := range s.rejected {
-			out[ref] = rej.Rejection
-		}
+	s := r.known[reader]
+	if s == nil {
+		return out, cut{}
 	}
-	return out
+	for ref, rej := range s.rejected {
+		out[ref] = rej.Rejection
+	}
+	return out, s.cut
 }
 
 // past finds out what a reader held at earlier revisions, from the logs: nothing is kept per stream and
@@ -203,6 +213,7 @@ type past struct {
 	scopes   []string
 	st       *stream                 // nil: not connected here
 	far      *Elsewhere              // nil: not connected elsewhere
+	cut      cut                     // of its rejections
 	base     model.Revision          // of the checkpoint that the reader applied last
 	has      bool                    // there is such a checkpoint
 	covered  bool                    // the logs reach back to it
@@ -298,10 +309,13 @@ func (p *past) resource(ref snapshot.Ref, rej Rejection) ResourceView {
 		}
 	}
 	refused := rej.Version != "" && rej.Version == v.Applied.Version
-	if refused {
+	hidden := v.Applied.Version != "" && p.cut.hides(ref)
+	if refused || hidden {
 		v.Applied = State{} // which version it kept, only the reader knows
 	}
 	switch {
+	case hidden:
+		v.Status, v.Reason = StatusUnknown, fmt.Sprintf("the reader rejected %d more than are listed, perhaps this", p.cut.omitted)
 	case refused && rej.Version == v.Desired.Version:
 		v.Status, v.Reason = StatusRejected, rej.Reason
 	case !refused && v.Applied.Version == v.Desired.Version:

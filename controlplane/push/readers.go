@@ -50,6 +50,7 @@ type readerState struct {
 	stream   *stream        // nil: not connected here
 	applied  model.Revision // newest checkpoint that it acknowledged here
 	rejected map[snapshot.Ref]rejection
+	cut      cut // of its last answer
 }
 
 // rejection is a Rejection and the stream on which it came. On that stream the same version is not sent
@@ -90,7 +91,7 @@ func (r *readers) leave(st *stream) {
 // applied records the end of a transaction. A reader answers with all that it rejects now, so what it does not
 // repeat it has come to apply, although the version is the same: a route whose certificate came later.
 // Rejections of what the reader cannot have are not kept.
-func (r *readers) applied(st *stream, tx *transaction, rejected []*nodev1.Rejection) {
+func (r *readers) applied(st *stream, tx *transaction, rejected []*nodev1.Rejection, omitted int) {
 	x := st.srv.index
 	rev := model.Revision(tx.checkpoint.GetRevision())
 	r.mu.Lock()
@@ -103,9 +104,10 @@ func (r *readers) applied(st *stream, tx *transaction, rejected []*nodev1.Reject
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	before := s.rejected
-	s.rejected = map[snapshot.Ref]rejection{}
+	s.rejected, s.cut = map[snapshot.Ref]rejection{}, cut{omitted: omitted}
 	for _, rej := range rejected {
 		ref := snapshot.Ref{TypeURL: rej.GetTypeUrl(), Name: rej.GetName()}
+		s.cut.after(ref)
 		if x.find(st.scopes, ref) == nil {
 			continue
 		}

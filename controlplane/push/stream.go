@@ -160,6 +160,7 @@ func (st *stream) answered(req *discovery.DeltaDiscoveryRequest) error {
 		return nil
 	}
 	var rejected []*nodev1.Rejection
+	omitted := 0
 	if wrong != nil {
 		if codes.Code(wrong.GetCode()) != codes.InvalidArgument {
 			return status.Errorf(codes.Aborted, "checkpoint %d was not applied: start again", st.tx.checkpoint.GetRevision())
@@ -168,17 +169,21 @@ func (st *stream) answered(req *discovery.DeltaDiscoveryRequest) error {
 			r := new(nodev1.Rejections)
 			if d.UnmarshalTo(r) == nil {
 				rejected = append(rejected, r.GetRejections()...)
+				omitted += int(min(r.GetOmitted(), maxOmitted))
 			}
 		}
 	}
-	st.complete(rejected)
+	st.complete(rejected, omitted)
 	return nil
 }
 
+// maxOmitted bounds what a reader may claim.
+const maxOmitted = 1 << 30
+
 // complete ends the transaction under way. It needs the lock.
-func (st *stream) complete(rejected []*nodev1.Rejection) {
+func (st *stream) complete(rejected []*nodev1.Rejection, omitted int) {
 	tx := st.tx
-	st.srv.readers.applied(st, tx, rejected)
+	st.srv.readers.applied(st, tx, rejected, omitted)
 	st.have, st.tx, st.started = tx.checkpoint, nil, true
 	st.ticket.done()
 	st.ticket = nil

@@ -43,6 +43,7 @@ type snapshotAnswer struct {
 		FleetEntry
 		Scopes    []string       `json:"scopes" doc:"Whose resources it reads"`
 		Revision  uint64         `json:"revision" doc:"Newest of the replica that answers"`
+		Omitted   int            `json:"rejected_omitted,omitempty" doc:"How many more resources are rejected than are listed as such"`
 		Resources []resourceView `json:"resources"`
 		Presence  []presenceView `json:"presence" doc:"What is true now, and takes no revision"`
 	}
@@ -51,8 +52,8 @@ type snapshotAnswer struct {
 type resourceView struct {
 	Type         string          `json:"type"`
 	Name         string          `json:"name"`
-	Status       string          `json:"status" enum:"synced,pending,rejected,problem,offline"`
-	Reason       string          `json:"reason,omitempty" doc:"Why it was rejected, or can't be compiled"`
+	Status       string          `json:"status" enum:"synced,pending,rejected,unknown,problem,offline" doc:"unknown: more was rejected than is listed, perhaps this"`
+	Reason       string          `json:"reason,omitempty" doc:"Why it was rejected, is not known, or can't be compiled"`
 	Desired      *versionView    `json:"desired,omitempty"`
 	Sent         *versionView    `json:"sent,omitempty"`
 	Acknowledged *versionView    `json:"acknowledged,omitempty"`
@@ -146,6 +147,7 @@ func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
 	out := &snapshotAnswer{}
 	b := &out.Body
 	b.FleetEntry, b.Scopes, b.Revision, b.Resources = a.fleet(r), v.Scopes, uint64(v.Revision), []resourceView{}
+	b.Omitted = v.Omitted
 	for _, res := range v.Resources {
 		view := resourceView{
 			Type: resource.ShortType(res.TypeURL), Name: res.Name, Status: string(res.Status), Reason: res.Reason,
@@ -191,7 +193,7 @@ func (a *API) elsewhere(r reader) *push.Elsewhere {
 	if !online || e.Replica == a.Presence.Replica() {
 		return nil
 	}
-	far := &push.Elsewhere{Applied: e.Applied}
+	far := &push.Elsewhere{Applied: e.Applied, Omitted: e.Omitted}
 	for _, rej := range e.Rejected {
 		far.Rejected = append(far.Rejected, push.Rejected(rej))
 	}

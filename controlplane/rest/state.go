@@ -169,6 +169,8 @@ type memberView struct {
 	Applied  uint64       `json:"applied_revision"`
 	Replica  string       `json:"replica,omitempty" doc:"The replica that it is connected to"`
 	Version  string       `json:"version,omitempty"`
+	Rejected int          `json:"rejected,omitempty" doc:"How many resources it did not apply; /debug/snapshots/{name} says which"`
+	Omitted  int          `json:"rejected_omitted,omitempty" doc:"How many of these nobody can list"`
 	TunnelUp int          `json:"tunnels_up"`
 	Tunnels  int          `json:"tunnels"`
 	States   []tunnelView `json:"tunnel_states"`
@@ -236,6 +238,7 @@ func (a *API) member(kind identity.Kind, id, name string, enrolled, revoked bool
 		return v
 	}
 	v.Applied, v.Replica, v.Version = uint64(e.Applied), e.Replica, e.Version
+	v.Rejected, v.Omitted = len(e.Rejected)+e.Omitted, e.Omitted
 	for _, t := range e.Tunnels {
 		tv := tunnelView{Peer: t.Peer, Up: t.Up, ReceivedBytes: t.ReceivedBytes, SentBytes: t.SentBytes, Loss: t.Loss, Carrier: t.Carrier, Transport: t.Transport}
 		if t.RoundTrip > 0 {

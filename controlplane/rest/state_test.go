@@ -366,3 +366,36 @@ func TestTargetHealthShows(t *testing.T) {
 		t.Errorf("a connector is told %+v", snap.Presence)
 	}
 }
+
+// What a node rejected and nobody can list is counted, in the status and beside its resources.
+func TestRejectionsThatAreNotListed(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	node, _, rev := w.enroll("n1", "box")
+	w.seen.UpdateEntry(presence.Entry{
+		Key: presence.Key{Kind: identity.Node, ID: node}, Replica: "r2", Since: time.Now(), Applied: rev,
+		Rejected: []presence.Rejected{{TypeURL: resource.Certificate, Name: "certificate/a", Version: "v", Reason: "bad"}}, Omitted: 41,
+	})
+	var st struct {
+		Nodes []struct {
+			Rejected int `json:"rejected"`
+			Omitted  int `json:"rejected_omitted"`
+		}
+	}
+	w.must(200, "GET", "/api/v1/status", "").into(t, &st)
+	if n := st.Nodes[0]; n.Rejected != 42 || n.Omitted != 41 {
+		t.Errorf("%+v", n)
+	}
+	var one struct {
+		Omitted   int `json:"rejected_omitted"`
+		Resources []struct{ Type, Status string }
+	}
+	w.must(200, "GET", "/debug/snapshots/n1", "").into(t, &one)
+	seen := map[string]int{}
+	for _, res := range one.Resources {
+		seen[res.Status]++
+	}
+	if one.Omitted != 41 || seen["unknown"] == 0 || seen["synced"] != 0 {
+		t.Errorf("%d omitted, %v", one.Omitted, seen)
+	}
+}

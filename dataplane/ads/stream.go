@@ -1,6 +1,7 @@
 package ads
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -176,8 +177,11 @@ func decode(resp *discovery.DeltaDiscoveryResponse) (*nodev1.Checkpoint, error) 
 // maxRejections bounds the bytes of reasons in one answer: a request must fit into what replicas read.
 const maxRejections = 1 << 20
 
+// perRejection is what one takes beside its own bytes: a tag and a length.
+const perRejection = 5
+
 // nack is what to answer to an applied checkpoint: nil, or the resources that were not. Of very many the
-// last ones are left out; the message has their number.
+// last ones are left out and counted.
 func nack(cp *nodev1.Checkpoint, rejected []*nodev1.Rejection) *rpcstatus.Status {
 	if len(rejected) == 0 {
 		return nil
@@ -186,10 +190,14 @@ func nack(cp *nodev1.Checkpoint, rejected []*nodev1.Rejection) *rpcstatus.Status
 		Code:    int32(codes.InvalidArgument),
 		Message: fmt.Sprintf("%d resources of revision %d rejected", len(rejected), cp.GetRevision()),
 	}
+	rejected = slices.SortedFunc(slices.Values(rejected), func(a, b *nodev1.Rejection) int {
+		return cmp.Or(cmp.Compare(a.GetTypeUrl(), b.GetTypeUrl()), cmp.Compare(a.GetName(), b.GetName()))
+	})
 	said, size := &nodev1.Rejections{}, 0
-	for _, r := range rejected {
+	for i, r := range rejected {
 		one := &nodev1.Rejection{TypeUrl: r.GetTypeUrl(), Name: r.GetName(), Version: r.GetVersion(), Reason: clip(r.GetReason())}
-		if size += proto.Size(one); size > maxRejections {
+		if size += proto.Size(one) + perRejection; size > maxRejections {
+			said.Omitted = uint64(len(rejected) - i)
 			break
 		}
 		said.Rejections = append(said.Rejections, one)

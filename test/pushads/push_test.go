@@ -197,7 +197,8 @@ func TestRejectionIsPerResource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	there, err := other.Debug(a, &push.Elsewhere{Applied: rev, Rejected: r.Rejected(a, 100)})
+	listed, _ := r.Rejected(a, 100)
+	there, err := other.Debug(a, &push.Elsewhere{Applied: rev, Rejected: listed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +207,10 @@ func TestRejectionIsPerResource(t *testing.T) {
 			t.Errorf("elsewhere %+v, want %+v", res, want)
 		}
 	}
-	if len(there.Resources) != len(here.Resources) || len(r.Rejected(a, 0)) != 0 {
+	if none, omitted := r.Rejected(a, 0); len(none) != 0 || omitted != 1 {
+		t.Errorf("%v, %d omitted", none, omitted)
+	}
+	if len(there.Resources) != len(here.Resources) {
 		t.Errorf("%d resources elsewhere, want %d", len(there.Resources), len(here.Resources))
 	}
 

@@ -243,7 +243,8 @@ func (x *Rejection) GetReason() string {
 
 type Rejections struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rejections    []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	Rejections    []*Rejection           `protobuf:"bytes,1,rep,name=rejections,proto3" json:"rejections,omitempty"` // the first ones by type URL, then name, if omitted is not 0
+	Omitted       uint64                 `protobuf:"varint,2,opt,name=omitted,proto3" json:"omitted,omitempty"`      // how many more there are, that did not fit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,6 +286,13 @@ func (x *Rejections) GetRejections() []*Rejection {
 	return nil
 }
 
+func (x *Rejections) GetOmitted() uint64 {
+	if x != nil {
+		return x.Omitted
+	}
+	return 0
+}
+
 var File_node_v1_checkpoint_proto protoreflect.FileDescriptor
 
 const file_node_v1_checkpoint_proto_rawDesc = "" +
@@ -309,12 +317,13 @@ const file_node_v1_checkpoint_proto_rawDesc = "" +
 	"\btype_url\x18\x01 \x01(\tR\atypeUrl\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"G\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"a\n" +
 	"\n" +
 	"Rejections\x129\n" +
 	"\n" +
 	"rejections\x18\x01 \x03(\v2\x19.warren.node.v1.RejectionR\n" +
-	"rejectionsB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"rejections\x12\x18\n" +
+	"\aomitted\x18\x02 \x01(\x04R\aomittedB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_checkpoint_proto_rawDescOnce sync.Once

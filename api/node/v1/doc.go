@@ -11,5 +11,5 @@
 //	1  2026-11-24  first: NodeConfig, Trust, Certificate, Node, Site, Route, Zone, RecordSet,
 //	               ConnectorConfig, NodeHealth, Checkpoint
 //	2  2026-11-26  Forward, TargetHealth; carriers, local sites, health checks, gossip, TLS-terminated TCP, targets with
-//	               several ports
+//	               several ports, rejections that are counted only
 package nodev1

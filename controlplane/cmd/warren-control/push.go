@@ -87,13 +87,14 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 }
 
 // rejectedOf tells presence, and by it the other replicas, what push knows.
-func rejectedOf(pusher *push.Server) func(presence.Key) []presence.Rejected {
-	return func(k presence.Key) []presence.Rejected {
+func rejectedOf(pusher *push.Server) func(presence.Key) ([]presence.Rejected, int) {
+	return func(k presence.Key) ([]presence.Rejected, int) {
+		list, omitted := pusher.Rejected(push.Reader{Kind: k.Kind, ID: k.ID}, presence.MaxRejected)
 		var out []presence.Rejected
-		for _, r := range pusher.Rejected(push.Reader{Kind: k.Kind, ID: k.ID}, presence.MaxRejected) {
+		for _, r := range list {
 			out = append(out, presence.Rejected(r))
 		}
-		return out
+		return out, omitted
 	}
 }
 
