@@ -17,7 +17,7 @@ func TestCase(t *testing.T) {
 		owner, ns string
 	}{
 		{"wWw.eXample.ORG.", dns.TypeA, "wWw.eXample.ORG.", ""},
-		{"A.b.WiLd.example.Org.", dns.TypeA, "A.b.WiLd.example.Org.", ""},
+		{"A-b.WiLd.example.Org.", dns.TypeA, "A-b.WiLd.example.Org.", ""},
 		{"eXample.orG.", dns.TypeSOA, "eXample.orG.", ""},
 		{"NO.eXample.orG.", dns.TypeA, "", "eXample.orG."},
 		{`N\.O.eXample.orG.`, dns.TypeA, "", "eXample.orG."},

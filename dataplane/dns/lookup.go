@@ -65,17 +65,20 @@ func (sh *shape) zoneOf(qname string) (*zone, int) {
 	return nil, 0
 }
 
-// find returns the name that answers for qname: itself, or the wildcard at its closest encloser
-// (RFC 4592 §3.3.1). nil means that the name does not exist.
+// find returns the name that answers for qname: itself, or the wildcard right above it. nil means that the name does
+// not exist.
+//
+// A wildcard here is that of a service, which a ClientHello can ask for with one label in place of the "*" and no
+// more. So it stands for all names of one label below its parent, as if each were written out in the zone: each is
+// then the closest encloser of what is below it, and has no wildcard (RFC 4592 §3.3.1). Any name that exists blocks
+// the wildcard beside it, as in that RFC.
 func (z *zone) find(qname string) *name {
 	if n := z.names[qname]; n != nil {
 		return n
 	}
 	off, end := dns.NextLabel(qname, 0)
-	for ; !end; off, end = dns.NextLabel(qname, off) {
-		if encloser := z.names[qname[off:]]; encloser != nil {
-			return encloser.wild // any name that exists blocks the wildcards above it
-		}
+	if parent := z.names[qname[off:]]; !end && parent != nil {
+		return parent.wild
 	}
 	return nil
 }

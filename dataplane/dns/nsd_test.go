@@ -21,6 +21,8 @@ import (
 )
 
 // TestAgainstNSD asks us and NSD the same questions about the same random zones. What may differ:
+//   - wildcards: NSD's stand for any number of labels, ours for one. Its zones have the names written out that ours
+//     stands for and that are asked for, or that something below is.
 //   - ANY: NSD answers every RRset, we one of them; both tell the same about existence.
 //   - the additional section, the order within a set, and the case of names in data (NSD's follows the
 //     question further than ours).
@@ -32,13 +34,14 @@ func TestAgainstNSD(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	cfg := randomConfig(r, 15)
 	v := mustView(t, cfg)
-	peer := startNSD(t, nsd, cfg)
+	asks := questions(r, cfg)
+	peer := startNSD(t, nsd, cfg, asks)
 	qtypes := []uint16{
 		dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeTXT, dns.TypeMX, dns.TypeCNAME, dns.TypeCAA, dns.TypeSRV,
 		dns.TypeHTTPS, dns.TypeDS, dns.TypeDNSKEY, dns.TypePTR, dns.TypeANY, dns.TypeOPT, dns.TypeTSIG, 65280, 0,
 	}
 	asked, seen := 0, map[string]int{}
-	for _, qname := range questions(r, cfg) {
+	for _, qname := range asks {
 		for _, qtype := range qtypes {
 			for _, size := range []uint16{0, 512, 1232, 4096} {
 				q := query(t, qname, qtype, size)
@@ -196,7 +199,7 @@ func questions(r *rand.Rand, cfg Config) []string {
 }
 
 // zoneFile writes a zone as a person would who knows only the rules, not our code.
-func zoneFile(cfg Config, z Zone) string {
+func zoneFile(cfg Config, z Zone, asks []string) string {
 	var b strings.Builder
 	members := func(pool string) []Node {
 		ns := slices.DeleteFunc(slices.Clone(cfg.Nodes), func(n Node) bool { return n.Pool != pool })
@@ -218,7 +221,7 @@ func zoneFile(cfg Config, z Zone) string {
 			write("ns-"+n.Name+"."+z.Apex, 3600, a)
 		}
 	}
-	for _, rs := range cfg.RecordSets {
+	for _, rs := range append(writtenOut(cfg, z, asks), cfg.RecordSets...) {
 		if rs.Zone != z.ID {
 			continue
 		}
@@ -243,6 +246,39 @@ func zoneFile(cfg Config, z Zone) string {
 		}
 	}
 	return b.String()
+}
+
+// writtenOut are the names of one label that a wildcard stands for, of those below which something is asked for.
+func writtenOut(cfg Config, z Zone, asks []string) []RecordSet {
+	exists := func(name string) bool {
+		for _, rs := range cfg.RecordSets {
+			if rs.Owner == name || strings.HasSuffix(rs.Owner, "."+name) {
+				return true
+			}
+		}
+		return slices.ContainsFunc(cfg.Nodes, func(n Node) bool { return n.Pool == z.Pool && name == "ns-"+n.Name+"."+z.Apex })
+	}
+	var out []RecordSet
+	done := map[string]bool{}
+	for _, rs := range cfg.RecordSets {
+		parent, wild := strings.CutPrefix(rs.Owner, "*.")
+		if !wild || rs.Zone != z.ID {
+			continue
+		}
+		for _, qname := range asks {
+			rest, below := strings.CutSuffix(strings.TrimSuffix(strings.ToLower(qname), "."), "."+parent)
+			labels := strings.Split(rest, ".")
+			name := labels[len(labels)-1] + "." + parent
+			if !below || len(labels) < 2 || done[name] || exists(name) {
+				continue
+			}
+			done[name] = true
+			one := rs
+			one.Owner = name
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 type nsdPeer struct{ conn net.Conn }
@@ -278,7 +314,7 @@ func (p *nsdPeer) try(q []byte, patience time.Duration) (*dns.Msg, error) {
 }
 
 // startNSD serves cfg from NSD on loopback until the test ends.
-func startNSD(t *testing.T, program string, cfg Config) *nsdPeer {
+func startNSD(t *testing.T, program string, cfg Config, asks []string) *nsdPeer {
 	t.Helper()
 	dir := t.TempDir()
 	port := freePort(t)
@@ -300,7 +336,7 @@ remote-control:
 `, port, dir, udpSize)
 	for _, z := range cfg.Zones {
 		conf += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: %q\n", z.Apex, z.Apex)
-		if err := os.WriteFile(filepath.Join(dir, z.Apex), []byte(zoneFile(cfg, z)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, z.Apex), []byte(zoneFile(cfg, z, asks)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
