@@ -33,7 +33,7 @@ type Node struct {
 	WireGuardEndpoint string     `json:"wireguard_endpoint,omitempty"`
 	StreamEndpoint    string     `json:"stream_endpoint,omitempty" doc:"As others are told: port 443 of the first address if nobody says another"`
 	GossipEndpoint    string     `json:"gossip_endpoint,omitempty" doc:"As others are told: port 7946 of the first address if nobody says another"`
-	Pinned            []string   `json:"pinned,omitempty" doc:"Which of addresses and endpoints were written here, whatever the node says"`
+	Pinned            []string   `json:"pinned,omitempty" doc:"Which of addresses and endpoints count whatever the node says: what was written here, and what was known before nodes said it themselves. A PUT without them lets the node speak"`
 	Capacity          int        `json:"capacity"`
 	Lifecycle         string     `json:"lifecycle" enum:"active,draining"`
 	Enrolled          bool       `json:"enrolled" doc:"It has joined, and is trusted"`
