@@ -311,10 +311,7 @@ func (a *app) siteCommand() *cobra.Command {
 			}
 			_, err = s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), map[string]any{"name": args[1], "site": args[0]}, nil)
 			if apiclient.StatusOf(err) == http.StatusConflict { // a token for it must not lead to another site
-				var have struct{ Site string }
-				if _, err = s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[1]), nil, &have); err == nil && have.Site != args[0] {
-					err = fmt.Errorf("connector %s stands in site %s, not %s", args[1], have.Site, args[0])
-				}
+				err = a.standsIn(cmd.Context(), s, k, args[1], args[0])
 			}
 			if err != nil {
 				return err
@@ -325,6 +322,26 @@ func (a *app) siteCommand() *cobra.Command {
 	join.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
 	site.AddCommand(join, a.action("revoke CONNECTOR", "Trust a connector no more: its streams and tunnels end, it can't come back", "connectors", "revoke", true))
 	return site
+}
+
+// standsIn returns an error unless a connector is one of a site, which may be named by its id.
+func (a *app) standsIn(ctx context.Context, s *session, k *kind, connector, site string) error {
+	var have struct{ Site string }
+	if _, err := s.Do(ctx, http.MethodGet, k.path(s.org, connector), nil, &have); err != nil || have.Site == site {
+		return err
+	}
+	sites, err := exactKind("Site")
+	if err != nil {
+		return err
+	}
+	var want struct{ Name string }
+	if _, err := s.Do(ctx, http.MethodGet, sites.path(s.org, site), nil, &want); err != nil {
+		return err
+	}
+	if have.Site != want.Name {
+		return fmt.Errorf("connector %s stands in site %s, not %s", connector, have.Site, want.Name)
+	}
+	return nil
 }
 
 // token makes a join token and hands it over where only its reader sees it.

@@ -144,6 +144,42 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 	}
 }
 
+// Whatever is called, the answer is a problem document, and says what there is instead.
+func TestPathsAndMethodsThatAreNone(t *testing.T) {
+	w := newWorld(t)
+	for _, tc := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"GET", "//api/v1/pools", 404, ""},
+		{"POST", "/api//v1/pools", 404, ""},
+		{"PUT", "/api/v1/../v1/pools/p", 404, ""},
+		{"GET", "/api/v1/./pools", 404, ""},
+		{"GET", "/api/v1/pools/", 404, ""},
+		{"GET", "/", 404, ""},
+		{"PUT", "/api/v1/join-tokens/x", 405, "GET, DELETE"}, // made once, never changed
+		{"PUT", org + "/certificates/x", 405, "GET, DELETE"},
+		{"PUT", "/api/v1/join-tokens", 405, "GET, POST"},
+		{"PATCH", "/api/v1/pools/p", 405, "GET, PUT, DELETE"},
+		{"DELETE", "/api/v1/status", 405, "GET"},
+		{"OPTIONS", "/api/v1/wait", 405, "GET"},
+	} {
+		r := w.call(tc.method, tc.path, "")
+		var p struct {
+			Status int
+			Detail string
+		}
+		if r.status != tc.status || r.header.Get("Content-Type") != "application/problem+json" || r.header.Get("Allow") != tc.allow {
+			t.Errorf("%s %s: %d %v %s", tc.method, tc.path, r.status, r.header, r.body)
+			continue
+		}
+		if r.into(t, &p); p.Status != tc.status || tc.allow != "" && !strings.Contains(p.Detail, tc.allow) {
+			t.Errorf("%s %s: %s", tc.method, tc.path, r.body)
+		}
+	}
+}
+
 func TestWhoMayCall(t *testing.T) {
 	w := newWorld(t)
 	for _, key := range []string{"", "x", "wrn_", w.key + "x", w.key[:len(w.key)-1], "wrn_key_01jd0000000000000000000000_" + strings.Repeat("A", 43)} {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -102,11 +103,27 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, id, http.StatusInternalServerError, "internal error")
 		}
 	}()
+	if clean(r.URL.Path) != r.URL.Path { // the mux would redirect, in HTML, and lose the body of what follows it as GET
+		writeProblem(w, id, http.StatusNotFound, "no such path: want it without empty, \".\" and \"..\" segments")
+		return
+	}
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		a.noRoute(w, r, id)
 		return
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// clean is a path as the mux takes it, which lets a slash at the end stand.
+func clean(p string) string {
+	if p == "" || p[0] != '/' {
+		return "/"
+	}
+	out := path.Clean(p)
+	if out != "/" && strings.HasSuffix(p, "/") {
+		out += "/"
+	}
+	return out
 }
 
 // noRoute answers what no route takes: the path is unknown, or the method is.
