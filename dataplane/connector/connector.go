@@ -111,6 +111,7 @@ func (c *Connector) carry(ctx context.Context, conn net.Conn, node string, t *ta
 		return
 	}
 	defer out.Close()
+	splice := c.splicer(ctx, h.Network, conn, out) // before the node may use it
 	if err := fabric.WriteStatus(conn, fabric.StatusConnected); err != nil {
 		return
 	}
@@ -118,13 +119,24 @@ func (c *Connector) carry(ctx context.Context, conn net.Conn, node string, t *ta
 	defer stop()
 	c.m.open.Inc()
 	defer c.m.open.Dec()
-	splice := fabric.Splice
-	if h.Network == fabric.UDP {
-		splice = c.datagrams
-	}
 	in, back := splice(conn, out)
 	c.m.toTarget.Add(float64(in))
 	c.m.fromTarget.Add(float64(back))
+}
+
+// splicer carries between a stream and a target until both are done, and says how much.
+type splicer func(stream, target net.Conn) (toTarget, fromTarget int64)
+
+func (c *Connector) splicer(ctx context.Context, network fabric.Network, stream, target net.Conn) splicer {
+	if network == fabric.UDP {
+		return c.datagrams
+	}
+	near, local := stream.(siteEnd)
+	direct, ok := target.(*net.TCPConn)
+	if local && ok {
+		return near.hand(ctx, direct)
+	}
+	return fabric.Splice
 }
 
 // accept reads and judges a header, then dials. The connection is nil unless the status is

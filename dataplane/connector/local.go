@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -19,8 +17,8 @@ import (
 const thisNode = "this node"
 
 // Local is the site's end of the sites in whose network a node stands itself. It is the fabric.Carrier to
-// them: a stream is a pair of sockets, one end of which is served as a connector serves what comes out of a
-// tunnel. Safe for concurrent use.
+// them: a stream begins as a connector serves what comes out of a tunnel, and goes on as the connection to the
+// target. Safe for concurrent use.
 type Local struct {
 	by    *Connector // its table stays empty
 	sites atomic.Pointer[map[string]*table]
@@ -29,7 +27,7 @@ type Local struct {
 
 // local is a stream that a Dial has opened.
 type local struct {
-	conn  net.Conn
+	conn  siteEnd
 	table *table
 }
 
@@ -69,10 +67,7 @@ func (l *Local) Dial(ctx context.Context, site string, _ netip.AddrPort) (net.Co
 	if t == nil {
 		return nil, fmt.Errorf("site %s is not local", site)
 	}
-	near, far, err := pair()
-	if err != nil {
-		return nil, fmt.Errorf("stream to local site %s: %w", site, err)
-	}
+	near, far := newLocalStream()
 	select {
 	case l.taken <- local{far, t}:
 		return near, nil
@@ -110,37 +105,6 @@ func (l *Local) Run(ctx context.Context) error {
 			})
 		}
 	}
-}
-
-// pair makes two connected sockets of the system: either half can be closed, and bytes between one of them and
-// a TCP connection don't leave the kernel.
-func pair() (near, far net.Conn, err error) {
-	syscall.ForkLock.RLock() // so that no program that is started meanwhile gets them
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	conn := func(fd int) (net.Conn, error) {
-		f := os.NewFile(uintptr(fd), "stream to local site")
-		defer f.Close() // FileConn takes a copy
-		return net.FileConn(f)
-	}
-	near, nerr := conn(fds[0])
-	far, ferr := conn(fds[1])
-	if err := errors.Join(nerr, ferr); err != nil {
-		for _, c := range []net.Conn{near, far} {
-			if c != nil {
-				_ = c.Close()
-			}
-		}
-		return nil, nil, err
-	}
-	return near, far, nil
 }
 
 // clouds are the addresses, beside the link-local ones, at which machines of a cloud are told their secrets.

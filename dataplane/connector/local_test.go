@@ -3,9 +3,11 @@ package connector
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,89 @@ func TestLocalTargetsCanBeChecked(t *testing.T) {
 		t.Error("dialled an address of the node's own")
 	} else if _, denied := errors.AsType[*DeniedError](err); !denied {
 		t.Errorf("%v", err)
+	}
+}
+
+// A stream takes one file, that of the connection to its target: what the bounds on clients count.
+func TestLocalStreamTakesOneFile(t *testing.T) {
+	ln := listen(t)
+	defer ln.Close()
+	l, f := localNode(t, Config{Site: "s", Targets: map[string]Target{"t": {Address: ln.Addr().String()}}})
+	serve(t, l.Run)
+	files := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	const streams = 40
+	before := files()
+	for range streams {
+		conn, err := f.DialTarget(t.Context(), request("t"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		target, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+	}
+	if took := files() - before; took > 2*streams+5 { // the target's end is in this process, too
+		t.Errorf("%d streams took %d files", streams, took)
+	}
+}
+
+// Deadlines that were set while the target was dialled hold on the connection to it; what moved is counted.
+func TestLocalStreamIsAConnection(t *testing.T) {
+	near, far := newLocalStream()
+	ln := listen(t)
+	target, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	_ = near.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	wait := far.hand(t.Context(), target.(*net.TCPConn))
+	go func() { _ = fabric.WriteStatus(far, fabric.StatusConnected) }()
+	if _, err := near.Read(make([]byte, 9)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := near.Read(make([]byte, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read after the deadline: %v", err)
+	}
+	_ = near.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := near.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := near.ReadFrom(strings.NewReader("and more")); n != 8 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	_ = near.CloseWrite()
+	got, err := io.ReadAll(peer)
+	if string(got) != "pingand more" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	_, _ = peer.Write([]byte("pong"))
+	_ = peer.(*net.TCPConn).CloseWrite()
+	var back strings.Builder
+	if n, err := io.Copy(&back, near); n != 4 || err != nil || back.String() != "pong" {
+		t.Errorf("%q, %d, %v", back.String(), n, err)
+	}
+	if err := near.Close(); err != nil {
+		t.Error(err)
+	}
+	if in, out := wait(nil, nil); in != 12 || out != 4 {
+		t.Errorf("counted %d and %d", in, out)
+	}
+	if _, err := target.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the connection to the target outlives the stream: %v", err)
 	}
 }
 

@@ -86,7 +86,7 @@ func openError(k key, err error) error {
 type tooManyError struct{ ports, room, most int }
 
 func (e *tooManyError) Error() string {
-	return fmt.Sprintf("%d ports, of the %d that this process may open %d are left (it may have %d times as many files)", e.ports, e.most, e.room, filesPerPort)
+	return fmt.Sprintf("%d ports, of the %d that this process may open %d are left: a %dth of its files, so raise their limit (LimitNOFILE, ulimit -n)", e.ports, e.most, e.room, filesPerPort)
 }
 
 // takenError refuses a port that two services ask for.
