@@ -56,6 +56,33 @@ nft add rule ip guard in ip saddr '{ %s, %s }' accept`, c.Nodes[0].Host.Addr, c.
 
 }
 
+// The nodes of a local site check its targets: one that fails is shown so, and gets no request from any node.
+func TestTargetsOfLocalSitesAreChecked(t *testing.T) {
+	c := newCluster(t)
+	var well, sick patient
+	one, two := c.Lab.Host("one", "198.18.6.1"), c.Lab.Host("two", "198.18.6.2")
+	well.listen(c, one, "one", 8080)
+	sick.listen(c, two, "two", 8080)
+	c.warren("create", "site", "shed", "--pool", "default", "--kind", "local", "--nodes", "n1,n2", "--wait")
+	c.apply(fmt.Sprintf("apiVersion: warren/v1\nkind: Service\nmetadata: {name: app}\nspec: {kind: http, hostname: %s, pool: default}\n", app)+
+		checkedTarget("app-one", "shed", one.Addr.String())+checkedTarget("app-two", "shed", two.Addr.String()), "--wait")
+	c.shownHealth("healthy", "app-one", "app-two")
+	sick.ill.Store(true)
+	c.shownHealth("unhealthy", "app-two")
+	c.until("no node sends to it", func() error {
+		before := sick.requests.Load()
+		for _, n := range c.Nodes {
+			for range 8 {
+				c.answered("https://"+app+"/", cluster.At(n, app)...)
+			}
+		}
+		if n := sick.requests.Load() - before; n != 0 {
+			return fmt.Errorf("%d requests", n)
+		}
+		return nil
+	})
+}
+
 // No service leads to the node that a local site names: neither to its loopback, which is refused by name, nor
 // to an address of its own.
 func TestLocalSiteDoesNotOpenTheNodeItself(t *testing.T) {
