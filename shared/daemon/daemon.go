@@ -60,95 +60,122 @@ func RunDraining(ctx context.Context, log *slog.Logger, drain Drain, tasks ...Ta
 	defer cancel()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	stop := func() { signal.Stop(signals) } // the next signal kills
-	defer stop()
-	begin := drain.Begin
-	var drained chan struct{} // closed when draining is over; nil: it has not begun
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	begins := func(told bool) {
-		begin = nil
-		if drain.Do == nil {
-			stop()
+	defer signal.Stop(signals)
+	r := &process{
+		log: log, drain: drain, tasks: tasks, ctx: ctx, begin: drain.Begin, left: len(tasks), running: make([]bool, len(tasks)),
+		end: func() {
+			signal.Stop(signals) // the next one kills
 			cancel()
-			return
-		}
-		log.Info("draining", "told", told)
-		drained = make(chan struct{})
-		waiting.Go(func() { drain.Do(ctx, told); close(drained) })
+		},
 	}
-
-	type end struct {
-		task int
-		err  error
-	}
-	ends := make(chan end, len(tasks))
+	defer r.waiting.Wait()
+	ends := make(chan taskEnd, len(tasks))
 	for i, t := range tasks {
-		go func() { ends <- end{i, t.Run(ctx)} }()
+		r.running[i] = true
+		go func() { ends <- taskEnd{i, t.Run(ctx)} }()
 	}
-	var (
-		failed  error // the first reason to end that is no signal
-		running = make([]bool, len(tasks))
-		left    = len(tasks)
-		ending  = ctx.Done()
-		late    <-chan time.Time
-	)
-	for i := range running {
-		running[i] = true
-	}
-	for left > 0 || ending != nil {
+	ending := ctx.Done()
+	var late <-chan time.Time
+	for r.left > 0 || ending != nil {
 		select {
 		case sig := <-signals:
-			switch {
-			case ctx.Err() != nil: // it came before stop
-				stop()
-				_ = syscall.Kill(os.Getpid(), sig.(syscall.Signal))
-			case drained == nil:
-				begins(false)
-			default:
-				log.Info("told again: ending now, the next signal kills", "dur", ShutdownGrace)
-				stop()
-				cancel()
-			}
-		case <-begin:
-			begins(true)
-		case <-drained:
-			drained, begin = nil, nil
-			cancel()
+			r.signalled(sig.(syscall.Signal))
+		case <-r.begin:
+			r.begins(true)
+		case <-r.drained:
+			r.drained, r.begin = nil, nil
+			r.end()
 		case <-ending:
 			ending = nil
-			stop()
+			r.end()
 			late = time.After(ShutdownGrace)
 		case e := <-ends:
-			running[e.task] = false
-			left--
-			t := tasks[e.task]
-			switch {
-			case ctx.Err() != nil:
-				if e.err != nil && !errors.Is(e.err, context.Canceled) {
-					log.Warn("task ended badly", "task", t.String(), "err", e.err)
-				}
-			case e.err != nil:
-				failed = fmt.Errorf("%s: %w", t, e.err)
-			default:
-				failed = fmt.Errorf("%s: ended by itself", t)
-			}
-			if failed != nil {
-				cancel()
-			}
+			r.ended(e)
 		case <-late:
-			var names []string
-			for i, t := range tasks {
-				if running[i] {
-					names = append(names, t.String())
-				}
-			}
-			log.Error("tasks did not end in time", "tasks", names, "dur", ShutdownGrace)
-			if failed == nil {
-				failed = fmt.Errorf("%s: not ended after %s", strings.Join(names, ", "), ShutdownGrace)
-			}
-			return failed
+			return r.tooLate()
 		}
 	}
-	return failed
+	return r.failed
+}
+
+// taskEnd is how a task ended.
+type taskEnd struct {
+	task int
+	err  error
+}
+
+// process is what RunDraining keeps. One goroutine uses it.
+type process struct {
+	log     *slog.Logger
+	drain   Drain
+	tasks   []Task
+	ctx     context.Context // of the tasks
+	end     func()          // ends ctx; a signal that comes later kills
+	begin   <-chan struct{} // nil: it has
+	drained chan struct{}   // closed when draining is over; nil: it has not begun
+	waiting sync.WaitGroup  // for the drain
+	running []bool          // by task
+	left    int             // tasks that run
+	failed  error           // the first reason to end that is no signal
+}
+
+// begins drains, and ends at once if there is nothing to drain.
+func (p *process) begins(told bool) {
+	p.begin = nil
+	if p.drain.Do == nil {
+		p.end()
+		return
+	}
+	p.log.Info("draining", "told", told)
+	drained := make(chan struct{})
+	p.drained = drained
+	p.waiting.Go(func() { p.drain.Do(p.ctx, told); close(drained) })
+}
+
+func (p *process) signalled(sig syscall.Signal) {
+	switch {
+	case p.ctx.Err() != nil: // it came when the end began: before signals killed
+		p.end()
+		_ = syscall.Kill(os.Getpid(), sig)
+	case p.drained == nil:
+		p.begins(false)
+	default:
+		p.log.Info("told again: ending now, the next signal kills", "dur", ShutdownGrace)
+		p.end()
+	}
+}
+
+// ended takes note of a task's end.
+func (p *process) ended(e taskEnd) {
+	p.running[e.task] = false
+	p.left--
+	t := p.tasks[e.task]
+	switch {
+	case p.ctx.Err() != nil:
+		if e.err != nil && !errors.Is(e.err, context.Canceled) {
+			p.log.Warn("task ended badly", "task", t.String(), "err", e.err)
+		}
+	case e.err != nil:
+		p.failed = fmt.Errorf("%s: %w", t, e.err)
+	default:
+		p.failed = fmt.Errorf("%s: ended by itself", t)
+	}
+	if p.failed != nil {
+		p.end()
+	}
+}
+
+// tooLate names the tasks that did not end.
+func (p *process) tooLate() error {
+	var names []string
+	for i, t := range p.tasks {
+		if p.running[i] {
+			names = append(names, t.String())
+		}
+	}
+	p.log.Error("tasks did not end in time", "tasks", names, "dur", ShutdownGrace)
+	if p.failed == nil {
+		p.failed = fmt.Errorf("%s: not ended after %s", strings.Join(names, ", "), ShutdownGrace)
+	}
+	return p.failed
 }

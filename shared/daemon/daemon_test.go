@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if how := os.Getenv(asProcess); how != "" {
-		os.Exit(process(how))
+		os.Exit(drainingProcess(how))
 	}
 	// The runtime's signal goroutine is started by the first Notify and lives for ever: outside of
 	// every bubble of synctest.

@@ -15,7 +15,7 @@ import (
 // asProcess makes the test program be a process that drains: its task ends "in order", or "never".
 const asProcess = "WARREN_TEST_DAEMON"
 
-func process(how string) int {
+func drainingProcess(how string) int {
 	log, _ := logger()
 	err := RunDraining(context.Background(), log, Drain{Do: func(ctx context.Context, _ bool) {
 		fmt.Println("draining")
