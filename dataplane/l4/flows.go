@@ -178,10 +178,3 @@ func (t *flows) drop(f *flow) {
 		own.Remove(f.inSource)
 	}
 }
-
-// len is how many flows there are, and of how many sources.
-func (t *flows) len() (flows, sources int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.byID), len(t.bySource)
-}

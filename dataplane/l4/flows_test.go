@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+// len is how many flows there are, and of how many sources.
+func (t *flows) len() (flows, sources int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID), len(t.bySource)
+}
+
 var start = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 // table is flows with names for clients "source/port".

@@ -74,9 +74,6 @@ func admin(ctx context.Context, sql string) error {
 	return err
 }
 
-// Server is the server of the package's tests.
-func Server() *localpg.Server { return server }
-
 // DSN makes a fresh migrated database and returns its connection string.
 func DSN(t testing.TB) string { return fresh(t, "TEMPLATE template") }
 
