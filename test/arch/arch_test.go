@@ -76,6 +76,7 @@ var rules = []rule{
 	{"controlplane/(model|snapshot|access)", "(net/http|database/sql|os/exec|github\\.com/jackc/.*)", false, "the middle is pure: values in, values out"},
 	{"dataplane/(tunnel|liveness|streams|gossip|fabric|balance|health|sni|l4|httpproxy|gate|dns|connector)", "api/.*", true, "protobuf stops at apply"},
 	{"controlplane/(?!store|localpg|cmd/|feed).*", "github\\.com/jackc/.*", false, "store is the only package that speaks SQL"},
+	{"controlplane/.*", "github\\.com/go-acme/lego/v4/(?:certificate|challenge|lego|providers|registration)(?:/.*)?", true, "of lego only acme and acme/api: its workflow has neither context nor memory"},
 	{"controlplane/cmd/warren", "controlplane/(store|push|snapshot|feed|admin|enroll|presence)", false, "the command line speaks REST like everybody else"},
 	{"(controlplane|dataplane)/cmd/.*", "(controlplane|dataplane|shared)/(.*/)?[a-z]+test", true, "test helpers stay out of shipped programs"},
 	{"(api|shared|controlplane|dataplane)/.*", "test/.*", true, "tests depend on the product, not the other way round"},

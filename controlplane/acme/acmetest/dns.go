@@ -1,0 +1,93 @@
+package acmetest
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// DNS is an authoritative server for every name, over UDP and TCP: what is set is answered, and every other
+// name is NXDOMAIN. Names without addresses of their own have 127.0.0.1.
+type DNS struct {
+	Addr string // host:port
+
+	mu    sync.Mutex
+	txt   map[string][]string // guarded by mu; by canonical name
+	asked map[string]int      // guarded by mu; TXT queries by name
+}
+
+// StartDNS runs one for a test.
+func StartDNS(t testing.TB) *DNS {
+	t.Helper()
+	d := &DNS{txt: map[string][]string{}, asked: map[string]int{}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Addr = l.Addr().String()
+	u, err := net.ListenPacket("udp", d.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*dns.Server{{Listener: l, Handler: d}, {PacketConn: u, Handler: d}} {
+		started, done := make(chan struct{}), make(chan struct{})
+		s.NotifyStartedFunc = func() { close(started) }
+		go func() { defer close(done); s.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() { s.Shutdown(); <-done })
+	}
+	return d
+}
+
+// Add adds a TXT value to a name.
+func (d *DNS) Add(name, value string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := dns.CanonicalName(name)
+	d.txt[n] = append(d.txt[n], value)
+}
+
+// Remove takes a value away.
+func (d *DNS) Remove(name, value string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := dns.CanonicalName(name)
+	d.txt[n] = slices.DeleteFunc(d.txt[n], func(v string) bool { return v == value })
+}
+
+// Asked counts TXT queries for a name.
+func (d *DNS) Asked(name string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[dns.CanonicalName(name)]
+}
+
+// ServeDNS implements dns.Handler.
+func (d *DNS) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	m := new(dns.Msg).SetReply(q)
+	m.Authoritative = true
+	ask := q.Question[0]
+	name := dns.CanonicalName(ask.Name)
+	head := dns.RR_Header{Name: ask.Name, Class: dns.ClassINET, Rrtype: ask.Qtype}
+	d.mu.Lock()
+	values := slices.Clone(d.txt[name])
+	if ask.Qtype == dns.TypeTXT {
+		d.asked[name]++
+	}
+	d.mu.Unlock()
+	switch challenge := strings.HasPrefix(name, "_acme-challenge."); {
+	case ask.Qtype == dns.TypeTXT && len(values) > 0:
+		for _, v := range values {
+			m.Answer = append(m.Answer, &dns.TXT{Hdr: head, Txt: []string{v}})
+		}
+	case ask.Qtype == dns.TypeA && !challenge:
+		m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.IPv4(127, 0, 0, 1)})
+	case challenge && len(values) == 0:
+		m.Rcode = dns.RcodeNameError
+	}
+	w.WriteMsg(m)
+}

@@ -1,0 +1,145 @@
+package acmetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// unbound is where Debian's package puts it.
+const unbound = "/usr/sbin/unbound"
+
+// StartResolver runs Unbound between a CA and the servers of zones, for a test: it chooses among them as
+// resolvers do, and keeps what it has learned, that a name does not exist included. It returns the address to
+// give as Config.DNS.
+func StartResolver(t testing.TB, zones []string, servers ...netip.AddrPort) string {
+	t.Helper()
+	dir := t.TempDir()
+	addr := freeAddr(t)
+	conf, err := resolverConfig(dir, addr, zones, servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "unbound.conf")
+	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(unbound); err != nil {
+		t.Fatalf("this test needs the Debian package unbound: %v", err)
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(unbound, "-d", "-c", path)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			cmd.Process.Kill()
+			<-ended
+		}
+	})
+	if err := answers(addr, ended); err != nil {
+		b, _ := os.ReadFile(log.Name())
+		t.Fatalf("unbound: %v\n%s", err, bytes.TrimSpace(b))
+	}
+	return addr
+}
+
+// resolverConfig asks the servers for the zones and nobody for anything else.
+func resolverConfig(dir, addr string, zones []string, servers []netip.AddrPort) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `server:
+	interface: %s@%s
+	directory: %[3]q
+	pidfile: "%[3]s/pid"
+	username: ""
+	chroot: ""
+	use-syslog: no
+	num-threads: 1
+	module-config: "iterator"
+	do-not-query-localhost: no
+	do-ip6: no
+	qname-minimisation: no
+	minimal-responses: yes
+	local-zone: "." transparent
+	local-zone: "ready.resolver." static
+remote-control:
+	control-enable: no
+`, host, port, dir)
+	for _, z := range zones {
+		fmt.Fprintf(&b, "stub-zone:\n\tname: %q\n\tstub-prime: no\n", z)
+		for _, s := range servers {
+			fmt.Fprintf(&b, "\tstub-addr: %s@%d\n", s.Addr(), s.Port())
+		}
+	}
+	for _, z := range zones { // names that Unbound would answer itself, "test" for one
+		fmt.Fprintf(&b, "server:\n\tlocal-zone: %q nodefault\n", z)
+	}
+	return b.String(), nil
+}
+
+// answers waits until a resolver answers what it knows itself.
+func answers(addr string, ended <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		m := new(dns.Msg).SetQuestion("ready.resolver.", dns.TypeA)
+		_, _, err := (&dns.Client{Net: "tcp", Timeout: 200 * time.Millisecond}).ExchangeContext(ctx, m, addr)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			return errors.New("it ended")
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// freeAddr is a port of 127.0.0.1 that is free for UDP and TCP.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		l.Close()
+		if err == nil {
+			u.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return ""
+}
