@@ -117,27 +117,43 @@ const maxPages = 100
 // ErrNoOrders says that a CA keeps no list of an account's orders.
 var ErrNoOrders = errors.New("the CA lists no orders")
 
-// Rollover changes the account's key (RFC 8555 §7.3.5). Store the new key, sealed, before: if the reply is
-// lost, a repeated Rollover with the same key finds that it is done.
+// Rollover changes the account's key (RFC 8555 §7.3.5). It has succeeded once the CA names the account when it
+// is asked with the new key, whatever it has answered to the change; so it may be repeated after a reply that
+// was lost. Store the new key, sealed, before. Requests of this Client that are under way are signed anew;
+// those of other Clients with the old key are refused from then on.
 func (c *Client) Rollover(ctx context.Context, newKey crypto.Signer) error {
 	if err := checkKey(newKey); err != nil {
 		return fmt.Errorf("key-change: %w", err)
 	}
-	old := c.account.Load()
-	_, err := c.call(ctx, "key-change", nil, func(e *exchange, a *account) error { return e.changeKey(a, newKey) })
-	if err == nil {
-		c.account.CompareAndSwap(old, &account{url: old.url, key: newKey})
-		return nil
+	select {
+	case <-c.rolling:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+	defer func() { c.rolling <- struct{}{} }()
+	old := c.account.Load()
+	if old.url == "" {
+		return fmt.Errorf("key-change: %w", notRegistered())
+	}
+	_, err := c.call(ctx, "key-change", old, func(e *exchange, a *account) error { return e.changeKey(a, newKey) })
 	if ctx.Err() != nil || Class(err) == RateLimited {
 		return err
 	}
-	// Perhaps it was done before: then the new key is the account's.
-	if found, look := c.register(ctx, newKey, lego.Account{OnlyReturnExisting: true}, nil); look == nil && found == old.url {
-		c.account.CompareAndSwap(old, &account{url: old.url, key: newKey})
+	found, look := c.register(ctx, newKey, lego.Account{OnlyReturnExisting: true}, nil)
+	switch {
+	case look == nil && found == old.url:
+		c.account.Store(&account{url: old.url, key: newKey})
 		return nil
+	case err != nil:
+		return err
+	case look != nil:
+		return fmt.Errorf("key-change: the CA has agreed, but does not know the new key: %w", look)
 	}
-	return err
+	return fmt.Errorf("key-change: %w", &Problem{Type: malformed, Detail: "the key is another account's"})
+}
+
+func notRegistered() *Problem {
+	return &Problem{Type: accountDoesNotExist, Detail: "not registered yet"}
 }
 
 // changeKey sends what lego's Core has no request for, signed as it signs.

@@ -48,6 +48,7 @@ type Client struct {
 	transport http.RoundTripper
 	own       *http.Transport // transport, if it was made here
 	account   atomic.Pointer[account]
+	rolling   chan struct{} // holds a token while no Rollover is under way
 	nonces    nonces
 	dir       directoryCache
 }
@@ -71,7 +72,8 @@ func New(o Options) (*Client, error) {
 			return nil, fmt.Errorf("acme account URL: %w", err)
 		}
 	}
-	c := &Client{url: o.Directory, userAgent: o.UserAgent, timeout: o.Timeout, transport: o.Transport, dir: newDirectoryCache()}
+	c := &Client{url: o.Directory, userAgent: o.UserAgent, timeout: o.Timeout, transport: o.Transport, dir: newDirectoryCache(), rolling: make(chan struct{}, 1)}
+	c.rolling <- struct{}{}
 	if c.userAgent == "" {
 		c.userAgent = "warren"
 	}

@@ -43,11 +43,11 @@ func (k Kind) String() string {
 
 // RetryAfter returns the time that the CA named with an error, of whatever kind; zero if it named none.
 func RetryAfter(err error) time.Time {
-	if p, ok := errors.AsType[*Problem](err); ok {
-		return p.RetryAfter
-	}
 	if n, ok := errors.AsType[*NoRenewalInfo](err); ok {
 		return n.RetryAfter
+	}
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.RetryAfter
 	}
 	return time.Time{}
 }

@@ -60,7 +60,6 @@ func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	} else { // lego's Core ends with the attempt: what it would keep is kept here
 		e.c.nonces.push(nonce, time.Now())
-		r.header.Del("Replay-Nonce")
 		e.reply = *r
 	}
 	return answer(req, r.status, r.header, r.body), nil
@@ -107,8 +106,7 @@ const maxNonceTries = 12
 // attempt is one try of a call: it sends one request through e, with lego's Core or alone.
 type attempt func(e *exchange, a *account) error
 
-// call makes attempts until one is not refused for its nonce, and once more if the account's key was
-// changed meanwhile. what names the call in errors.
+// call makes attempts until one is refused neither for its nonce nor for a key that was changed meanwhile. what names the call in errors; a signs, nil: the Client's account.
 func (c *Client) call(ctx context.Context, what string, a *account, try attempt) (*reply, error) {
 	ctx, cancel := c.withDeadline(ctx)
 	defer cancel()
@@ -116,13 +114,12 @@ func (c *Client) call(ctx context.Context, what string, a *account, try attempt)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	rolled := false
 	for n := 1; ; n++ {
 		signer := a
 		if signer == nil {
 			signer = c.account.Load()
 			if signer.url == "" {
-				return nil, fmt.Errorf("%s: %w", what, &Problem{Type: accountDoesNotExist, Detail: "not registered yet"})
+				return nil, fmt.Errorf("%s: %w", what, notRegistered())
 			}
 		}
 		e := &exchange{ctx: ctx, c: c, dir: dir}
@@ -139,12 +136,23 @@ func (c *Client) call(ctx context.Context, what string, a *account, try attempt)
 			if err := pause(ctx, n); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
-		case p != nil && (p.Status == 400 || p.Status == 401 || p.Status == 403) && a == nil && !rolled && c.account.Load() != signer:
-			rolled = true
+		case p != nil && (p.Type == malformed || p.Type == unauthorized || p.Type == accountDoesNotExist) && a == nil && n < maxNonceTries && c.rolledOver(ctx, signer):
 		default:
 			return &e.reply, fmt.Errorf("%s: %w", what, wordless(err, &e.reply))
 		}
 	}
+}
+
+// rolledOver says whether the key that a refused request was signed with has been replaced, once a Rollover
+// that is under way has ended.
+func (c *Client) rolledOver(ctx context.Context, signer *account) bool {
+	select {
+	case <-c.rolling:
+		c.rolling <- struct{}{}
+	case <-ctx.Done():
+		return false
+	}
+	return c.account.Load() != signer
 }
 
 // pause spreads the tries of clients whose nonces a CA has forgotten: none before the second and third, then

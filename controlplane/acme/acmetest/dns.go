@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// DNS is an authoritative server for every name, over UDP and TCP: what is set is answered, and every other
-// name is NXDOMAIN. Names without addresses of their own have 127.0.0.1.
+// DNS is an authoritative server for every zone of two labels, over UDP and TCP. Challenges are what was
+// added, and NXDOMAIN for 30 s before; every other name has the address 127.0.0.1.
 type DNS struct {
 	Addr string // host:port
 
@@ -88,6 +88,14 @@ func (d *DNS) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.IPv4(127, 0, 0, 1)})
 	case challenge && len(values) == 0:
 		m.Rcode = dns.RcodeNameError
+	}
+	if len(m.Answer) == 0 {
+		labels := dns.SplitDomainName(name)
+		zone := dns.Fqdn(strings.Join(labels[max(0, len(labels)-2):], "."))
+		m.Ns = append(m.Ns, &dns.SOA{
+			Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 30},
+			Ns:  "ns." + zone, Mbox: "hostmaster." + zone, Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: 30,
+		})
 	}
 	w.WriteMsg(m)
 }

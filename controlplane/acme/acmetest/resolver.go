@@ -99,8 +99,9 @@ remote-control:
 			fmt.Fprintf(&b, "\tstub-addr: %s@%d\n", s.Addr(), s.Port())
 		}
 	}
-	for _, z := range zones { // names that Unbound would answer itself, "test" for one
-		fmt.Fprintf(&b, "server:\n\tlocal-zone: %q nodefault\n", z)
+	for _, z := range zones { // Unbound would answer for "test" itself
+		labels := dns.SplitDomainName(z)
+		fmt.Fprintf(&b, "server:\n\tlocal-zone: %q nodefault\n", dns.Fqdn(labels[len(labels)-1]))
 	}
 	return b.String(), nil
 }

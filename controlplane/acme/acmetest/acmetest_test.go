@@ -1,0 +1,166 @@
+package acmetest
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The resolver keeps what it has learned, that nothing is there included: who tells a CA too early fails.
+func TestResolverCachesNegatives(t *testing.T) {
+	one, two := StartDNS(t), StartDNS(t)
+	addr := StartResolver(t, []string{"warren.test", "other.example"}, netip.MustParseAddrPort(one.Addr), netip.MustParseAddrPort(two.Addr))
+	ask := func(name string) (int, []string) {
+		t.Helper()
+		m, _, err := (&dns.Client{Net: "tcp", Timeout: 10 * time.Second}).Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeTXT), addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var values []string
+		for _, rr := range m.Answer {
+			values = append(values, rr.(*dns.TXT).Txt...)
+		}
+		return m.Rcode, values
+	}
+	for _, d := range []*DNS{one, two} {
+		d.Add("_acme-challenge.early.warren.test", "yes")
+		d.Add("_acme-challenge.x.other.example", "yes")
+	}
+	for _, name := range []string{"_acme-challenge.early.warren.test", "_acme-challenge.x.other.example"} {
+		if rcode, got := ask(name); rcode != dns.RcodeSuccess || len(got) != 1 {
+			t.Errorf("%s: rcode %d, values %v", name, rcode, got)
+		}
+	}
+	const late = "_acme-challenge.late.warren.test"
+	if rcode, _ := ask(late); rcode != dns.RcodeNameError {
+		t.Errorf("rcode %d", rcode)
+	}
+	one.Add(late, "now")
+	two.Add(late, "now")
+	if rcode, got := ask(late); rcode != dns.RcodeNameError {
+		t.Errorf("the resolver has forgotten that the name did not exist: rcode %d, %v", rcode, got)
+	}
+	for i := range 20 {
+		ask(fmt.Sprintf("_acme-challenge.n%d.warren.test", i))
+	}
+	count := func(d *DNS) (n int) {
+		for i := range 20 {
+			n += d.Asked(fmt.Sprintf("_acme-challenge.n%d.warren.test", i))
+		}
+		return n
+	}
+	if a, b := count(one), count(two); a == 0 || b == 0 {
+		t.Errorf("one server was asked %d times, the other %d: a resolver asks both", a, b)
+	}
+	if rcode, _ := ask("elsewhere.invalid"); rcode == dns.RcodeSuccess {
+		t.Error("it answers for zones that it was not given")
+	}
+}
+
+func fetch(t *testing.T, p *Proxy, method, path, body string) (int, string, http.Header, error) {
+	t.Helper()
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.Roots}, DisableKeepAlives: true}}
+	req, err := http.NewRequest(method, strings.TrimSuffix(p.Directory, "/dir")+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, "", nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), resp.Header, err
+}
+
+func TestProxyFaults(t *testing.T) {
+	ca := Start(t, Config{})
+	p := StartProxy(t, ca, 1)
+	status, body, _, err := fetch(t, p, "GET", "/dir", "")
+	if err != nil || status != 200 || strings.Count(body, strings.TrimSuffix(p.Directory, "/dir")) < 6 || strings.Contains(body, strings.TrimPrefix(ca.Directory, "https://")) {
+		t.Errorf("the directory does not lead through the proxy: %d %s, error %v", status, body, err)
+	}
+	const signed = `{"protected":"eyJraWQiOiJhIn0","payload":"","signature":""}` // kid "a"
+	for fault, fits := range map[Fault]func(status int, body string, h http.Header, err error) bool{
+		Fail:      func(s int, b string, h http.Header, err error) bool { return s >= 500 && strings.HasPrefix(b, "{") },
+		Lose:      func(s int, b string, h http.Header, err error) bool { return err != nil },
+		Refuse:    func(s int, b string, h http.Header, err error) bool { return err != nil },
+		Limit:     func(s int, b string, h http.Header, err error) bool { return s == 429 && h.Get("Retry-After") == "1" },
+		HTML:      func(s int, b string, h http.Header, err error) bool { return s >= 400 && strings.HasPrefix(b, "<!") },
+		HTMLAfter: func(s int, b string, h http.Header, err error) bool { return s == 200 && strings.HasPrefix(b, "<!") },
+		Trickle: func(s int, b string, h http.Header, err error) bool {
+			return s == 415 && strings.Contains(b, "Content-Type")
+		},
+	} {
+		p.Next(OrderRead, fault)
+		if status, body, h, err := fetch(t, p, "POST", "/my-order/x", signed); !fits(status, body, h, err) {
+			t.Errorf("fault %d: %d %q, error %v", fault, status, body, err)
+		}
+	}
+	if n := p.Requests()[OrderRead]; n != 7 {
+		t.Errorf("%d requests counted", n)
+	}
+	p.Down(true)
+	if _, _, _, err := fetch(t, p, "GET", "/dir", ""); err == nil {
+		t.Error("answers while it is down")
+	}
+}
+
+// The book notes who comes too early, and nobody else.
+func TestBookOfLimits(t *testing.T) {
+	b, now := newBook(), time.Now()
+	a := asked{kind: NewOrder, account: "a", path: "/order-plz"}
+	b.limited(a, now, now.Add(10*time.Second))
+	for at, want := range map[time.Duration]int{100 * time.Millisecond: 0, time.Second: 1, 9999 * time.Millisecond: 1, 10 * time.Second: 0} {
+		before := len(b.broken)
+		b.arrived(a, now.Add(at))
+		if got := len(b.broken) - before; got != want {
+			t.Errorf("after %v: %d violations, want %d", at, got, want)
+		}
+	}
+	before := len(b.broken)
+	b.arrived(asked{kind: NewOrder, account: "b"}, now.Add(time.Second))
+	b.arrived(asked{kind: OrderRead, account: "a"}, now.Add(time.Second))
+	if len(b.broken) != before {
+		t.Error("another account's and another kind's requests are no violations")
+	}
+	poll := asked{kind: AuthzRead, account: "a", path: "/authZ/1"}
+	b.answered(poll, 200, http.Header{"Retry-After": {"3"}}, []byte(`{"status":"pending"}`), now)
+	b.arrived(poll, now.Add(2*time.Second))
+	b.answered(poll, 200, http.Header{}, []byte(`{"status":"invalid","identifier":{"value":"x.example"}}`), now.Add(2*time.Second))
+	b.arrived(poll, now.Add(2*time.Second))
+	if len(b.early) != 1 || b.failed["/authZ/1"] != "x.example" {
+		t.Errorf("early %v, failed %v", b.early, b.failed)
+	}
+}
+
+// A Pebble ends with who started it, whatever happens to that.
+func TestPebbleEndsWithItsParent(t *testing.T) {
+	ca, err := Run(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca.stdin.Close() // as the kernel does when the parent is gone
+	select {
+	case <-ca.ended:
+	case <-time.After(20 * time.Second):
+		t.Error("it lives on")
+	}
+	ca.Stop()
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", ca.PID)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("process %d is there: %v", ca.PID, err)
+	}
+}

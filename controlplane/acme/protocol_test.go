@@ -1,0 +1,316 @@
+package acme_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/acme"
+)
+
+func base64Reader(s string) io.Reader {
+	return base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(s))
+}
+
+// A nonce is used once; a reply's is used before another is asked for; replies that refuse bring nonces, too.
+func TestNonces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := map[string]int{}
+		bad := 0
+		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			seen[nonceOf(t, r)]++
+			if bad > 0 {
+				bad--
+				problem(w, 400, "badNonce", "again")
+				return
+			}
+			io.WriteString(w, orderJSON("pending"))
+		})
+		c := f.client(t)
+		read := func() error { _, err := c.Order(t.Context(), base+"/o"); return err }
+		for range 3 {
+			if err := read(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f.nonces != 1 {
+			t.Errorf("new-nonce was asked %d times, want once", f.nonces)
+		}
+		bad = 11
+		if err := read(); err != nil {
+			t.Errorf("after 11 bad nonces: %v", err)
+		}
+		before := f.calls["/o"]
+		bad = 1 << 20
+		err := read()
+		if n := f.calls["/o"] - before; acme.Class(err) != acme.Retry || n != 12 {
+			t.Errorf("%d tries at a CA that takes no nonce, error %v", n, err)
+		}
+		bad = 0
+		time.Sleep(11 * time.Minute)
+		if err := read(); err != nil || f.nonces != 2 {
+			t.Errorf("old nonces: new-nonce was asked %d times, error %v", f.nonces, err)
+		}
+		for n, times := range seen {
+			if times != 1 || n == "" {
+				t.Errorf("nonce %q was used %d times", n, times)
+			}
+		}
+	})
+}
+
+// Whoever says badNonce with a Retry-After is obeyed: the call ends at once.
+func TestBadNonceWithRetryAfter(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "60")
+		problem(w, 400, "badNonce", "later")
+	})
+	_, err := f.client(t).Order(t.Context(), base+"/o")
+	if f.calls["/o"] != 1 || acme.RetryAfter(err).IsZero() {
+		t.Errorf("%d tries, error %v", f.calls["/o"], err)
+	}
+}
+
+func TestRetryAfterOnEveryReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := time.Now().Add(90 * time.Second)
+		for _, header := range []string{"90", at.UTC().Format(http.TimeFormat)} {
+			body, status := orderJSON("processing"), http.StatusOK
+			f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Retry-After", header)
+				w.Header().Set("Location", base+"/o")
+				w.WriteHeader(status)
+				io.WriteString(w, body)
+			})
+			c := f.client(t)
+			same := func(what string, got time.Time, err error) {
+				t.Helper()
+				if d := got.Sub(at); err != nil || d < -time.Second || d > time.Second { // a date has no fractions
+					t.Errorf("%s, Retry-After %s: %v, want %v (error %v)", what, header, got, at, err)
+				}
+			}
+			o, err := c.Order(t.Context(), base+"/o")
+			if err != nil {
+				t.Fatal(err)
+			}
+			same("order", o.RetryAfter, err)
+			o, err = c.Finalize(t.Context(), o, []byte("csr"))
+			same("finalize", o.RetryAfter, err)
+			body = `{"status":"pending","identifier":{"type":"dns","value":"a.example"},"challenges":[]}`
+			a, err := c.Authorization(t.Context(), base+"/authz")
+			same("authorization", a.RetryAfter, err)
+			for _, status = range []int{429, 503, 500, 400, 403} {
+				for _, body = range []string{`{"type":"urn:ietf:params:acme:error:rateLimited","detail":"slow down"}`, "<html>", ""} {
+					_, err := c.NewOrder(t.Context(), []string{"a.example"}, "", "")
+					same(http.StatusText(status), acme.RetryAfter(err), nil)
+					if limited := acme.Class(err) == acme.RateLimited; limited != (status == 429 || status == 503 || status < 500 && strings.HasPrefix(body, "{")) {
+						t.Errorf("%d %q: class %v", status, body, acme.Class(err))
+					}
+				}
+			}
+		}
+	})
+}
+
+// hung never answers, or never ends its answer.
+type hung struct {
+	fake *fake
+	body io.Reader // nil: no answer at all
+}
+
+func (h *hung) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPost {
+		return h.fake.RoundTrip(r)
+	}
+	if h.body == nil {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(&untilDone{r.Context(), h.body}), Request: r}, nil
+}
+
+// untilDone reads like a body: a context that ends, ends it.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u *untilDone) Read(p []byte) (int, error) {
+	n, err := u.r.Read(p)
+	if err == io.EOF {
+		<-u.ctx.Done()
+		return n, u.ctx.Err()
+	}
+	return n, err
+}
+
+func TestDeadlineAndCancel(t *testing.T) {
+	for name, body := range map[string]io.Reader{"no reply": nil, "half a reply": strings.NewReader(`{"status":`)} {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := acme.New(acme.Options{
+				Directory: base + "/dir", Key: newKey(t), AccountURL: base + "/acct/1", Timeout: 20 * time.Second,
+				Transport: &hung{newFake(t, nil), body},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			_, err = c.Order(t.Context(), base+"/o")
+			if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || acme.Class(err) != acme.Retry || took != 20*time.Second {
+				t.Errorf("%s: after %v: %v (%v)", name, took, err, acme.Class(err))
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(3*time.Second, cancel)
+			begin = time.Now()
+			_, err = c.Order(ctx, base+"/o")
+			if took := time.Since(begin); !errors.Is(err, context.Canceled) || took != 3*time.Second {
+				t.Errorf("%s: cancelled after 3 s, returned after %v: %v", name, took, err)
+			}
+			if err := c.Rollover(ctx, newKey(t)); !errors.Is(err, context.Canceled) {
+				t.Errorf("rollover in a context that has ended: %v", err)
+			}
+		})
+	}
+}
+
+// A cancelled call does not wait for the pause between bad nonces to end.
+func TestCancelBetweenNonces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			if n++; n == 5 {
+				cancel()
+			}
+			problem(w, 400, "badNonce", "again")
+		})
+		if _, err := f.client(t).Order(ctx, base+"/o"); !errors.Is(err, context.Canceled) || n != 5 {
+			t.Errorf("%d tries, error %v", n, err)
+		}
+	})
+}
+
+// endless is a body without an end; it counts what was read.
+type endless struct{ n int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.n += len(p)
+	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
+}
+
+func (e *endless) Close() error { return nil }
+
+// flood answers with a body that never ends.
+type flood struct {
+	fake   *fake
+	status int
+	path   string // empty: every POST
+	body   endless
+}
+
+func (e *flood) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != e.path && (e.path != "" || r.Method != http.MethodPost) {
+		return e.fake.RoundTrip(r)
+	}
+	return &http.Response{StatusCode: e.status, Header: http.Header{}, Body: &e.body, Request: r}, nil
+}
+
+func TestEndlessBodies(t *testing.T) {
+	chain := selfSigned(t, "a.example", nil)
+	for name, call := range map[string]func(*acme.Client) error{
+		"directory":     func(c *acme.Client) error { _, err := c.Directory(t.Context()); return err },
+		"new-account":   func(c *acme.Client) error { _, err := c.Register(t.Context(), nil, nil, true); return err },
+		"order":         func(c *acme.Client) error { _, err := c.Order(t.Context(), base+"/o"); return err },
+		"authorization": func(c *acme.Client) error { _, err := c.Authorization(t.Context(), base+"/a"); return err },
+		"challenge":     func(c *acme.Client) error { return c.Initiate(t.Context(), base+"/c") },
+		"certificate":   func(c *acme.Client) error { _, _, err := c.Certificate(t.Context(), base+"/cert"); return err },
+		"renewal-info":  func(c *acme.Client) error { _, err := c.RenewalInfo(t.Context(), chain); return err },
+		"rollover":      func(c *acme.Client) error { return c.Rollover(t.Context(), newKey(t)) },
+	} {
+		for _, status := range []int{200, 400, 503} {
+			id, _ := acme.CertID(chain)
+			e := &flood{fake: newFake(t, nil), status: status, path: map[string]string{"directory": "/dir", "renewal-info": "/ari/" + id}[name]}
+			c, err := acme.New(acme.Options{Directory: base + "/dir", Key: newKey(t), AccountURL: base + "/acct/1", Transport: e})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := call(c); err == nil || len(err.Error()) > 2000 {
+				t.Errorf("%s, %d: error of %d bytes", name, status, len(err.Error()))
+			} else if k := acme.Class(err); k != acme.Retry {
+				t.Errorf("%s, %d: class %v: %v", name, status, k, err)
+			}
+			if most := 4 << 20; e.body.n == 0 || e.body.n > most { // rollover asks twice
+				t.Errorf("%s, %d: %d bytes were read, want %d at most", name, status, e.body.n, most)
+			}
+		}
+	}
+}
+
+// The transport that is given is the caller's: used, never wrapped, never closed.
+func TestTransportIsLeftAlone(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		if ua := r.Header.Get("User-Agent"); ua != "warren" {
+			t.Errorf("User-Agent %q", ua)
+		}
+		io.WriteString(w, orderJSON("pending"))
+	})
+	own := &http.Client{Transport: f}
+	for range 3 {
+		c, err := acme.New(acme.Options{Directory: base + "/dir", Key: newKey(t), AccountURL: base + "/acct/1", Transport: own.Transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := c.Order(t.Context(), base+"/o"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Close()
+	}
+	if own.Transport != f {
+		t.Errorf("the client's transport became %T", own.Transport)
+	}
+	if f.calls["/dir"] != 3 || f.calls["/o"] != 9 {
+		t.Errorf("requests %v", f.calls)
+	}
+}
+
+// The directory is read once an hour, however many calls there are.
+func TestDirectoryIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, nil)
+		f.meta = `{"profiles":{"classic":"x"}}`
+		c := f.client(t)
+		for range 5 {
+			if _, err := c.Directory(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f.calls["/dir"] != 1 {
+			t.Errorf("read %d times", f.calls["/dir"])
+		}
+		for range 3 { // a profile that is not there is looked for once a minute
+			if _, err := c.NewOrder(t.Context(), []string{"a.example"}, "new", ""); acme.Class(err) != acme.Terminal {
+				t.Error(err)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		for range 3 {
+			_, _ = c.NewOrder(t.Context(), []string{"a.example"}, "new", "")
+		}
+		if f.calls["/dir"] != 2 {
+			t.Errorf("read %d times, want 2", f.calls["/dir"])
+		}
+		time.Sleep(time.Hour)
+		if _, err := c.Directory(t.Context()); err != nil || f.calls["/dir"] != 3 {
+			t.Errorf("read %d times after an hour, error %v", f.calls["/dir"], err)
+		}
+	})
+}
