@@ -88,7 +88,7 @@ func (c *Client) Orders(ctx context.Context) ([]string, error) {
 		return nil, ErrNoOrders
 	}
 	var all []string
-	for page, next := 0, got.Orders; next != "" && page < maxPages; page++ {
+	for page, next := 0, got.Orders; next != "" && page < maxPages && len(all) < maxOrders; page++ {
 		if err := checkURL(next); err != nil {
 			return nil, fmt.Errorf("orders: %w", &Problem{Detail: "list URL: " + err.Error()})
 		}
@@ -103,7 +103,11 @@ func (c *Client) Orders(ctx context.Context) ([]string, error) {
 		if err := r.object(&list); err != nil {
 			return nil, fmt.Errorf("orders: %w", err)
 		}
-		all = append(all, list.Orders...)
+		for _, url := range list.Orders {
+			if checkURL(url) == nil && len(all) < maxOrders {
+				all = append(all, url)
+			}
+		}
 		if next = ""; len(r.links("next")) > 0 {
 			next = r.links("next")[0]
 		}
@@ -111,8 +115,11 @@ func (c *Client) Orders(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// maxPages bounds what Orders reads.
-const maxPages = 100
+// Bounds on what Orders reads.
+const (
+	maxPages  = 100
+	maxOrders = 10_000
+)
 
 // ErrNoOrders says that a CA keeps no list of an account's orders.
 var ErrNoOrders = errors.New("the CA lists no orders")

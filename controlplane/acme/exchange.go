@@ -39,10 +39,10 @@ type exchange struct {
 
 // RoundTrip implements http.RoundTripper.
 func (e *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	switch {
-	case req.Method == http.MethodGet && req.URL.String() == e.c.url:
+	switch req.Method {
+	case http.MethodGet: // Core reads nothing else with it
 		return answer(req, http.StatusOK, http.Header{}, e.dir.raw), nil
-	case req.Method == http.MethodHead && req.URL.String() == e.dir.NewNonceURL:
+	case http.MethodHead: // new-nonce (RFC 8555 §7.2)
 		if n, ok := e.c.nonces.pop(time.Now()); ok {
 			return answer(req, http.StatusOK, http.Header{"Replay-Nonce": {n}}, nil), nil
 		}

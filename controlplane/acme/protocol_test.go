@@ -314,3 +314,35 @@ func TestDirectoryIsKept(t *testing.T) {
 		}
 	})
 }
+
+// A list of orders may have pages, no end, and things in it that are no URLs.
+func TestOrdersList(t *testing.T) {
+	pages := 0
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/acct/1" && pages < 0:
+			io.WriteString(w, `{"status":"valid"}`)
+		case r.URL.Path == "/acct/1":
+			io.WriteString(w, `{"status":"valid","orders":"https://ca.test/list?0"}`)
+		default:
+			if pages--; pages > 0 {
+				w.Header().Set("Link", `</list?next>;rel="next"`)
+			}
+			io.WriteString(w, `{"orders":["https://ca.test/o/1","javascript:x","https://ca.test/o/2"`+strings.Repeat(`,"https://ca.test/o/3"`, 198)+`]}`)
+		}
+	})
+	c := f.client(t)
+	for many, want := range map[int]int{1: 200, 3: 600, 1 << 20: 10_000} {
+		pages = many
+		if urls, err := c.Orders(t.Context()); err != nil || len(urls) != want {
+			t.Errorf("%d pages: %d orders, want %d, error %v", many, len(urls), want, err)
+		}
+	}
+	if n := f.calls["/list"]; n != 1+3+50 {
+		t.Errorf("%d pages were read", n)
+	}
+	pages = -1
+	if _, err := c.Orders(t.Context()); !errors.Is(err, acme.ErrNoOrders) {
+		t.Errorf("without a list: %v", err)
+	}
+}
