@@ -90,6 +90,10 @@ bench-failover: build ## print what clients see when parts of a cluster die, one
 	@test/packages e2e
 	@go build -o bin/bench-failover ./test/bench/failover && exec bin/bench-failover $(BENCH)
 
+.PHONY: bench-cert
+bench-cert: ## print what certificates cost at Pebble, beside lego's own workflow in the same run, one JSON line each
+	@go build -o bin/bench-cert ./test/bench/cert && exec bin/bench-cert $(BENCH)
+
 .PHONY: bench-link
 bench-link: ## print what the lab's links cost, Gbit/s and CPU per GB; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-link makes network namespaces: run it as root' >&2; exit 1; fi

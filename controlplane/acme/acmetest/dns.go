@@ -1,6 +1,7 @@
 package acmetest
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ import (
 type DNS struct {
 	Addr string // host:port
 
+	servers []*dns.Server
+	done    sync.WaitGroup
+
 	mu    sync.Mutex
 	txt   map[string][]string // guarded by mu; by canonical name
 	asked map[string]int      // guarded by mu; TXT queries by name
@@ -23,24 +27,46 @@ type DNS struct {
 // StartDNS runs one for a test.
 func StartDNS(t testing.TB) *DNS {
 	t.Helper()
-	d := &DNS{txt: map[string][]string{}, asked: map[string]int{}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	d, err := RunDNS()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Addr = l.Addr().String()
-	u, err := net.ListenPacket("udp", d.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*dns.Server{{Listener: l, Handler: d}, {PacketConn: u, Handler: d}} {
-		started, done := make(chan struct{}), make(chan struct{})
-		s.NotifyStartedFunc = func() { close(started) }
-		go func() { defer close(done); s.ActivateAndServe() }()
-		<-started
-		t.Cleanup(func() { s.Shutdown(); <-done })
-	}
+	t.Cleanup(d.Stop)
 	return d
+}
+
+// RunDNS starts one on a free port of 127.0.0.1.
+func RunDNS() (*DNS, error) {
+	d := &DNS{txt: map[string][]string{}, asked: map[string]int{}}
+	for range 20 { // until a port is free for both
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			l.Close()
+			continue
+		}
+		d.Addr = l.Addr().String()
+		d.servers = []*dns.Server{{Listener: l, Handler: d}, {PacketConn: u, Handler: d}}
+		for _, s := range d.servers {
+			started := make(chan struct{})
+			s.NotifyStartedFunc = func() { close(started) }
+			d.done.Go(func() { s.ActivateAndServe() })
+			<-started
+		}
+		return d, nil
+	}
+	return nil, errors.New("no port is free for UDP and TCP")
+}
+
+// Stop ends it.
+func (d *DNS) Stop() {
+	for _, s := range d.servers {
+		s.Shutdown()
+	}
+	d.done.Wait()
 }
 
 // Add adds a TXT value to a name.
