@@ -143,6 +143,9 @@ func TestHostileCA(t *testing.T) {
 	if f := s.proxy.FailedValidations(); len(f) != 0 {
 		t.Errorf("failed validations: %v", f)
 	}
+	if d := s.proxy.Duplicates(); len(d) != 0 {
+		t.Errorf("ordered twice: %v", d)
+	}
 	if v := s.proxy.Violations(); len(v) != 0 {
 		t.Errorf("requests inside of a Retry-After: %+v", v)
 	}

@@ -1,15 +1,19 @@
 package acmetest
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,6 +148,66 @@ func TestBookOfLimits(t *testing.T) {
 	b.arrived(poll, now.Add(2*time.Second))
 	if len(b.early) != 1 || b.failed["/authZ/1"] != "x.example" {
 		t.Errorf("early %v, failed %v", b.early, b.failed)
+	}
+}
+
+// The book knows an order that is ordered twice from one that is ordered again.
+func TestBookOfOrders(t *testing.T) {
+	b, now := newBook(), time.Now()
+	order := func(id, status string) {
+		b.answered(asked{kind: NewOrder, names: "a,b", path: "/order-plz"}, 201, http.Header{"Location": {"https://x/my-order/" + id}}, []byte(`{"status":"pending"}`), now)
+		if status != "" {
+			b.answered(asked{kind: OrderRead, path: "/my-order/" + id}, 200, nil, []byte(`{"status":"`+status+`","certificate":"https://x/c/`+id+`"}`), now)
+		}
+	}
+	order("1", "valid")
+	order("2", "invalid")
+	order("3", "ready")
+	if len(b.twice) != 0 {
+		t.Errorf("twice: %v", b.twice)
+	}
+	order("4", "")
+	order("5", "")
+	if len(b.twice) != 2 || b.newOrders["a,b"] != 5 || len(b.invalid) != 1 || b.invalid["/my-order/2"] != "a,b" {
+		t.Errorf("twice %v, orders %v, invalid %v", b.twice, b.newOrders, b.invalid)
+	}
+}
+
+// Elsewhere Pebble is started by somebody else, at a place that is known before.
+func TestCommand(t *testing.T) {
+	c := Config{Listen: freeAddr(t), Management: freeAddr(t)}
+	program, env, rootsPEM, err := c.Command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(rootsPEM) {
+		t.Fatal("no roots")
+	}
+	p, err := RunProxy("https://"+c.Listen+"/dir", roots, "127.0.0.1:0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	if status, _, _, err := fetch(t, p, "GET", "/dir", ""); err != nil || status != 200 {
+		t.Errorf("%d, error %v", status, err)
+	}
+	if e := p.Entries(); len(e) != 1 || e[0].Kind != DirectoryRead || e[0].Status != 200 {
+		t.Errorf("entries %+v", e)
 	}
 }
 

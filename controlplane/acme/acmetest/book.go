@@ -2,7 +2,6 @@ package acmetest
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,13 +16,32 @@ type Violation struct {
 	Early   time.Duration
 }
 
+// Entry is one request and what came of it.
+type Entry struct {
+	At      time.Time
+	Kind    Kind
+	Account string
+	Path    string
+	Names   string // of new-order: sorted, joined by commas
+	Fault   Fault
+	Status  int // of the CA's reply; zero: it has heard nothing
+}
+
+// maxEntries bounds the log.
+const maxEntries = 1 << 20
+
 // book is what a Proxy has seen.
 type book struct {
+	entries   []Entry
+	orders    map[string]*seen // by ID
+	last      map[string]*seen // by names: the newest order
+	twice     []string
 	requests  map[Kind]int
 	faults    map[Fault]int
 	newOrders map[string]int // names → orders that the CA made
 	finalized map[string]int // path of finalize → how often the CA accepted it
 	failed    map[string]string
+	invalid   map[string]string
 	issued    map[string]bool // paths of certificates in orders
 	limits    map[limitKey]span
 	polls     map[string]time.Time // path → not before
@@ -36,6 +54,9 @@ type limitKey struct {
 	kind    Kind
 }
 
+// seen is an order that the CA has made.
+type seen struct{ names, status string }
+
 type span struct{ from, until time.Time }
 
 // inFlight is how long after a 429 others of its account can't have heard of it: they were on their way.
@@ -44,7 +65,7 @@ const inFlight = 250 * time.Millisecond
 func newBook() book {
 	return book{
 		requests: map[Kind]int{}, faults: map[Fault]int{}, newOrders: map[string]int{}, finalized: map[string]int{},
-		failed: map[string]string{}, issued: map[string]bool{}, limits: map[limitKey]span{}, polls: map[string]time.Time{},
+		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, limits: map[limitKey]span{}, polls: map[string]time.Time{},
 	}
 }
 
@@ -95,6 +116,11 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 	switch a.kind {
 	case NewOrder:
 		b.newOrders[a.names]++
+		if before := b.last[a.names]; before != nil && before.status != "valid" && before.status != "invalid" {
+			b.twice = append(b.twice, a.names)
+		}
+		made := &seen{a.names, o.Status}
+		b.orders[id(h.Get("Location"))], b.last[a.names] = made, made
 	case Finalize:
 		b.finalized[a.path]++
 	case AuthzRead:
@@ -102,8 +128,22 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 			b.failed[a.path] = o.Identifier.Value
 		}
 	}
+	if order := b.orders[id(a.path)]; order != nil && (a.kind == OrderRead || a.kind == Finalize) {
+		if order.status = o.Status; o.Status == "invalid" {
+			b.invalid[a.path] = order.names
+		}
+	}
 	if o.Certificate != "" {
 		b.issued[o.Certificate] = true
+	}
+}
+
+// id is what the URLs of an order have in common.
+func id(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
+
+func (b *book) enter(e Entry) {
+	if len(b.entries) < maxEntries {
+		b.entries = append(b.entries, e)
 	}
 }
 
@@ -117,75 +157,4 @@ func retryAfter(h http.Header, now time.Time) time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-// Requests counts what arrived, by kind.
-func (p *Proxy) Requests() map[Kind]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.book.requests)
-}
-
-// Done counts the faults that were done.
-func (p *Proxy) Done() map[Fault]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.book.faults)
-}
-
-// NewOrders counts the orders that the CA has made for each set of names (sorted, joined by commas), whether
-// or not the client learned of them.
-func (p *Proxy) NewOrders() map[string]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.book.newOrders)
-}
-
-// Finalized counts for each finalize URL's path how often the CA has accepted it.
-func (p *Proxy) Finalized() map[string]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.book.finalized)
-}
-
-// FailedValidations names the authorizations that were seen invalid: path → name.
-func (p *Proxy) FailedValidations() map[string]string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.book.failed)
-}
-
-// Issued counts the certificates that were named in replies.
-func (p *Proxy) Issued() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.book.issued)
-}
-
-// Violations are requests of an account and kind inside of the Retry-After of a 429 or 503 that it got for
-// this kind. Those that came within a quarter of a second were on their way.
-func (p *Proxy) Violations() []Violation {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]Violation(nil), p.book.broken...)
-}
-
-// EarlyPolls are reads of an order or authorization before the Retry-After of its last reply.
-func (p *Proxy) EarlyPolls() []Violation {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]Violation(nil), p.book.early...)
-}
-
-// String sums up, for the log of a test.
-func (p *Proxy) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	_ = enc.Encode(map[string]any{
-		"requests": p.book.requests, "faults": p.book.faults, "orders": len(p.book.newOrders), "failed": len(p.book.failed),
-		"violations": len(p.book.broken), "early": len(p.book.early),
-	})
-	return strings.TrimSpace(b.String())
 }

@@ -137,6 +137,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := read(r, body)
 	fault, coin, limit, slow := p.plan(a, time.Now())
+	entry := Entry{At: time.Now(), Kind: a.kind, Account: a.account, Path: a.path, Names: a.names, Fault: fault}
+	if fault == Refuse || fault == Fail || fault == Limit || fault == HTML {
+		p.enter(entry)
+	}
 	switch fault {
 	case Refuse:
 		panic(http.ErrAbortHandler)
@@ -156,8 +160,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	entry.Status = status
 	p.mu.Lock()
 	p.book.answered(a, status, header, reply, time.Now())
+	p.book.enter(entry)
 	p.mu.Unlock()
 	switch fault {
 	case Lose:
@@ -175,6 +181,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Write(reply)
+}
+
+func (p *Proxy) enter(e Entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.book.enter(e)
 }
 
 func (p *Proxy) limited(a asked, d time.Duration) {

@@ -1,0 +1,101 @@
+package acmetest
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Requests counts what arrived, by kind.
+func (p *Proxy) Requests() map[Kind]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.requests)
+}
+
+// Done counts the faults that were done.
+func (p *Proxy) Done() map[Fault]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.faults)
+}
+
+// NewOrders counts the orders that the CA has made for each set of names (sorted, joined by commas), whether
+// or not the client learned of them.
+func (p *Proxy) NewOrders() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.newOrders)
+}
+
+// Finalized counts for each finalize URL's path how often the CA has accepted it.
+func (p *Proxy) Finalized() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.finalized)
+}
+
+// FailedValidations names the authorizations that were seen invalid: path → name.
+func (p *Proxy) FailedValidations() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.failed)
+}
+
+// Entries returns the log of all requests, in the order of their arrival at the CA or of their fault.
+func (p *Proxy) Entries() []Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.book.entries)
+}
+
+// Duplicates names the sets of names for which the CA has made an order while it had another one that was
+// neither valid nor invalid, as far as replies have told.
+func (p *Proxy) Duplicates() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.book.twice)
+}
+
+// InvalidOrders names the orders that were seen invalid: path → names.
+func (p *Proxy) InvalidOrders() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.invalid)
+}
+
+// Issued counts the certificates that were named in replies.
+func (p *Proxy) Issued() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.book.issued)
+}
+
+// Violations are requests of an account and kind inside of the Retry-After of a 429 or 503 that it got for
+// this kind. Those that came within a quarter of a second were on their way.
+func (p *Proxy) Violations() []Violation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.book.broken)
+}
+
+// EarlyPolls are reads of an order or authorization before the Retry-After of its last reply.
+func (p *Proxy) EarlyPolls() []Violation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.book.early)
+}
+
+// String sums up, for the log of a test.
+func (p *Proxy) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	_ = enc.Encode(map[string]any{
+		"requests": p.book.requests, "faults": p.book.faults, "orders": len(p.book.newOrders), "failed": len(p.book.failed), "duplicates": len(p.book.twice),
+		"violations": len(p.book.broken), "early": len(p.book.early),
+	})
+	return strings.TrimSpace(b.String())
+}
