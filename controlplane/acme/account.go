@@ -127,7 +127,7 @@ var ErrNoOrders = errors.New("the CA lists no orders")
 // Rollover changes the account's key (RFC 8555 §7.3.5). It has succeeded once the CA names the account when it
 // is asked with the new key, whatever it has answered to the change; so it may be repeated after a reply that
 // was lost. Store the new key, sealed, before. Requests of this Client that are under way are signed anew;
-// those of other Clients with the old key are refused from then on.
+// those of other Clients with the old key are AccountUnusable from then on.
 func (c *Client) Rollover(ctx context.Context, newKey crypto.Signer) error {
 	if err := checkKey(newKey); err != nil {
 		return fmt.Errorf("key-change: %w", err)

@@ -115,8 +115,8 @@ func TestRollover(t *testing.T) {
 			t.Errorf("%s: with the new key: %v", name, err)
 		}
 		s.key = old
-		if err := work(s.client(t, account)); err == nil {
-			t.Errorf("%s: the old key still works", name)
+		if err := work(s.client(t, account)); acme.Class(err) != acme.AccountUnusable {
+			t.Errorf("%s: with the old key: %v (%v)", name, err, acme.Class(err))
 		}
 		s.key = next
 		if err := work(s.client(t, account)); err != nil {

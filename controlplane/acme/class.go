@@ -32,8 +32,9 @@ const (
 	OrderNotReady
 	// Gone: the CA knows no such order, authorization or certificate URL. Begin anew.
 	Gone
-	// AccountUnusable: the account does not exist or needs an operator (accountDoesNotExist,
-	// externalAccountRequired, userActionRequired §7.3.3).
+	// AccountUnusable: the account does not exist, has another key by now, or needs an operator
+	// (accountDoesNotExist, externalAccountRequired, userActionRequired §7.3.3). Nothing is wrong with the
+	// order.
 	AccountUnusable
 )
 

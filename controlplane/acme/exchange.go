@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	lego "github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
 )
 
@@ -136,11 +137,26 @@ func (c *Client) call(ctx context.Context, what string, a *account, try attempt)
 			if err := pause(ctx, n); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
-		case p != nil && (p.Type == malformed || p.Type == unauthorized || p.Type == accountDoesNotExist) && a == nil && n < maxNonceTries && c.rolledOver(ctx, signer):
+		case p != nil && a == nil && n < maxNonceTries && doubtsKey(p) && c.rolledOver(ctx, signer):
+		case p != nil && a == nil && doubtsKey(p) && p.Type != accountDoesNotExist && c.disowned(ctx, signer):
+			return &e.reply, fmt.Errorf("%s: %w", what, &Problem{Type: accountDoesNotExist, Status: p.Status, Detail: "the account has another key now: " + p.Detail})
 		default:
 			return &e.reply, fmt.Errorf("%s: %w", what, wordless(err, &e.reply))
 		}
 	}
+}
+
+// doubtsKey says whether a problem may be about who has signed: CAs have several words for it.
+func doubtsKey(p *Problem) bool {
+	return p.Type == malformed || p.Type == unauthorized || p.Type == accountDoesNotExist
+}
+
+// disowned says whether the CA knows an account's key no more: another process has rolled it over. Else that
+// would look like a request that can never succeed.
+func (c *Client) disowned(ctx context.Context, signer *account) bool {
+	_, err := c.register(ctx, signer.key, lego.Account{OnlyReturnExisting: true}, nil)
+	p, ok := errors.AsType[*Problem](err)
+	return ok && p.Type == accountDoesNotExist
 }
 
 // rolledOver says whether the key that a refused request was signed with has been replaced, once a Rollover
