@@ -286,7 +286,7 @@ func TestProfiles(t *testing.T) {
 
 func TestNamesOfAnOrder(t *testing.T) {
 	c := newFake(t, nil).client(t)
-	for _, names := range [][]string{nil, {""}, {"192.0.2.1"}, {"a.example", "::1"}, {strings.Repeat("a", 300)}} {
+	for _, names := range [][]string{nil, {""}, {"192.0.2.1"}, {"a.example", "::1"}, {strings.Repeat("a", 300)}, {"A.example"}, {"a.example."}, {"*.*.example"}, {"bücher.example"}} {
 		if _, err := c.NewOrder(t.Context(), names, "", ""); acme.Class(err) != acme.Terminal {
 			t.Errorf("%.20v: %v", names, err)
 		}

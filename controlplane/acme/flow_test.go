@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -248,4 +249,32 @@ func TestIssueApexAndWildcard(t *testing.T) {
 		t.Errorf("requests inside of a Retry-After: %v", v)
 	}
 	t.Log(s.proxy)
+}
+
+// The set-up that other tests use: servers that know the challenges, a resolver with a cache before them.
+func TestIssueThroughResolver(t *testing.T) {
+	s, second := &setup{dns: acmetest.StartDNS(t), key: newKey(t)}, acmetest.StartDNS(t)
+	resolver := acmetest.StartResolver(t, []string{"cached.example"}, netip.MustParseAddrPort(s.dns.Addr), netip.MustParseAddrPort(second.Addr))
+	s.ca = acmetest.Start(t, acmetest.Config{DNS: resolver})
+	s.proxy = acmetest.StartProxy(t, s.ca, 7)
+	c := s.registered(t)
+	o, err := c.NewOrder(t.Context(), []string{"both.cached.example"}, "default", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.Authorization(t.Context(), o.Authorizations[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth, err := acme.KeyAuthorization(a.Challenge(acme.DNS01).Token, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Add("_acme-challenge.both.cached.example", acme.TXTValue(auth)) // the first gets it from prove
+	if err := s.prove(t.Context(), c, o); err != nil {
+		t.Error(err)
+	}
+	if n := s.dns.Asked("_acme-challenge.both.cached.example") + second.Asked("_acme-challenge.both.cached.example"); n == 0 {
+		t.Error("no server was asked")
+	}
 }

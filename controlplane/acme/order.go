@@ -3,12 +3,13 @@ package acme
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
 	"github.com/go-acme/lego/v4/acme/api"
+
+	"github.com/warrenedge/warren/shared/hostname"
 )
 
 // Statuses of orders, authorizations and challenges (RFC 8555 §7.1.6).
@@ -61,13 +62,18 @@ func (c *Client) NewOrder(ctx context.Context, names []string, profile, replaces
 	return order(what, got.Order, got.Location, r)
 }
 
+// checkNames wants the one spelling of each name: a CA that answers with another one has made an order that
+// does not look like ours, and would make one each time.
 func checkNames(names []string) error {
 	if len(names) == 0 {
 		return &Problem{Type: malformed, Detail: "no names"}
 	}
 	for _, n := range names {
-		if n == "" || len(n) > 255 || net.ParseIP(n) != nil {
-			return &Problem{Type: unsupportedIdentifier, Detail: fmt.Sprintf("%.300q is not a DNS name", n), Identifier: clean(n, 255)}
+		switch canonical, err := hostname.CanonicalPattern(n); {
+		case err != nil:
+			return &Problem{Type: unsupportedIdentifier, Detail: clean(fmt.Sprintf("%.300q: %v", n, err), maxDetail), Identifier: clean(n, 255)}
+		case canonical != n:
+			return &Problem{Type: malformed, Detail: fmt.Sprintf("%.300q is spelt %q", n, canonical), Identifier: clean(n, 255)}
 		}
 	}
 	return nil
