@@ -3,9 +3,11 @@ package acme_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -145,5 +147,38 @@ func TestEndlessBodies(t *testing.T) {
 				t.Errorf("%s, %d: %d bytes were read, want %d at most", name, status, e.body.n, most)
 			}
 		}
+	}
+}
+
+// The Client's own transport bounds headers.
+func TestEndlessHeaders(t *testing.T) {
+	sent := make(chan int, 1)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		n := 0
+		line := []byte("X-More: " + strings.Repeat("a", 1000) + "\r\n")
+		for _, err = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"); err == nil && n < 256<<20; n += len(line) {
+			_, err = conn.Write(line)
+		}
+		sent <- n
+	}))
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	c, err := acme.New(acme.Options{Directory: server.URL + "/dir", Roots: roots, Key: newKey(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Directory(t.Context()); acme.Class(err) != acme.Retry {
+		t.Errorf("%v (%v)", err, acme.Class(err))
+	}
+	if n := <-sent; n > 32<<20 { // what stands in the kernel's buffers, too
+		t.Errorf("%d bytes of headers were taken", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,14 +86,14 @@ func resolverConfig(dir, addr string, zones []string, servers []netip.AddrPort) 
 	num-threads: 1
 	module-config: "iterator"
 	do-not-query-localhost: no
-	do-ip6: no
+	do-ip6: %[4]s
 	qname-minimisation: no
 	minimal-responses: yes
 	local-zone: "." transparent
 	local-zone: "ready.resolver." static
 remote-control:
 	control-enable: no
-`, host, port, dir)
+`, host, port, dir, yesNo(slices.ContainsFunc(servers, func(s netip.AddrPort) bool { return s.Addr().Is6() })))
 	for _, z := range zones {
 		fmt.Fprintf(&b, "stub-zone:\n\tname: %q\n\tstub-prime: no\n", z)
 		for _, s := range servers {
@@ -104,6 +105,13 @@ remote-control:
 		fmt.Fprintf(&b, "server:\n\tlocal-zone: %q nodefault\n", dns.Fqdn(labels[len(labels)-1]))
 	}
 	return b.String(), nil
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 // answers waits until a resolver answers what it knows itself.
