@@ -28,6 +28,7 @@ const (
 	rankOther            // a connector, by the other one
 	rankConnected        // an assigned node, reachable, that says that it has the site connected
 	rankRelay            // an assigned node, reachable and not known to be down
+	rankStandIn          // one of these two, by the carrier that stands in
 	rankUnknown          // an assigned node whose tunnel from here is not up: dialling it wakes it
 	rankDown             // an assigned node that is known to be down
 	rankLate             // added to anything that recently kept a dial waiting
@@ -36,6 +37,7 @@ const (
 // view is what candidates are ordered by beside the configuration.
 type view struct {
 	up      func(carrier, peer string) bool
+	reaches func(carrier, node string) bool
 	prefer  func(s Site, connector string) (carrier string)
 	late    func(key string) bool // it recently kept a dial waiting
 	quality func(node string) liveness.Quality
@@ -47,7 +49,7 @@ type view struct {
 func (f *Fabric) candidates(site string, relays bool) []candidate {
 	return f.table.Load().candidates(site, relays, view{
 		up: f.carriers.up, prefer: f.prefer, late: f.late.has, load: f.loads.load, turn: int(f.turn.Add(1)),
-		quality: func(node string) liveness.Quality { return f.carriers.quality(CarrierWireGuard, node) },
+		reaches: f.carriers.reaches, quality: f.carriers.toNode,
 	})
 }
 
@@ -57,7 +59,8 @@ type ranked struct {
 	rank    int
 	region  int // distance of regions
 	latency int // class of round trip
-	load    int
+	load    int // class of what the node carries
+	busy    int // attempts of this node in progress
 }
 
 // candidates orders the ways to a site. A connector is left out by a carrier that is not up: nobody knows
@@ -89,12 +92,15 @@ func (t *table) candidates(site string, relays bool, v view) []candidate {
 	if relays {
 		for _, id := range s.Nodes {
 			if n, ok := t.nodes[id]; ok && id != t.self {
-				add(t.relay(s, n, v))
+				for _, r := range t.relay(s, n, v) {
+					add(r)
+				}
 			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.region, b.region), cmp.Compare(a.latency, b.latency), cmp.Compare(a.load, b.load))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.region, b.region), cmp.Compare(a.latency, b.latency),
+			cmp.Compare(a.load, b.load), cmp.Compare(a.busy, b.busy))
 	})
 	cs := make([]candidate, len(out))
 	for i, r := range out {
@@ -109,21 +115,30 @@ func (n Node) connected(site string) bool {
 	return ok && !n.Draining
 }
 
-// relay is the way by another node.
-func (t *table) relay(s Site, n Node, v view) ranked {
+// relay is the ways by another node: over the TLS connections that are kept to it, if they answer, and inside the
+// tunnel to it, which stands in.
+func (t *table) relay(s Site, n Node, v view) []ranked {
 	r := ranked{
 		candidate: candidate{peer: n.ID, carrier: CarrierWireGuard, addr: netip.AddrPortFrom(n.Addr, RelayPort), relay: true},
-		rank:      rankRelay, region: t.distance(s, n), latency: latencyClass(v.quality(n.ID).RTT), load: v.load(n.ID) + n.Load,
+		rank:      rankRelay, region: t.distance(s, n), latency: latencyClass(v.quality(n.ID).RTT), load: loadClass(n.Load), busy: v.load(n.ID),
 	}
-	switch {
-	case n.Down:
-		r.rank = rankDown
-	case !v.up(CarrierWireGuard, n.ID):
-		r.rank = rankUnknown
-	case n.connected(s.ID):
+	if n.connected(s.ID) {
 		r.rank = rankConnected
 	}
-	return r
+	if n.Down {
+		r.rank = rankDown
+	}
+	var out []ranked
+	if v.reaches(CarrierStream, n.ID) {
+		first := r
+		first.carrier = CarrierStream
+		out = append(out, first)
+		r.rank = max(r.rank, rankStandIn)
+	}
+	if !v.reaches(CarrierWireGuard, n.ID) {
+		r.rank = max(r.rank, rankUnknown)
+	}
+	return append(out, r)
 }
 
 // distance orders relays by region: here, where the site is, elsewhere.
@@ -148,6 +163,10 @@ func latencyClass(rtt time.Duration) int {
 	return bits.Len64(uint64(rtt.Milliseconds()))
 }
 
+// loadClass makes loads comparable that do not differ by much: each class is twice as wide as the one before, so
+// that relays which carry about the same are chosen in the order of their assignment, by all nodes alike.
+func loadClass(load int) int { return bits.Len(uint(max(0, load))) }
+
 // table is a Config, indexed.
 type table struct {
 	self       string
@@ -156,6 +175,12 @@ type table struct {
 	connectors map[string]Site // by connector
 	nodes      map[string]Node
 	peers      map[netip.Addr]string // other nodes by overlay address: who may use the relay port
+}
+
+// isOther reports whether id is another node of the cluster.
+func (t *table) isOther(id string) bool {
+	_, ok := t.nodes[id]
+	return ok && id != t.self
 }
 
 func newTable(cfg Config) *table {

@@ -46,6 +46,12 @@ func TestCandidates(t *testing.T) {
 	both.Sites = []Site{{ID: "s", Local: true, Nodes: []string{"n1"}, Connectors: []Connector{conn(1)}}}
 	assigned := base
 	assigned.Sites = []Site{{ID: "s", Nodes: []string{"n1"}}}
+	loads := func(n3, n2 int) Config {
+		c := base
+		c.Nodes = slices.Clone(base.Nodes)
+		c.Nodes[1].Load, c.Nodes[2].Load = n2, n3
+		return c
+	}
 	ms := func(n int) liveness.Quality { return liveness.Quality{RTT: time.Duration(n) * time.Millisecond} }
 
 	for _, tt := range []struct {
@@ -53,7 +59,7 @@ func TestCandidates(t *testing.T) {
 		cfg    Config
 		site   string
 		relays bool
-		up     []string // peers by both carriers, or carrier/peer
+		up     []string // connectors by both carriers, nodes inside the tunnel, or carrier/peer
 		late   []string
 		view   view // up and late excepted
 		want   []string
@@ -88,8 +94,26 @@ func TestCandidates(t *testing.T) {
 			view{quality: func(n string) liveness.Quality { return map[string]liveness.Quality{"n2": ms(20)}[n] }}, []string{"wireguard/n2", "wireguard/n3"}},
 		{"latencies that hardly differ are equal", base, "s", true, []string{"n2", "n3"}, none,
 			view{quality: func(n string) liveness.Quality { return map[string]liveness.Quality{"n2": ms(20), "n3": ms(24)}[n] }}, []string{"wireguard/n3", "wireguard/n2"}},
-		{"then by load", base, "s", true, []string{"n2", "n3"}, none,
+		{"then by load", loads(130, 60), "s", true, []string{"n2", "n3"}, none, view{}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"loads that hardly differ are equal", loads(120, 70), "s", true, []string{"n2", "n3"}, none, view{}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"load comes behind latency", loads(1000, 0), "s", true, []string{"n2", "n3"}, none,
+			view{quality: func(n string) liveness.Quality { return map[string]liveness.Quality{"n2": ms(20), "n3": ms(2)}[n] }}, []string{"wireguard/n3", "wireguard/n2"}},
+		{"then by what this node has asked of them", base, "s", true, []string{"n2", "n3"}, none,
 			view{load: func(p string) int { return map[string]int{"n3": 1}[p] }}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"which counts less than what they carry", loads(130, 60), "s", true, []string{"n2", "n3"}, none,
+			view{load: func(p string) int { return map[string]int{"n2": 9}[p] }}, []string{"wireguard/n2", "wireguard/n3"}},
+		{"relays by streams, then what stands in", base, "s", true, []string{"n2", "n3", "stream/n2", "stream/n3"}, none, view{},
+			[]string{"stream/n3", "stream/n2", "wireguard/n3", "wireguard/n2"}},
+		{"a stand-in behind all that have the preferred way", told, "s", true, []string{"n2", "n3", "stream/n2", "stream/n3"}, none, view{},
+			[]string{"stream/n2", "stream/n3", "wireguard/n3", "wireguard/n2"}},
+		{"streams to one, the tunnel to the other", base, "s", true, []string{"n2", "n3", "stream/n2"}, none, view{},
+			[]string{"wireguard/n3", "stream/n2", "wireguard/n2"}},
+		{"streams, though the tunnel is not up", base, "s", true, []string{"stream/n2", "n3"}, none, view{},
+			[]string{"wireguard/n3", "stream/n2", "wireguard/n2"}},
+		{"streams to a node that is known to be down come last", down3, "s", true, []string{"n2", "n3", "stream/n2", "stream/n3"}, none, view{},
+			[]string{"stream/n2", "wireguard/n2", "stream/n3", "wireguard/n3"}},
+		{"streams that kept a dial waiting", base, "s", true, []string{"n2", "stream/n2"}, []string{"stream/n2"}, view{},
+			[]string{"wireguard/n2", "wireguard/n3", "stream/n2"}},
 		{"on the relay port connectors only", base, "s", false, []string{"wireguard/c1", "n2", "n3"}, none, view{}, []string{"wireguard/c1"}},
 		{"on the relay port without a connector", base, "s", false, []string{"n2", "n3"}, none, view{}, nil},
 		{"an assigned node that nobody knows", unknown, "s", true, []string{"n2"}, none, view{}, []string{"wireguard/n2"}},
@@ -106,6 +130,9 @@ func TestCandidates(t *testing.T) {
 			v := tt.view
 			v.up = func(carrier, p string) bool {
 				return slices.Contains(tt.up, p) || slices.Contains(tt.up, carrier+"/"+p)
+			}
+			v.reaches = func(carrier, n string) bool {
+				return carrier == CarrierWireGuard && slices.Contains(tt.up, n) || slices.Contains(tt.up, carrier+"/"+n)
 			}
 			v.late = func(key string) bool { return slices.Contains(tt.late, key) }
 			if v.prefer == nil {

@@ -12,7 +12,7 @@ import (
 
 // Names of carriers.
 const (
-	CarrierStream    = "stream"    // TLS connections that the connector dials ahead of need
+	CarrierStream    = "stream"    // TLS connections that the other end, a connector or a node, dials ahead of need
 	CarrierWireGuard = "wireguard" // TCP inside the tunnel
 	CarrierLocal     = "local"     // none: the node stands in the site
 )
@@ -33,8 +33,9 @@ type Measured interface {
 
 // Carriers are the ways to peers. Each stands in for the other when that is down.
 type Carriers struct {
-	WireGuard Carrier                     // to connectors, and the only one to other nodes
+	WireGuard Carrier                     // to connectors and to other nodes
 	Stream    Carrier                     // to connectors; nil: there is none
+	Nodes     Carrier                     // "stream" to other nodes; nil: there is none
 	Local     Carrier                     // to sites in which this node stands, whose ids are its peers; nil: it stands in none
 	BothTUN   func(connector string) bool // the tunnel is an interface of the system at both its ends; nil: it is not
 }
@@ -49,13 +50,33 @@ func (c Carriers) named(name string) Carrier {
 	return c.WireGuard
 }
 
-func (c Carriers) up(name, peer string) bool {
-	by := c.named(name)
-	return by != nil && by.Up(peer)
+// of is the carrier of this name to connectors, or to other nodes.
+func (c Carriers) of(name string, node bool) Carrier {
+	if node && name == CarrierStream {
+		return c.Nodes
+	}
+	return c.named(name)
 }
 
-func (c Carriers) quality(name, peer string) liveness.Quality {
-	if m, ok := c.named(name).(Measured); ok {
+func (c Carriers) up(name, peer string) bool { return isUp(c.named(name), peer) }
+
+// reaches reports whether another node can be reached by a carrier.
+func (c Carriers) reaches(name, node string) bool { return isUp(c.of(name, true), node) }
+
+func isUp(by Carrier, peer string) bool { return by != nil && by.Up(peer) }
+
+func (c Carriers) quality(name, peer string) liveness.Quality { return measured(c.named(name), peer) }
+
+// toNode is how good the path to another node is, by the first carrier that has measured it.
+func (c Carriers) toNode(node string) liveness.Quality {
+	if q := measured(c.Nodes, node); q.RTT > 0 {
+		return q
+	}
+	return measured(c.WireGuard, node)
+}
+
+func measured(by Carrier, peer string) liveness.Quality {
+	if m, ok := by.(Measured); ok {
 		return m.Quality(peer)
 	}
 	return liveness.Quality{}

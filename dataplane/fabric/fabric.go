@@ -33,7 +33,7 @@ type Node struct {
 
 	Draining  bool     // is to end soon
 	Connected []string // sites that it can reach itself, sorted; nil: not told
-	Load      int      // open streams, rounded
+	Load      int      // what it carries, in thousandths of what it can
 }
 
 // Connector is the end of tunnels at a site.
@@ -88,12 +88,25 @@ func (f *Fabric) Apply(cfg Config) {
 	f.m.sites.Set(float64(len(cfg.Sites)))
 }
 
-// DialTarget opens a stream to a target. Candidates are tried in order of preference, the next one when
+// Way is what a stream leads through.
+type Way struct {
+	Peer    string // connector, or the node that relays; the site's own id where this node stands in it
+	Carrier string
+	Relay   bool // Peer is a node
+}
+
+// DialTarget opens a stream to a target, as Dial does, for those to whom its way is all the same.
+func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
+	conn, _, err := f.Dial(ctx, r)
+	return conn, err
+}
+
+// Dial opens a stream to a target and says what it leads through. Candidates are tried in order of preference, the next one when
 // one refuses, or when there is no answer for 250 ms; the first to connect wins. The connection can close
 // one half (CloseWrite). The error is a *DialError.
-func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
+func (f *Fabric) Dial(ctx context.Context, r Request) (net.Conn, Way, error) {
 	start := time.Now()
-	conn, err := f.dial(ctx, r.header(), true)
+	conn, way, err := f.dial(ctx, r.header(), true)
 	status := StatusConnected
 	var de *DialError
 	if errors.As(err, &de) {
@@ -101,16 +114,25 @@ func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
 	}
 	f.m.dials.WithLabelValues(status.label()).Inc()
 	if err != nil {
-		return nil, err
+		return nil, Way{}, err
 	}
 	f.m.dialTime.Observe(time.Since(start).Seconds())
-	return conn, nil
+	if way.Relay {
+		f.m.relays.WithLabelValues(way.Carrier).Inc()
+	}
+	return conn, way, nil
+}
+
+// won is the connection that was first, with its way.
+type won struct {
+	net.Conn
+	by candidate
 }
 
 // dial tries the ways to the header's site: those of this node, and relays if wanted.
-func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, error) {
-	fail := func(s Status, err error) (net.Conn, error) {
-		return nil, &DialError{Status: s, Site: h.Site, Target: h.Target, Err: err}
+func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, Way, error) {
+	fail := func(s Status, err error) (net.Conn, Way, error) {
+		return nil, Way{}, &DialError{Status: s, Site: h.Site, Target: h.Target, Err: err}
 	}
 	direct, err := h.Marshal()
 	if err != nil {
@@ -125,16 +147,22 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, err
 	if len(cs) == 0 {
 		return fail(StatusNoTunnel, nil)
 	}
-	conn, status, err := f.race(ctx, cs, func(ctx context.Context, c candidate) (net.Conn, error) {
+	first, status, err := f.race(ctx, cs, func(ctx context.Context, c candidate) (net.Conn, error) {
+		header := direct
 		if c.relay {
-			return f.attempt(ctx, c, viaRelay)
+			header = viaRelay
 		}
-		return f.attempt(ctx, c, direct)
+		conn, err := f.attempt(ctx, c, header)
+		if err != nil {
+			return nil, err
+		}
+		return won{conn, c}, nil
 	})
 	if err != nil {
 		return fail(status, err)
 	}
-	return conn, nil
+	w := first.(won)
+	return w.Conn, Way{Peer: w.by.peer, Carrier: w.by.carrier, Relay: w.by.relay}, nil
 }
 
 // attempt opens a stream by way of one candidate. A connection that was made ahead of need and turns out
@@ -159,7 +187,7 @@ func (f *Fabric) attempt(ctx context.Context, c candidate, header []byte) (net.C
 
 // try is one connection of an attempt. Another one is worth trying when this one was dead all along.
 func (f *Fabric) try(ctx context.Context, c candidate, header []byte) (_ net.Conn, again bool, err error) {
-	conn, err := f.carriers.named(c.carrier).Dial(ctx, c.peer, c.addr)
+	conn, err := f.carriers.of(c.carrier, c.relay).Dial(ctx, c.peer, c.addr)
 	if err != nil {
 		return nil, false, err
 	}

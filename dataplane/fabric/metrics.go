@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	dials    *prometheus.CounterVec
 	dialTime prometheus.Histogram
+	relays   *prometheus.CounterVec
 	relayed  *prometheus.CounterVec
 	relaying prometheus.Gauge
 	bytes    *prometheus.CounterVec
@@ -35,6 +36,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "node_fabric_dial_seconds", Help: "Time until a stream to a target was open.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
+		relays: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "node_fabric_relays_total", Help: "Streams that other nodes pass on for listeners of this one, by the carrier to that node.",
+		}, []string{"carrier"}),
 		relayed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "node_fabric_relayed_total", Help: "Streams that other nodes asked this one to pass on, by how it ended.",
 		}, []string{"status"}),
@@ -57,9 +61,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.relayed.WithLabelValues(s.label())
 	}
 	for _, c := range []string{CarrierStream, CarrierWireGuard} {
+		m.relays.WithLabelValues(c)
 		m.carrier.WithLabelValues(c)
 		m.changes.WithLabelValues(c)
 	}
-	reg.MustRegister(m.dials, m.dialTime, m.relayed, m.relaying, m.bytes, m.sites, m.carrier, m.changes)
+	reg.MustRegister(m.dials, m.dialTime, m.relays, m.relayed, m.relaying, m.bytes, m.sites, m.carrier, m.changes)
 	return m
 }

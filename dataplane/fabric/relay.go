@@ -11,18 +11,33 @@ import (
 	"time"
 )
 
-// ServeRelay takes streams from other nodes and passes them into tunnels of this node, or to sites in which it
-// stands: never to another relay, so a stream takes one hop at most. It blocks until ctx ends, then closes l and what it carries.
+// RelayDrain is how long streams of other nodes go on when this one ends: as long as connections of clients.
+const RelayDrain = 10 * time.Second
+
+// ServeRelay takes streams that other nodes open inside their tunnels and passes them into tunnels of this node,
+// or to sites in which it stands: never to another relay, so a stream takes one hop at most. It blocks until ctx
+// ends, then closes l. What it carries then has RelayDrain to end.
 func (f *Fabric) ServeRelay(ctx context.Context, l net.Listener) error {
-	if err := Serve(ctx, l, f.relay); err != nil {
+	err := serveDraining(ctx, l, RelayDrain, func(ctx context.Context, conn net.Conn) {
+		f.relay(ctx, conn, func() bool {
+			_, ok := f.table.Load().peers[RemoteAddr(conn)]
+			return ok
+		})
+	})
+	if err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
 	return nil
 }
 
-// relay carries one stream.
-func (f *Fabric) relay(ctx context.Context, conn net.Conn) {
-	up, status := f.relayDial(ctx, conn)
+// RelayStream carries a stream that another node has opened on a connection on which it has proved who it is.
+func (f *Fabric) RelayStream(ctx context.Context, conn net.Conn, node string) {
+	f.relay(ctx, conn, func() bool { return f.table.Load().isOther(node) })
+}
+
+// relay carries one stream of somebody who may be one of the other nodes.
+func (f *Fabric) relay(ctx context.Context, conn net.Conn, node func() bool) {
+	up, status := f.relayDial(ctx, conn, node)
 	f.m.relayed.WithLabelValues(status.label()).Inc()
 	if up == nil {
 		_ = WriteStatus(conn, status) // the peer may be gone already
@@ -43,18 +58,18 @@ func (f *Fabric) relay(ctx context.Context, conn net.Conn) {
 
 // relayDial reads and judges a header, then dials. The connection is nil unless the status is
 // StatusConnected.
-func (f *Fabric) relayDial(ctx context.Context, conn net.Conn) (net.Conn, Status) {
+func (f *Fabric) relayDial(ctx context.Context, conn net.Conn, node func() bool) (net.Conn, Status) {
 	h, err := ReadHeader(conn)
 	if err != nil {
 		return nil, StatusBadRequest
 	}
-	if _, ok := f.table.Load().peers[RemoteAddr(conn)]; !ok {
+	if !node() {
 		return nil, StatusNotAllowed
 	}
 	if h.Hops != 1 {
 		return nil, StatusBadRequest
 	}
-	up, err := f.dial(ctx, h, false)
+	up, _, err := f.dial(ctx, h, false)
 	if err != nil {
 		var de *DialError
 		if errors.As(err, &de) {
@@ -84,10 +99,35 @@ const (
 // closed when its handle returns or ctx ends. Serve closes l and returns after the last handle; the error
 // is nil unless accepting failed for good.
 func Serve(ctx context.Context, l net.Listener, handle func(context.Context, net.Conn)) error {
-	ctx, cancel := context.WithCancel(ctx)
+	return serveDraining(ctx, l, 0, handle)
+}
+
+// serveDraining is Serve that gives connections some time after ctx has ended. The context that handles get ends
+// with that time.
+func serveDraining(ctx context.Context, l net.Listener, drain time.Duration, handle func(context.Context, net.Conn)) error {
+	live, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	var streams sync.WaitGroup
-	defer streams.Wait()
-	defer cancel()
+	err := accept(ctx, l, func(conn net.Conn) {
+		streams.Go(func() {
+			defer conn.Close()
+			stop := context.AfterFunc(live, func() { _ = conn.Close() })
+			defer stop()
+			handle(live, conn)
+		})
+	})
+	if err != nil {
+		cut()
+	}
+	late := time.AfterFunc(drain, cut)
+	defer late.Stop()
+	streams.Wait()
+	return err
+}
+
+// accept calls take for each connection until ctx ends, then closes l. The error is nil unless accepting failed
+// for good.
+func accept(ctx context.Context, l net.Listener, take func(net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	defer l.Close()
@@ -110,12 +150,7 @@ func Serve(ctx context.Context, l net.Listener, handle func(context.Context, net
 			continue
 		}
 		wait = acceptRetryMin
-		streams.Go(func() {
-			defer conn.Close()
-			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-			defer stop()
-			handle(ctx, conn)
-		})
+		take(conn)
 	}
 }
 

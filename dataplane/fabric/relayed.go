@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -71,6 +72,12 @@ func (s *relayed) Close() error {
 	s.of.remove(s)
 	return s.Conn.Close()
 }
+
+// WriteTo implements io.WriterTo by what the connection below has for it, and so with its buffers.
+func (s *relayed) WriteTo(dst io.Writer) (int64, error) { return io.Copy(dst, s.Conn) }
+
+// ReadFrom implements io.ReaderFrom likewise.
+func (s *relayed) ReadFrom(src io.Reader) (int64, error) { return io.Copy(s.Conn, src) }
 
 // CloseWrite ends one direction.
 func (s *relayed) CloseWrite() error {
