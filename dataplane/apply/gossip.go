@@ -127,15 +127,17 @@ func (n *Node) heard() {
 	}
 	n.sub.Fabric.Apply(n.fabricConfig(n.state))
 	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
-	reconnect := false
+	var gone []string
 	for id, s := range n.standings() {
-		reconnect = reconnect || s.spoils(before[id])
+		if s.spoils(before[id]) {
+			gone = append(gone, id)
+		}
 		if n.view.Node(id).State == gossip.Dead && was.Node(id).State != gossip.Dead {
 			n.sub.Fabric.Cut(id)
 		}
 	}
-	if reconnect {
-		n.sub.Proxy.Reconnect()
+	if len(gone) > 0 {
+		n.sub.Proxy.Reconnect(gone...)
 	}
 }
 

@@ -170,10 +170,10 @@ func TestFollow(t *testing.T) {
 			calls []string
 		}{
 			{gossip.Node{State: gossip.Alive, Sites: []string{"site_2"}, Load: 4}, false, false, false, []string{"fabric", "dns"}},
-			{gossip.Node{State: gossip.Dead}, true, true, false, []string{"fabric", "dns", "cut", "reconnect"}},
+			{gossip.Node{State: gossip.Dead}, true, true, false, []string{"fabric", "dns", "cut", "reconnect node_b"}},
 			{gossip.Node{State: gossip.Alive}, false, false, false, []string{"fabric", "dns"}},
-			{gossip.Node{State: gossip.Draining}, false, false, true, []string{"fabric", "dns", "reconnect"}},
-			{gossip.Node{State: gossip.Unknown, Unreachable: true}, false, true, false, []string{"fabric", "dns", "reconnect"}},
+			{gossip.Node{State: gossip.Draining}, false, false, true, []string{"fabric", "dns", "reconnect node_b"}},
+			{gossip.Node{State: gossip.Unknown, Unreachable: true}, false, true, false, []string{"fabric", "dns", "reconnect node_b"}},
 			{gossip.Node{State: gossip.Alive}, false, false, false, []string{"fabric", "dns"}},
 		} {
 			for range 10 { // a burst is applied once

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,7 +87,9 @@ func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
 func (m fabricOf) Cut(string)              { m.calls = append(m.calls, "cut") }
 func (m fabricOf) Apply(c fabric.Config)   { m.calls, m.machine.fabric = append(m.calls, "fabric"), c }
 func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, "proxy"), c }
-func (m proxyOf) Reconnect()               { m.calls = append(m.calls, "reconnect") }
+func (m proxyOf) Reconnect(peers ...string) {
+	m.calls = append(m.calls, "reconnect "+strings.Join(peers, " "))
+}
 func (m l4Of) Apply(c l4.Config) error {
 	m.calls, m.machine.l4 = append(m.calls, "l4"), c
 	return m.taken

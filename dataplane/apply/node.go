@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -52,7 +51,7 @@ type Subsystems struct {
 	}
 	Proxy interface {
 		Apply(httpproxy.Config)
-		Reconnect() // a way to targets is gone that kept connections may lead by
+		Reconnect(peers ...string) // these are gone, that kept connections may lead through
 	}
 	L4     interface{ Apply(l4.Config) error }
 	SNI    interface{ Apply(sni.Config) }
@@ -183,8 +182,8 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		n.applyGossip(l, me)
 		n.sub.Streams.Apply(n.streamsConfig(l))
 		n.sub.Fabric.Apply(n.fabricConfig(l))
-		if lost(n.peers, want.Peers) {
-			n.sub.Proxy.Reconnect()
+		if gone := lost(n.peers, want.Peers); len(gone) > 0 {
+			n.sub.Proxy.Reconnect(gone...)
 		}
 		n.peers = want.Peers
 	}
@@ -213,8 +212,8 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	return l.rejections(append(missing, l.refused(errors.Join(n.noWay, unnamed, n.ports))...)...), nil
 }
 
-// lost reports whether a peer of before is gone now, or is another one by its key or address.
-func lost(before, now []tunnel.Peer) bool {
+// lost gives the peers of before that are gone now, or are others by their key or address.
+func lost(before, now []tunnel.Peer) (ids []string) {
 	type end struct {
 		id   string
 		key  wgkey.Public
@@ -224,7 +223,12 @@ func lost(before, now []tunnel.Peer) bool {
 	for _, p := range now {
 		still[end{p.ID, p.Key, p.Addr}] = true
 	}
-	return slices.ContainsFunc(before, func(p tunnel.Peer) bool { return !still[end{p.ID, p.Key, p.Addr}] })
+	for _, p := range before {
+		if !still[end{p.ID, p.Key, p.Addr}] {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
 }
 
 // partial reports whether an error is only about single objects, the rest being applied.

@@ -66,12 +66,12 @@ func TestOnlyWhoIsConcernedIsTouched(t *testing.T) {
 		}, []string{"dns"}},
 		"site": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "site/o/site_3", siteMsg("site_3", 9, me))) }, []string{"tunnel", "fabric", "dns"}},
 		// What went through the tunnel that there was has to find another way.
-		"connector with another key": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "site/o/site_1", siteMsg("site_1", 9, me))) }, []string{"tunnel", "fabric", "reconnect", "dns"}},
+		"connector with another key": {func(t *testing.T) ads.Transaction { return tx(6, res(t, "site/o/site_1", siteMsg("site_1", 9, me))) }, []string{"tunnel", "fabric", "reconnect connector_site_1", "dns"}},
 		"node gone": {func(*testing.T) ads.Transaction {
 			gone := tx(6)
 			gone.Removed[resource.Node] = []string{"node/node_b"}
 			return gone
-		}, []string{"tunnel", "fabric", "reconnect", "dns"}},
+		}, []string{"tunnel", "fabric", "reconnect node_b", "dns"}},
 		"route": {func(t *testing.T) ads.Transaction {
 			return tx(6, res(t, "route/o/service_2", routeMsg("service_2", "x.example.org", "")))
 		}, []string{"l4", "proxy", "sni", "dns"}},
@@ -180,7 +180,7 @@ func TestPresence(t *testing.T) {
 	}
 	m.took()
 	n.Presence(t.Context(), resource.NodeHealth, []ads.Resource{nodeHealth(t, "node_b", nodev1.NodeState_NODE_STATE_DOWN)}, nil, true)
-	if !down() || !slices.Equal(m.took(), []string{"fabric", "dns", "reconnect"}) {
+	if !down() || !slices.Equal(m.took(), []string{"fabric", "dns", "reconnect node_b"}) {
 		t.Error("not down")
 	}
 	// Who is not mentioned keeps the last state; the same again touches nobody.

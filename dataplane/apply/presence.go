@@ -51,8 +51,7 @@ func (n *Node) nodeHealth(upserts []ads.Resource, removed []string) {
 	_ = n.applyDNS() // said at the last checkpoint: health makes no object good or bad
 	for id := range n.down {
 		if !was[id] {
-			n.sub.Proxy.Reconnect()
-			break
+			n.sub.Proxy.Reconnect(id)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package httpproxy
 import (
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		now := time.Now()
+		if x.missed() && r.Context().Err() == nil && now.Sub(start) <= dialTime && body.take() {
+			continue // on another one
+		}
 		unsent := isDialError(err)
 		if unsent && !fabric.NoWay(err) || !unsent && x.again && r.Context().Err() == nil {
 			t.p.health.Failed(x.target.ID, now)
@@ -56,8 +60,8 @@ func retryReason(unsent bool) string {
 
 // send makes one attempt.
 func (x *exchange) send(r *http.Request, body *attemptBody) (*http.Response, error) {
-	attempt := new(http.Request)
-	*attempt = *r
+	x.off()
+	attempt := r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.on}))
 	if r.Body != nil && r.Body != http.NoBody {
 		attempt.Body = body
 	}

@@ -11,8 +11,9 @@ import (
 	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
-// DialFunc opens a stream to a target; it is all that a Proxy asks of the rest of the node.
-type DialFunc func(ctx context.Context, r fabric.Request) (net.Conn, error)
+// DialFunc opens a stream to a target and says what it leads through; it is all that a Proxy asks of the rest of
+// the node.
+type DialFunc func(ctx context.Context, r fabric.Request) (net.Conn, fabric.Way, error)
 
 // Config is everything a Proxy should do, whole.
 type Config struct {

@@ -31,10 +31,10 @@ type bubble struct {
 // newBubble starts a Proxy in front of h. Its end must be called in the bubble.
 func newBubble(t *testing.T, h http.HandlerFunc) (b *bubble, end func()) {
 	b = &bubble{edge: &edge{root: x509.NewCertPool(), logs: new(accessLog)}, front: newQueue(&net.UnixAddr{}), back: newQueue(&net.UnixAddr{})}
-	b.Proxy = New(func(context.Context, fabric.Request) (net.Conn, error) {
+	b.Proxy = New(func(context.Context, fabric.Request) (net.Conn, fabric.Way, error) {
 		near, far := net.Pipe()
 		go b.back.put(far)
-		return near, nil
+		return near, fabric.Way{}, nil
 	}, newHealth(), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), nil)
 	b.serve(t, map[string]string{"a.example": "target"})
 	srv := &http.Server{Handler: h}

@@ -43,6 +43,7 @@ type edge struct {
 	mu       sync.Mutex
 	backends map[string]string // guarded by mu; target id → address
 	dialled  []fabric.Request  // guarded by mu
+	way      fabric.Way        // guarded by mu; of what is dialled from now on
 }
 
 // accessLog keeps what is logged, as JSON lines.
@@ -77,15 +78,17 @@ func newHealth() *balance.Health {
 func newEdge(t testing.TB, backends map[string]string) *edge {
 	t.Helper()
 	e := &edge{backends: backends, root: x509.NewCertPool(), logs: new(accessLog)}
-	e.Proxy = New(func(ctx context.Context, r fabric.Request) (net.Conn, error) {
+	e.Proxy = New(func(ctx context.Context, r fabric.Request) (net.Conn, fabric.Way, error) {
 		e.mu.Lock()
 		e.dialled = append(e.dialled, r)
 		addr, ok := e.backends[r.Target]
+		way := e.way
 		e.mu.Unlock()
 		if !ok {
-			return nil, &fabric.DialError{Status: fabric.StatusNoTunnel, Target: r.Target, Site: r.Site, Err: errors.New("secret inside")}
+			return nil, fabric.Way{}, &fabric.DialError{Status: fabric.StatusNoTunnel, Target: r.Target, Site: r.Site, Err: errors.New("secret inside")}
 		}
-		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		return c, way, err
 	}, newHealth(), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), slog.New(slog.NewJSONHandler(e.logs, nil)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

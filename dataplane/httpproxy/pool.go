@@ -27,22 +27,24 @@ type poolKey struct{ service, target, site string }
 type pool struct {
 	key  poolKey
 	dial DialFunc
+	ways *ways
 	http *http.Transport
 	grpc *http.Transport // HTTP/2 without TLS: no gRPC server speaks anything else
 }
 
-func newPool(key poolKey, dial DialFunc) *pool {
-	p := &pool{key: key, dial: dial}
-	p.http, p.grpc = p.transport(), p.transport()
+func newPool(key poolKey, dial DialFunc, ways *ways) *pool {
+	p := &pool{key: key, dial: dial, ways: ways}
+	p.http, p.grpc = p.transport(false), p.transport(true)
 	p.http.Protocols.SetHTTP1(true)
 	p.grpc.Protocols.SetUnencryptedHTTP2(true)
 	p.grpc.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
 	return p
 }
 
-func (p *pool) transport() *http.Transport {
+// transport makes a Transport. Requests share its connections, or each has one to itself.
+func (p *pool) transport(shared bool) *http.Transport {
 	return &http.Transport{
-		DialContext:            p.dialContext,
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialContext(ctx, shared) },
 		Protocols:              new(http.Protocols),
 		MaxIdleConnsPerHost:    poolConns,
 		IdleConnTimeout:        poolIdle,
@@ -54,18 +56,18 @@ func (p *pool) transport() *http.Transport {
 
 // dialContext goes through the fabric. The connection is announced with the client that happens to
 // need it first: see rewrite for what the target should believe.
-func (p *pool) dialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+func (p *pool) dialContext(ctx context.Context, shared bool) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	req := fabric.Request{Target: p.key.target, Site: p.key.site, Service: p.key.service}
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		req.Client, req.Local = x.session.client, x.session.local
 	}
-	c, err := p.dial(ctx, req)
+	c, way, err := p.dial(ctx, req)
 	if err != nil {
 		return nil, dialError{fmt.Errorf("dial target %s: %w", p.key.target, err)}
 	}
-	return c, nil
+	return p.ways.add(c, way.Peer, shared), nil
 }
 
 // close ends the idle connections; those in use end when they come back.

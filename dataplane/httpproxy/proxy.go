@@ -39,6 +39,7 @@ type Proxy struct {
 	dial    DialFunc
 	health  *balance.Health
 	forward *httputil.ReverseProxy
+	ways    ways // of all connections to targets
 
 	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
 	apply   sync.Mutex            // one Apply at a time
@@ -81,7 +82,7 @@ func (p *Proxy) Apply(cfg Config) {
 		if have := old.pools[key]; have != nil {
 			next.pools[key] = have
 		} else {
-			next.pools[key] = newPool(key, p.dial)
+			next.pools[key] = newPool(key, p.dial, &p.ways)
 		}
 	}
 	p.current.Store(next)
@@ -96,13 +97,12 @@ func (p *Proxy) Apply(cfg Config) {
 	p.metrics.routes.Set(float64(len(next.routes)))
 }
 
-// Reconnect closes the connections to targets that no request is using. One that leads through a node or a
-// tunnel that is gone does not notice: the next request on it would wait for an answer until idleTime.
-func (p *Proxy) Reconnect() {
-	p.apply.Lock()
-	defer p.apply.Unlock()
-	for _, pool := range p.current.Load().pools {
-		pool.close()
+// Reconnect leaves the connections to targets that lead through these peers, connectors or nodes, once no request
+// uses them. One that leads through somebody who is gone does not notice: the next request on it would wait for an
+// answer until idleTime. Other connections are kept.
+func (p *Proxy) Reconnect(peers ...string) {
+	for _, peer := range peers {
+		p.ways.leave(peer)
 	}
 }
 
@@ -118,6 +118,7 @@ type exchange struct {
 	again   bool           // it was sent once and is sent again
 	id      string
 	grpc    bool
+	conn    *kept  // of the attempt under way, or the last
 	failure string // why there is no answer of a target; for counter and access log
 }
 
@@ -138,6 +139,7 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 	rw.Header().Set("X-Request-Id", x.id)
 	rw.watch = newWatchdog(idleTime, http.NewResponseController(w), func() { cancel(errIdle) })
 	defer rw.watch.stop()
+	defer x.off()
 	x.body = &requestBody{ReadCloser: r.Body, rc: http.NewResponseController(w), watch: rw.watch, limit: r.ProtoMajor == 1}
 	p.metrics.inFlight.Inc()
 	defer func() {

@@ -104,43 +104,6 @@ func TestT8_TargetsNeverShareConnections(t *testing.T) {
 	}
 }
 
-func TestReconnect(t *testing.T) {
-	held, release := make(chan struct{}), make(chan struct{})
-	e := newEdge(t, map[string]string{"b": backend(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			close(held)
-			<-release
-		}
-		_, _ = io.WriteString(w, r.RemoteAddr)
-	})})
-	e.serve(t, map[string]string{"a.example": "b"})
-	client := e.client(t, true, "")
-	_, first := get(t, client, "https://a.example/")
-	if _, again := get(t, client, "https://a.example/"); again != first {
-		t.Fatal("the connection was not kept")
-	}
-	e.Reconnect()
-	_, second := get(t, client, "https://a.example/")
-	if second == first {
-		t.Error("a request went over a connection that was to be closed")
-	}
-	// A request that is on its way is left alone, and its connection not kept.
-	slow := make(chan string)
-	go func() {
-		_, from := get(t, client, "https://a.example/slow")
-		slow <- from
-	}()
-	<-held
-	e.Reconnect()
-	close(release)
-	if from := <-slow; from != second {
-		t.Errorf("the slow request came over %q, want %q", from, second)
-	}
-	if _, third := get(t, client, "https://a.example/"); third == second {
-		t.Error("the connection of the slow request was kept")
-	}
-}
-
 func TestT13_CredentialsAreNotLogged(t *testing.T) {
 	e := newEdge(t, map[string]string{"b": named(t, "b")})
 	e.serve(t, map[string]string{"a.example": "b"})

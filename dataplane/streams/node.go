@@ -37,7 +37,7 @@ type NodeOptions struct {
 	Credentials identity.Credentials
 	// Silent is called when a connector no longer answers, though no connection has ended: whoever keeps streams
 	// to it for later should leave them. May be nil.
-	Silent     func()
+	Silent     func(connector string)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -45,7 +45,7 @@ type NodeOptions struct {
 // Node is the end of stream connections at a node. It is a fabric.Carrier. Safe for concurrent use.
 type Node struct {
 	tls    *tls.Config
-	silent func()
+	silent func(connector string)
 	log    *slog.Logger
 	m      *nodeMetrics
 
@@ -245,7 +245,7 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 	s.changed = func() {
 		log.Info("stream carrier changed", "up", s.usable.Load())
 		if !s.usable.Load() && n.silent != nil {
-			n.silent()
+			n.silent(id)
 		}
 	}
 	s.heard = func(m message) {

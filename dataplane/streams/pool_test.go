@@ -160,7 +160,7 @@ func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
 		b.node = NewNode(NodeOptions{
-			Credentials: ca.Credentials(t, identity.Node, "node_1"), Silent: func() { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Node, "node_1"), Silent: func(string) { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 		})
 		b.link = NewConnector(Options{
 			Credentials: ca.Credentials(t, identity.Connector, "connector_1"), TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),

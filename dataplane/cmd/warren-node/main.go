@@ -82,7 +82,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	var proxy *httpproxy.Proxy
 	ends := streams.NewNode(streams.NodeOptions{
 		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
-		Silent:      func() { proxy.Reconnect() }, Log: log, Registerer: reg,
+		Silent:      func(connector string) { proxy.Reconnect(connector) }, Log: log, Registerer: reg,
 	})
 	local := connector.NewLocal(nil, log, reg)
 	checks := health.New(local.DialTarget, log, reg)
@@ -103,7 +103,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	proxy = httpproxy.New(paths.DialTarget, targets, log, reg, requests.Logger())
+	proxy = httpproxy.New(paths.Dial, targets, log, reg, requests.Logger())
 	names := dns.New(log, reg)
 
 	open, err := listen(cfg.Listen, log)

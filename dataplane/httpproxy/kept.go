@@ -1,0 +1,139 @@
+package httpproxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+)
+
+// errLeft is what a request gets on a connection that was left before the request had written anything.
+var errLeft = errors.New("the connection leads where nothing goes any more")
+
+// ways knows the connections to targets by whom they lead through, to leave those through somebody who is gone:
+// nothing else says so, and the next request on one would wait for an answer until idleTime.
+type ways struct {
+	mu sync.Mutex
+	by map[string]map[*kept]struct{} // guarded by mu; by peer
+}
+
+// kept is a connection to a target, which the transport keeps for later requests.
+type kept struct {
+	net.Conn
+	peer   string // it leads through
+	of     *ways
+	shared bool // by requests at the same time, as HTTP/2 does
+	left   atomic.Bool
+
+	mu      sync.Mutex
+	users   int  // guarded by mu; requests that were given it and are not done
+	leaving bool // guarded by mu; to be closed when it has no users
+}
+
+func (w *ways) add(c net.Conn, peer string, shared bool) *kept {
+	k := &kept{Conn: c, peer: peer, of: w, shared: shared}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = map[string]map[*kept]struct{}{}
+	}
+	if w.by[peer] == nil {
+		w.by[peer] = map[*kept]struct{}{}
+	}
+	w.by[peer][k] = struct{}{}
+	return k
+}
+
+func (w *ways) remove(k *kept) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.by[k.peer], k)
+	if len(w.by[k.peer]) == 0 {
+		delete(w.by, k.peer)
+	}
+}
+
+// leave closes the connections through a peer: those that no request uses now, the others when they are done.
+func (w *ways) leave(peer string) {
+	w.mu.Lock()
+	all := make([]*kept, 0, len(w.by[peer]))
+	for k := range w.by[peer] {
+		all = append(all, k)
+	}
+	w.mu.Unlock()
+	for _, k := range all {
+		k.mu.Lock()
+		k.leaving = true
+		k.settleLocked()
+		k.mu.Unlock()
+	}
+}
+
+// settleLocked closes a connection that is to be left and has no users.
+func (k *kept) settleLocked() {
+	if k.leaving && k.users == 0 && !k.left.Swap(true) {
+		_ = k.Conn.Close()
+	}
+}
+
+// use counts a request that was given the connection. The transport may have chosen it while it was being left:
+// then the request writes nothing on it.
+func (k *kept) use() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.leaving && !k.shared {
+		k.users = 0 // who used it before has its answer: the transport gives a connection to one at a time
+		k.settleLocked()
+	}
+	k.users++
+}
+
+// done is the end of a use.
+func (k *kept) done() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.users = max(0, k.users-1)
+	k.settleLocked()
+}
+
+func (k *kept) Write(p []byte) (int, error) {
+	if k.left.Load() {
+		return 0, errLeft
+	}
+	return k.Conn.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom by what the connection below has for it.
+func (k *kept) ReadFrom(r io.Reader) (int64, error) {
+	if k.left.Load() {
+		return 0, errLeft
+	}
+	return io.Copy(k.Conn, r)
+}
+
+func (k *kept) Close() error {
+	k.of.remove(k)
+	return k.Conn.Close()
+}
+
+// on notes which connection a request was given. It is given another one when it is sent again.
+func (x *exchange) on(i httptrace.GotConnInfo) {
+	x.off()
+	if k, ok := i.Conn.(*kept); ok {
+		k.use()
+		x.conn = k
+	}
+}
+
+// off is the end of an exchange, or of an attempt, on its connection.
+func (x *exchange) off() {
+	if x.conn != nil {
+		x.conn.done()
+		x.conn = nil
+	}
+}
+
+// missed reports whether the connection was left before this request wrote anything on it: nobody has seen it.
+func (x *exchange) missed() bool { return x.conn != nil && x.conn.left.Load() }
