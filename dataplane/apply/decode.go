@@ -42,6 +42,7 @@ type node struct {
 	addresses              []netip.Addr
 	key                    wgkey.Public
 	endpoint               netip.AddrPort // zero: can't be dialled
+	stream                 netip.AddrPort // its TLS port; zero: not known, relays go inside the tunnel
 	addr                   netip.Addr
 	gossip                 netip.AddrPort // zero: it has none
 	draining               bool
@@ -222,6 +223,8 @@ func decodeNode(m *nodev1.Node) (node, error) {
 	n.key, err = key("wireguard_public_key", m.GetWireguardPublicKey())
 	errs = append(errs, err)
 	n.endpoint, err = endpoint("wireguard_endpoint", m.GetWireguardEndpoint())
+	errs = append(errs, err)
+	n.stream, err = endpoint("stream_endpoint", m.GetStreamEndpoint())
 	errs = append(errs, err)
 	n.gossip, err = endpoint("gossip_endpoint", m.GetGossipEndpoint())
 	if n.gossip.IsValid() && n.gossip.Port() == 0 {

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -52,13 +53,29 @@ func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
 // streamsConfig is the connectors that may dial this node: those of the sites assigned to it. Others are
 // known, and end in peace what they have.
 func (n *Node) streamsConfig(l *ledger) streams.NodeConfig {
-	cfg := streams.NodeConfig{Connectors: map[string]bool{}}
+	cfg := streams.NodeConfig{Peers: map[string]bool{}}
 	for _, s := range values[site](l, resource.Site) {
 		for _, c := range s.connectors {
-			cfg.Connectors[c.id] = slices.Contains(s.nodes, n.id)
+			cfg.Peers[c.id] = slices.Contains(s.nodes, n.id)
 		}
 	}
 	return cfg
+}
+
+// relayConfig is the other nodes: each may dial this one, to relay for it, and is dialled where it says, to be
+// relayed for. A node that is revoked is not among them.
+func (n *Node) relayConfig(l *ledger) (from streams.NodeConfig, to streams.ConnectorConfig) {
+	from.Peers, to.Nodes = map[string]bool{}, map[string]netip.AddrPort{}
+	for _, o := range values[node](l, resource.Node) {
+		if o.id == n.id {
+			continue
+		}
+		from.Peers[o.id] = true
+		if o.stream.IsValid() {
+			to.Nodes[o.id] = o.stream
+		}
+	}
+	return from, to
 }
 
 // localConfig is what this node may dial itself: the targets of the local sites in whose network it stands.

@@ -47,8 +47,9 @@ type machine struct {
 	sni    sni.Config
 	dns    dns.Config
 	conn   connector.Config
-	ends   streams.NodeConfig      // of a node
-	dials  streams.ConnectorConfig // of a connector
+	ends   streams.NodeConfig      // of a node, from connectors
+	nodes  streams.NodeConfig      // of a node, from nodes
+	dials  streams.ConnectorConfig // of a connector, or of a node for its relaying
 	checks []health.Target         // of a connector, or of the local sites of a node
 	kept   []map[string]bool       // of a node: each set of targets that health was told to keep
 	sick   []map[string]bool       // each that was handed over
@@ -68,6 +69,7 @@ type (
 	dnsOf       struct{ *machine }
 	connectorOf struct{ *machine }
 
+	relayedOf     struct{ *machine }
 	nodeStreamsOf struct{ *machine }
 	siteStreamsOf struct{ *machine }
 	checksOf      struct{ *machine }
@@ -106,6 +108,7 @@ func (m connectorOf) Apply(c connector.Config) error {
 }
 
 func (m nodeStreamsOf) Apply(c streams.NodeConfig)      { m.ends = c }
+func (m relayedOf) Apply(c streams.NodeConfig)          { m.machine.nodes = c }
 func (m siteStreamsOf) Apply(c streams.ConnectorConfig) { m.dials = c }
 func (m localOf) Apply(c []connector.Config) error {
 	m.machine.local = c
@@ -140,7 +143,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 

@@ -40,7 +40,9 @@ type Subsystems struct {
 	Tunnel interface {
 		Apply(context.Context, tunnel.Config) error
 	}
-	Streams interface{ Apply(streams.NodeConfig) }
+	Streams interface{ Apply(streams.NodeConfig) }      // from connectors
+	Nodes   interface{ Apply(streams.NodeConfig) }      // from other nodes, which relay for this one
+	Relay   interface{ Apply(streams.ConnectorConfig) } // to other nodes, for which this one relays
 	Local   interface {
 		Apply([]connector.Config) error // the sites in whose network this node stands
 	}
@@ -182,6 +184,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		n.applyGossip(l, me)
 		n.sub.Streams.Apply(n.streamsConfig(l))
 		n.sub.Fabric.Apply(n.fabricConfig(l))
+		from, to := n.relayConfig(l) // what is opened is judged by the fabric
+		n.sub.Nodes.Apply(from)
+		n.sub.Relay.Apply(to)
 		if gone := lost(n.peers, want.Peers); len(gone) > 0 {
 			n.sub.Proxy.Reconnect(gone...)
 		}

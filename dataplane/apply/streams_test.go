@@ -16,8 +16,8 @@ import (
 func TestNodeStreams(t *testing.T) {
 	n, m := newNode(t, t.TempDir())
 	must(t, n, world(t))
-	if want := map[string]bool{"connector_site_1": true, "connector_site_2": false}; !maps.Equal(m.ends.Connectors, want) {
-		t.Errorf("%v, want %v", m.ends.Connectors, want)
+	if want := map[string]bool{"connector_site_1": true, "connector_site_2": false}; !maps.Equal(m.ends.Peers, want) {
+		t.Errorf("%v, want %v", m.ends.Peers, want)
 	}
 	moved := siteMsg("site_1", 3, "node_b")
 	moved.Carrier, moved.RegionId = nodev1.Carrier_CARRIER_WIREGUARD, "region_1"
@@ -26,7 +26,7 @@ func TestNodeStreams(t *testing.T) {
 	other := nodeMsg("node_b", "b", 2)
 	other.RegionId = "region_3"
 	must(t, n, tx(6, res(t, "site/o/site_1", moved), res(t, "nodeconfig/"+me, self), res(t, "node/node_b", other)))
-	if m.ends.Connectors["connector_site_1"] {
+	if m.ends.Peers["connector_site_1"] {
 		t.Error("the connector of a site that has moved still has its streams here")
 	}
 	for _, s := range m.fabric.Sites {
@@ -45,7 +45,7 @@ func TestNodeStreams(t *testing.T) {
 	gone := tx(7)
 	gone.Removed["type.googleapis.com/warren.node.v1.Site"] = []string{"site/o/site_1"}
 	must(t, n, gone)
-	if _, ok := m.ends.Connectors["connector_site_1"]; ok {
+	if _, ok := m.ends.Peers["connector_site_1"]; ok {
 		t.Error("a connector that is gone is known")
 	}
 }
@@ -68,5 +68,32 @@ func TestConnectorStreams(t *testing.T) {
 	rej := must(t, c, tx(5, res(t, "connectorconfig/o/site_1", msg)))
 	if len(rej) != 1 || !strings.Contains(rej[0].GetReason(), "nodes[0].stream_endpoint") || len(m.dials.Nodes) != 1 {
 		t.Errorf("%v, dials %v", rej, m.dials.Nodes)
+	}
+}
+
+// Every other node may dial this one, to relay for it, and is dialled where it says, to be relayed for. Who is
+// revoked is neither.
+func TestNodesRelayForEachOther(t *testing.T) {
+	n, m := newNode(t, t.TempDir())
+	must(t, n, world(t))
+	if want := map[string]bool{"node_b": true}; !maps.Equal(m.nodes.Peers, want) || len(m.dials.Nodes) != 0 {
+		t.Errorf("from %v, to %v", m.nodes.Peers, m.dials.Nodes)
+	}
+	b, self := nodeMsg("node_b", "b", 2), nodeMsg(me, "me", 1)
+	b.StreamEndpoint, self.StreamEndpoint = "198.51.100.2:443", "198.51.100.1:443"
+	must(t, n, tx(6, res(t, "node/node_b", b), res(t, "node/"+me, self)))
+	if want := map[string]netip.AddrPort{"node_b": netip.MustParseAddrPort("198.51.100.2:443")}; !maps.Equal(m.dials.Nodes, want) {
+		t.Errorf("to %v, want %v", m.dials.Nodes, want)
+	}
+	b.StreamEndpoint = "edge.example.org:443"
+	rej := must(t, n, tx(7, res(t, "node/node_b", b)))
+	if len(rej) != 1 || !strings.Contains(rej[0].GetReason(), "stream_endpoint") || len(m.dials.Nodes) != 1 {
+		t.Errorf("%v, to %v", rej, m.dials.Nodes)
+	}
+	gone := tx(8)
+	gone.Removed["type.googleapis.com/warren.node.v1.Node"] = []string{"node/node_b"}
+	must(t, n, gone)
+	if len(m.nodes.Peers) != 0 || len(m.dials.Nodes) != 0 {
+		t.Errorf("revoked: from %v, to %v", m.nodes.Peers, m.dials.Nodes)
 	}
 }

@@ -120,7 +120,8 @@ func measure(b *testing.B, addr string) (c cost) {
 	return c
 }
 
-// BenchmarkCarrier compares the carrier, both ends of it, with a plain relay at the place of the two. What
+// BenchmarkCarrier compares the carrier, both ends of it, with a plain relay at the place of the two, and with a
+// way that leads through another node as well: the difference is what that hop costs. What
 // client and target cost without anything between them is taken off.
 func BenchmarkCarrier(b *testing.B) {
 	ca := identitytest.New(b)
@@ -128,10 +129,14 @@ func BenchmarkCarrier(b *testing.B) {
 	e := newEdge(b, ca, "node_1", "connector_1")
 	newSite(b, ca, "connector_1", target, e)
 	e.wait(b, "connector_1")
+	other := newEdge(b, ca, "node_2")
+	meet(e, other)
+	eventually(b, "the nodes have found each other", func() bool { return other.others.Up("node_1") })
 	ways := []struct{ name, addr string }{
 		{"direct", target},
 		{"relay", relay(b, func() (net.Conn, error) { return net.Dial("tcp", target) })},
 		{"streams", relay(b, func() (net.Conn, error) { return e.fab.DialTarget(context.Background(), request("t")) })},
+		{"streams, through another node", relay(b, func() (net.Conn, error) { return other.fab.DialTarget(context.Background(), request("t")) })},
 	}
 	for b.Loop() {
 		var direct cost

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,7 +16,7 @@ import (
 
 // ConnectorConfig is all that a Connector knows.
 type ConnectorConfig struct {
-	Nodes map[string]netip.AddrPort // node id → its TLS port
+	Nodes map[string]netip.AddrPort // node id → its TLS port; without this one
 }
 
 // Handler carries one stream that a node has opened. The node is verified; conn is closed when it returns,
@@ -25,17 +26,21 @@ type Handler func(ctx context.Context, conn net.Conn, node string)
 // Options are what NewConnector needs.
 type Options struct {
 	Credentials identity.Credentials
+	As          identity.Kind // what this process is: a connector, or a node that relays for others
 	Handler     Handler
-	TUN         func() bool // our tunnel is an interface of the system
+	TUN         func() bool   // our tunnel is an interface of the system
+	Drain       time.Duration // for streams in progress when Run's context has ended
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer
 }
 
-// Connector is the end of stream connections at a site: it dials them. Safe for concurrent use.
+// Connector is the end of stream connections that carries streams: it dials nodes, and they open streams. It
+// stands in a connector, or in a node that relays for others. Safe for concurrent use.
 type Connector struct {
-	opts Options
-	m    *connectorMetrics
-	dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	opts   Options
+	speaks dialect
+	m      *connectorMetrics
+	dial   func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 
 	changed chan struct{} // holds one: nodes is another
 	mu      sync.Mutex
@@ -46,7 +51,7 @@ type Connector struct {
 func NewConnector(o Options) *Connector {
 	var dialer net.Dialer
 	return &Connector{
-		opts: o, m: newConnectorMetrics(o.Registerer), changed: make(chan struct{}, 1),
+		opts: o, speaks: dialectOf(o.As), m: newConnectorMetrics(o.Registerer, dialectOf(o.As)), changed: make(chan struct{}, 1),
 		dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", to.String())
 		},
@@ -56,7 +61,9 @@ func NewConnector(o Options) *Connector {
 // String names the task.
 func (c *Connector) String() string { return "stream connections" }
 
-// Apply replaces the configuration. Streams from nodes that are no longer there have some time to end.
+// Apply replaces the configuration. Streams from nodes that are no longer there have some time to end at a
+// connector, whose nodes change; at a node, which knows all others, they end at once: that node is of the cluster
+// no more.
 func (c *Connector) Apply(cfg ConnectorConfig) {
 	c.mu.Lock()
 	c.nodes = cfg.Nodes
@@ -67,13 +74,15 @@ func (c *Connector) Apply(cfg ConnectorConfig) {
 	}
 }
 
-// Run keeps connections to every node until ctx ends; then it closes them and all streams.
+// Run keeps connections to every node until ctx ends. Then it takes no more streams; those in progress have the
+// time of the options.
 func (c *Connector) Run(ctx context.Context) error {
 	var running sync.WaitGroup
-	defer running.Wait()
+	live, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	type entry struct {
-		to   netip.AddrPort
-		stop context.CancelFunc
+		to        netip.AddrPort
+		stop, cut context.CancelFunc
 	}
 	links := map[string]entry{}
 	for {
@@ -81,25 +90,36 @@ func (c *Connector) Run(ctx context.Context) error {
 		nodes := c.nodes
 		c.mu.Unlock()
 		for id, e := range links {
-			if nodes[id] != e.to {
-				e.stop()
-				delete(links, id)
+			if nodes[id] == e.to {
+				continue
 			}
+			e.stop()
+			if _, moved := nodes[id]; !moved && c.speaks.kind == identity.Node {
+				e.cut()
+			}
+			delete(links, id)
 		}
 		for id, to := range nodes {
 			if _, ok := links[id]; ok {
 				continue
 			}
 			wanted, stop := context.WithCancel(ctx)
+			streams, cut := context.WithCancel(live)
 			l := newLink(c, id, to)
-			running.Go(func() { l.run(ctx, wanted) })
-			links[id] = entry{to, stop}
+			running.Go(func() {
+				defer cut()
+				l.run(streams, wanted)
+			})
+			links[id] = entry{to, stop, cut}
 		}
 		select {
 		case <-ctx.Done():
 			for _, e := range links {
 				e.stop()
 			}
+			late := time.AfterFunc(c.opts.Drain, cut)
+			defer late.Stop()
+			running.Wait()
 			return nil
 		case <-c.changed:
 		}

@@ -77,32 +77,45 @@ type edge struct {
 	port netip.AddrPort
 	node *Node
 	fab  *fabric.Fabric
-	stop func()
+	// Towards other nodes: those that relay for this one, and this one that relays for them.
+	others *Node
+	relays *Connector
+	stop   func()
 }
 
 func newEdge(t testing.TB, ca *identitytest.Authority, id string, connectors ...string) *edge {
 	t.Helper()
 	l := listen(t)
-	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), Log: quiet(), Registerer: prometheus.NewRegistry()})}
-	own := sni.NewHandoff()
+	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), From: identity.Connector, Log: quiet(), Registerer: prometheus.NewRegistry()})}
+	e.others = NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), From: identity.Node, Log: quiet(), Registerer: prometheus.NewRegistry()})
+	own, between := sni.NewHandoff(), sni.NewHandoff()
 	forward := sni.New(sni.Options{
 		Reach: reach.Dialer{Health: balance.NewHealth(quiet(), prometheus.NewRegistry()), Log: quiet()}, Limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()),
 		HTTP: sni.NewHandoff(), Log: quiet(), Registerer: prometheus.NewRegistry(),
-		Own: []sni.Own{{Protocol: ProtocolControl, To: own}, {Protocol: ProtocolStream, To: own}},
+		Own: []sni.Own{
+			{Protocol: ProtocolControl, To: own}, {Protocol: ProtocolStream, To: own},
+			{Protocol: ProtocolRelayControl, To: between}, {Protocol: ProtocolRelay, To: between},
+		},
 	})
-	e.fab = fabric.New(fabric.Carriers{WireGuard: nowhere{}, Stream: e.node}, quiet(), prometheus.NewRegistry())
+	e.fab = fabric.New(fabric.Carriers{WireGuard: nowhere{}, Stream: e.node, Nodes: e.others}, quiet(), prometheus.NewRegistry())
+	e.relays = NewConnector(Options{
+		Credentials: ca.Credentials(t, identity.Node, id), As: identity.Node, Handler: e.fab.RelayStream, TUN: func() bool { return false },
+		Drain: fabric.RelayDrain, Log: quiet(), Registerer: prometheus.NewRegistry(),
+	})
 	e.know(connectors...)
 	stopNode := serve(t, func(ctx context.Context) error { return e.node.Serve(ctx, own) })
+	stopOthers := serve(t, func(ctx context.Context) error { return e.others.Serve(ctx, between) })
+	stopRelays := serve(t, e.relays.Run)
 	stopPort := serve(t, func(ctx context.Context) error { return forward.Serve(ctx, l) })
-	e.stop = func() { stopPort(); stopNode() }
+	e.stop = func() { stopRelays(); stopPort(); stopOthers(); stopNode() }
 	return e
 }
 
 // know tells an edge of the connectors of site "s", all assigned to it.
 func (e *edge) know(connectors ...string) {
-	cfg, site := NodeConfig{Connectors: map[string]bool{}}, fabric.Site{ID: "s"}
+	cfg, site := NodeConfig{Peers: map[string]bool{}}, fabric.Site{ID: "s"}
 	for _, c := range connectors {
-		cfg.Connectors[c] = true
+		cfg.Peers[c] = true
 		site.Connectors = append(site.Connectors, fabric.Connector{ID: c})
 	}
 	e.node.Apply(cfg)
@@ -135,7 +148,7 @@ func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes 
 		t.Fatal(err)
 	}
 	s := &site{id: id, link: NewConnector(Options{
-		Credentials: ca.Credentials(t, identity.Connector, id), Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+		Credentials: ca.Credentials(t, identity.Connector, id), As: identity.Connector, Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 	})}
 	s.link.Apply(endpoints(nodes...))
 	s.stop = serve(t, s.link.Run)

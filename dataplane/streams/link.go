@@ -21,7 +21,7 @@ const (
 	leaveTime   = time.Minute             // for streams of a node that is no longer ours
 )
 
-// link is what a connector has towards one node.
+// link is what who dials has towards one node.
 type link struct {
 	c     *Connector
 	node  string
@@ -35,7 +35,7 @@ func newLink(c *Connector, node string, to netip.AddrPort) *link {
 	// One session for both protocols: the handshake of the control connection makes the others cheap.
 	sessions := &newest{}
 	l := &link{c: c, node: node, to: to, log: c.opts.Log.With("node", node)}
-	for i, p := range []string{ProtocolControl, ProtocolStream} {
+	for i, p := range []string{c.speaks.control, c.speaks.stream} {
 		l.tls[i] = clientTLS(c.opts.Credentials, node, p, sessions)
 	}
 	return l
@@ -67,7 +67,7 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 	defer cancel()
 	conn, err := l.c.connect(ctx, l.to, l.tls[0])
 	if err != nil {
-		l.c.m.fails.WithLabelValues(ProtocolControl).Inc()
+		l.c.m.fails.WithLabelValues(l.c.speaks.control).Inc()
 		return err
 	}
 	s := newSession(conn, false, retryAfter)
@@ -206,7 +206,7 @@ func (d *dialler) attempt(ctx, streams context.Context) bool {
 	conn, err := d.link.c.connect(ctx, d.link.to, d.link.tls[1])
 	if err != nil {
 		if ctx.Err() == nil {
-			d.link.c.m.fails.WithLabelValues(ProtocolStream).Inc()
+			d.link.c.m.fails.WithLabelValues(d.link.c.speaks.stream).Inc()
 			d.link.log.Debug("stream connection not made", "peer", d.link.to, "err", err)
 		}
 		return false

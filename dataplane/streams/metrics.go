@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/shared/identity"
 )
 
 type nodeMetrics struct {
@@ -15,7 +17,7 @@ type nodeMetrics struct {
 func newNodeMetrics(reg prometheus.Registerer, counts func() (idle, busy, up int)) *nodeMetrics {
 	m := &nodeMetrics{
 		accepts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "node_streams_accepted_total", Help: "Connections of connectors, by protocol and whether the TLS session was resumed.",
+			Name: "node_streams_accepted_total", Help: "Connections that were dialled here, by protocol and whether the TLS session was resumed.",
 		}, []string{"protocol", "resumed"}),
 		refuses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "node_streams_refused_total", Help: "Connections that were closed instead of being used, by reason.",
@@ -35,7 +37,7 @@ func newNodeMetrics(reg prometheus.Registerer, counts func() (idle, busy, up int
 		conns("idle", func() int { idle, _, _ := counts(); return idle }),
 		conns("busy", func() int { _, busy, _ := counts(); return busy }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "node_streams_connectors", Help: "Connectors whose control connection answers.",
+			Name: "node_streams_peers", Help: "Peers whose control connection answers.",
 		}, func() float64 { _, _, up := counts(); return float64(up) }))
 	return m
 }
@@ -52,17 +54,22 @@ type connectorMetrics struct {
 	fails *prometheus.CounterVec
 }
 
-func newConnectorMetrics(reg prometheus.Registerer) *connectorMetrics {
+// newConnectorMetrics names metrics after what they count: those of a node are of its relaying.
+func newConnectorMetrics(reg prometheus.Registerer, d dialect) *connectorMetrics {
+	prefix := "node_connector"
+	if d.kind == identity.Node {
+		prefix = "node_relay"
+	}
 	m := &connectorMetrics{
 		nodes: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "node_connector_stream_nodes", Help: "Nodes whose control connection answers."}),
+			Name: prefix + "_stream_nodes", Help: "Nodes whose control connection answers."}),
 		conns: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "node_connector_stream_connections", Help: "Stream connections, idle ones included."}),
+			Name: prefix + "_stream_connections", Help: "Stream connections, idle ones included."}),
 		fails: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "node_connector_stream_dial_errors_total", Help: "Connections to nodes that could not be made, by protocol.",
+			Name: prefix + "_stream_dial_errors_total", Help: "Connections to nodes that could not be made, by protocol.",
 		}, []string{"protocol"}),
 	}
-	for _, p := range []string{ProtocolControl, ProtocolStream} {
+	for _, p := range []string{d.control, d.stream} {
 		m.fails.WithLabelValues(p)
 	}
 	reg.MustRegister(m.nodes, m.conns, m.fails)

@@ -27,41 +27,44 @@ const (
 
 // NodeConfig is all that a Node knows.
 type NodeConfig struct {
-	// Connectors says of every connector of the cluster whether its site is assigned to this node. Those that are
-	// not assigned get no new streams; those that are not named lose the ones they have.
-	Connectors map[string]bool
+	// Peers says of everybody in the cluster who may dial whether that is so now: of a connector, whether its site is
+	// assigned to this node. Those who may not get no new streams; those who are not named lose the ones they have.
+	Peers map[string]bool
 }
 
 // NodeOptions are what NewNode needs.
 type NodeOptions struct {
 	Credentials identity.Credentials
-	// Silent is called when a connector no longer answers, though no connection has ended: whoever keeps streams
+	From        identity.Kind // who dials: connectors, or other nodes
+	// Silent is called when a peer no longer answers, though no connection has ended: whoever keeps streams
 	// to it for later should leave them. May be nil.
-	Silent     func(connector string)
+	Silent     func(peer string)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Node is the end of stream connections at a node. It is a fabric.Carrier. Safe for concurrent use.
+// Node is the end of stream connections at a node that opens streams: its peers, connectors or other nodes, have
+// dialled it. It is a fabric.Carrier. Safe for concurrent use.
 type Node struct {
+	speaks dialect
 	tls    *tls.Config
-	silent func(connector string)
+	silent func(peer string)
 	log    *slog.Logger
 	m      *nodeMetrics
 
 	mu     sync.RWMutex
 	known  map[string]bool  // guarded by mu; replaced whole
-	pools  map[string]*pool // guarded by mu; by connector, of those assigned and those with streams left
+	pools  map[string]*pool // guarded by mu; by peer, of those that may dial and those with streams left
 	ending bool             // guarded by mu
 	work   sync.WaitGroup   // added to under mu while not ending
 }
 
 var _ fabric.Carrier = (*Node)(nil)
 
-// NewNode makes a Node that knows no connector.
+// NewNode makes a Node that knows no peer.
 func NewNode(o NodeOptions) *Node {
-	n := &Node{silent: o.Silent, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
-	n.tls = serverTLS(o.Credentials, n.admit)
+	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
+	n.tls = serverTLS(o.Credentials, n.speaks, n.admit)
 	n.m = newNodeMetrics(o.Registerer, n.counts)
 	return n
 }
@@ -70,13 +73,13 @@ func NewNode(o NodeOptions) *Node {
 func (n *Node) Apply(cfg NodeConfig) {
 	var left, gone []*pool
 	n.mu.Lock()
-	n.known = maps.Clone(cfg.Connectors)
+	n.known = maps.Clone(cfg.Peers)
 	for id, p := range n.pools {
-		switch assigned, known := n.known[id]; {
+		switch may, known := n.known[id]; {
 		case !known:
 			gone = append(gone, p)
 			delete(n.pools, id)
-		case !assigned:
+		case !may:
 			left = append(left, p)
 		}
 	}
@@ -89,45 +92,45 @@ func (n *Node) Apply(cfg NodeConfig) {
 	}
 }
 
-// admit says whether a connector may connect.
-func (n *Node) admit(connector string) error {
+// admit says whether a peer may connect.
+func (n *Node) admit(peer string) error {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if !n.known[connector] {
-		return fmt.Errorf("connector %s is of no site of this node", connector)
+	if !n.known[peer] {
+		return fmt.Errorf("%s %s may not dial this node", n.speaks.kind, peer)
 	}
 	return nil
 }
 
-// pool gives the pool of a connector; nil if there is none. With make it is made for one that may connect.
-func (n *Node) pool(connector string, make bool) *pool {
+// pool gives the pool of a peer; nil if there is none. With make it is made for one that may connect.
+func (n *Node) pool(peer string, make bool) *pool {
 	n.mu.RLock()
-	p := n.pools[connector]
+	p := n.pools[peer]
 	n.mu.RUnlock()
 	if p != nil || !make {
 		return p
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p = n.pools[connector]; p == nil && n.known[connector] && !n.ending {
+	if p = n.pools[peer]; p == nil && n.known[peer] && !n.ending {
 		p = newPool(n)
-		n.pools[connector] = p
+		n.pools[peer] = p
 	}
 	return p
 }
 
-// Dial implements fabric.Carrier: a stream to a connector. The address says nothing more.
+// Dial implements fabric.Carrier: a stream to a peer. The address says nothing more.
 func (n *Node) Dial(ctx context.Context, peer string, addr netip.AddrPort) (net.Conn, error) {
-	if addr.Port() != fabric.ConnectorPort {
-		return nil, fmt.Errorf("streams: port %d is not the connector's", addr.Port())
+	if addr.Port() != n.speaks.port {
+		return nil, fmt.Errorf("streams: port %d is not that of a %s", addr.Port(), n.speaks.kind)
 	}
 	p := n.pool(peer, false)
 	if p == nil {
-		return nil, fmt.Errorf("streams: connector %s: %w", peer, errDown)
+		return nil, fmt.Errorf("streams: %s %s: %w", n.speaks.kind, peer, errDown)
 	}
 	w, err := p.take(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("streams: connector %s: %w", peer, err)
+		return nil, fmt.Errorf("streams: %s %s: %w", n.speaks.kind, peer, err)
 	}
 	return &stream{wire: w, prepared: true, owner: p}, nil
 }
@@ -143,7 +146,7 @@ func (n *Node) Up(peer string) bool {
 	return p.session != nil && p.session.usable.Load()
 }
 
-// Quality gives what heartbeats say of the path to a connector; the zero value when there is none.
+// Quality gives what heartbeats say of the path to a peer; the zero value when there is none.
 func (n *Node) Quality(peer string) liveness.Quality {
 	if p := n.pool(peer, false); p != nil {
 		p.mu.Lock()
@@ -228,19 +231,19 @@ func (n *Node) serve(ctx context.Context, raw net.Conn, shaken func()) {
 	tune(raw)
 	n.m.accepted(cs.NegotiatedProtocol, cs.DidResume)
 	switch cs.NegotiatedProtocol {
-	case ProtocolStream:
+	case n.speaks.stream:
 		if !p.add(&wire{tls: conn}) {
 			n.m.refused("surplus")
 			_ = raw.Close()
 		}
-	case ProtocolControl:
+	case n.speaks.control:
 		n.control(ctx, id.ID, p, conn)
 	}
 }
 
 // control keeps a control connection.
 func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) {
-	log := n.log.With("connector", id)
+	log := n.log.With(string(n.speaks.kind), id)
 	s := newSession(conn, true, forgetAfter)
 	s.changed = func() {
 		log.Info("stream carrier changed", "up", s.usable.Load())
@@ -329,7 +332,7 @@ func (n *Node) end() {
 	n.work.Wait()
 }
 
-// counts gives the numbers of idle and busy stream connections, and of connectors that are up.
+// counts gives the numbers of idle and busy stream connections, and of peers that are up.
 func (n *Node) counts() (idle, busy, up int) {
 	for _, p := range n.all() {
 		i, b, u := p.counts()

@@ -185,7 +185,7 @@ func TestWithdrawn(t *testing.T) {
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
 	kept := dial(t, e)
-	e.node.Apply(NodeConfig{Connectors: map[string]bool{"connector_1": false}})
+	e.node.Apply(NodeConfig{Peers: map[string]bool{"connector_1": false}})
 	if e.node.Up("connector_1") {
 		t.Error("a connector of another node's site is up")
 	}

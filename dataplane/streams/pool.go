@@ -16,12 +16,12 @@ var (
 	errLost = errors.New("control connection lost while waiting for a stream connection")
 )
 
-// pool is the stream connections of one connector, at the node.
+// pool is the stream connections that one peer has dialled, at the node.
 type pool struct {
 	node *Node
 
 	mu      sync.Mutex
-	session *session       // guarded by mu; nil: the connector is away
+	session *session       // guarded by mu; nil: the peer is away
 	tun     bool           // guarded by mu; its tunnel is an interface of its system
 	idle    []*wire        // guarded by mu; the one used last is the last
 	all     map[*wire]bool // guarded by mu; of this session and older ones: whether it is of this one

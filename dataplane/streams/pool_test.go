@@ -27,7 +27,8 @@ type bubble struct {
 	shut  chan struct{}
 	once  sync.Once
 
-	silent chan struct{} // one for each time that the node found the connector silent
+	stopLink func()        // ends the connector and waits for it
+	silent   chan struct{} // one for each time that the node found the connector silent
 
 	mu   sync.Mutex
 	cut  bool // guarded by mu; nothing arrives any more, and nobody is told
@@ -160,14 +161,14 @@ func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
 		b.node = NewNode(NodeOptions{
-			Credentials: ca.Credentials(t, identity.Node, "node_1"), Silent: func(string) { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Node, "node_1"), From: identity.Connector, Silent: func(string) { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 		})
 		b.link = NewConnector(Options{
-			Credentials: ca.Credentials(t, identity.Connector, "connector_1"), TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Connector, "connector_1"), As: identity.Connector, TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 			Handler: func(_ context.Context, c net.Conn, _ string) { _, _ = io.Copy(c, c); _ = c.(*stream).CloseWrite() },
 		})
 		b.link.dial = b.dial
-		b.node.Apply(NodeConfig{Connectors: map[string]bool{"connector_1": true}})
+		b.node.Apply(NodeConfig{Peers: map[string]bool{"connector_1": true}})
 		b.link.Apply(ConnectorConfig{Nodes: map[string]netip.AddrPort{"node_1": {}}})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -176,10 +177,17 @@ func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
 				t.Error(err)
 			}
 		})
-		wg.Go(func() { _ = b.link.Run(ctx) })
+		linkCtx, end := context.WithCancel(ctx)
+		linked := make(chan struct{})
+		go func() {
+			defer close(linked)
+			_ = b.link.Run(linkCtx)
+		}()
+		b.stopLink = func() { end(); <-linked }
 		time.Sleep(time.Second)
 		synctest.Wait()
 		f(t, b)
+		b.stopLink()
 		cancel()
 		wg.Wait()
 	})

@@ -34,7 +34,7 @@ func stranger(t *testing.T, e *edge, c identity.Credentials, protocol string, se
 func TestStrangers(t *testing.T) {
 	ca, other := identitytest.New(t), identitytest.New(t)
 	e := newEdge(t, ca, "node_1", "connector_1")
-	e.node.Apply(NodeConfig{Connectors: map[string]bool{"connector_1": true, "connector_2": false}})
+	e.node.Apply(NodeConfig{Peers: map[string]bool{"connector_1": true, "connector_2": false}})
 	later, earlier := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	with := func(cert *tls.Certificate) identity.Credentials {
 		return identity.Credentials{Cluster: identitytest.Cluster, Certificate: func() *tls.Certificate { return cert }, Authorities: func() *x509.CertPool { return ca.Pool }}

@@ -1,8 +1,8 @@
-// Package streams carries TCP between a node and a connector in TLS connections that the connector dials
-// ahead of need, so that the kernel's TCP does the long haul and nobody waits for a handshake.
+// Package streams carries TCP from a node to a connector, or to another node, in TLS connections that the other
+// end dials ahead of need, so that the kernel's TCP does the long haul and nobody waits for a handshake.
 //
 // A connector keeps one control connection to each of its nodes, with heartbeats, and as many stream
-// connections as the node asks for. A stream connection carries one stream at a time; when both ends have
+// connections as the node asks for. A node does the same towards every other node, for what those want relayed. A stream connection carries one stream at a time; when both ends have
 // said that they are done it is idle again, its congestion window warm. The node decides: it takes idle
 // connections, closes surplus ones, and tells the connector how many there should be, so no connection is
 // ever taken by one end and closed by the other.
@@ -14,15 +14,34 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
 // Protocols (ALPN) on a node's TLS port. What a connection is for is known before its handshake, so no
-// byte inside needs to say it, and an idle stream connection has nothing to read until it is used.
+// byte inside needs to say it, and an idle stream connection has nothing to read until it is used. Connectors
+// speak the first two, nodes among each other the last two.
 const (
-	ProtocolControl = "warren-control/1"
-	ProtocolStream  = "warren-stream/1"
+	ProtocolControl      = "warren-control/1"
+	ProtocolStream       = "warren-stream/1"
+	ProtocolRelayControl = "warren-relay-control/1"
+	ProtocolRelay        = "warren-relay/1"
 )
+
+// dialect is what depends on who dials: connectors have their protocols, nodes theirs, so that none can be taken
+// for the other.
+type dialect struct {
+	kind            identity.Kind // of who dials; who accepts is a node
+	control, stream string
+	port            uint16 // that fabric asks for
+}
+
+func dialectOf(kind identity.Kind) dialect {
+	if kind == identity.Node {
+		return dialect{kind, ProtocolRelayControl, ProtocolRelay, fabric.RelayPort}
+	}
+	return dialect{identity.Connector, ProtocolControl, ProtocolStream, fabric.ConnectorPort}
+}
 
 // Bounds of a connection.
 const (
@@ -31,18 +50,18 @@ const (
 	keepalive     = 15 * time.Second // below the patience of address translators
 )
 
-// serverTLS is that of a node. admit has the last word on a connector. Tickets make a second handshake
-// cheap; the chain is verified then as well.
-func serverTLS(c identity.Credentials, admit func(connector string) error) *tls.Config {
+// serverTLS is that of a node which is dialled. admit has the last word on who dials. Tickets make a second
+// handshake cheap; the chain is verified then as well.
+func serverTLS(c identity.Credentials, d dialect, admit func(peer string) error) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{ProtocolControl, ProtocolStream}, DynamicRecordSizingDisabled: true,
+		MinVersion: tls.VersionTLS13, NextProtos: []string{d.control, d.stream}, DynamicRecordSizingDisabled: true,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Certificate(), nil },
 		ClientAuth:     tls.RequireAnyClientCert,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			if cs.NegotiatedProtocol == "" {
 				return errors.New("no protocol of ours")
 			}
-			id, err := c.Verify(cs, identity.Connector)
+			id, err := c.Verify(cs, d.kind)
 			if err != nil {
 				return err
 			}
@@ -51,7 +70,7 @@ func serverTLS(c identity.Credentials, admit func(connector string) error) *tls.
 	}
 }
 
-// clientTLS is that of a connector towards one node. There is no server name to send: the node is known by
+// clientTLS is that of who dials, towards one node. There is no server name to send: the node is known by
 // its identity.
 func clientTLS(c identity.Credentials, node, protocol string, sessions tls.ClientSessionCache) *tls.Config {
 	return &tls.Config{

@@ -71,32 +71,42 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	me := identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
-		TLS: &identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
+		TLS: &me, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
 	// In the order in which a request passes: DNS, SNI or ports, HTTP, fabric, carriers.
 	var proxy *httpproxy.Proxy
-	ends := streams.NewNode(streams.NodeOptions{
-		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
-		Silent:      func(connector string) { proxy.Reconnect(connector) }, Log: log, Registerer: reg,
-	})
+	dialled := func(from identity.Kind) *streams.Node {
+		return streams.NewNode(streams.NodeOptions{
+			Credentials: me, From: from, Silent: func(peer string) { proxy.Reconnect(peer) },
+			Log: log, Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"from": string(from)}, reg),
+		})
+	}
+	ends, others := dialled(identity.Connector), dialled(identity.Node)
 	local := connector.NewLocal(nil, log, reg)
 	checks := health.New(local.DialTarget, log, reg)
 	paths := fabric.New(fabric.Carriers{
-		WireGuard: tun, Stream: ends, Local: local,
+		WireGuard: tun, Stream: ends, Nodes: others, Local: local,
 		BothTUN: func(connector string) bool { return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) },
 	}, log, reg)
+	relays := streams.NewConnector(streams.Options{
+		Credentials: me, As: identity.Node, Handler: paths.RelayStream, TUN: func() bool { return false }, Drain: fabric.RelayDrain, Log: log, Registerer: reg,
+	})
 	targets := balance.NewHealth(log, reg)
 	way := reach.Dialer{Dial: paths.DialTarget, Health: targets, Log: log}
 	limit := inbound.NewLimiter(inbound.PerIP, inbound.MaxConns())
-	http, raw, wireguard, own := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
+	http, raw, wireguard, own, between := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
 	forward := sni.New(sni.Options{
 		Reach: way, Limit: limit, HTTP: http, TCP: raw, Log: log, Registerer: reg,
-		Own: []sni.Own{{Protocol: tunnel.Protocol, To: wireguard}, {Protocol: streams.ProtocolControl, To: own}, {Protocol: streams.ProtocolStream, To: own}},
+		Own: []sni.Own{
+			{Protocol: tunnel.Protocol, To: wireguard}, {Protocol: streams.ProtocolControl, To: own}, {Protocol: streams.ProtocolStream, To: own},
+			{Protocol: streams.ProtocolRelayControl, To: between}, {Protocol: streams.ProtocolRelay, To: between},
+		},
 	})
 	ports := l4.New(l4.Options{Host: cfg.Listen.ForwardHost, Reach: way, Limit: limit, Log: log, Registerer: reg})
 	requests, err := accesslog.Open(cfg.AccessLog, log)
@@ -111,7 +121,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	sub := apply.Subsystems{
-		Tunnel: tun, Streams: ends, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
+		Tunnel: tun, Streams: ends, Nodes: others, Relay: relays, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
 		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
 	}
 	told, tell := talk(open, &sub, log, reg)
@@ -123,7 +133,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		tell,
 		daemon.Func("follow", node.Follow),
 		end.carrier(tun.String(), tun.Run),
-		end.carrier("relay", func(ctx context.Context) error {
+		end.listener("relay", relays.Run),
+		end.listener("relay in tunnels", func(ctx context.Context) error {
 			l, err := tun.Listen(ctx, fabric.RelayPort)
 			if err != nil {
 				return program.Ended(ctx, err)
@@ -132,6 +143,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		}),
 		end.carrier("wireguard in tls", func(ctx context.Context) error { return tun.ServeTLS(ctx, wireguard) }),
 		end.carrier("streams", func(ctx context.Context) error { return ends.Serve(ctx, own) }),
+		end.carrier("streams to nodes", func(ctx context.Context) error { return others.Serve(ctx, between) }),
 		end.carrier(local.String(), local.Run),
 		checks,
 		end.taker("http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
