@@ -15,14 +15,15 @@ type Gossip interface {
 	View() gossip.View
 	Changed() <-chan struct{} // yields after changes of View
 	SetSites(sites []string)  // that this node can reach itself
+	SetLoad(thousandths int)  // of what this node can carry
 	Drain()                   // tells that this node is not to be named any more
 }
 
-// How gossip is followed: changes that come together are applied together, and which sites can be reached
-// from here is looked at so often.
+// How gossip is followed: changes that come together are applied together, and what is told of this node is looked
+// at so often.
 const (
-	gossipQuiet   = 20 * time.Millisecond
-	sitesInterval = 500 * time.Millisecond
+	gossipQuiet  = 20 * time.Millisecond
+	tellInterval = 500 * time.Millisecond
 )
 
 // standing is what this node believes of another.
@@ -91,20 +92,21 @@ func (n *Node) applyGossip(l *ledger, me self) {
 	n.view = n.sub.Gossip.View()
 }
 
-// Follow makes DNS and fabric follow what nodes tell each other, and tells which sites can be reached from here,
-// until ctx ends. It needs no control plane.
+// Follow makes DNS and fabric follow what nodes tell each other, and tells what this node carries and which sites can
+// be reached from here, until ctx ends. It needs no control plane.
 func (n *Node) Follow(ctx context.Context) error {
 	if n.sub.Gossip == nil {
 		<-ctx.Done()
 		return nil
 	}
-	look := time.NewTicker(sitesInterval)
+	look := time.NewTicker(tellInterval)
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
+			n.sub.Gossip.SetLoad(n.load.observe(n.sub.Load()))
 			n.tellSites()
 		case <-n.sub.Gossip.Changed():
 			select {

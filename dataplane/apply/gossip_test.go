@@ -57,6 +57,7 @@ type chatter struct {
 	view    gossip.View
 	sites   []string
 	drained bool
+	load    int
 	changed chan struct{}
 }
 
@@ -77,6 +78,12 @@ func (c *chatter) SetSites(s []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sites = s
+}
+
+func (c *chatter) SetLoad(thousandths int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.load = thousandths
 }
 
 func (c *chatter) Drain() {
@@ -147,6 +154,7 @@ func TestFollow(t *testing.T) {
 		n, m := newNode(t, t.TempDir())
 		c := &chatter{changed: make(chan struct{}, 1)}
 		var up atomic.Bool
+		n.sub.Load = func() int { return 640 }
 		n.sub.Gossip, n.sub.Up = c, func(peer string) bool { return up.Load() && peer == "connector_site_1" }
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -203,11 +211,20 @@ func TestFollow(t *testing.T) {
 			t.Error("the control plane's word won")
 		}
 		up.Store(true)
-		time.Sleep(2 * sitesInterval)
+		time.Sleep(2 * tellInterval)
 		synctest.Wait()
+		c.mu.Lock()
 		if !slices.Equal(c.sites, []string{"site_1"}) {
 			t.Errorf("sites told: %v", c.sites)
 		}
+		c.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		c.mu.Lock()
+		if c.load < 410 || c.load > 640 { // told only when it is half as much again
+			t.Errorf("load told: %d", c.load)
+		}
+		c.mu.Unlock()
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -289,7 +306,7 @@ func (f *far) node(t *testing.T, g Gossip) *Node {
 	m := &machine{}
 	return NewNode(f.id, Subsystems{
 		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: f.dns, Trust: m.keep,
-		Gossip: g, Up: func(string) bool { return false },
+		Gossip: g, Up: func(string) bool { return false }, Load: func() int { return 0 },
 	}, disk, quiet(), prometheus.NewRegistry())
 }
 

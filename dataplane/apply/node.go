@@ -63,6 +63,7 @@ type Subsystems struct {
 
 	Gossip Gossip                 // nil: this node has no gossip
 	Up     func(peer string) bool // reports whether a connector is connected here; needed with Gossip
+	Load   func() int             // what this node carries, in thousandths of what it can; needed with Gossip
 }
 
 // Health takes which targets can't serve, and which there are: all of them, by id. The maps are the callee's.
@@ -91,6 +92,7 @@ type Node struct {
 	noWay   error            // peers among them, and targets of local sites, that can't be reached
 	leaving bool             // the process is about to end
 	retreat retreat
+	load    load  // of Follow alone
 	ports   error // services among those that l4 was told of that can't have theirs
 }
 

@@ -188,8 +188,8 @@ func (g *Gossip) SetSites(sites []string) {
 	}
 }
 
-// SetLoad says how many streams are open here. Peers hear of it when they next probe this node.
-func (g *Gossip) SetLoad(streams int) { g.load.Store(int64(max(0, streams))) }
+// SetLoad says what this node carries, in thousandths of what it can. Peers hear of it when they next probe this node.
+func (g *Gossip) SetLoad(thousandths int) { g.load.Store(int64(max(0, thousandths))) }
 
 // Drain tells peers that this node is not to be named to clients any more. It does not wait, and is not
 // taken back while the process lives.

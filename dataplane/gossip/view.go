@@ -36,7 +36,7 @@ type Node struct {
 	// cut off nobody here can tell.
 	Unreachable bool
 	Sites       []string  // with a connector connected there, sorted; nil: not told
-	Load        int       // open streams, rounded
+	Load        int       // what it carries, in thousandths of what it can, rounded
 	Since       time.Time // of State
 }
 

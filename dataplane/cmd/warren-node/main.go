@@ -122,7 +122,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	sub := apply.Subsystems{
 		Tunnel: tun, Streams: ends, Nodes: others, Relay: relays, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
-		Up: func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
+		Up:   func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
+		Load: newMeter(func() int { _, n := limit.Open(); return n }, inbound.MaxConns).load,
 	}
 	told, tell := talk(open, &sub, log, reg)
 	end := newEnd(told, forward.Handed())

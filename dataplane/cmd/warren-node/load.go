@@ -1,0 +1,49 @@
+package main
+
+import (
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// meter measures what this node carries, in thousandths of what it can: of its processors or of the connections
+// that it may have, whichever is scarcer. Use by one goroutine.
+type meter struct {
+	conns, mostConns func() int
+	now              func() time.Time
+	processor        func() time.Duration // used by this process so far
+
+	at   time.Time // of the last look
+	used time.Duration
+}
+
+func newMeter(conns, mostConns func() int) *meter {
+	return &meter{conns: conns, mostConns: mostConns, now: time.Now, processor: processorTime}
+}
+
+// load is what it is now; of the processors, since the last call.
+func (m *meter) load() int {
+	now, used := m.now(), m.processor()
+	busy := 0
+	if !m.at.IsZero() && now.After(m.at) {
+		busy = thousandths(int64(used-m.used), int64(now.Sub(m.at))*int64(runtime.GOMAXPROCS(0)))
+	}
+	m.at, m.used = now, used
+	return max(busy, thousandths(int64(m.conns()), int64(m.mostConns())))
+}
+
+// thousandths is a part of a whole, within its bounds.
+func thousandths(part, whole int64) int {
+	if whole <= 0 {
+		return 0
+	}
+	return int(min(max(0, part), whole) * 1000 / whole)
+}
+
+func processorTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
