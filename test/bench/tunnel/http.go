@@ -48,7 +48,7 @@ func (b *bench) http(ctx context.Context) error {
 		p := b.paths[name]
 		ways = append(ways, &way{name: name, programs: p.programs, url: "http://target/", dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, webPort) }})
 	}
-	https, err := b.https()
+	https, err := b.https("warren, stream carrier, TLS and HTTP at the node", b.node, b.Sites[0], b.paths[stream].programs)
 	if err != nil {
 		return err
 	}
@@ -79,19 +79,19 @@ func (b *bench) http(ctx context.Context) error {
 	return nil
 }
 
-// https is a service whose TLS ends at the node; the peers' servers have nothing like it.
-func (b *bench) https() (*way, error) {
+// https is the service of a site whose TLS ends at a node; the peers' servers have nothing like it.
+func (b *bench) https(called string, n *cluster.Node, s *cluster.Site, programs []*lab.Process) (*way, error) {
 	pem, err := os.ReadFile(b.WebCA())
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	name := "apps1." + cluster.Domain
+	name := "app" + s.Name + "." + cluster.Domain
 	return &way{
-		name: "warren, stream carrier, TLS and HTTP at the node", programs: b.paths[stream].programs, url: "https://" + name + "/", tls: &tls.Config{RootCAs: roots, ServerName: name},
+		name: called, programs: programs, url: "https://" + name + "/", tls: &tls.Config{RootCAs: roots, ServerName: name},
 		dial: func(ctx context.Context) (net.Conn, error) {
-			return b.Client.Dial(ctx, "tcp", netip.AddrPortFrom(b.node.Host.Addr, 443))
+			return b.Client.Dial(ctx, "tcp", netip.AddrPortFrom(n.Host.Addr, 443))
 		},
 	}, nil
 }

@@ -21,7 +21,7 @@ import (
 func main() {
 	bin := flag.String("bin", "bin", "folder of Warren's programs")
 	peers := flag.String("peers", ".bin/peers", "folder of frps, frpc and chisel")
-	only := flag.String("run", "", "regular expression: the parts to run, of idle, http, loss (default all)")
+	only := flag.String("run", "", "regular expression: the parts to run, of idle, http, relay, loss (default all)")
 	congestion := flag.String("congestion", "", "congestion control of every host, such as bbr or cubic (default the system's)")
 	flag.Parse()
 	which, err := regexp.Compile(*only)
@@ -49,7 +49,7 @@ func run(ctx context.Context, l *lab.Lab, bin, peers, congestion string, which *
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"idle", b.idle}, {"http", b.http}, {"loss", b.loss}} {
+	}{{"idle", b.idle}, {"http", b.http}, {"relay", b.relay}, {"loss", b.loss}} {
 		if !which.MatchString(part.name) {
 			continue
 		}
@@ -63,8 +63,9 @@ func run(ctx context.Context, l *lab.Lab, bin, peers, congestion string, which *
 	return nil
 }
 
-// bench is one node, and a site of which each carrier has a connector of its own: the first site is left to its
-// choice, the second is pinned to WireGuard. The peers' programs stand on hosts beside ours.
+// bench is two nodes, of which the first serves all but relays, and a site for each carrier: the first site is left
+// to its choice, the second is pinned to WireGuard. The third has a tunnel to one node only. The peers' programs stand
+// on hosts beside ours.
 type bench struct {
 	*cluster.Cluster
 	node  *cluster.Node
@@ -98,12 +99,13 @@ func start(ctx context.Context, l *lab.Lab, bin, peers string) (*bench, error) {
 			return nil, fmt.Errorf("make bench-tunnel builds the peers: %w", err)
 		}
 	}
-	c, err := cluster.Start(ctx, l, cluster.Config{Bin: bin, Nodes: 1, Sites: 2, Replicas: 1})
+	c, err := cluster.Start(ctx, l, cluster.Config{Bin: bin, Nodes: 2, Sites: 3, Replicas: 1})
 	if err != nil {
 		return nil, err
 	}
 	b := &bench{Cluster: c, node: c.Nodes[0], away: l.Host("away", "198.18.6.3"), paths: map[string]path{}}
-	yaml := "apiVersion: warren/v1\nkind: Site\nmetadata: {name: s2}\nspec: {pool: default, carrier: wireguard}\n"
+	yaml := "apiVersion: warren/v1\nkind: Site\nmetadata: {name: s2}\nspec: {pool: default, carrier: wireguard}\n" +
+		"---\napiVersion: warren/v1\nkind: Site\nmetadata: {name: s3}\nspec: {pool: default, tunnels: 1}\n"
 	for i, s := range c.Sites {
 		target, addr := s.Net.Host(s.Name+"-target", fmt.Sprintf("10.77.%d.10", i+1)), fmt.Sprintf("10.77.%d.10", i+1)
 		b.serve(target)
