@@ -87,7 +87,15 @@ func (s *relayed) CloseWrite() error {
 	return s.Conn.Close()
 }
 
-// SyscallConn implements syscall.Conn, for those that wait without a buffer (ReadPooled).
+// Await waits until there may be something to read, if the connection below can; see ReadyReader.
+func (s *relayed) Await() error {
+	if c, ok := s.Conn.(interface{ Await() error }); ok {
+		return c.Await()
+	}
+	return nil
+}
+
+// SyscallConn implements syscall.Conn, for those that wait without a buffer; see ReadyReader.
 func (s *relayed) SyscallConn() (syscall.RawConn, error) {
 	if c, ok := s.Conn.(syscall.Conn); ok {
 		return c.SyscallConn()

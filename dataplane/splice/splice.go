@@ -82,10 +82,14 @@ func (p *pump) copy(dst, src net.Conn, first []byte, moved func(int64)) error {
 	}
 	_, dstTCP := dst.(*net.TCPConn)
 	_, srcTCP := src.(*net.TCPConn)
-	wait := p.idle
+	wait, ready := p.idle, fabric.NewReadyReader(src, &buffers, 0)
+	var set time.Time // when the deadline was, to that of a connection that is not idle
 	for total := int64(0); ; {
-		if err := src.SetReadDeadline(time.Now().Add(wait)); err != nil {
-			return err
+		if now := time.Now(); wait != p.idle || now.Sub(set) >= idleGrace {
+			if err := src.SetReadDeadline(now.Add(wait)); err != nil {
+				return err
+			}
+			set = now.Add(wait - p.idle)
 		}
 		if p.failed.Load() { // after the deadline, so that it can't undo the one of stop
 			return os.ErrDeadlineExceeded
@@ -93,7 +97,7 @@ func (p *pump) copy(dst, src net.Conn, first []byte, moved func(int64)) error {
 		var n int64
 		var err error
 		if total < spliceAfter || !dstTCP || !srcTCP {
-			n, err = p.once(dst, src)
+			n, err = once(dst, ready)
 		} else {
 			// net.TCPConn splices a LimitedReader of another TCPConn.
 			if n, err = io.Copy(dst, &io.LimitedReader{R: src, N: spliceChunk}); err == nil && n < spliceChunk {
@@ -121,8 +125,8 @@ func (p *pump) copy(dst, src net.Conn, first []byte, moved func(int64)) error {
 }
 
 // once moves what one read gives. The buffer is taken only when there is something to read.
-func (p *pump) once(dst, src net.Conn) (int64, error) {
-	n, b, err := fabric.ReadPooled(src, &buffers, 0)
+func once(dst net.Conn, src *fabric.ReadyReader) (int64, error) {
+	n, b, err := src.Read()
 	if b == nil {
 		return 0, err
 	}

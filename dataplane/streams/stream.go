@@ -53,6 +53,13 @@ func (s *stream) Read(p []byte) (int, error) {
 	return s.wire.read(p)
 }
 
+// Await waits until there is something to read, for those that want to hold no buffer meanwhile.
+func (s *stream) Await() error {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	return s.awaitLocked()
+}
+
 // awaitLocked waits until there is a byte to read.
 func (s *stream) awaitLocked() error {
 	switch {
@@ -138,8 +145,9 @@ func (s *stream) sendLocked(b []byte, n int) error {
 // ReadFrom sends what src gives until its end. While a TCP connection has nothing to give it holds no
 // buffer.
 func (s *stream) ReadFrom(src io.Reader) (total int64, err error) {
+	ready := fabric.NewReadyReader(src, &buffers, frameHeader)
 	for {
-		n, b, rerr := fabric.ReadPooled(src, &buffers, frameHeader)
+		n, b, rerr := ready.Read()
 		if n > 0 {
 			s.writing.Lock()
 			err = s.sendLocked(*b, n)
