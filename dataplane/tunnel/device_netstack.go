@@ -103,14 +103,24 @@ func (d *netstackDevice) setUp() error {
 	return nil
 }
 
-// Read gives packets that the stack sends, each no larger than the MTU.
+// What WireGuard reads at once it sends as one datagram that the kernel cuts, if it is not too large for that:
+// headers included it has to stay below 64 KiB, which WireGuard does not look at. Datagrams of our usual size
+// would end just above; the kernel then cuts them before they are on their way, and the other end reads them one
+// by one.
+const (
+	trainMost    = 1<<16 - 64   // all headers and what they may be more
+	sealedPacket = 16 + 16 + 15 // what sealing adds: header, tag, padding
+)
+
+// Read gives packets that the stack sends, each no larger than the MTU, and not more at once than make a train.
 func (d *netstackDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	for n := 0; ; {
-		for ; n < len(bufs); n++ {
+	for n, train := 0, 0; ; {
+		for ; n < len(bufs) && train+mtu+sealedPacket <= trainMost; n++ {
 			var ok bool
 			if sizes[n], ok = d.out.read(bufs[n][offset:]); !ok {
 				break
 			}
+			train += sizes[n] + sealedPacket
 		}
 		if n > 0 {
 			return n, nil
@@ -164,8 +174,8 @@ func (d *netstackDevice) Write(bufs [][]byte, offset int) (int, error) {
 	return len(bufs), nil
 }
 
-func (d *netstackDevice) deliver(packet *buffer.View) {
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
+func (d *netstackDevice) deliver(packet buffer.Buffer) {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: packet})
 	d.link.deliver(pkt)
 	pkt.DecRef()
 }

@@ -14,7 +14,7 @@ const runs = 16
 // described in https://docs.kernel.org/networking/segmentation-offloads.html): the stack's work is per packet. The order of
 // the segments of a connection stays. It also verifies what the stack is told that it need not.
 type coalescer struct {
-	deliver func(*buffer.View)
+	deliver func(buffer.Buffer)
 	open    []run // oldest first
 	spare   []run // for their slices
 }
@@ -36,7 +36,7 @@ func (c *coalescer) add(p []byte) bool {
 		if isUDP(p) && !validChecksum(p, p[header.IPv6MinimumSize:]) {
 			return false
 		}
-		c.deliver(buffer.NewViewWithData(p))
+		c.deliver(buffer.MakeWithData(p))
 		return true
 	}
 	ip, tcp := header.IPv6(p), header.TCP(p[header.IPv6MinimumSize:])
@@ -95,21 +95,26 @@ func (r *run) takes(p []byte, tcp header.TCP, body []byte) bool {
 		bytes.Equal(p[:4], r.first[:4]) && p[7] == r.first[7] // traffic class and flow label, hop limit
 }
 
-// end delivers a run.
+// end delivers a run, its headers apart from its content: the stack makes copies of what holds the headers, whole.
 func (c *coalescer) end(i int) {
 	r := c.open[i]
 	c.open = append(c.open[:i], c.open[i+1:]...)
-	v := buffer.NewView(r.size)
-	_, _ = v.Write(r.first)
-	for _, b := range r.more {
-		_, _ = v.Write(b)
+	ip, tcp := header.IPv6(r.first), header.TCP(r.first[header.IPv6MinimumSize:])
+	ip.SetPayloadLength(uint16(r.size - header.IPv6MinimumSize))
+	tcp.SetFlags(r.flags)
+	at := header.IPv6MinimumSize + int(tcp.DataOffset())
+	packet := buffer.MakeWithData(r.first[:at])
+	if size := r.size - at; size > 0 {
+		body := buffer.NewView(size)
+		_, _ = body.Write(r.first[at:])
+		for _, b := range r.more {
+			_, _ = body.Write(b)
+		}
+		_ = packet.Append(body)
 	}
-	p := v.AsSlice()
-	header.IPv6(p).SetPayloadLength(uint16(r.size - header.IPv6MinimumSize))
-	header.TCP(p[header.IPv6MinimumSize:]).SetFlags(r.flags)
 	clear(r.more)
 	c.spare = append(c.spare, run{more: r.more[:0]})
-	c.deliver(v)
+	c.deliver(packet)
 }
 
 // flush delivers all that was added.

@@ -38,7 +38,7 @@ func tcpPacket(from, to netip.AddrPort, seq uint32, flags header.TCPFlags, body 
 
 // joined is what a coalescer makes of packets, and how many it dropped.
 func joined(packets ...[]byte) (out [][]byte, dropped int) {
-	c := coalescer{deliver: func(v *buffer.View) { out = append(out, bytes.Clone(v.AsSlice())); v.Release() }}
+	c := coalescer{deliver: func(b buffer.Buffer) { out = append(out, b.Flatten()); b.Release() }}
 	for _, p := range packets {
 		if !c.add(p) {
 			dropped++
