@@ -25,7 +25,8 @@ const (
 	newEach  = 1000 // requests on a new connection each
 	workers  = 4
 	p99Rate  = 200 // a second
-	p99Time  = 4 * time.Second
+	p99Slice = 500 * time.Millisecond
+	p99Turns = 16
 )
 
 // A way is one system under HTTP.
@@ -36,7 +37,8 @@ type way struct {
 	dial     func(ctx context.Context) (net.Conn, error)
 	tls      *tls.Config
 
-	kept, fresh time.Duration // processor time
+	steadily    *http.Transport // of steady, kept between its slices
+	kept, fresh time.Duration   // processor time
 	took        []time.Duration
 	failed      int
 }
@@ -53,12 +55,8 @@ func (b *bench) http(ctx context.Context) error {
 		return err
 	}
 	ways = append(ways, https)
-	for range rounds {
-		for _, w := range ways {
-			if err := w.round(ctx); err != nil {
-				return fmt.Errorf("%s: %w", w.name, err)
-			}
-		}
+	if err := inTurns(ctx, ways, rounds); err != nil {
+		return err
 	}
 	for _, w := range ways {
 		f := measure.Figure{
@@ -123,6 +121,33 @@ func get(ctx context.Context, c *http.Transport, url string) error {
 	return err
 }
 
+// inTurns sends requests by each way: rounds for the processor time, then short slices for the times that they take,
+// so that a moment in which the machine does something else meets all of them.
+func inTurns(ctx context.Context, ways []*way, rounds int) error {
+	for range rounds {
+		for _, w := range ways {
+			if err := w.round(ctx); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	for _, w := range ways {
+		w.steadily = w.client(false)
+		defer w.steadily.CloseIdleConnections()
+		if err := get(ctx, w.steadily, w.url); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	for range p99Turns {
+		for _, w := range ways {
+			if err := w.steady(ctx); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	return nil
+}
+
 func (w *way) round(ctx context.Context) error {
 	kept, err := w.spent(ctx, keptEach, false)
 	if err != nil {
@@ -134,7 +159,7 @@ func (w *way) round(ctx context.Context) error {
 	}
 	w.kept += kept
 	w.fresh += fresh
-	return w.steady(ctx)
+	return nil
 }
 
 // spent sends requests one after the other from a few clients and returns the processor time of the programs.
@@ -170,21 +195,19 @@ func (w *way) spent(ctx context.Context, requests int, fresh bool) (time.Duratio
 	return after - before, err
 }
 
-// steady sends requests when they are due, whatever became of those before.
+// steady sends a slice of requests when they are due, whatever became of those before.
 func (w *way) steady(ctx context.Context) error {
-	c := w.client(false)
-	defer c.CloseIdleConnections()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	start := time.Now()
-	for i := range int(p99Time/time.Second) * p99Rate {
+	for i := range int(p99Slice * p99Rate / time.Second) {
 		if err := pause(ctx, time.Until(start.Add(time.Duration(i)*time.Second/p99Rate))); err != nil {
 			return err
 		}
 		wg.Go(func() {
 			sent := time.Now()
-			err := get(ctx, c, w.url)
+			err := get(ctx, w.steadily, w.url)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

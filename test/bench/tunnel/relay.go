@@ -42,12 +42,8 @@ func (b *bench) relay(ctx context.Context) error {
 			return err
 		}
 	}
-	for range 2 * rounds {
-		for _, w := range ways {
-			if err := w.round(ctx); err != nil {
-				return err
-			}
-		}
+	if err := inTurns(ctx, ways[:], 2*rounds); err != nil {
+		return err
 	}
 	if len(ways[0].took) == 0 || len(ways[1].took) == 0 {
 		return errors.New("no request succeeded")
