@@ -35,7 +35,7 @@ func drain(leave func(), most time.Duration) func(ctx context.Context, told bool
 type end struct {
 	told   <-chan struct{} // the other nodes know
 	handed <-chan struct{} // nothing more is handed over
-	left   atomic.Int32    // tasks that have connections of clients
+	left   atomic.Int32    // tasks that have connections of clients, or streams of other nodes
 	served chan struct{}   // closed when there are none
 }
 
@@ -43,7 +43,8 @@ func newEnd(told, handed <-chan struct{}) *end {
 	return &end{told: told, handed: handed, served: make(chan struct{})}
 }
 
-// listener makes a task that takes connections of clients until the other nodes name this one to nobody.
+// listener makes a task that takes connections of clients, or streams of other nodes, until those name this one to
+// nobody.
 func (e *end) listener(name string, run func(context.Context) error) daemon.Task {
 	return e.client(name, run, func() { <-e.told })
 }
@@ -53,7 +54,7 @@ func (e *end) taker(name string, run func(context.Context) error) daemon.Task {
 	return e.client(name, run, func() { <-e.handed })
 }
 
-// carrier makes a task that clients' connections need.
+// carrier makes a task that clients' connections and streams of other nodes need.
 func (e *end) carrier(name string, run func(context.Context) error) daemon.Task {
 	return late(name, run, func() {
 		<-e.told
