@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,12 +32,11 @@ type Site struct {
 
 // Connector applies the snapshot of a connector. It is an ads.Handler.
 type Connector struct {
-	id    string
-	addr  netip.Addr // own, in the overlay
-	sub   Site
-	disk  *Disk
-	log   *slog.Logger
-	m     metrics
+	id   string
+	addr netip.Addr // own, in the overlay
+	sub  Site
+	log  *slog.Logger
+	*saver
 	state *ledger
 	noWay error // targets and nodes that can't be served, from those who were told of them
 	ready atomic.Bool
@@ -46,7 +44,7 @@ type Connector struct {
 
 // NewConnector makes a Connector with this id and overlay address that has applied nothing.
 func NewConnector(id string, addr netip.Addr, sub Site, disk *Disk, log *slog.Logger, reg prometheus.Registerer) *Connector {
-	return &Connector{id: id, addr: addr, sub: sub, disk: disk, log: log, m: newMetrics(reg), state: newLedger()}
+	return &Connector{id: id, addr: addr, sub: sub, log: log, saver: newSaver(disk, log, reg), state: newLedger()}
 }
 
 // Ready reports whether a checkpoint is applied.
@@ -71,13 +69,7 @@ func (c *Connector) Transaction(ctx context.Context, t ads.Transaction) ([]*node
 	if err := c.install(ctx, next, changed); err != nil {
 		return nil, err
 	}
-	if err := c.disk.save(next); err != nil {
-		c.m.saves.WithLabelValues("failed").Inc()
-		c.log.Error("snapshot not written, a restart would serve an older one", "err", err)
-	} else {
-		c.m.saves.WithLabelValues("ok").Inc()
-		c.m.saved.Set(float64(time.Now().Unix()))
-	}
+	c.save(next)
 	return next.rejections(next.refused(c.noWay)...), nil
 }
 

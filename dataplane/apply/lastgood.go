@@ -36,6 +36,9 @@ var magic = []byte("warren-snapshot\x01")
 // generations are the files, newest first.
 var generations = []string{"snapshot", "snapshot.1", "snapshot.2"}
 
+// nextGeneration is a whole file that is about to become the newest.
+const nextGeneration = "snapshot.next"
+
 // stored is the content of a file.
 type stored struct {
 	Checkpoint []byte           `json:"checkpoint"`
@@ -74,10 +77,15 @@ func OpenDisk(dir, id string, log *slog.Logger) (*Disk, error) {
 	return &Disk{dir: dir, id: id, aead: aead, log: log}, nil
 }
 
-// save writes a generation; the ones before move back.
+// save writes a generation; the ones before move back once it is whole on disk: what can't be written costs none
+// of them.
 func (d *Disk) save(l *ledger) error {
 	b, err := d.encode(l)
 	if err != nil {
+		return err
+	}
+	next := filepath.Join(d.dir, nextGeneration)
+	if err := atomicfile.Write(next, b); err != nil {
 		return err
 	}
 	path := func(i int) string { return filepath.Join(d.dir, generations[i]) }
@@ -90,7 +98,7 @@ func (d *Disk) save(l *ledger) error {
 			return err
 		}
 	}
-	return atomicfile.Write(path(0), b)
+	return atomicfile.Move(next, path(0))
 }
 
 // load reads the newest generation that can be read; nil if there is none at all.

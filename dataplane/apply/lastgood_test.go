@@ -2,12 +2,16 @@ package apply
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // stored makes a folder with three generations: revisions 5, 6 and 7.
@@ -111,19 +115,62 @@ func TestT24_FilesAreSealedAndPrivate(t *testing.T) {
 	}
 }
 
-// A disk that takes no more does not stop the node; it serves what it was told.
+// A disk that takes no more does not stop the node: it serves what it was told, keeps the generations that it has,
+// and writes the newest as soon as it can.
 func TestFullDiskDoesNotStopTheNode(t *testing.T) {
-	dir := t.TempDir()
-	n, m := newNode(t, dir)
-	must(t, n, world(t))
-	n.disk.dir = filepath.Join(dir, "gone")
-	must(t, n, tx(6))
-	if m.dns.Serial != 6 {
-		t.Errorf("serial %d", m.dns.Serial)
-	}
-	if got := restored(t, dir); got != 5 {
-		t.Errorf("on disk: revision %d", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		n, m := newNode(t, dir)
+		must(t, n, world(t))
+		must(t, n, tx(6))
+		must(t, n, tx(7))
+		full := filepath.Join(dir, nextGeneration, "in the way")
+		if err := os.MkdirAll(full, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for rev := uint64(8); rev < 12; rev++ {
+			must(t, n, tx(rev))
+		}
+		if m.dns.Serial != 11 {
+			t.Errorf("serial %d", m.dns.Serial)
+		}
+		if got := testutil.ToFloat64(n.m.unsaved); got != 1 {
+			t.Errorf("node_snapshot_unsaved is %v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- n.Keep(ctx) }()
+		time.Sleep(10 * saveAgain)
+		for i, want := range []uint64{7, 6, 5} {
+			if got := restored(t, dir); got != want {
+				t.Errorf("on disk: revision %d, want %d", got, want)
+			}
+			if err := os.Rename(filepath.Join(dir, generations[i]), filepath.Join(dir, "away"+generations[i])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range generations {
+			if err := os.Rename(filepath.Join(dir, "away"+name), filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		if err := os.RemoveAll(filepath.Join(dir, nextGeneration)); err != nil { // there is room again
+			t.Fatal(err)
+		}
+		time.Sleep(saveAgain)
+		synctest.Wait()
+		if got := restored(t, dir); got != 11 {
+			t.Errorf("room again, but on disk is revision %d", got)
+		}
+		if got := testutil.ToFloat64(n.m.unsaved); got != 0 {
+			t.Errorf("node_snapshot_unsaved is %v", got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func FuzzDisk(f *testing.F) {

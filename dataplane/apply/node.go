@@ -77,10 +77,9 @@ type Health interface {
 type Node struct {
 	id    string
 	sub   Subsystems
-	disk  *Disk
 	log   *slog.Logger
-	m     metrics
 	ready atomic.Bool
+	*saver
 
 	mu      sync.Mutex       // held while subsystems are told what to be, never while the disk is written
 	state   *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
@@ -99,7 +98,7 @@ type Node struct {
 // NewNode makes a Node with this id that has applied nothing.
 func NewNode(id string, sub Subsystems, disk *Disk, log *slog.Logger, reg prometheus.Registerer) *Node {
 	return &Node{
-		id: id, sub: sub, disk: disk, log: log, m: newMetrics(reg), state: newLedger(), down: map[string]bool{}, used: map[string]route{},
+		id: id, sub: sub, log: log, saver: newSaver(disk, log, reg), state: newLedger(), down: map[string]bool{}, used: map[string]route{},
 		retreat: retreat{over: make(chan struct{})},
 	}
 }
@@ -139,19 +138,8 @@ func (n *Node) Transaction(ctx context.Context, t ads.Transaction) ([]*nodev1.Re
 		return nil, err
 	}
 	n.order(before, next)
-	n.persist(next)
+	n.save(next)
 	return rejections, nil
-}
-
-// persist keeps the state for the next start. A disk that is full does not stop the node from serving.
-func (n *Node) persist(l *ledger) {
-	if err := n.disk.save(l); err != nil {
-		n.m.saves.WithLabelValues("failed").Inc()
-		n.log.Error("snapshot not written, a restart would serve an older one", "err", err)
-		return
-	}
-	n.m.saves.WithLabelValues("ok").Inc()
-	n.m.saved.Set(float64(time.Now().Unix()))
 }
 
 // install makes the subsystems be as a ledger says: what others rely on comes first.

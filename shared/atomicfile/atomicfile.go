@@ -22,10 +22,15 @@ func Write(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
+	return Move(tmp.Name(), path)
+}
+
+// Move puts a file in the place of another in the same folder. It is so on disk when it returns.
+func Move(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := os.Open(filepath.Dir(to))
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 		}),
 		dials,
 		checks,
+		daemon.Func("state on disk", site.Keep),
 		daemon.Func("snapshot", func(ctx context.Context) error {
 			defer conns.Close()
 			state, err := site.Restore(ctx)

@@ -133,6 +133,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	tasks := []daemon.Task{
 		tell,
 		daemon.Func("follow", node.Follow),
+		daemon.Func("state on disk", node.Keep),
 		end.carrier(tun.String(), tun.Run),
 		end.listener("relay", relays.Run),
 		end.listener("relay in tunnels", func(ctx context.Context) error {
