@@ -111,3 +111,14 @@ func Moved(h *Host, to netip.Addr) Fault {
 		return "", nil, fmt.Errorf("%s has no address of the family of %s", h.Name, to)
 	}}
 }
+
+// Mistimed is a program whose wall clock jumps by up to a day, back or ahead, and jumps back at the end.
+func Mistimed(p *Process) Fault {
+	return Fault{"clock of " + p.Name, func(r *rand.Rand) (string, func() error, error) {
+		by := time.Duration(1+r.IntN(24*60*60)) * time.Second
+		if r.IntN(2) == 0 {
+			by = -by
+		}
+		return "by " + by.String(), func() error { return p.JumpClock(0) }, p.JumpClock(by)
+	}}
+}

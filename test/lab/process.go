@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,9 +23,11 @@ type Process struct {
 	log     string
 	sockets []*os.File // that it is started with
 
-	mu   sync.Mutex // guards the following: Restart replaces them
-	cmd  *exec.Cmd
-	done chan struct{}
+	mu     sync.Mutex // guards the following: Restart replaces them
+	cmd    *exec.Cmd
+	done   chan struct{}
+	clock  time.Duration // what is wrong about the wall clock
+	jumped bool          // clock was ever set
 }
 
 // Start starts a program on the host; its output is shown when the test fails.
@@ -69,9 +72,27 @@ func (p *Process) launch() error {
 	done := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(done) }()
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.cmd, p.done = cmd, done
-	return nil
+	by, jumped := p.clock, p.jumped
+	p.mu.Unlock()
+	if !jumped {
+		return nil
+	}
+	// As soon as ip netns exec, and a shell that Keep puts before it, have made way for the program.
+	err = Wait(context.Background(), 5*time.Second, p.Name+" is started", func() error { return p.replaced(cmd.Process.Pid) })
+	if err == nil {
+		err = setClock(cmd.Process.Pid, by)
+	}
+	return err
+}
+
+// replaced returns nil once the process is the program.
+func (p *Process) replaced(pid int) error {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err == nil && (filepath.Base(exe) == "ip" || strings.HasSuffix(exe, "sh")) {
+		err = fmt.Errorf("it still is %s", exe)
+	}
+	return err
 }
 
 func (p *Process) current() (pid int, done chan struct{}) {

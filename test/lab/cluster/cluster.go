@@ -34,6 +34,12 @@ type Config struct {
 // patience is how long the slowest step may take on a busy machine.
 const patience = 60 * time.Second
 
+// Sizes of disks, in bytes.
+const (
+	stateDisk    = 4 << 20
+	databaseDisk = 256 << 20
+)
+
 // most of a kind is what its addresses have room for.
 const most = 200
 
@@ -77,7 +83,8 @@ type Cluster struct {
 	Nodes     []*Node
 	Sites     []*Site
 	Admin     *lab.Host
-	Client    *lab.Host // its resolver is unbound
+	Client    *lab.Host            // its resolver is unbound
+	Disks     map[string]*lab.Disk // of the database, nodes and connectors, by the names of Process
 
 	cfg Config
 	env []string // of the warren command
@@ -105,7 +112,7 @@ func Start(ctx context.Context, l *lab.Lab, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
-	c := &Cluster{Lab: l, cfg: cfg}
+	c := &Cluster{Lab: l, cfg: cfg, Disks: map[string]*lab.Disk{}}
 	err = l.Try(func() error {
 		c.Dir = l.Folder("cluster")
 		for _, step := range []func(context.Context) error{c.startDatabase, c.startCache, c.startControl, c.startNodes, c.startSites, c.startParent, c.startClient} {
@@ -142,6 +149,7 @@ func (c *Cluster) startNodes(context.Context) error {
 		name := fmt.Sprintf("n%d", i+1)
 		n := &Node{Name: name, Host: c.Lab.Host(name, fmt.Sprintf("198.18.2.%d", i+1))}
 		c.Nodes = append(c.Nodes, n)
+		c.Disks[name] = c.Lab.Disk(filepath.Join(c.Dir, name), stateDisk)
 		token := filepath.Join(c.Dir, name+".token")
 		if _, err := c.Warren("node", "join", name, "--token-file", token); err != nil {
 			return err
@@ -172,6 +180,7 @@ func (c *Cluster) startSites(context.Context) error {
 		name := fmt.Sprintf("s%d", i+1)
 		s := &Site{Name: name, Net: c.Lab.Site(name, fmt.Sprintf("198.18.5.%d", i+1), fmt.Sprintf("10.77.%d.0/24", i+1))}
 		c.Sites = append(c.Sites, s)
+		c.Disks[name] = c.Lab.Disk(filepath.Join(c.Dir, name), stateDisk)
 		s.Connector = s.Net.Host(name+"-con", fmt.Sprintf("10.77.%d.2", i+1))
 		if _, err := c.Warren("create", "site", name, "--pool", "default", "--tunnels", "2"); err != nil {
 			return err
@@ -263,6 +272,14 @@ func (c *Cluster) Host(name string) (*lab.Host, error) {
 		known = append(known, h.Name)
 	}
 	return nil, fmt.Errorf("no host %q; there are %s", name, strings.Join(known, ", "))
+}
+
+// Disk is that of the program that a name means.
+func (c *Cluster) Disk(name string) (*lab.Disk, error) {
+	if d := c.Disks[name]; d != nil {
+		return d, nil
+	}
+	return nil, fmt.Errorf("no disk of %q; there are those of %s", name, strings.Join(slices.Sorted(maps.Keys(c.Disks)), ", "))
 }
 
 // Process is the program that a name means.

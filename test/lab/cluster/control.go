@@ -32,9 +32,7 @@ func (c *Cluster) startDatabase(ctx context.Context) error {
 		return err
 	}
 	data := filepath.Join(c.Dir, "pg")
-	if err := os.Mkdir(data, 0o700); err != nil {
-		return err
-	}
+	c.Disks["db"] = c.Lab.Disk(data, databaseDisk)
 	uid, _ := strconv.Atoi(pg.Uid)
 	gid, _ := strconv.Atoi(pg.Gid)
 	if err := os.Chown(data, uid, gid); err != nil {

@@ -51,6 +51,9 @@ func newConsole(c *cluster.Cluster, out io.Writer) *console {
 		{"rebind", "SITE", "make its router forget all translations", 1, 1, k.onSite(func(s *cluster.Site, _ []string) error { return s.Net.Rebind() })},
 		{"wan", "SITE ADDRESS", "change its router's address on the internet", 2, 2, k.onSite(func(s *cluster.Site, a []string) error { return s.Net.ChangeWAN(a[0]) })},
 		{"move", "HOST ADDRESS", "change a host's address", 2, 2, k.move},
+		{"clock", "PROGRAM OFFSET", "make its wall clock wrong from now on: -1h; 0s puts it right", 2, 2, k.clock},
+		{"fill", "PROGRAM", "leave no room on its disk", 1, 1, k.onDisk((*lab.Disk).Fill)},
+		{"free", "PROGRAM", "make room again", 1, 1, k.onDisk((*lab.Disk).Free)},
 		{"probe", "[RATE [NODE]]", "ask for " + app + " from the client, 20 times per second; again: what came of it", 0, 2, k.startProbe},
 		{"probe-end", "", "end the probe and say what came of it", 0, 0, k.endProbe},
 		{"faults", "COUNT [SEED]", "let random faults happen", 1, 2, k.faults},
@@ -108,6 +111,24 @@ func (k *console) onProcess(f func(*lab.Process) error) func(context.Context, []
 		}
 		return k.marked(p.Name, f(p))
 	}
+}
+
+func (k *console) onDisk(f func(*lab.Disk) error) func(context.Context, []string) error {
+	return func(_ context.Context, args []string) error {
+		d, err := k.cluster.Disk(args[0])
+		if err != nil {
+			return err
+		}
+		return k.marked(args[0], f(d))
+	}
+}
+
+func (k *console) clock(ctx context.Context, args []string) error {
+	by, err := time.ParseDuration(args[1])
+	if err != nil {
+		return fmt.Errorf("offset: %w", err)
+	}
+	return k.onProcess(func(p *lab.Process) error { return p.JumpClock(by) })(ctx, args)
 }
 
 func (k *console) onHost(f func(*lab.Host) error) func(context.Context, []string) error {
@@ -251,10 +272,10 @@ func (k *console) faults(ctx context.Context, args []string) error {
 	c := k.cluster
 	var list []lab.Fault
 	for _, n := range c.Nodes {
-		list = append(list, lab.Killed(n.Proc), lab.Paused(n.Proc), lab.Severed(n.Host), lab.Lossy(n.Host), lab.Slow(n.Host))
+		list = append(list, lab.Killed(n.Proc), lab.Paused(n.Proc), lab.Severed(n.Host), lab.Lossy(n.Host), lab.Slow(n.Host), lab.Mistimed(n.Proc), lab.Full(n.Name, c.Disks[n.Name]))
 	}
 	for _, s := range c.Sites {
-		list = append(list, lab.Killed(s.Proc), lab.Severed(s.Connector), lab.Lossy(s.Connector), lab.Deaf(s.Net.Router), lab.Rebound(s.Net))
+		list = append(list, lab.Killed(s.Proc), lab.Severed(s.Connector), lab.Lossy(s.Connector), lab.Deaf(s.Net.Router), lab.Rebound(s.Net), lab.Mistimed(s.Proc), lab.Full(s.Name, c.Disks[s.Name]))
 	}
 	for _, p := range append([]*lab.Process{c.DB, c.Cache}, c.Control...) {
 		list = append(list, lab.Killed(p), lab.Paused(p))
