@@ -91,7 +91,8 @@ type Judge struct {
 	used      time.Duration // when the path was used last
 	state     State         // without Suspect, which follows from out
 	downSince time.Duration
-	rising    int // answers since the path was down
+	rising    int           // answers since the path was down
+	rose      time.Duration // when it was down last
 
 	srtt, rttvar time.Duration // RFC 6298 §2
 	fates        [lossWindow]bool
@@ -167,7 +168,7 @@ func (j *Judge) late() time.Duration {
 	if j.srtt == 0 {
 		return startRTT
 	}
-	return max(j.srtt+4*j.rttvar, lateLeast)
+	return min(max(j.srtt+4*j.rttvar, lateLeast), silenceMost)
 }
 
 // overdue counts questions after the last one answered whose own answer is late.
@@ -218,7 +219,7 @@ func (j *Judge) Received(seq uint64, now time.Time) bool {
 		j.out = append(j.out[:i], j.out[i+1:]...)
 		j.count(false)
 		if q.sent >= j.gap {
-			j.measure(j.at - q.sent)
+			j.sample(j.at-q.sent, q.sent)
 		}
 		if !q.overtaken {
 			j.prove()
@@ -233,7 +234,7 @@ func (j *Judge) Received(seq uint64, now time.Time) bool {
 func (j *Judge) Proved(rtt time.Duration, now time.Time) {
 	j.tick(now)
 	if rtt > 0 {
-		j.measure(rtt)
+		j.sample(rtt, j.at-rtt)
 	}
 	for k := range j.out { // asked more than a round trip ago
 		j.out[k].overtaken = j.out[k].overtaken || j.at-j.out[k].sent >= j.late()
@@ -251,8 +252,17 @@ func (j *Judge) prove() {
 		return
 	}
 	if j.rising++; j.rising >= answersToRise {
-		j.state = Up
+		j.state, j.rose = Up, j.at
 	}
+}
+
+// sample measures a round trip, unless it says more about an outage than about the path: what was asked during
+// one may wait for its end, in WireGuard for a session or in a connection that sends again.
+func (j *Judge) sample(rtt, sent time.Duration) {
+	if rtt > silenceMost || rtt >= j.late() && (j.state == Down || sent < j.rose) {
+		return
+	}
+	j.measure(rtt)
 }
 
 // measure is RFC 6298 §2.2 and §2.3.

@@ -334,3 +334,34 @@ func TestUnknownNumbersAreNoAnswers(t *testing.T) {
 		t.Error("7 is an answer once")
 	}
 }
+
+// held gives what was asked between two times its answers at the second: it waited for a session, or in a connection
+// that sends again.
+func held(from, to time.Duration, p network) network {
+	return func(at time.Duration, r *rand.Rand) (time.Duration, bool) {
+		rtt, ok := p(at, r)
+		if at >= from && at < to {
+			rtt += to - at
+		}
+		return rtt, ok
+	}
+}
+
+// Answers that waited for the end of an outage say nothing about the path: the next outage is found as soon as the
+// first one was.
+func TestOutageDoesNotMakePatient(t *testing.T) {
+	for _, rtt := range []time.Duration{5 * ms, 80 * ms} {
+		path := cut(85*time.Second, 3*time.Minute, held(20*time.Second, 80*time.Second, steady(rtt)))
+		d := &drive{path: path, until: 4 * time.Minute}
+		got := downs(d.run(t))
+		if len(got) != 2 {
+			t.Fatalf("round trip %v: down at %v, want two outages", rtt, got)
+		}
+		if late := got[1] - 85*time.Second; late > silenceMost+EveryIdle {
+			t.Errorf("round trip %v: the second outage was found after %v", rtt, late)
+		}
+		if q := d.judge.Quality(); q.RTT > 2*rtt {
+			t.Errorf("round trip %v: measured %v", rtt, q.RTT)
+		}
+	}
+}
