@@ -37,7 +37,18 @@ func serverTLS(c identity.Credentials) *tls.Config {
 
 // dialTLS connects a connector to a node. There is no server name to send: the node is known by its identity.
 func dialTLS(ctx context.Context, c identity.Credentials, node string, addr netip.AddrPort) (net.Conn, error) {
-	d := tls.Dialer{Config: &tls.Config{
+	return dialTLSBy(ctx, c, node, addr, func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", addr.String())
+	})
+}
+
+// dialTLSBy is dialTLS on another network.
+func dialTLSBy(ctx context.Context, c identity.Credentials, node string, addr netip.AddrPort, dial func(context.Context, netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
+	raw, err := dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{Protocol},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate(), nil },
 		InsecureSkipVerify:   true, // verified by name of the process, below
@@ -48,6 +59,10 @@ func dialTLS(ctx context.Context, c identity.Credentials, node string, addr neti
 			}
 			return err
 		},
-	}}
-	return d.DialContext(ctx, "tcp", addr.String())
+	})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return conn, nil
 }

@@ -19,8 +19,9 @@ const rebindLeast = 5 * time.Second
 
 // healer works on tunnels that are down, at the end that leads, until they are up.
 type healer struct {
-	t    *Tunnel
-	wake chan struct{} // holds one
+	t     *Tunnel
+	wake  chan struct{}             // holds one
+	watch func(ctx context.Context) // for what makes it begin anew
 
 	mu      sync.Mutex
 	paths   map[string]*liveness.Recovery // guarded by mu; by peer id
@@ -28,7 +29,9 @@ type healer struct {
 }
 
 func newHealer(t *Tunnel) *healer {
-	return &healer{t: t, wake: make(chan struct{}, 1), paths: map[string]*liveness.Recovery{}}
+	h := &healer{t: t, wake: make(chan struct{}, 1), paths: map[string]*liveness.Recovery{}}
+	h.watch = func(ctx context.Context) { watch(ctx, h.t.endpoints, h.networkChanged, h.clockJumped) }
+	return h
 }
 
 // apply makes the peers the whole list. It is called with the tunnel's lock held.
@@ -79,7 +82,7 @@ func (h *healer) rouse() {
 func (h *healer) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { watch(ctx, h.t.endpoints, h.networkChanged, h.clockJumped) })
+	wg.Go(func() { h.watch(ctx) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

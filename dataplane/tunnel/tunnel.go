@@ -88,6 +88,7 @@ type Tunnel struct {
 	have  map[wgkey.Public]Peer // what the device was told
 	addrs map[string]netip.Addr // by peer id
 
+	open   func(self netip.Addr) (tun.Device, network, string, error)
 	states stateCache
 	beats  *liveness.Monitor
 	pulse  net.PacketConn // of the heartbeats; set before up is closed
@@ -123,6 +124,7 @@ func New(o Options) (*Tunnel, error) {
 		have: map[wgkey.Public]Peer{}, addrs: map[string]netip.Addr{},
 	}
 	t.m = newMetrics(o.Registerer, t.Peers)
+	t.open = t.openDevice
 	t.heal = newHealer(t)
 	var dial dialFunc
 	if o.TLS != nil {
@@ -248,7 +250,7 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 	if !fabric.Overlay.Contains(self) {
 		return fmt.Errorf("tunnel: own overlay address %v is not in %s", self, fabric.Overlay)
 	}
-	dev, nw, mode, err := t.openDevice(self)
+	dev, nw, mode, err := t.open(self)
 	if err != nil {
 		return err
 	}
