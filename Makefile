@@ -88,6 +88,7 @@ bench-tunnel: build $(TOOLS)/peers/frps $(TOOLS)/peers/chisel ## print figures o
 bench-failover: build ## print what clients see when parts of a cluster die, one JSON line each; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-failover makes network namespaces: run it as root' >&2; exit 1; fi
 	@test/packages e2e
+	@go test -run '^$$' -bench '^BenchmarkOrdeal$$' -benchtime 1x -timeout 30m ./dataplane/streams/ ./dataplane/tunnel/ | grep '^{'
 	@go build -o bin/bench-failover ./test/bench/failover && exec bin/bench-failover $(BENCH)
 
 .PHONY: bench-cert

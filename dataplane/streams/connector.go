@@ -45,13 +45,14 @@ type Connector struct {
 	changed chan struct{} // holds one: nodes is another
 	mu      sync.Mutex
 	nodes   map[string]netip.AddrPort // guarded by mu; replaced whole
+	links   map[string]*link          // guarded by mu; of the nodes that are kept
 }
 
 // NewConnector makes a Connector that knows no node.
 func NewConnector(o Options) *Connector {
 	var dialer net.Dialer
 	return &Connector{
-		opts: o, speaks: dialectOf(o.As), m: newConnectorMetrics(o.Registerer, dialectOf(o.As)), changed: make(chan struct{}, 1),
+		opts: o, speaks: dialectOf(o.As), m: newConnectorMetrics(o.Registerer, dialectOf(o.As)), changed: make(chan struct{}, 1), links: map[string]*link{},
 		dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", to.String())
 		},
@@ -71,6 +72,29 @@ func (c *Connector) Apply(cfg ConnectorConfig) {
 	select {
 	case c.changed <- struct{}{}:
 	default:
+	}
+}
+
+// Doubt tells that the other carrier has found the path to a node to be in doubt, or another one than before. An idle
+// control connection asks seldom: it asks now.
+func (c *Connector) Doubt(node string) {
+	c.mu.Lock()
+	l := c.links[node]
+	c.mu.Unlock()
+	if l == nil {
+		return
+	}
+	if s := l.now.Load(); s != nil {
+		s.doubt()
+	}
+}
+
+// keep notes the link of a node; nil: there is none.
+func (c *Connector) keep(node string, l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.links[node] = l; l == nil {
+		delete(c.links, node)
 	}
 }
 
@@ -98,6 +122,7 @@ func (c *Connector) Run(ctx context.Context) error {
 				e.cut()
 			}
 			delete(links, id)
+			c.keep(id, nil)
 		}
 		for id, to := range nodes {
 			if _, ok := links[id]; ok {
@@ -106,6 +131,7 @@ func (c *Connector) Run(ctx context.Context) error {
 			wanted, stop := context.WithCancel(ctx)
 			streams, cut := context.WithCancel(live)
 			l := newLink(c, id, to)
+			c.keep(id, l)
 			running.Go(func() {
 				defer cut()
 				l.run(streams, wanted)

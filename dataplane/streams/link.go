@@ -27,8 +27,9 @@ type link struct {
 	node  string
 	to    netip.AddrPort
 	log   *slog.Logger
-	tls   [2]*tls.Config // control, stream
-	conns sync.WaitGroup // everything that serves a wire
+	tls   [2]*tls.Config          // control, stream
+	conns sync.WaitGroup          // everything that serves a wire
+	now   atomic.Pointer[session] // nil: none
 }
 
 func newLink(c *Connector, node string, to netip.AddrPort) *link {
@@ -93,6 +94,8 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 			l.c.m.nodes.Dec()
 		}
 	}
+	l.now.Store(s)
+	defer l.now.Store(nil)
 	var dialling sync.WaitGroup
 	dialling.Go(func() { d.run(ctx, streams) })
 	wasUp := s.run(ctx)

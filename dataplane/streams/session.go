@@ -47,6 +47,7 @@ type session struct {
 	woken  atomic.Bool
 	want   atomic.Int32 // of a node: to be told; 0: nothing
 	used   atomic.Bool  // since the last look
+	doubts atomic.Bool  // somebody has reason to doubt the path: ask at once
 	rests  atomic.Bool  // heartbeats are seldom
 
 	mu    sync.Mutex
@@ -143,6 +144,12 @@ func (s *session) use() {
 	}
 }
 
+// doubt has the other end asked at once, whatever the judge thinks.
+func (s *session) doubt() {
+	s.doubts.Store(true)
+	s.wake()
+}
+
 // tell has a number of stream connections told. Only the newest is.
 func (s *session) tell(want int) {
 	s.want.Store(int32(want))
@@ -159,7 +166,7 @@ func (s *session) send(now time.Time) error {
 	if s.used.Swap(false) {
 		s.judge.Use(now)
 	}
-	if !s.judge.Next(now).After(now) {
+	if s.doubts.Swap(false) || !s.judge.Next(now).After(now) {
 		s.seq++
 		s.judge.Sent(uint64(s.seq), now)
 		s.open++

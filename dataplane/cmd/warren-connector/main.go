@@ -14,6 +14,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/streams"
@@ -52,16 +53,18 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	var dials *streams.Connector
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: tunnel.ModeNetstack, Key: id.WG, Filter: tunnel.ConnectorRole,
-		TLS: &identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}, Log: log, Registerer: reg,
+		TLS: &identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
+		Changed: func(c liveness.Change) { dials.Doubt(c.Peer) }, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
 	targets := connector.New(nil, log, reg)
 	checks := health.New(targets.DialTarget, log, reg)
-	dials := streams.NewConnector(streams.Options{
+	dials = streams.NewConnector(streams.Options{
 		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
 		As:          identity.Connector, Handler: targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Log: log, Registerer: reg,
 	})
