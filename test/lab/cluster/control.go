@@ -193,6 +193,9 @@ func (c *Cluster) API(ctx context.Context, method, path string, in io.Reader, ou
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.Key)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ap, err := netip.ParseAddrPort(addr)
 		if err != nil {
