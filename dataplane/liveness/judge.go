@@ -32,10 +32,12 @@ func (s State) Usable() bool { return s == Up || s == Suspect }
 const (
 	EveryInUse = 200 * time.Millisecond // while the path is used, and until an answer is had
 	EveryIdle  = time.Second            // after idleAfter of health and no use
+	EveryRest  = 5 * time.Second        // after restAfter: thousands of sites may be idle on one node
 	everyDead  = 5 * time.Second        // by the end that follows, after deadAfter
 	hurry      = 50 * time.Millisecond  // while it is in doubt: many questions tell loss from silence
 
 	idleAfter = 10 * time.Second // of no use
+	restAfter = time.Minute
 	deadAfter = 10 * time.Second // a path that is down for longer is asked once per EveryIdle
 )
 
@@ -333,6 +335,8 @@ func (j *Judge) every() time.Duration {
 			return everyDead
 		}
 		return EveryIdle
+	case j.state == Up && j.at-max(j.used, j.rose) > restAfter:
+		return EveryRest
 	case j.state == Up && j.at-j.used > idleAfter:
 		return EveryIdle
 	}

@@ -264,7 +264,7 @@ func TestPace(t *testing.T) {
 		}
 		return n
 	}
-	d := drive{path: cut(3*time.Minute, 10*time.Minute, steady(20*ms)), until: 10 * time.Minute,
+	d := drive{path: cut(250*time.Second, 11*time.Minute, steady(20*ms)), until: 11 * time.Minute,
 		used: func(at time.Duration) bool { return at > time.Minute && at < 2*time.Minute }}
 	d.run(t)
 	for _, tt := range []struct {
@@ -275,8 +275,9 @@ func TestPace(t *testing.T) {
 		{"at first", 0, 10 * time.Second, 45, 55},
 		{"idle", 20 * time.Second, time.Minute, 38, 42},
 		{"in use", 70 * time.Second, 2 * time.Minute, 240, 260},
-		{"in doubt", 3 * time.Minute, 3*time.Minute + 2*time.Second, 8, 25},
-		{"down", 4 * time.Minute, 10 * time.Minute, 355, 365},
+		{"at rest", 190 * time.Second, 250 * time.Second, 11, 13},
+		{"in doubt", 250 * time.Second, 257 * time.Second, 8, 45},
+		{"down", 5 * time.Minute, 11 * time.Minute, 355, 365},
 	} {
 		if n := count(d.sent, tt.from, tt.to); n < tt.least || n > tt.most {
 			t.Errorf("%s: %d questions, want %d to %d", tt.name, n, tt.least, tt.most)

@@ -124,7 +124,11 @@ func (s *session) next(now time.Time) time.Time {
 	well := s.judge.State(now) == liveness.Up && s.open == 0
 	if rest := next.Sub(now); well && rest > hasteMost && !s.used.Load() {
 		s.rests.Store(true)
-		return now.Add(rest * time.Duration(restEvery/liveness.EveryIdle))
+		most := restEvery
+		if s.judge.Follows { // the other end asks before
+			most += restEvery / 2
+		}
+		return now.Add(min(rest*time.Duration(restEvery/liveness.EveryIdle), most))
 	}
 	s.rests.Store(false)
 	return next
