@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"math/big"
 	"net/url"
 	"testing"
@@ -75,4 +76,9 @@ func (a *Authority) Credentials(t testing.TB, kind identity.Kind, id string) ide
 		Certificate: func() *tls.Certificate { return cert },
 		Authorities: func() *x509.CertPool { return a.Pool },
 	}
+}
+
+// PEM is the authority's certificate, for another process.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }

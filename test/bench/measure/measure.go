@@ -42,47 +42,65 @@ func Milliseconds(d time.Duration) float64 {
 	return Round(float64(d) / float64(time.Millisecond))
 }
 
-// CPU is the processor time that running programs have used so far, in user mode and in the kernel. The clock
-// of /proc/PID/stat is too coarse: the scheduler's own account of each thread is exact.
+// CPU is the processor time that running programs have used so far, in user mode and in the kernel.
 func CPU(programs ...*lab.Process) (time.Duration, error) {
 	var sum time.Duration
 	for _, p := range programs {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.PID()))
-		if err != nil || len(threads) == 0 {
-			return 0, fmt.Errorf("processor time of %s: it does not run", p.Name)
+		cpu, err := CPUOf(p.PID())
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", p.Name, err)
 		}
-		for _, t := range threads {
-			b, err := os.ReadFile(t)
-			if os.IsNotExist(err) {
-				continue // a thread that ended meanwhile
-			}
-			fields := strings.Fields(string(b))
-			if err != nil || len(fields) == 0 {
-				return 0, fmt.Errorf("processor time of %s: %s: %q, %w", p.Name, t, b, err)
-			}
-			ns, err := strconv.ParseInt(fields[0], 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("processor time of %s: %w", p.Name, err)
-			}
-			sum += time.Duration(ns)
+		sum += cpu
+	}
+	return sum, nil
+}
+
+// CPUOf is CPU of a process. The clock of /proc/PID/stat is too coarse: the scheduler's own account of each thread
+// is exact.
+func CPUOf(pid int) (sum time.Duration, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		return 0, fmt.Errorf("processor time of process %d: it does not run", pid)
+	}
+	for _, t := range threads {
+		b, err := os.ReadFile(t)
+		if os.IsNotExist(err) {
+			continue // a thread that ended meanwhile
 		}
+		fields := strings.Fields(string(b))
+		if err != nil || len(fields) == 0 {
+			return 0, fmt.Errorf("processor time: %s: %q, %w", t, b, err)
+		}
+		ns, err := strconv.ParseInt(fields[0], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("processor time: %s: %w", t, err)
+		}
+		sum += time.Duration(ns)
 	}
 	return sum, nil
 }
 
 // Resident is the memory that a program holds, in MiB.
 func Resident(p *lab.Process) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	kib, err := ResidentOf(p.PID())
 	if err != nil {
-		return 0, fmt.Errorf("memory of %s: %w", p.Name, err)
+		return 0, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return Round(float64(kib) / 1024), nil
+}
+
+// ResidentOf is the memory that a process holds, in KiB.
+func ResidentOf(pid int) (kib uint64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("memory: %w", err)
 	}
 	for line := range strings.Lines(string(b)) {
-		var kib float64
-		if _, err := fmt.Sscanf(line, "VmRSS: %f kB", &kib); err == nil {
-			return Round(kib / 1024), nil
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kib); err == nil {
+			return kib, nil
 		}
 	}
-	return 0, fmt.Errorf("memory of %s: no VmRSS", p.Name)
+	return 0, fmt.Errorf("memory of process %d: no VmRSS", pid)
 }
 
 // Quantile is the value that a part q of the sample does not exceed; 0 of no sample.
