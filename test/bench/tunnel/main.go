@@ -21,7 +21,7 @@ import (
 func main() {
 	bin := flag.String("bin", "bin", "folder of Warren's programs")
 	peers := flag.String("peers", ".bin/peers", "folder of frps, frpc and chisel")
-	only := flag.String("run", "", "regular expression: the parts to run, of idle, http, relay, loss (default all)")
+	only := flag.String("run", "", "regular expression: the parts to run, of idle, http, relay, flood, loss (default all)")
 	congestion := flag.String("congestion", "", "congestion control of every host, such as bbr or cubic (default the system's)")
 	flag.Parse()
 	which, err := regexp.Compile(*only)
@@ -39,7 +39,7 @@ func main() {
 }
 
 func run(ctx context.Context, l *lab.Lab, bin, peers, congestion string, which *regexp.Regexp) error {
-	b, err := start(ctx, l, bin, peers)
+	b, err := start(ctx, l, bin, peers, which.MatchString("http") || which.MatchString("loss"))
 	if err == nil && congestion != "" {
 		err = b.control(ctx, congestion)
 	}
@@ -49,7 +49,7 @@ func run(ctx context.Context, l *lab.Lab, bin, peers, congestion string, which *
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"idle", b.idle}, {"http", b.http}, {"relay", b.relay}, {"loss", b.loss}} {
+	}{{"idle", b.idle}, {"http", b.http}, {"relay", b.relay}, {"flood", b.flood}, {"loss", b.loss}} {
 		if !which.MatchString(part.name) {
 			continue
 		}
@@ -89,13 +89,14 @@ const (
 	appPort = 9002
 )
 
-func start(ctx context.Context, l *lab.Lab, bin, peers string) (*bench, error) {
+// start starts a cluster, and its peers if they will be compared with.
+func start(ctx context.Context, l *lab.Lab, bin, peers string, compared bool) (*bench, error) {
 	peers, err := filepath.Abs(peers)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range []string{"frps", "frpc", "chisel"} {
-		if _, err := os.Stat(filepath.Join(peers, p)); err != nil {
+		if _, err := os.Stat(filepath.Join(peers, p)); err != nil && compared {
 			return nil, fmt.Errorf("make bench-tunnel builds the peers: %w", err)
 		}
 	}
@@ -118,8 +119,10 @@ func start(ctx context.Context, l *lab.Lab, bin, peers string) (*bench, error) {
 	if err := c.Apply(yaml, "--wait"); err != nil {
 		return nil, err
 	}
-	if err := b.startPeers(peers); err != nil {
-		return nil, err
+	if compared {
+		if err := b.startPeers(peers); err != nil {
+			return nil, err
+		}
 	}
 	for i, name := range []string{stream, wireguard} {
 		s := c.Sites[i]
