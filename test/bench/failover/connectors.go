@@ -136,7 +136,7 @@ func (b *bench) pin(site int, carrier string) error {
 }
 
 // faultsEach is how many faults each of the sites meets.
-const faultsEach = 5
+const faultsEach = 10
 
 // connectorFaults lets networks of connectors fail at random, several sites at once.
 func (b *bench) connectorFaults(ctx context.Context) error {
@@ -173,7 +173,7 @@ func (b *bench) connectorFaults(ctx context.Context) error {
 
 // faultsOf returns how clients got over each fault at a site, from the moment at which it ended.
 func (b *bench) faultsOf(ctx context.Context, site int) ([]lab.Heal, error) {
-	l, err := b.load(ctx, client{site: site, rate: 20, resolve: at(b.Nodes[site%len(b.Nodes)])})
+	l, err := b.load(ctx, client{site: site, rate: 10, resolve: at(b.Nodes[site%len(b.Nodes)])})
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func faultsAt(s *cluster.Site, site int) ([]lab.Fault, error) {
 		cut("cut, then other translations", lab.Both, func(*rand.Rand) error { return s.Net.Rebind() }),
 		cut("cut, then another address", lab.Both, func(*rand.Rand) error {
 			turn++
-			return s.Net.ChangeWAN(fmt.Sprintf("198.18.6.%d", site*20+turn))
+			return s.Net.ChangeWAN(fmt.Sprintf("198.18.%d.%d", 10+site, turn))
 		}),
 		{Name: "UDP blocked", Start: func(*rand.Rand) (string, func() error, error) {
 			return s.Name, s.Net.Router.AllowUDP, s.Net.Router.BlockUDP()

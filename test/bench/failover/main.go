@@ -85,7 +85,7 @@ func (b *bench) run(ctx context.Context, which *regexp.Regexp) error {
 // sites are the first one, which nodes are killed under; the second, whose network loses UDP; and those that
 // random faults meet.
 const (
-	sites      = 6
+	sites      = 22
 	faultySite = 2 // the first of them
 )
 
