@@ -129,3 +129,48 @@ func TestInjectorNamesSeedStepAndFault(t *testing.T) {
 		t.Errorf("the other of the pair was left as it was: %q", lines)
 	}
 }
+
+// printed is a T that remembers what it was told.
+type printed struct {
+	T
+	lines []string
+}
+
+func (p *printed) Logf(format string, args ...any) {
+	p.lines = append(p.lines, fmt.Sprintf(format, args...))
+}
+
+// What a run of pairs prints is enough to have the same run again: the same pairs, for the same times, with the same
+// chances.
+func TestPairsReplayFromThePrintedSeed(t *testing.T) {
+	s := Schedule{Count: 30, Quiet: [2]time.Duration{time.Second, time.Minute}, Duration: [2]time.Duration{time.Second, time.Hour}, Pairs: 1}
+	run := func(seed uint64) (out, lines []string) {
+		synctest.Test(t, func(t *testing.T) {
+			p := &printed{}
+			l := &Lab{t: p, Seed: rand.Uint64()}
+			in := l.Faults(seed, journal(&lines, "control plane", "PostgreSQL", "Valkey", "node", "connector")...)
+			if err := in.Run(t.Context(), s, func(step Step, _ bool) {
+				if len(step.Faults) != 2 || step.Faults[0] == step.Faults[1] {
+					t.Errorf("%v is no pair", step)
+				}
+			}); err != nil {
+				t.Error(err)
+			}
+			out = p.lines
+		})
+		return out, lines
+	}
+	out, first := run(0)
+	var tag string
+	var seed uint64
+	if _, err := fmt.Sscanf(strings.ReplaceAll(out[0], "lab :", "lab -:"), "lab %s faults from seed %d", &tag, &seed); err != nil {
+		t.Fatalf("%q: %v", out[0], err)
+	}
+	again, second := run(seed)
+	if diff := cmp.Diff(first, second); diff != "" || len(first) != 4*s.Count {
+		t.Errorf("%d lines; the second time:\n%s", len(first), diff)
+	}
+	if diff := cmp.Diff(out, again); diff != "" {
+		t.Errorf("printed the second time:\n%s", diff)
+	}
+}

@@ -49,7 +49,7 @@ zone:
 }
 
 func (c *Cluster) startClient(ctx context.Context) error {
-	c.Client = c.Lab.Host("client", "198.18.4.1")
+	c.Client = c.Lab.Host("client", c.cfg.addrs("198.18.4.1", "2001:db8:4::1")...)
 	hints, err := c.Write("root.hints", ". 3600 IN NS a.root.\na.root. 3600 IN A 198.18.3.1\n")
 	if err != nil {
 		return err

@@ -128,7 +128,11 @@ func replica(i int) string {
 }
 
 func (c *Cluster) startBalancer(api, push string) error {
-	lb := c.Lab.Host("lb", "198.18.1.10")
+	lb := c.Lab.Host("lb", c.cfg.addrs("198.18.1.10", "2001:db8:1::10")...)
+	bind6 := ""
+	if c.cfg.six() {
+		bind6 = "  bind 2001:db8:1::10:8443\n"
+	}
 	conf, err := c.Write("haproxy.cfg", fmt.Sprintf(`global
   maxconn 2000
 defaults
@@ -144,9 +148,9 @@ listen api
   default-server check inter 300ms fall 2 rise 1
 %slisten push
   bind 198.18.1.10:8443
-  option httpchk GET /readyz
+%s  option httpchk GET /readyz
   default-server check port 8080 inter 300ms fall 2 rise 1
-%s`, api, push))
+%s`, api, bind6, push))
 	if err != nil {
 		return err
 	}
