@@ -94,12 +94,9 @@ func (b *bench) flooded(ctx context.Context, flooder *lab.Host, key [32]byte, ki
 	}.Print(os.Stdout)
 }
 
-// sendFlood sends handshake initiations until ctx ends, and says how many and what that cost. It yields to all others.
+// sendFlood sends handshake initiations until ctx ends, and says how many and what that cost.
 func sendFlood(ctx context.Context, from *lab.Host, to netip.Addr, key [32]byte, garbage bool) (sent int64, cpu time.Duration, err error) {
 	err = from.In(func() error {
-		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 19); err != nil { // of this thread alone, which ends with f
-			return err
-		}
 		c, err := net.ListenUDP("udp4", nil)
 		if err != nil {
 			return err
