@@ -128,11 +128,11 @@ func benchNode(b *testing.B, sites int) {
 		connect(b, ctx, &running, ca, s, keys[i], at)
 	}
 	deadline := time.Now().Add(5 * time.Minute)
-	for now := node.tell(b, order{}); now.Up < sites; now = node.tell(b, order{}) {
+	for w := node.tell(b, order{}); w.Up < sites; w = node.tell(b, order{}) {
 		if time.Now().After(deadline) {
-			b.Fatalf("only %d of %d sites are up", now.Up, sites)
+			b.Fatalf("only %d of %d sites are up", w.Up, sites)
 		}
-		b.Logf("%d of %d sites are up", now.Up, sites)
+		b.Logf("%d of %d sites are up", w.Up, sites)
 		time.Sleep(2 * time.Second)
 	}
 	time.Sleep(settle)
