@@ -90,7 +90,7 @@ func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	c := newCluster(t)
 	for _, n := range c.Nodes {
 		c.until(n.Name+" has streams to the others", func() error {
-			if up := c.metric(n, `node_streams_peers{from="node"}`); up != 2 {
+			if up := c.seriesOf(n, `node_streams_peers{from="node"}`); up != 2 {
 				return fmt.Errorf("to %v", up)
 			}
 			return nil
@@ -106,7 +106,7 @@ func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 		}
 	}
 	// What was opened for one request is kept for the next, and nothing goes through the tunnel.
-	by, tunnels := c.metric(outside, fmt.Sprintf(series, "stream")), c.metric(outside, fmt.Sprintf(series, "wireguard"))
+	by, tunnels := c.seriesOf(outside, fmt.Sprintf(series, "stream")), c.seriesOf(outside, fmt.Sprintf(series, "wireguard"))
 	if by < 1 || by > requests/4 || tunnels > 0 {
 		t.Errorf("%v streams for %d requests, and %v in tunnels", by, requests, tunnels)
 	}
@@ -114,13 +114,13 @@ func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	outside.Host.Run("nft", "add table inet e2e; add chain inet e2e in { type filter hook input priority 0; };"+
 		fmt.Sprintf("add rule inet e2e in ip saddr { %s, %s } tcp dport 443 drop", inside[0].Host.Addr, inside[1].Host.Addr))
 	c.until("it is known", func() error {
-		if up := c.metric(outside, `node_streams_peers{from="node"}`); up != 0 {
+		if up := c.seriesOf(outside, `node_streams_peers{from="node"}`); up != 0 {
 			return fmt.Errorf("%v nodes have streams", up)
 		}
 		return nil
 	})
 	c.answered("https://"+app+"/", cluster.At(outside, app)...)
-	if now := c.metric(outside, fmt.Sprintf(series, "wireguard")); now != 1 {
+	if now := c.seriesOf(outside, fmt.Sprintf(series, "wireguard")); now != 1 {
 		t.Errorf("%v streams in tunnels", now)
 	}
 }
@@ -504,11 +504,11 @@ func (c *suite) relayOf(outside *cluster.Node, inside []*cluster.Node) *cluster.
 // relayed reads from a node's metrics how many streams it has taken from other nodes.
 func (c *suite) relayed(n *cluster.Node) float64 {
 	c.t.Helper()
-	return c.metric(n, `node_fabric_relayed_total{status="connected"}`)
+	return c.seriesOf(n, `node_fabric_relayed_total{status="connected"}`)
 }
 
 // metric reads one series of a node; 0 if there is none.
-func (c *suite) metric(n *cluster.Node, series string) float64 {
+func (c *suite) seriesOf(n *cluster.Node, series string) float64 {
 	c.t.Helper()
 	for line := range strings.Lines(n.Host.Run("curl", "-sS", "http://127.0.0.1:9090/metrics")) {
 		if !strings.HasPrefix(line, series+" ") {

@@ -188,7 +188,7 @@ func tell(ctx context.Context, o order, tun *tunnel.Tunnel, ends *streams.Node, 
 	if err := tun.Apply(ctx, cfg); err != nil {
 		return err
 	}
-	ends.Apply(streams.NodeConfig{Connectors: known})
+	ends.Apply(streams.NodeConfig{Peers: known})
 	paths.Apply(fab)
 	return nil
 }
