@@ -214,6 +214,7 @@ func (c *cluster) startConnector(ctx context.Context) error {
 	conf := c.path(name + ".yaml")
 	err := writeYAML(conf, map[string]any{
 		"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
+		"tunnel": "netstack", // as without privileges
 		"listen": map[string]any{"admin": local(c.ports.Admin[3])},
 	})
 	if err != nil {

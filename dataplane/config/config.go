@@ -60,8 +60,10 @@ type NodeListen struct {
 
 // Connector is the settings of warren-connector.
 type Connector struct {
-	Common `yaml:",inline"`
-	Listen struct {
+	Common    `yaml:",inline"`
+	Tunnel    string `yaml:"tunnel" env:"TUNNEL"`       // auto, tun or netstack
+	Interface string `yaml:"interface" env:"INTERFACE"` // of tun
+	Listen    struct {
 		Admin string `yaml:"admin" env:"ADMIN"`
 	} `yaml:"listen" envPrefix:"LISTEN_"`
 }
@@ -100,7 +102,10 @@ func portOf(listen string) uint16 {
 
 // LoadConnector reads settings: defaults, then the file if path is not "", then WARREN_CONNECTOR_… variables.
 func LoadConnector(path string) (*Connector, error) {
-	c := &Connector{Common: Common{StateDir: "/var/lib/warren-connector", LogFormat: "text", LogLevel: "info"}}
+	c := &Connector{
+		Common: Common{StateDir: "/var/lib/warren-connector", LogFormat: "text", LogLevel: "info"},
+		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface,
+	}
 	if err := load(path, c, "WARREN_CONNECTOR_"); err != nil {
 		return nil, err
 	}
@@ -177,17 +182,21 @@ func (c *Node) Validate() error {
 		errs = append(errs, fmt.Errorf("drain_time: %s, want 0s or more", c.DrainTime))
 	}
 	errs = append(errs, endpoint("wireguard_endpoint", c.WireGuardEndpoint), endpoint("stream_endpoint", c.StreamEndpoint), endpoint("gossip_endpoint", c.GossipEndpoint))
-	switch c.Tunnel {
+	return errors.Join(append(errs, device(c.Tunnel))...)
+}
+
+// device accepts what a tunnel may stand on.
+func device(mode string) error {
+	switch mode {
 	case tunnel.ModeAuto, tunnel.ModeTUN, tunnel.ModeNetstack:
-	default:
-		errs = append(errs, fmt.Errorf("tunnel: %q, want %s, %s or %s", c.Tunnel, tunnel.ModeAuto, tunnel.ModeTUN, tunnel.ModeNetstack))
+		return nil
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("tunnel: %q, want %s, %s or %s", mode, tunnel.ModeAuto, tunnel.ModeTUN, tunnel.ModeNetstack)
 }
 
 // Validate says everything that is wrong.
 func (c *Connector) Validate() error {
-	err := c.Common.Validate()
+	err := errors.Join(c.Common.Validate(), device(c.Tunnel))
 	if c.Listen.Admin != "" {
 		err = errors.Join(err, hostPort("listen.admin", c.Listen.Admin))
 	}

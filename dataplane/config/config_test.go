@@ -72,6 +72,9 @@ func TestMistakesAreNamed(t *testing.T) {
 			t.Errorf("%s: %v; want %q", name, err, tc.says)
 		}
 	}
+	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\ntunnel: tap\n")); err == nil || !strings.Contains(err.Error(), `tunnel: "tap", want auto, tun or netstack`) {
+		t.Errorf("%v", err)
+	}
 	if _, err := LoadNode("/nowhere"); err == nil {
 		t.Error("a file that is not there")
 	}

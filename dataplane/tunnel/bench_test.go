@@ -35,6 +35,8 @@ func (n stockNet) listenPacket(_ context.Context, port uint16) (net.PacketConn, 
 	return n.ListenUDP(&net.UDPAddr{Port: int(port)})
 }
 
+func (n stockNet) route([]netip.Addr) error { return nil }
+
 func openStock(self netip.Addr) (tun.Device, network, error) {
 	dev, n, err := stock.CreateNetTUN([]netip.Addr{self}, nil, mtu)
 	return dev, stockNet{n}, err

@@ -2,9 +2,13 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
+	"os"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -16,64 +20,153 @@ import (
 // addrGenNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
 const addrGenNone = 1
 
-// openTUN makes an interface of the system with our overlay address, and a route to all others. It is
-// gone when the device is closed or the process ends.
-func openTUN(name string, self netip.Addr) (tun.Device, error) {
+// forever is 68 years, in seconds.
+const forever = math.MaxInt32
+
+// openTUN makes an interface of the system with our overlay address. A node has a route to all others there;
+// a connector none, until kernelNet.route is called. The interface is gone when the device is closed or the
+// process ends.
+func openTUN(name string, self netip.Addr, role FilterRole) (tun.Device, *kernelNet, error) {
+	if err := alone(); err != nil {
+		return nil, nil, fmt.Errorf("create interface %s: %w", name, err)
+	}
 	dev, err := tun.CreateTUN(name, mtu)
 	if err != nil {
-		return nil, fmt.Errorf("create interface %s: %w", name, err)
+		return nil, nil, fmt.Errorf("create interface %s: %w", name, err)
 	}
-	if err := setUpTUN(dev, self); err != nil {
+	nw, err := setUpTUN(dev, self, role)
+	if err != nil {
 		_ = dev.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return dev, nil
+	return dev, nw, nil
 }
 
-func setUpTUN(dev tun.Device, self netip.Addr) error {
+// alone fails if another interface of this machine has an overlay address. The system would take a short cut
+// between the two, around both tunnels.
+func alone() error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_V6)
+		if err != nil {
+			return fmt.Errorf("addresses of interface %s: %w", l.Attrs().Name, err)
+		}
+		for _, a := range addrs {
+			if ip, ok := netip.AddrFromSlice(a.IP); ok && fabric.Overlay.Contains(ip) {
+				return fmt.Errorf("interface %s has the overlay address %s: another node or connector runs on this machine", l.Attrs().Name, ip)
+			}
+		}
+	}
+	return nil
+}
+
+func setUpTUN(dev tun.Device, self netip.Addr, role FilterRole) (*kernelNet, error) {
 	name, err := dev.Name()
 	if err != nil {
-		return fmt.Errorf("interface name: %w", err)
+		return nil, fmt.Errorf("interface name: %w", err)
 	}
 	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("interface %s: %w", name, err)
+		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
 	if err := netlink.LinkSetMTU(link, mtu); err != nil {
-		return fmt.Errorf("interface %s: set MTU: %w", name, err)
+		return nil, fmt.Errorf("interface %s: set MTU: %w", name, err)
 	}
 	// No link-local address: nobody inside the tunnels would answer to it.
 	if err := netlink.LinkSetIP6AddrGenMode(link, addrGenNone); err != nil {
-		return fmt.Errorf("interface %s: address generation: %w", name, err)
+		return nil, fmt.Errorf("interface %s: address generation: %w", name, err)
 	}
-	// Without duplicate address detection, which would hold the address back for a second.
-	addr := &netlink.Addr{IPNet: ipNet(host(self)), Flags: unix.IFA_F_NODAD}
+	// Without duplicate address detection, which would hold the address back for a second. Deprecated: nothing
+	// but our own sockets, which name it, is to be sent from there.
+	addr := &netlink.Addr{IPNet: ipNet(host(self)), Flags: unix.IFA_F_NODAD, ValidLft: forever, PreferedLft: 0}
 	if err := netlink.AddrReplace(link, addr); err != nil {
-		return fmt.Errorf("interface %s: set address %s: %w", name, self, err)
+		return nil, fmt.Errorf("interface %s: set address %s: %w", name, self, err)
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
-		return fmt.Errorf("interface %s: set up: %w", name, err)
+		return nil, fmt.Errorf("interface %s: set up: %w", name, err)
 	}
-	route := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(fabric.Overlay), Src: self.AsSlice()}
-	if err := netlink.RouteReplace(route); err != nil {
-		return fmt.Errorf("interface %s: route %s: %w", name, fabric.Overlay, err)
+	n := &kernelNet{self: self, name: name, index: link.Attrs().Index, each: role == ConnectorRole, routed: map[netip.Addr]bool{}}
+	if n.each {
+		return n, nil
 	}
-	return nil
+	if err := netlink.RouteReplace(n.way(fabric.Overlay)); err != nil {
+		return nil, fmt.Errorf("interface %s: route %s: %w", name, fabric.Overlay, err)
+	}
+	return n, nil
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// kernelNet is the system's TCP at our overlay address.
-type kernelNet struct{ self netip.Addr }
+// kernelNet is the system's TCP at our overlay address. Its sockets are bound to the interface: whoever sends
+// packets with our overlay address to this machine by another one reaches none of them.
+type kernelNet struct {
+	self  netip.Addr
+	name  string
+	index int
+	each  bool // each peer has a route of its own
 
-func (n kernelNet) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.self, 0))}
+	routed map[netip.Addr]bool // by route alone
+}
+
+func (n *kernelNet) way(to netip.Prefix) *netlink.Route {
+	return &netlink.Route{LinkIndex: n.index, Dst: ipNet(to), Src: n.self.AsSlice()}
+}
+
+// route makes ways to these addresses, and to no others. It is not called twice at a time.
+func (n *kernelNet) route(to []netip.Addr) error {
+	if !n.each {
+		return nil
+	}
+	want := make(map[netip.Addr]bool, len(to))
+	for _, a := range to {
+		want[a] = true
+	}
+	for a := range n.routed {
+		if want[a] {
+			continue
+		}
+		if err := netlink.RouteDel(n.way(host(a))); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("interface %s: no route to %s any more: %w", n.name, a, err)
+		}
+		delete(n.routed, a)
+	}
+	for a := range want {
+		if n.routed[a] {
+			continue
+		}
+		if err := netlink.RouteReplace(n.way(host(a))); err != nil {
+			return fmt.Errorf("interface %s: route to %s: %w", n.name, a, err)
+		}
+		n.routed[a] = true
+	}
+	return nil
+}
+
+// bound binds a socket to the interface.
+func (n *kernelNet) bound(_, _ string, c syscall.RawConn) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), n.name) }); cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("bind to interface "+n.name, err)
+}
+
+func (n *kernelNet) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.self, 0)), Control: n.bound}
 	return d.DialContext(ctx, "tcp6", to.String())
 }
 
-func (n kernelNet) listen(ctx context.Context, port uint16) (net.Listener, error) {
-	var lc net.ListenConfig
+func (n *kernelNet) listen(ctx context.Context, port uint16) (net.Listener, error) {
+	lc := net.ListenConfig{Control: n.bound}
 	return lc.Listen(ctx, "tcp6", netip.AddrPortFrom(n.self, port).String())
+}
+
+func (n *kernelNet) listenPacket(ctx context.Context, port uint16) (net.PacketConn, error) {
+	lc := net.ListenConfig{Control: n.bound}
+	return lc.ListenPacket(ctx, "udp6", netip.AddrPortFrom(n.self, port).String())
 }

@@ -20,6 +20,8 @@ type network interface {
 	dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	listen(ctx context.Context, port uint16) (net.Listener, error)
 	listenPacket(ctx context.Context, port uint16) (net.PacketConn, error)
+	// route tells the addresses of all peers.
+	route(to []netip.Addr) error
 }
 
 // network gives the sockets of the device.
@@ -94,10 +96,8 @@ func (t *Tunnel) ListenPacket(ctx context.Context, port uint16) (net.PacketConn,
 	return nw.listenPacket(ctx, port)
 }
 
-func (n kernelNet) listenPacket(ctx context.Context, port uint16) (net.PacketConn, error) {
-	var lc net.ListenConfig
-	return lc.ListenPacket(ctx, "udp6", netip.AddrPortFrom(n.self, port).String())
-}
+// route does nothing: whatever the stack sends goes to the device.
+func (d *netstackDevice) route([]netip.Addr) error { return nil }
 
 func (d *netstackDevice) listenPacket(_ context.Context, port uint16) (net.PacketConn, error) {
 	fail := func(err tcpip.Error) (net.PacketConn, error) {

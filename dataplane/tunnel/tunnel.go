@@ -214,6 +214,9 @@ func (t *Tunnel) applyLocked(want []Peer) error {
 	}
 	t.tun.setPeers(kinds)
 	t.addrs = addrs
+	if err := t.net.route(slices.Collect(maps.Values(addrs))); err != nil {
+		return fmt.Errorf("tunnel: %w", err)
+	}
 	t.beats.Apply(t.paths(want))
 	t.heal.apply(want)
 	t.bind.apply(want)
@@ -281,9 +284,9 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 // openDevice opens what the mode says.
 func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, network, string, error) {
 	if t.opts.Mode != ModeNetstack {
-		dev, err := openTUN(t.opts.Interface, self)
+		dev, nw, err := openTUN(t.opts.Interface, self, t.opts.Filter)
 		if err == nil {
-			return dev, kernelNet{self}, ModeTUN, nil
+			return dev, nw, ModeTUN, nil
 		}
 		if t.opts.Mode == ModeTUN {
 			return nil, nil, "", fmt.Errorf("tunnel: %w", err)

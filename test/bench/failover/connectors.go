@@ -52,7 +52,7 @@ func (b *bench) secondConnector(ctx context.Context) error {
 	if _, err := b.Warren("site", "join", s.Name, name, "--token-file", token); err != nil {
 		return err
 	}
-	conf, err := b.Write(name+".yaml", fmt.Sprintf("name: %s\nstate_dir: %s\ncontrol: [\"198.18.1.10:8443\"]\ntoken_file: %s\n", name, filepath.Join(b.Dir, name), token))
+	conf, err := b.Write(name+".yaml", fmt.Sprintf("name: %s\nstate_dir: %s\ncontrol: [\"198.18.1.10:8443\"]\ntoken_file: %s\ntunnel: netstack\n", name, filepath.Join(b.Dir, name), token))
 	if err != nil {
 		return err
 	}

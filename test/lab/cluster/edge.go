@@ -110,6 +110,7 @@ func (c *Cluster) startSites(context.Context) error {
 state_dir: %s
 control: [%s]
 token_file: %s
+tunnel: netstack # as without privileges
 `, name, filepath.Join(c.Dir, name), control(family), token))
 		if err != nil {
 			return err
