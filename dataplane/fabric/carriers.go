@@ -37,7 +37,7 @@ type Carriers struct {
 	Stream    Carrier                     // to connectors; nil: there is none
 	Nodes     Carrier                     // "stream" to other nodes; nil: there is none
 	Local     Carrier                     // to sites in which this node stands, whose ids are its peers; nil: it stands in none
-	BothTUN   func(connector string) bool // the tunnel is an interface of the system at both its ends; nil: it is not
+	BothTUN   func(connector string) bool // the tunnel is an interface of the system at both its ends, and goes over UDP; nil: it is not
 }
 
 func (c Carriers) named(name string) Carrier {
@@ -123,7 +123,8 @@ func (p paths) named(name string) path {
 
 // base is the carrier to prefer as long as the other one is not much better. A TCP stack in a process
 // recovers from loss a hundred times slower than the kernel's, which no heartbeat shows: the stream
-// carrier is the better one unless the kernel's TCP runs through the tunnel at both ends.
+// carrier is the better one unless the kernel's TCP runs through the tunnel at both ends; and the tunnel not
+// through TLS, where TCP would run in TCP.
 func (p paths) base() string {
 	switch {
 	case !p.stream.exists:

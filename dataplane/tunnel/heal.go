@@ -161,7 +161,7 @@ func (h *healer) clockJumped(by time.Duration) {
 // session is left alone. If it has none, there is nothing to spare, and no reason for a handshake to wait.
 func (t *Tunnel) heals(id string, s liveness.Step) error {
 	if !t.beats.Status(id).Heard {
-		if t.states.up(id, t.Peers) {
+		if t.states.get(id, t.Peers).Up {
 			return nil
 		}
 		if s == liveness.Handshake {

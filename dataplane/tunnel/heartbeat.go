@@ -53,8 +53,12 @@ func (t *Tunnel) Up(peer string) bool {
 	if s := t.beats.Status(peer); judged(s) {
 		return s.State.Usable()
 	}
-	return t.states.up(peer, t.Peers)
+	return t.states.get(peer, t.Peers).Up
 }
+
+// Transport is what WireGuard's packets to a peer go by: TransportUDP or TransportTLS; empty when none is known.
+// The answer may be stateAge old.
+func (t *Tunnel) Transport(peer string) string { return t.states.get(peer, t.Peers).Transport }
 
 // Quality is what heartbeats have measured of the path to a peer.
 func (t *Tunnel) Quality(peer string) liveness.Quality { return t.beats.Quality(peer) }

@@ -5,32 +5,32 @@ import (
 	"time"
 )
 
-// stateAge bounds how old the answer of Up may be: asking the device costs a walk over all peers, and Up
-// is asked for every candidate of every dial.
+// stateAge bounds how old the answers of Up and Transport may be: asking the device costs a walk over all peers,
+// and they are asked for every candidate of every dial.
 const stateAge = 500 * time.Millisecond
 
-// stateCache remembers which peers are up.
+// stateCache remembers what the device says of peers.
 type stateCache struct {
-	mu   sync.Mutex
-	read time.Time       // guarded by mu
-	ups  map[string]bool // guarded by mu; replaced whole
+	mu    sync.Mutex
+	read  time.Time            // guarded by mu
+	peers map[string]PeerState // guarded by mu; replaced whole
 }
 
-func (c *stateCache) up(peer string, peers func() []PeerState) bool {
+func (c *stateCache) get(peer string, read func() []PeerState) PeerState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); c.ups == nil || now.Sub(c.read) > stateAge {
-		states := peers()
-		c.ups, c.read = make(map[string]bool, len(states)), now
+	if now := time.Now(); c.peers == nil || now.Sub(c.read) > stateAge {
+		states := read()
+		c.peers, c.read = make(map[string]PeerState, len(states)), now
 		for _, s := range states {
-			c.ups[s.ID] = s.Up
+			c.peers[s.ID] = s
 		}
 	}
-	return c.ups[peer]
+	return c.peers[peer]
 }
 
 func (c *stateCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ups = nil
+	c.peers = nil
 }

@@ -92,7 +92,9 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	checks := health.New(local.DialTarget, log, reg)
 	paths := fabric.New(fabric.Carriers{
 		WireGuard: tun, Stream: ends, Nodes: others, Local: local,
-		BothTUN: func(connector string) bool { return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) },
+		BothTUN: func(connector string) bool {
+			return tun.Mode() == tunnel.ModeTUN && ends.TUN(connector) && tun.Transport(connector) == tunnel.TransportUDP
+		},
 	}, log, reg)
 	relays := streams.NewConnector(streams.Options{
 		Credentials: me, As: identity.Node, Handler: paths.RelayStream, TUN: func() bool { return false }, Drain: fabric.RelayDrain, Log: log, Registerer: reg,
