@@ -24,6 +24,8 @@ type Admin struct {
 
 	// Health is shown with targets; nil: it is not. Set before the first call.
 	Health Health
+	// Alarms is shown with nodes and connectors; nil: it is not. Set before the first call.
+	Alarms Alarms
 
 	Organizations *Collection[model.Organization, OrganizationSpec, Organization]
 	Regions       *Collection[model.Region, RegionSpec, Region]

@@ -11,6 +11,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/identity"
 )
 
 // NodeSpec is what is written of a node.
@@ -38,6 +39,7 @@ type Node struct {
 	Lifecycle         string     `json:"lifecycle" enum:"active,draining"`
 	Enrolled          bool       `json:"enrolled" doc:"It has joined, and is trusted"`
 	RevokedAt         *time.Time `json:"revoked_at,omitempty"`
+	Alarm             string     `json:"alarm,omitempty" readOnly:"true" enum:"copied" doc:"copied: several processes use its identity, because its state directory was copied; the status says more"`
 }
 
 func nodes(a *Admin) *Collection[model.Node, NodeSpec, Node] {
@@ -111,7 +113,7 @@ func buildNode(c *call, old *model.Node, name string, s NodeSpec) (*model.Node, 
 func viewNode(c *call, v *model.Node) (out Node, err error) {
 	out = Node{
 		Meta: meta(v.ID.String(), v.Name, v.Meta), Addresses: []string{}, Lifecycle: string(v.Lifecycle), Enrolled: v.Enrolled(), RevokedAt: when(v.Revoked),
-		Pinned: v.Pinned, Capacity: v.Capacity,
+		Pinned: v.Pinned, Capacity: v.Capacity, Alarm: c.a.alarm(identity.Node, v.ID.String(), v.Revoked),
 	}
 	for _, e := range []struct {
 		is   netip.AddrPort

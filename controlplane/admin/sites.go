@@ -11,6 +11,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/identity"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -165,6 +166,7 @@ type Connector struct {
 	Site      string     `json:"site"`
 	Enrolled  bool       `json:"enrolled" doc:"It has joined, and is trusted"`
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	Alarm     string     `json:"alarm,omitempty" readOnly:"true" enum:"copied" doc:"copied: several processes use its identity, because its state directory was copied; the status says more"`
 }
 
 func connectorByRef(c *call, ref string) (*model.Connector, error) {
@@ -209,7 +211,7 @@ func connectors(a *Admin) *Collection[model.Connector, ConnectorSpec, Connector]
 		update: func(c *call, v *model.Connector) (bool, error) { return c.tx.UpdateConnector(c, v) },
 		drop:   func(c *call, v *model.Connector) error { return c.tx.DeleteConnector(c, v.ID) },
 		view: func(c *call, v *model.Connector) (out Connector, err error) {
-			out.Enrolled, out.RevokedAt = v.Enrolled(), when(v.Revoked)
+			out.Enrolled, out.RevokedAt, out.Alarm = v.Enrolled(), when(v.Revoked), a.alarm(identity.Connector, v.ID.String(), v.Revoked)
 			if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
 				return out, err
 			}

@@ -112,6 +112,14 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestAlarmsAreSaidAndAreNoSuccess(t *testing.T) {
+	newAPI(t, map[string]answer{"GET /api/v1/status": {200, "", `{"revision":7,"connectors":[
+		{"name":"a","site":"s","state":"up"},{"name":"b","site":"s","state":"up","alarm":{"kind":"copied","text":"revoke b"}}]}`}})
+	if code, stdout, _ := run(t, "", "status"); code != 4 || strings.Count(stdout, "ALARM: ") != 1 || !strings.Contains(stdout, "ALARM: revoke b\n") {
+		t.Errorf("exit %d\n%s", code, stdout)
+	}
+}
+
 func TestGetFormats(t *testing.T) {
 	newAPI(t, map[string]answer{
 		"GET /api/v1/nodes":                {200, "", `{"items":[{"id":"node_1","name":"n1","pool":"default","addresses":["192.0.2.1","192.0.2.2"],"enrolled":true}]}`},

@@ -51,7 +51,7 @@ var kinds = []*kind{
 			{"gossip_endpoint", text, "ip:port where the node's gossip is reached (default: what the node says when it starts)", false},
 			{"capacity", number, "share of the sites that the node gets, 1 to 1000 (default 100)", false},
 		},
-		columns: []string{"pool", "region", "addresses", "capacity", "lifecycle", "enrolled"},
+		columns: []string{"pool", "region", "addresses", "capacity", "lifecycle", "enrolled", "alarm"},
 		wide:    []string{"wireguard_endpoint", "stream_endpoint", "gossip_endpoint", "pinned", "revoked_at"},
 	},
 	{
@@ -71,7 +71,7 @@ var kinds = []*kind{
 	},
 	{
 		name: "Connector", plural: "connectors", org: true, fields: []field{{"site", text, "site that the connector stands in", true}},
-		columns: []string{"site", "enrolled"}, wide: []string{"revoked_at"},
+		columns: []string{"site", "enrolled", "alarm"}, wide: []string{"revoked_at"},
 	},
 	{
 		name: "Service", plural: "services", aliases: []string{"svc"}, org: true, fields: []field{

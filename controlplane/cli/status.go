@@ -25,6 +25,9 @@ type member struct {
 	Omitted  int `json:"rejected_omitted"`
 
 	States []tunnelState `json:"tunnel_states"`
+	Alarm  *struct {
+		Text string `json:"text"`
+	} `json:"alarm"`
 }
 
 // tunnelState is a tunnel as one of its ends sees it.
@@ -57,7 +60,7 @@ type clusterStatus struct {
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show what is online, and whether every node has the newest configuration", Args: cobra.NoArgs,
-		Long: "Show what is online, and whether every node has the newest configuration. Exits with 4 when a node or connector is not up.",
+		Long: "Show what is online, and whether every node has the newest configuration. Exits with 4 when a node or connector is not up, or there is an alarm.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.connect()
 			if err != nil {
@@ -80,7 +83,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			for _, m := range append(st.Nodes, st.Connectors...) {
-				if m.State != "up" && m.State != "revoked" {
+				if m.State != "up" && m.State != "revoked" || m.Alarm != nil {
 					return errNotReady
 				}
 			}
@@ -108,6 +111,11 @@ func (a *app) showStatus(st clusterStatus) error {
 	}
 	if err := a.table([]string{"kind", "name", "state", "applied", "tunnels up", "replica", "version"}, rows); err != nil {
 		return err
+	}
+	for _, m := range append(st.Nodes, st.Connectors...) {
+		if m.Alarm != nil {
+			fmt.Fprintf(a.out, "\nALARM: %s\n", m.Alarm.Text)
+		}
 	}
 	a.showRejected(st)
 	if err := a.showTunnels(st); err != nil {

@@ -44,12 +44,13 @@ func (k Key) compare(o Key) int {
 // Entry is the state of one connected node or connector, as it reported it to one replica.
 type Entry struct {
 	Key
-	Replica string         `json:"replica"`
-	Since   time.Time      `json:"since"`   // when its stream opened, by the replica's clock
-	Seen    time.Time      `json:"seen"`    // last report, by the replica's clock
-	Applied model.Revision `json:"applied"` // 0 until it has applied a checkpoint
-	Version string         `json:"version"` // of its software
-	Tunnels []Tunnel       `json:"tunnels,omitempty"`
+	Replica  string         `json:"replica"`
+	Since    time.Time      `json:"since"`              // when its stream opened, by the replica's clock
+	Seen     time.Time      `json:"seen"`               // last report, by the replica's clock
+	Applied  model.Revision `json:"applied"`            // 0 until it has applied a checkpoint
+	Version  string         `json:"version"`            // of its software
+	Instance string         `json:"instance,omitempty"` // of its process: another one after each start; empty: a program from before
+	Tunnels  []Tunnel       `json:"tunnels,omitempty"`
 	// Rejected is what it answered to its replica, for whoever asks another one.
 	Rejected []Rejected `json:"rejected,omitempty"`
 	Omitted  int        `json:"omitted,omitempty"` // rejections beside these
@@ -130,7 +131,8 @@ type Store struct {
 	health   map[string]Health          // of nodes, last decided
 	verdicts map[model.TargetID]Verdict // last decided; never TargetUnknown
 	doubtful map[string]bool            // targets to decide on again, by id
-	changed  chan struct{}              // closed and renewed at each change
+	copies   map[Key]*copies
+	changed  chan struct{} // closed and renewed at each change
 }
 
 type metrics struct{ connected *prometheus.GaugeVec }
@@ -140,12 +142,12 @@ func New(replica string, bus Bus, log *slog.Logger, reg prometheus.Registerer) *
 	s := &Store{
 		replica: replica, bus: bus, log: log, started: time.Now(),
 		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, dropped: map[string]map[Key]uint64{}, health: map[string]Health{},
-		verdicts: map[model.TargetID]Verdict{}, doubtful: map[string]bool{}, changed: make(chan struct{}),
+		verdicts: map[model.TargetID]Verdict{}, doubtful: map[string]bool{}, copies: map[Key]*copies{}, changed: make(chan struct{}),
 		m: metrics{connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cp_presence_connected", Help: "Nodes and connectors known to be connected, by kind and replica.",
 		}, []string{"kind", "local"})},
 	}
-	reg.MustRegister(s.m.connected)
+	reg.MustRegister(s.m.connected, s.copied(identity.Node), s.copied(identity.Connector))
 	return s
 }
 
@@ -162,17 +164,21 @@ func (s *Store) Replica() string { return s.replica }
 func (s *Store) Report(ctx context.Context, e Entry) {
 	e.Replica = s.replica
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	old, had := s.entries[e.Key][s.replica]
 	s.put(e)
-	s.mu.Unlock()
-	s.bus.Put(ctx, e, !had || material(old, e))
+	s.bus.Put(ctx, e, !had || material(old, e)) // with the lock: what is told is in the order of what is known
 }
 
-// Gone records that a node's or connector's stream to this replica ended.
-func (s *Store) Gone(ctx context.Context, k Key) {
+// Gone records that a node's or connector's stream to this replica, open since then, ended. Nothing changes if another
+// one of its streams was heard of later.
+func (s *Store) Gone(ctx context.Context, k Key, since time.Time) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.entries[k][s.replica]; !ok || !e.Since.Equal(since) {
+		return
+	}
 	s.drop(s.replica, k)
-	s.mu.Unlock()
 	s.bus.Drop(ctx, k)
 }
 
@@ -259,7 +265,7 @@ func (s *Store) wake() {
 
 // material reports whether others should hear of a change at once; counters, times and measures can wait.
 func material(a, b Entry) bool {
-	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || len(a.Tunnels) != len(b.Tunnels) || a.Omitted != b.Omitted || !slices.Equal(a.Rejected, b.Rejected) {
+	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || a.Instance != b.Instance || len(a.Tunnels) != len(b.Tunnels) || a.Omitted != b.Omitted || !slices.Equal(a.Rejected, b.Rejected) {
 		return true
 	}
 	for i := range a.Tunnels {

@@ -48,9 +48,10 @@ func TestHealth(t *testing.T) {
 		is("at the start", Unknown)
 		s.Report(ctx, nodeEntry("node_a", 0))
 		is("connected, nothing applied", Down)
-		s.Report(ctx, nodeEntry("node_a", 7))
+		e := nodeEntry("node_a", 7)
+		s.Report(ctx, e)
 		is("applied", Up)
-		s.Gone(ctx, Key{identity.Node, "node_a"})
+		s.Gone(ctx, e.Key, e.Since)
 		is("just gone", Up)
 		time.Sleep(Grace)
 		is("gone for the grace", Down)
@@ -146,9 +147,22 @@ func within(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// runs starts a replica; it ends when it is stopped, and with the test.
+func runs(t *testing.T, replica string, bus *Valkey) (s *Store, stop func()) {
+	t.Helper()
+	s = newStore(replica, bus)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	within(t, replica+" is live", s.Live)
+	return s, stop
+}
+
 func TestValkeySharesPresence(t *testing.T) {
 	server := presencetest.Start(t)
-	start := func(replica string) (*Store, context.CancelFunc) {
+	start := func(replica string) (*Store, func()) {
 		bus, err := NewValkey(server.URL(), replica, quiet())
 		if err != nil {
 			t.Fatal(err)
@@ -156,14 +170,7 @@ func TestValkeySharesPresence(t *testing.T) {
 		if strings.HasPrefix(replica, "rd") {
 			bus.resync = time.Hour // it must not need one
 		}
-		s := newStore(replica, bus)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { defer close(done); _ = s.Run(ctx) }()
-		stop := func() { cancel(); <-done }
-		t.Cleanup(stop)
-		within(t, replica+" is live", s.Live)
-		return s, stop
+		return runs(t, replica, bus)
 	}
 	a, stopA := start("ra")
 	b, _ := start("rb")
@@ -205,7 +212,13 @@ func TestValkeySharesPresence(t *testing.T) {
 	server.Restart(t)
 	within(t, "after a restart", applied(b, 8))
 
-	a.Gone(t.Context(), k)
+	left := nodeEntry("node_a", 8)
+	a.Gone(t.Context(), k, left.Since) // of an older stream
+	if _, ok := a.Get(k); !ok {
+		t.Error("the end of an older stream took the newer one along")
+	}
+	a.Report(t.Context(), left)
+	a.Gone(t.Context(), k, left.Since)
 	within(t, "b hears that it is gone", func() bool { _, ok := b.Get(k); return !ok })
 
 	a.Report(t.Context(), nodeEntry("node_a", 9))

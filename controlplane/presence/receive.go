@@ -92,6 +92,7 @@ func (s *Store) put(e Entry) {
 	}
 	old, had := by[e.Replica]
 	by[e.Replica] = e
+	s.watch(e)
 	if !had {
 		s.m.connected.WithLabelValues(string(e.Kind), s.local(e.Replica)).Inc()
 	}

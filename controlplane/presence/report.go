@@ -23,6 +23,7 @@ const (
 	MaxRejected = 100
 	maxTargets  = 16384
 	maxReason   = 256 // bytes
+	maxInstance = 64  // bytes
 )
 
 // Admit says who a caller is: it returns the identity of a trusted node or connector and a context that
@@ -55,7 +56,7 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 	defer func() {
 		if !first {
 			// The stream's context is over; what is told to the others must not be.
-			r.store.Gone(context.WithoutCancel(stream.Context()), k)
+			r.store.Gone(context.WithoutCancel(stream.Context()), k, since)
 		}
 	}()
 
@@ -100,6 +101,9 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 			if len(m.req.GetTargets()) > maxTargets {
 				return status.Errorf(codes.InvalidArgument, "%d targets in a report, %d at most", len(m.req.GetTargets()), maxTargets)
 			}
+			if len(m.req.GetInstance()) > maxInstance {
+				return status.Errorf(codes.InvalidArgument, "an instance of %d bytes in a report, %d at most", len(m.req.GetInstance()), maxInstance)
+			}
 			first = false
 			e := entry(k, since, time.Now(), m.req)
 			e.Rejected, e.Omitted = r.rejected(k)
@@ -110,7 +114,7 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 }
 
 func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
-	e := Entry{Key: k, Since: since, Seen: now, Applied: model.Revision(req.GetAppliedRevision()), Version: req.GetSoftwareVersion()}
+	e := Entry{Key: k, Since: since, Seen: now, Applied: model.Revision(req.GetAppliedRevision()), Version: req.GetSoftwareVersion(), Instance: req.GetInstance()}
 	for _, t := range req.GetTunnels() {
 		state := Tunnel{Peer: t.GetPeerId(), Up: t.GetUp(), ReceivedBytes: t.GetReceivedBytes(), SentBytes: t.GetSentBytes()}
 		if age := t.GetLastHandshakeAge(); age != nil {

@@ -61,8 +61,10 @@ func (w *watched) says(connector, words string) {
 	w.s.Report(w.t.Context(), connectorEntry(connector, words))
 }
 
+var connectorSince = time.Unix(1, 0)
+
 func connectorEntry(connector, words string) Entry {
-	e := Entry{Key: connectorKey(connector), Since: time.Unix(1, 0), Applied: 1}
+	e := Entry{Key: connectorKey(connector), Since: connectorSince, Applied: 1}
 	for _, word := range strings.Fields(words) {
 		name, state, _ := strings.Cut(word, "=")
 		t := Target{ID: targetID(name).String(), Health: map[string]TargetState{"healthy": TargetHealthy, "unhealthy": TargetUnhealthy}[state]}
@@ -112,10 +114,10 @@ func TestTargets(t *testing.T) {
 		{func() { w.says("b", "one=healthy two=unhealthy") }, "one=healthy, two=healthy"},   // one is enough
 		{func() { w.says("a", "one=unhealthy two=unhealthy") }, "two=unhealthy"},
 		{func() { w.says("b", "one=unknown two=unhealthy") }, "one=unhealthy"}, // its word is taken back
-		{func() { w.s.Gone(t.Context(), connectorKey("a")) }, "one=unhealthy, two=unhealthy"},
-		{func() { w.s.Gone(t.Context(), connectorKey("b")) }, "one=unhealthy, two=unhealthy"}, // silence says nothing
+		{func() { w.s.Gone(t.Context(), connectorKey("a"), connectorSince) }, "one=unhealthy, two=unhealthy"},
+		{func() { w.s.Gone(t.Context(), connectorKey("b"), connectorSince) }, "one=unhealthy, two=unhealthy"}, // silence says nothing
 		{func() { w.says("a", "one=healthy two=healthy") }, "one=healthy, two=healthy"},
-		{func() { w.s.Gone(t.Context(), connectorKey("a")) }, "one=healthy, two=healthy"},
+		{func() { w.s.Gone(t.Context(), connectorKey("a"), connectorSince) }, "one=healthy, two=healthy"},
 		{func() { w.step("service web organization=acme pool=far hostname=www.example.org") }, "one=healthy in far, two=healthy in far"},
 		{func() { w.step("target two organization=acme service=web site=home address=10.0.0.2") }, "two is gone"},
 		{func() { w.says("a", "one=healthy two=unhealthy") }, "one=healthy in far"}, // a check that was
@@ -217,7 +219,7 @@ func TestValkeySharesTargets(t *testing.T) {
 	within(t, "the other replica knows", is(two[1], TargetUnhealthy))
 	two[1].says("b", "one=healthy")
 	within(t, "the first one knows", is(two[0], TargetHealthy))
-	two[1].s.Gone(t.Context(), connectorKey("b"))
+	two[1].s.Gone(t.Context(), connectorKey("b"), connectorSince)
 	within(t, "the word of who left is taken back", is(two[0], TargetUnhealthy))
 }
 

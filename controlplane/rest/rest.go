@@ -78,6 +78,7 @@ func New(o Options) *API {
 	a.huma = humago.New(a.mux, cfg)
 	if a.Admin != nil && a.Presence != nil {
 		a.Admin.Health = targetHealth{a.World, a.Presence}
+		a.Admin.Alarms = alarms{a.Presence}
 	}
 	a.huma.UseMiddleware(a.count, a.authenticate, a.readable, a.wellFormed)
 	a.routes()

@@ -174,6 +174,7 @@ type memberView struct {
 	TunnelUp int          `json:"tunnels_up"`
 	Tunnels  int          `json:"tunnels"`
 	States   []tunnelView `json:"tunnel_states"`
+	Alarm    *alarmView   `json:"alarm,omitempty"`
 }
 
 type tunnelView struct {
@@ -228,12 +229,13 @@ func (a *API) member(kind identity.Kind, id, name string, enrolled, revoked bool
 	switch {
 	case revoked:
 		v.State = "revoked"
-		return v
+		return v // an alarm is over: what still uses that identity gets nowhere
 	case !enrolled || online && e.Applied == 0:
 		v.State = "joining"
 	case online:
 		v.State = "up"
 	}
+	v.Alarm = a.alarm(kind, id, name)
 	if !online {
 		return v
 	}

@@ -301,6 +301,49 @@ func TestStatusShowsMeasures(t *testing.T) {
 	}
 }
 
+// A connector whose state was copied is shown as such, with what to do, until it is revoked.
+func TestCopiedStateShows(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	_, box, rev := w.enroll("n1", "box")
+	k := presence.Key{Kind: identity.Connector, ID: box}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		for _, process := range []string{"a", "b"} {
+			w.seen.Report(t.Context(), presence.Entry{Key: k, Since: time.Now(), Seen: time.Now(), Applied: rev, Instance: process})
+		}
+		if _, ok := w.seen.Copied(k); ok {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not noticed")
+		}
+	}
+	type status struct {
+		Nodes, Connectors []struct{ Alarm *struct{ Kind, Text string } }
+	}
+	var s, after status
+	w.must(200, "GET", "/api/v1/status", "").into(t, &s)
+	if a := s.Connectors[0].Alarm; a == nil || a.Kind != "copied" || !strings.Contains(a.Text, "warren site revoke box") {
+		t.Errorf("%+v", a)
+	}
+	if s.Nodes[0].Alarm != nil {
+		t.Errorf("of a node: %+v", s.Nodes[0].Alarm)
+	}
+	var c struct{ Alarm string }
+	w.must(200, "GET", org+"/connectors/box", "").into(t, &c)
+	if c.Alarm != "copied" {
+		t.Errorf("%+v", c)
+	}
+	r := w.must(200, "POST", org+"/connectors/box/revoke", "")
+	if _, err := w.now.Wait(t.Context(), model.Revision(r.revision)); err != nil {
+		t.Fatal(err)
+	}
+	w.must(200, "GET", "/api/v1/status", "").into(t, &after)
+	if after.Connectors[0].Alarm != nil {
+		t.Errorf("revoked: %+v", after.Connectors[0].Alarm)
+	}
+}
+
 // What connectors say of targets stands beside them, in the status, and in what nodes should have heard.
 func TestTargetHealthShows(t *testing.T) {
 	w := newWorld(t)

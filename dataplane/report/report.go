@@ -3,6 +3,7 @@ package report
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"slices"
 	"strings"
@@ -44,17 +45,18 @@ type Connector interface {
 
 // Reporter keeps a report stream open. Reports that can't be sent are dropped: the next one says it all.
 type Reporter struct {
-	conns   Connector
-	src     Source
-	started time.Time
-	log     *slog.Logger
-	sent    prometheus.Counter
+	conns    Connector
+	src      Source
+	started  time.Time
+	instance string // so that two processes with the same identity are told apart
+	log      *slog.Logger
+	sent     prometheus.Counter
 }
 
 // New makes a Reporter; Run does the work.
 func New(conns Connector, src Source, log *slog.Logger, reg prometheus.Registerer) *Reporter {
 	r := &Reporter{
-		conns: conns, src: src, started: time.Now(), log: log,
+		conns: conns, src: src, started: time.Now(), instance: rand.Text(), log: log,
 		sent: prometheus.NewCounter(prometheus.CounterOpts{Name: "node_reports_total", Help: "Reports sent to the control plane."}),
 	}
 	reg.MustRegister(r.sent)
@@ -125,7 +127,7 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 }
 
 func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
-	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied()}
+	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied(), Instance: r.instance}
 	for _, p := range r.src.Tunnels() {
 		t := &nodev1.TunnelState{PeerId: p.ID, Up: p.Up, ReceivedBytes: p.RxBytes, SentBytes: p.TxBytes, Loss: p.Loss, Transport: p.Transport}
 		if p.RoundTrip > 0 {

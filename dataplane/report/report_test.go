@@ -108,8 +108,11 @@ func (c *control) next(t *testing.T) *nodev1.ReportRequest {
 func TestReports(t *testing.T) {
 	c, src := start(t)
 	first := c.next(t) // at once
-	if first.GetAppliedRevision() != 0 || first.GetStartedAt() == nil {
+	if first.GetAppliedRevision() != 0 || first.GetStartedAt() == nil || first.GetInstance() == "" || len(first.GetInstance()) > 64 {
 		t.Errorf("%v", first)
+	}
+	if other, _ := start(t); other.next(t).GetInstance() == first.GetInstance() {
+		t.Error("two processes are the same instance")
 	}
 	src.set(func() {
 		src.applied = 7
@@ -137,7 +140,9 @@ func TestReports(t *testing.T) {
 		ta[1].GetState() != nodev1.TargetState_TARGET_STATE_HEALTHY {
 		t.Errorf("%v", ta)
 	}
-	c.next(t) // without a change, after a while
+	if r = c.next(t); r.GetInstance() != first.GetInstance() { // without a change, after a while
+		t.Error("one process is two instances")
+	}
 
 	c.cut <- struct{}{}
 	if r := c.next(t); r.GetAppliedRevision() != 7 { // on a new stream, at once

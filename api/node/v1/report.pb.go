@@ -30,6 +30,7 @@ type ReportRequest struct {
 	AppliedRevision uint64                 `protobuf:"varint,3,opt,name=applied_revision,json=appliedRevision,proto3" json:"applied_revision,omitempty"` // 0 until a checkpoint has been applied
 	Tunnels         []*TunnelState         `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`                                         // sorted by peer_id
 	Targets         []*TargetReport        `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`                                         // of a connector: the targets with a health check, sorted by target_id
+	Instance        string                 `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`                                       // drawn at random by each process when it starts, 64 bytes at most
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -97,6 +98,13 @@ func (x *ReportRequest) GetTargets() []*TargetReport {
 		return x.Targets
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 type TunnelState struct {
@@ -307,14 +315,15 @@ var File_node_v1_report_proto protoreflect.FileDescriptor
 
 const file_node_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\x8f\x02\n" +
+	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xab\x02\n" +
 	"\rReportRequest\x12)\n" +
 	"\x10software_version\x18\x01 \x01(\tR\x0fsoftwareVersion\x129\n" +
 	"\n" +
 	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12)\n" +
 	"\x10applied_revision\x18\x03 \x01(\x04R\x0fappliedRevision\x125\n" +
 	"\atunnels\x18\x04 \x03(\v2\x1b.warren.node.v1.TunnelStateR\atunnels\x126\n" +
-	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\"\xcb\x02\n" +
+	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\tR\binstance\"\xcb\x02\n" +
 	"\vTunnelState\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\x12G\n" +
