@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/warrenedge/warren/dataplane/dial"
 )
 
 // maxMessage bounds one response. Replicas send pages of half a MiB, or one larger resource.
@@ -31,7 +33,8 @@ type Conns struct {
 	closed    bool
 }
 
-// NewConns makes a Conns over host:port addresses, which are tried in turn. It connects on first use.
+// NewConns makes a Conns over host:port addresses, which are tried in turn, with all that their names stand for at that
+// time. It connects on first use.
 func NewConns(addresses []string, creds credentials.TransportCredentials, opts ...grpc.DialOption) *Conns {
 	base := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
@@ -57,7 +60,7 @@ func (c *Conns) Conn(context.Context) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("no control address")
 	}
 	addr := c.addresses[c.at%len(c.addresses)]
-	conn, err := grpc.NewClient("passthrough:///"+addr, c.opts...)
+	conn, err := grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{dial.GRPC(addr)}, c.opts...)...)
 	if err != nil {
 		c.at++
 		return nil, fmt.Errorf("connection to %s: %w", addr, err)

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
+	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/identity"
@@ -296,7 +297,7 @@ func ask(ctx context.Context, o Options, token jointoken.Token, req *enrollv1.Jo
 func askOne(ctx context.Context, addr string, creds credentials.TransportCredentials, req *enrollv1.JoinRequest) (*enrollv1.JoinResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds))
+	conn, err := grpc.NewClient("passthrough:///"+addr, dial.GRPC(addr), grpc.WithTransportCredentials(creds))
 	if err != nil {
 		return nil, err
 	}

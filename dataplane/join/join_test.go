@@ -287,7 +287,7 @@ func TestBadTokens(t *testing.T) {
 }
 
 // dial makes one call with the machine's credentials.
-func dial(t *testing.T, id *Identity, addr string) error {
+func connect(t *testing.T, id *Identity, addr string) error {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(id.Credentials()))
 	if err != nil {
@@ -308,7 +308,7 @@ func TestOnlyAReplicaOfTheClusterIsTalkedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dial(t, id, ctl.addr); status.Code(err) == codes.Unavailable {
+	if err := connect(t, id, ctl.addr); status.Code(err) == codes.Unavailable {
 		t.Errorf("own replica: %v", err)
 	}
 	for name, who := range map[string]struct {
@@ -319,7 +319,7 @@ func TestOnlyAReplicaOfTheClusterIsTalkedTo(t *testing.T) {
 		"another cluster":   {c, identity.Identity{Cluster: "cluster-2", Kind: identity.Control, ID: "control"}},
 		"a node":            {c, identity.Identity{Cluster: cluster, Kind: identity.Node, ID: "node_9"}},
 	} {
-		if err := dial(t, id, serve(t, who.ca, who.id, "127.0.0.1:0").addr); status.Code(err) != codes.Unavailable {
+		if err := connect(t, id, serve(t, who.ca, who.id, "127.0.0.1:0").addr); status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -327,7 +327,7 @@ func TestOnlyAReplicaOfTheClusterIsTalkedTo(t *testing.T) {
 	if err := id.Trust(append(c.pem(), other.pem()...)); err != nil {
 		t.Fatal(err)
 	}
-	if err := dial(t, id, serve(t, other, replica(), "127.0.0.1:0").addr); status.Code(err) == codes.Unavailable {
+	if err := connect(t, id, serve(t, other, replica(), "127.0.0.1:0").addr); status.Code(err) == codes.Unavailable {
 		t.Errorf("a new authority: %v", err)
 	}
 	if err := id.Trust([]byte("x")); err == nil {
@@ -337,7 +337,7 @@ func TestOnlyAReplicaOfTheClusterIsTalkedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dial(t, again, serve(t, other, replica(), "127.0.0.1:0").addr); status.Code(err) == codes.Unavailable {
+	if err := connect(t, again, serve(t, other, replica(), "127.0.0.1:0").addr); status.Code(err) == codes.Unavailable {
 		t.Errorf("a new authority after a restart: %v", err)
 	}
 }
