@@ -56,6 +56,9 @@ func (r *Recovery) Shake(now time.Time) {
 	r.wait.Reset()
 }
 
+// Down is since when the path has been down; false if it is not.
+func (r *Recovery) Down() (since time.Time, down bool) { return r.since, r.down }
+
 // Next is when the next round is due; false if none is.
 func (r *Recovery) Next() (time.Time, bool) { return r.due, r.down || r.shaken }
 

@@ -28,8 +28,9 @@ type Options struct {
 	Credentials identity.Credentials
 	As          identity.Kind // what this process is: a connector, or a node that relays for others
 	Handler     Handler
-	TUN         func() bool   // our tunnel is an interface of the system
-	Drain       time.Duration // for streams in progress when Run's context has ended
+	TUN         func() bool            // our tunnel is an interface of the system
+	Stuck       func(node string) bool // our tunnel to a node does not come up; may be nil
+	Drain       time.Duration          // for streams in progress when Run's context has ended
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer
 }

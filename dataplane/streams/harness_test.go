@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,12 +82,18 @@ type edge struct {
 	others *Node
 	relays *Connector
 	stop   func()
+
+	stuck atomic.Value // the connector that said so last
 }
 
 func newEdge(t testing.TB, ca *identitytest.Authority, id string, connectors ...string) *edge {
 	t.Helper()
 	l := listen(t)
-	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort(), node: NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), From: identity.Connector, Log: quiet(), Registerer: prometheus.NewRegistry()})}
+	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort()}
+	e.node = NewNode(NodeOptions{
+		Credentials: ca.Credentials(t, identity.Node, id), From: identity.Connector, Stuck: func(connector string) { e.stuck.Store(connector) },
+		Log: quiet(), Registerer: prometheus.NewRegistry(),
+	})
 	e.others = NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), From: identity.Node, Log: quiet(), Registerer: prometheus.NewRegistry()})
 	own, between := sni.NewHandoff(), sni.NewHandoff()
 	forward := sni.New(sni.Options{
@@ -135,6 +142,8 @@ type site struct {
 	id   string
 	link *Connector
 	stop func()
+
+	stuck atomic.Value // the node to which its tunnel does not come up
 }
 
 func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes ...*edge) *site {
@@ -147,9 +156,11 @@ func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes 
 	if err := c.Apply(allowed); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{id: id, link: NewConnector(Options{
+	s := &site{id: id}
+	s.link = NewConnector(Options{
 		Credentials: ca.Credentials(t, identity.Connector, id), As: identity.Connector, Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
-	})}
+		Stuck: func(node string) bool { return node == s.stuck.Load() },
+	})
 	s.link.Apply(endpoints(nodes...))
 	s.stop = serve(t, s.link.Run)
 	return s

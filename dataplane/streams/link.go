@@ -73,12 +73,7 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 	}
 	s := newSession(conn, false, retryAfter)
 	d := &dialler{link: l, session: s, poke: make(chan struct{}, 1), idle: map[*wire]bool{}}
-	s.flags = func() byte {
-		if l.c.opts.TUN() {
-			return flagTUN
-		}
-		return 0
-	}
+	s.flags = l.flags
 	s.heard = func(m message) {
 		if m.kind == kindWant {
 			d.want.Store(int32(min(m.want, mostConns)))
@@ -106,6 +101,17 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 	dialling.Wait()
 	d.end()
 	return wasUp
+}
+
+// flags are what our asks say of the tunnel.
+func (l *link) flags() (flags byte) {
+	if l.c.opts.TUN() {
+		flags |= flagTUN
+	}
+	if l.c.opts.Stuck != nil && l.c.opts.Stuck(l.node) {
+		flags |= flagStuck
+	}
+	return flags
 }
 
 // dialler keeps as many stream connections as the node asks for, as long as a session lasts.

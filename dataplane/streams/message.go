@@ -21,7 +21,10 @@ const (
 )
 
 // Flags of an ask.
-const flagTUN = 1 // the sender's tunnel is an interface of the system
+const (
+	flagTUN   = 1 // the sender's tunnel is an interface of the system
+	flagStuck = 2 // the sender's WireGuard handshakes with the other end go unanswered
+)
 
 // message is one message; which fields count depends on the kind.
 type message struct {

@@ -38,7 +38,10 @@ type NodeOptions struct {
 	From        identity.Kind // who dials: connectors, or other nodes
 	// Silent is called when a peer no longer answers, though no connection has ended: whoever keeps streams
 	// to it for later should leave them. May be nil.
-	Silent     func(peer string)
+	Silent func(peer string)
+	// Stuck is called when a connector says that its WireGuard handshakes with us go unanswered, again and again while
+	// they do. It must not wait. May be nil.
+	Stuck      func(connector string)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -49,6 +52,7 @@ type Node struct {
 	speaks dialect
 	tls    *tls.Config
 	silent func(peer string)
+	stuck  func(connector string)
 	log    *slog.Logger
 	m      *nodeMetrics
 
@@ -63,7 +67,7 @@ var _ fabric.Carrier = (*Node)(nil)
 
 // NewNode makes a Node that knows no peer.
 func NewNode(o NodeOptions) *Node {
-	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
+	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, stuck: o.Stuck, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
 	n.tls = serverTLS(o.Credentials, n.speaks, n.admit)
 	n.m = newNodeMetrics(o.Registerer, n.counts)
 	return n
@@ -256,6 +260,9 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 			p.mu.Lock()
 			p.tun = m.flags&flagTUN != 0
 			p.mu.Unlock()
+			if m.flags&flagStuck != 0 && n.stuck != nil {
+				n.stuck(id)
+			}
 		}
 	}
 	p.begin(s)

@@ -29,6 +29,23 @@ func TestStream(t *testing.T) {
 	eventually(t, "a round trip is measured", func() bool { return e.node.Quality("connector_1").RTT > 0 })
 }
 
+// A connector whose tunnel to one node does not come up says so to that one.
+func TestStuckTunnelIsTold(t *testing.T) {
+	ca := identitytest.New(t)
+	e, other := newEdge(t, ca, "node_1", "connector_1"), newEdge(t, ca, "node_2", "connector_1")
+	s := newSite(t, ca, "connector_1", echo(t), e, other)
+	e.wait(t, "connector_1")
+	other.wait(t, "connector_1")
+	if e.stuck.Load() != nil {
+		t.Error("stuck before it was")
+	}
+	s.stuck.Store("node_1")
+	eventually(t, "the node hears of it", func() bool { return e.stuck.Load() == "connector_1" })
+	if other.stuck.Load() != nil {
+		t.Error("the other node hears of it, too")
+	}
+}
+
 // Connections are used again: a thousand streams, a hundred at once, need no more than there were at one time.
 func TestManyStreams(t *testing.T) {
 	ca := identitytest.New(t)

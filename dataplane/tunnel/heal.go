@@ -71,6 +71,18 @@ func (h *healer) shake() {
 	h.rouse()
 }
 
+// stuck reports whether a path has been down for a while.
+func (h *healer) stuck(peer string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.paths[peer]
+	if r == nil {
+		return false
+	}
+	since, down := r.Down()
+	return down && now.Sub(since) >= stuckAfter
+}
+
 func (h *healer) rouse() {
 	select {
 	case h.wake <- struct{}{}:

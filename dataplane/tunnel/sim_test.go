@@ -220,9 +220,9 @@ func newSimEnd(t testing.TB, ca *identitytest.Authority, id string, role FilterR
 	return e
 }
 
-// forever holds WireGuard's peers. Its queues have finalizers that empty them, which may not touch what was made
+// keptPeers holds WireGuard's peers. Its queues have finalizers that empty them, which may not touch what was made
 // in simulated time.
-var forever struct {
+var keptPeers struct {
 	mu    sync.Mutex
 	peers []*device.Peer
 }
@@ -231,10 +231,10 @@ var forever struct {
 func (e *simEnd) hold(peers []Peer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	forever.mu.Lock()
-	defer forever.mu.Unlock()
+	keptPeers.mu.Lock()
+	defer keptPeers.mu.Unlock()
 	for _, p := range peers {
-		forever.peers = append(forever.peers, e.wg.LookupPeer(device.NoisePublicKey(p.Key)))
+		keptPeers.peers = append(keptPeers.peers, e.wg.LookupPeer(device.NoisePublicKey(p.Key)))
 	}
 }
 

@@ -88,12 +88,13 @@ type Tunnel struct {
 	have  map[wgkey.Public]Peer // what the device was told
 	addrs map[string]netip.Addr // by peer id
 
-	open   func(self netip.Addr) (tun.Device, network, string, error)
-	states stateCache
-	beats  *liveness.Monitor
-	pulse  net.PacketConn // of the heartbeats; set before up is closed
-	heal   *healer
-	bind   *bind
+	open    func(self netip.Addr) (tun.Device, network, string, error)
+	states  stateCache
+	refused refusals
+	beats   *liveness.Monitor
+	pulse   net.PacketConn // of the heartbeats; set before up is closed
+	heal    *healer
+	bind    *bind
 }
 
 var _ fabric.Carrier = (*Tunnel)(nil)
@@ -303,6 +304,7 @@ func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, network, string, error
 // logger passes WireGuard's messages on. All are for debugging: what matters is in Peers.
 func (t *Tunnel) logger() *device.Logger {
 	logf := func(format string, args ...any) {
+		t.refused.note(format, args, time.Now())
 		if t.log.Enabled(context.Background(), slog.LevelDebug) {
 			t.log.Debug("wireguard", "detail", fmt.Sprintf(format, args...))
 		}

@@ -82,10 +82,18 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	// In the order in which a request passes: DNS, SNI or ports, HTTP, fabric, carriers.
 	var proxy *httpproxy.Proxy
 	dialled := func(from identity.Kind) *streams.Node {
-		return streams.NewNode(streams.NodeOptions{
+		o := streams.NodeOptions{
 			Credentials: me, From: from, Silent: func(peer string) { proxy.Reconnect(peer) },
 			Log: log, Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"from": string(from)}, reg),
-		})
+		}
+		if from == identity.Connector {
+			o.Stuck = func(connector string) {
+				if _, err := tun.Renew(connector); err != nil {
+					log.Warn("begin anew with a connector", "connector", connector, "err", err)
+				}
+			}
+		}
+		return streams.NewNode(o)
 	}
 	ends, others := dialled(identity.Connector), dialled(identity.Node)
 	local := connector.NewLocal(nil, log, reg)
