@@ -30,7 +30,7 @@ type healer struct {
 
 func newHealer(t *Tunnel) *healer {
 	h := &healer{t: t, wake: make(chan struct{}, 1), paths: map[string]*liveness.Recovery{}}
-	h.watch = func(ctx context.Context) { watch(ctx, h.t.endpoints, h.networkChanged, h.clockJumped) }
+	h.watch = func(ctx context.Context) { watch(ctx, look, h.t.endpoints, h.networkChanged, h.clockJumped) }
 	return h
 }
 

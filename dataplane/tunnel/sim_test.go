@@ -100,6 +100,8 @@ func (d *simDevice) Name() (string, error)    { return "sim", nil }
 func (d *simDevice) Events() <-chan tun.Event { return d.events }
 func (d *simDevice) BatchSize() int           { return 1 }
 
+func (d *simDevice) route([]netip.Addr) error { return nil }
+
 func (d *simDevice) Close() error {
 	d.once.Do(func() { close(d.done); close(d.events) })
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Times of watch.
@@ -18,8 +19,9 @@ const (
 )
 
 // watch tells, until ctx ends, when the address of ours that leads to any of the endpoints is another, and
-// when the wall clock and the monotonic one disagree: somebody has set it, or we were suspended.
-func watch(ctx context.Context, endpoints func() []netip.AddrPort, network func(), clock func(by time.Duration)) {
+// when clocks disagree: somebody has set the wall clock, or we were suspended. It looks when the system tells of changes,
+// and every so often.
+func watch(ctx context.Context, every time.Duration, endpoints func() []netip.AddrPort, network func(), clock func(by time.Duration)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	hint := make(chan struct{}, 1)
@@ -28,8 +30,8 @@ func watch(ctx context.Context, endpoints func() []netip.AddrPort, network func(
 	follow(&wg, done, hint)
 
 	have := sources(endpoints())
-	last := time.Now()
-	tick := time.NewTicker(look)
+	last := readClocks()
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -43,8 +45,8 @@ func watch(ctx context.Context, endpoints func() []netip.AddrPort, network func(
 			case <-time.After(quiet):
 			}
 		}
-		now := time.Now()
-		if by, ok := jump(now.Round(0).Sub(last.Round(0)), now.Sub(last)); ok {
+		now := readClocks()
+		if by, ok := now.jump(last); ok {
 			clock(by)
 		}
 		last = now
@@ -56,10 +58,33 @@ func watch(ctx context.Context, endpoints func() []netip.AddrPort, network func(
 	}
 }
 
-// jump says by how much more the wall clock went on than the monotonic one, which stands still while the
-// machine is suspended.
-func jump(wall, monotonic time.Duration) (by time.Duration, ok bool) {
-	by = wall - monotonic
+// clocks are the system's at one moment.
+type clocks struct {
+	wall      time.Time
+	monotonic time.Duration // stands still while the machine is suspended
+	boot      time.Duration // goes on
+}
+
+func readClocks() clocks {
+	return clocks{wall: time.Now().Round(0), monotonic: readClock(unix.CLOCK_MONOTONIC), boot: readClock(unix.CLOCK_BOOTTIME)}
+}
+
+func readClock(id int32) time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(id, &t) != nil { // no kernel of today is without them
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// jump says by how much more than the monotonic clock another one went on. That of the time since the machine was
+// started tells of a suspension also if the wall clock was set back meanwhile.
+func (c clocks) jump(last clocks) (by time.Duration, ok bool) {
+	monotonic := c.monotonic - last.monotonic
+	if by = c.boot - last.boot - monotonic; by.Abs() > leap {
+		return by, true
+	}
+	by = c.wall.Sub(last.wall) - monotonic
 	return by, by.Abs() > leap
 }
 

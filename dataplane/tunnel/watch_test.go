@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/warrenedge/warren/dataplane/liveness"
 )
 
 func TestMoved(t *testing.T) {
@@ -33,18 +35,50 @@ func TestMoved(t *testing.T) {
 }
 
 func TestJump(t *testing.T) {
-	for _, tt := range []struct {
-		wall, monotonic time.Duration
-		ok              bool
+	for name, tt := range map[string]struct {
+		wall, boot, monotonic time.Duration
+		by                    time.Duration
+		ok                    bool
 	}{
-		{time.Second, time.Second, false},
-		{time.Second + 200*time.Millisecond, time.Second, false}, // a clock that is slewed
-		{8 * time.Hour, time.Second, true},                       // suspended
-		{-time.Hour, time.Second, true},                          // set back
-		{time.Hour, time.Hour, false},                            // this process was stopped
+		"nothing":                              {time.Second, time.Second, time.Second, 0, false},
+		"a clock that is slewed":               {1200 * time.Millisecond, time.Second, time.Second, 200 * time.Millisecond, false},
+		"suspended":                            {8 * time.Hour, 8 * time.Hour, time.Second, 8*time.Hour - time.Second, true},
+		"suspended, and the clock is set back": {time.Second, 8 * time.Hour, time.Second, 8*time.Hour - time.Second, true},
+		"set back":                             {-time.Hour, time.Second, time.Second, -time.Hour - time.Second, true},
+		"set forward":                          {time.Hour, time.Second, time.Second, time.Hour - time.Second, true},
+		"this process was stopped":             {time.Hour, time.Hour, time.Hour, 0, false},
 	} {
-		if by, ok := jump(tt.wall, tt.monotonic); ok != tt.ok || by != tt.wall-tt.monotonic {
-			t.Errorf("%v against %v: %v, %v", tt.wall, tt.monotonic, by, ok)
+		last := clocks{wall: time.Unix(1_800_000_000, 0), monotonic: 7 * time.Hour, boot: 9 * time.Hour}
+		now := clocks{wall: last.wall.Add(tt.wall), monotonic: last.monotonic + tt.monotonic, boot: last.boot + tt.boot}
+		if by, ok := now.jump(last); ok != tt.ok || by != tt.by {
+			t.Errorf("%s: %v, %v; want %v, %v", name, by, ok, tt.by, tt.ok)
+		}
+	}
+	if by, ok := readClocks().jump(readClocks()); ok || by.Abs() > time.Second {
+		t.Errorf("the system's own clocks: %v, %v", by, ok)
+	}
+}
+
+// A jump begins anew with every path at once, however long its next try was away.
+func TestAfterAJumpNothingIsWaitedFor(t *testing.T) {
+	tun, err := New(options(t, ConnectorRole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := tun.heal
+	now := time.Now()
+	var r liveness.Recovery
+	r.Observe(liveness.Down, now)
+	for range 10 {
+		if due, _ := r.Next(); !due.After(now) {
+			r.Round(now)
+		}
+	}
+	h.paths["node"], h.paths["up"] = &r, new(liveness.Recovery)
+	h.clockJumped(8 * time.Hour)
+	for id, r := range h.paths {
+		if due, ok := r.Next(); !ok || due.After(time.Now()) {
+			t.Errorf("%s: due %v, %v", id, due, ok)
 		}
 	}
 }
