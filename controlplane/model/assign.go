@@ -15,16 +15,24 @@ const DefaultTunnels = 3
 const DefaultCapacity = 100
 
 // Assigned returns the nodes of a site, most preferred first. Of a local site they are all those that stand
-// in its network, of any other so many of its pool as it wants tunnels. Only enrolled nodes count, and
-// draining ones only where there are no others: with no node at all, draining would be an outage.
+// in its network, of a connectors' site so many of its pool as it wants tunnels. A WireGuard site has all nodes of
+// its pool, as nobody tells a stock peer that its nodes are others now: what was written into its configuration
+// once, the first ones that it wanted tunnels to, holds for as long as such a node is there. Only enrolled nodes
+// count, and draining ones only where there are no others: with no node at all, draining would be an outage.
 //
 // The order is by weighted rendezvous hashing (Thaler and Ravishankar, 1998; weights after Schindelhauer and
 // Schomaker, 2005), the nodes of the site's region before all others. A node that comes takes the sites that it
 // wins, in proportion to its capacity; one that goes loses those that it had; nothing else moves. So that a
 // region can be lost whole, the last place goes to another region if all places before it are in one.
-func (m *Model) Assigned(s *Site) []*Node {
+func (m *Model) Assigned(s *Site) []*Node { return Assign(s, m.eligible(s)) }
+
+// Assign is Assigned for who has the rows from elsewhere: those of the site's pool, or that a local site names.
+func Assign(s *Site, nodes []*Node) []*Node {
 	var active, draining []candidate
-	for _, n := range m.eligible(s) {
+	for _, n := range nodes {
+		if !n.Enrolled() {
+			continue
+		}
 		c := newCandidate(s, n)
 		if n.Lifecycle == Draining {
 			draining = append(draining, c)
@@ -38,8 +46,11 @@ func (m *Model) Assigned(s *Site) []*Node {
 	slices.SortFunc(active, candidate.compare)
 	want := len(active)
 	if s.Kind != LocalSite {
-		want = min(want, cmp.Or(max(s.Tunnels, 0), DefaultTunnels))
-		spread(active, want)
+		first := min(want, cmp.Or(max(s.Tunnels, 0), DefaultTunnels))
+		spread(active, first)
+		if s.Kind != WireGuardSite {
+			want = first
+		}
 	}
 	out := make([]*Node, want)
 	for i, c := range active[:want] {
@@ -48,26 +59,21 @@ func (m *Model) Assigned(s *Site) []*Node {
 	return out
 }
 
-// eligible returns the enrolled nodes among which a site's are chosen.
+// eligible returns the nodes among which a site's are chosen.
 func (m *Model) eligible(s *Site) []*Node {
 	var out []*Node
 	if s.Kind == LocalSite {
 		for _, id := range s.Nodes {
-			if n := m.Node(id); n != nil && n.Enrolled() {
+			if n := m.Node(id); n != nil {
 				out = append(out, n)
 			}
 		}
 		return out
 	}
-	for n := range m.NodesOf(s.Pool) {
-		if n.Enrolled() {
-			out = append(out, n)
-		}
-	}
-	return out
+	return slices.AppendSeq(out, m.NodesOf(s.Pool))
 }
 
-// spread puts the best candidate of another region into the last of want places if all before it are of one.
+// spread moves the best candidate of another region to the last of want places if all before it are of one.
 func spread(sorted []candidate, want int) {
 	if want < 2 || want >= len(sorted) {
 		return
@@ -78,7 +84,9 @@ func spread(sorted []candidate, want int) {
 		return
 	}
 	if i := slices.IndexFunc(sorted, elsewhere); i > 0 {
-		sorted[want-1] = sorted[i]
+		best := sorted[i]
+		copy(sorted[want:i+1], sorted[want-1:i])
+		sorted[want-1] = best
 	}
 }
 

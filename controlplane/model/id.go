@@ -153,7 +153,7 @@ func decode32(s string) (uuid.UUID, error) {
 // different clusters never meet.
 var Overlay = netip.MustParsePrefix("fd57:6172:7265::/48")
 
-// OverlayAddress is where a node or connector is reached inside the tunnels: the overlay prefix, 16
+// OverlayAddress is where a node, a connector or a WireGuard site is reached inside the tunnels: the overlay prefix, 16
 // bits for the kind, and the 64 low bits of its UUIDv7, 62 of which are random.
 func OverlayAddress[K kind](id ID[K]) netip.Addr {
 	a := Overlay.Addr().As16()
@@ -163,6 +163,8 @@ func OverlayAddress[K kind](id ID[K]) netip.Addr {
 		a[7] = 1
 	case connectorKind:
 		a[7] = 2
+	case siteKind: // of the peer that a WireGuard site is
+		a[7] = 3
 	}
 	copy(a[8:], id.UUID[8:])
 	return netip.AddrFrom16(a)

@@ -93,6 +93,7 @@ type SiteKind string
 const (
 	ConnectorSite SiteKind = "connector" // through connectors
 	LocalSite     SiteKind = "local"     // by nodes that stand in the same network
+	WireGuardSite SiteKind = "wireguard" // it is one stock WireGuard peer, which nodes dial through its tunnels
 )
 
 // Carrier is over what TCP goes between nodes and a site's connectors.
@@ -111,11 +112,12 @@ type Site struct {
 	Org     OrgID
 	Name    string
 	Pool    PoolID // the nodes that its connectors dial
-	Tunnels int    // to how many nodes each connector keeps tunnels, 1..8
+	Tunnels int    // to how many nodes each connector, or a WireGuard peer, keeps tunnels, 1..8
 	Kind    SiteKind
 	Carrier Carrier
-	Region  RegionID // where it stands; zero: not said
-	Nodes   []NodeID // of a local site: those that stand in its network, sorted
+	Region  RegionID     // where it stands; zero: not said
+	Nodes   []NodeID     // of a local site: those that stand in its network, sorted
+	PeerKey wgkey.Public // of a WireGuard site: its device's; zero: none yet
 	Meta
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -24,6 +25,15 @@ func CheckServiceDomain(s *Service, covering *Domain) error {
 	return checkGlue("hostname", s.Hostname, covering.Name)
 }
 
+// CheckSiteChange refuses to make a WireGuard site of another, or another of it: its targets are its own address,
+// and theirs are not.
+func CheckSiteChange(old, s *Site) error {
+	if old.Kind != s.Kind && (old.Kind == WireGuardSite || s.Kind == WireGuardSite) {
+		return fault.Field("kind", "a wireguard site is one from its beginning to its end: make another site")
+	}
+	return nil
+}
+
 // CheckSiteKind refuses to make a site local while it has connectors.
 func CheckSiteKind(s *Site, connectors []*Connector) error {
 	if s.Kind == LocalSite && len(connectors) > 0 {
@@ -36,6 +46,9 @@ func CheckSiteKind(s *Site, connectors []*Connector) error {
 func CheckConnector(site *Site) error {
 	if site.Kind == LocalSite {
 		return fault.Field("site", "%s is a local site: its nodes dial the targets themselves, it has no connectors", site.Name)
+	}
+	if site.Kind == WireGuardSite {
+		return fault.Field("site", "%s is a wireguard site: it is a peer by itself, it has no connectors", site.Name)
 	}
 	return nil
 }
@@ -93,7 +106,25 @@ func CheckTarget(t *Target, service *Service, site *Site) error {
 	if site == nil || site.ID != t.Site || site.Org != t.Org {
 		return fault.Field("site", "no such site in this organization")
 	}
+	if t.HealthCheck != nil && site.Kind == WireGuardSite {
+		return fault.Field("health_check", "targets of wireguard sites are not checked: neither does a connector stand there, nor a node")
+	}
+	if err := checkTargetAddress(t, site); err != nil {
+		return err
+	}
 	return CheckServiceTargets(service, []*Target{t})
+}
+
+// checkTargetAddress keeps the overlay to those who are in it: the one address that a WireGuard site has.
+func checkTargetAddress(t *Target, site *Site) error {
+	own := OverlayAddress(site.ID)
+	if site.Kind == WireGuardSite && t.Address != own.String() {
+		return fault.Field("address", "a wireguard site has one address, %s: leave it out", own)
+	}
+	if a, err := netip.ParseAddr(t.Address); site.Kind != WireGuardSite && err == nil && Overlay.Contains(a) {
+		return fault.Field("address", "%s is in %s, where Warren's own addresses are", a, Overlay)
+	}
+	return nil
 }
 
 // CheckDomain refuses a domain that is, is within, or contains one of another organization, that takes

@@ -120,6 +120,13 @@ func TestCheckTarget(t *testing.T) {
 	root := &Target{Org: acme, Name: "t", Service: s.ID, Site: site.ID, PathPrefix: "/"}
 	deep, checked, datagrams, local := *root, *root, *s, *site
 	checked.HealthCheck, local.Kind = &HealthCheck{Kind: CheckTCP}, LocalSite
+	peer := *site
+	peer.Kind = WireGuardSite
+	device, near, strange := *root, *root, *root
+	device.Address, strange.Address = OverlayAddress(site.ID).String(), OverlayAddress(SiteID{}.New()).String()
+	near.Address = "10.0.0.1"
+	checkedDevice := device
+	checkedDevice.HealthCheck = checked.HealthCheck
 	datagrams.Kind, datagrams.Hostname, datagrams.Ports = UDP, "", Ports{6000, 6000}
 	deep.PathPrefix = "/a"
 	for _, c := range []struct {
@@ -140,6 +147,12 @@ func TestCheckTarget(t *testing.T) {
 		{"checked", &checked, s, site, ""},
 		{"checked, of udp", &checked, &datagrams, site, "invalid health_check"},
 		{"checked, of a local site", &checked, s, &local, ""},
+		{"a device", &device, s, &peer, ""},
+		{"checked, of a device", &checkedDevice, s, &peer, "invalid health_check"},
+		{"behind a device", &near, s, &peer, "invalid address"},
+		{"another device", &strange, s, &peer, "invalid address"},
+		{"a device, of a site with connectors", &device, s, site, "invalid address"},
+		{"a device, of a local site", &device, s, &local, "invalid address"},
 	} {
 		if got := refusal(CheckTarget(c.target, c.service, c.site)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
@@ -233,5 +246,22 @@ func TestSitesWithoutConnectors(t *testing.T) {
 	}
 	if err := CheckConnector(&Site{Kind: ConnectorSite}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCheckSiteChange(t *testing.T) {
+	for _, c := range []struct {
+		old, now SiteKind
+		want     string
+	}{
+		{WireGuardSite, WireGuardSite, ""}, {ConnectorSite, LocalSite, ""}, {LocalSite, ConnectorSite, ""},
+		{WireGuardSite, ConnectorSite, "invalid kind"}, {ConnectorSite, WireGuardSite, "invalid kind"}, {LocalSite, WireGuardSite, "invalid kind"},
+	} {
+		if got := refusal(CheckSiteChange(&Site{Kind: c.old}, &Site{Kind: c.now})); got != c.want {
+			t.Errorf("%s to %s: %q, want %q", c.old, c.now, got, c.want)
+		}
+	}
+	if got := refusal(CheckConnector(&Site{Kind: WireGuardSite})); got != "invalid site" {
+		t.Errorf("a connector of a device: %q", got)
 	}
 }

@@ -87,12 +87,16 @@ func (s *Site) Validate() error {
 		return fault.Field("carrier", "want %q, %q or %q", AutoCarrier, StreamCarrier, WireGuardCarrier)
 	}
 	switch {
-	case s.Kind != ConnectorSite && s.Kind != LocalSite:
-		return fault.Field("kind", "want %q or %q", ConnectorSite, LocalSite)
+	case s.Kind != ConnectorSite && s.Kind != LocalSite && s.Kind != WireGuardSite:
+		return fault.Field("kind", "want %q, %q or %q", ConnectorSite, LocalSite, WireGuardSite)
 	case s.Kind == LocalSite && len(s.Nodes) == 0:
 		return fault.Field("nodes", "missing: a local site needs one node at least that stands in its network")
 	case s.Kind == LocalSite && s.Carrier != AutoCarrier:
 		return fault.Field("carrier", "a local site has none: its nodes dial the targets themselves")
+	case s.Kind == WireGuardSite && s.Carrier != AutoCarrier:
+		return fault.Field("carrier", "a wireguard site has none: nodes dial it through its tunnels")
+	case s.Kind != WireGuardSite && !s.PeerKey.IsZero():
+		return fault.Field("wireguard_public_key", "only a wireguard site has one of its own")
 	case s.Kind != LocalSite && len(s.Nodes) > 0:
 		return fault.Field("nodes", "only a local site has nodes of its own; the others get theirs from the pool")
 	case len(s.Nodes) > MaxSiteNodes:
@@ -173,8 +177,11 @@ func (t *Target) Validate() error {
 	if err := first(checkName(t.Name, MaxName), checkSet("organization", t.Org), checkSet("service", t.Service), checkSet("site", t.Site)); err != nil {
 		return err
 	}
-	if err := checkCanonical("address", t.Address, CanonicalAddress); err != nil {
-		return err
+	// Whose address in the overlay it may be is for CheckTarget.
+	if a, err := netip.ParseAddr(t.Address); err != nil || !Overlay.Contains(a) || a.String() != t.Address {
+		if err := checkCanonical("address", t.Address, CanonicalAddress); err != nil {
+			return err
+		}
 	}
 	if t.Port == 0 {
 		return fault.Field("port", "want 1 to 65535")

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/fault"
+
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 // field is what an error is about: "" for none, "?" for an error that is no fault of the request.
@@ -104,6 +106,11 @@ func TestValidate(t *testing.T) {
 		{mutate(st, func(s *Site) { s.Carrier = StreamCarrier }), ""},
 		{mutate(st, func(s *Site) { s.Carrier = "pigeon" }), "carrier"},
 		{mutate(local, func(s *Site) { s.Carrier = WireGuardCarrier }), "carrier"},
+		{mutate(st, func(s *Site) { s.Kind = WireGuardSite }), ""},
+		{mutate(st, func(s *Site) { s.Kind, s.PeerKey = WireGuardSite, wgkey.Public{1} }), ""},
+		{mutate(st, func(s *Site) { s.Kind, s.Carrier = WireGuardSite, WireGuardCarrier }), "carrier"},
+		{mutate(st, func(s *Site) { s.Kind, s.Nodes = WireGuardSite, local.Nodes }), "nodes"},
+		{mutate(st, func(s *Site) { s.PeerKey = wgkey.Public{1} }), "wireguard_public_key"},
 		{mutate(local, func(s *Site) { s.Nodes = make([]NodeID, MaxSiteNodes+1) }), "nodes"},
 		{mutate(st, func(s *Site) { s.Tunnels = 0 }), "tunnels"},
 		{mutate(st, func(s *Site) { s.Tunnels = 8 }), ""},
@@ -161,6 +168,8 @@ func TestValidate(t *testing.T) {
 		{mutate(tg, func(t *Target) { t.Site = SiteID{} }), "site"},
 		{mutate(tg, func(t *Target) { t.Address = "" }), "address"},
 		{mutate(tg, func(t *Target) { t.Address = "2001:DB8::1" }), "address"},
+		{mutate(tg, func(t *Target) { t.Address = OverlayAddress(site).String() }), ""},
+		{mutate(tg, func(t *Target) { t.Address = "fd57:6172:7265:3:0::1" }), "address"},
 		{mutate(tg, func(t *Target) { t.Address = "app.internal" }), ""},
 		{mutate(tg, func(t *Target) { t.PathPrefix = "" }), "path_prefix"},
 

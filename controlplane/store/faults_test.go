@@ -14,6 +14,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 // with returns a changed copy.
@@ -74,16 +75,41 @@ func taken(ctx context.Context, w *world) []refusal {
 			return tx.CreatePool(ctx, with(w.pool, func(v *model.Pool) { v.ID = v.ID.New() }))
 		}),
 		conflict("node's name", "name", func(tx *store.Tx) error {
-			return tx.CreateNode(ctx, with(w.node, func(v *model.Node) { v.ID, v.WireGuardKey = v.ID.New(), w.conn.WireGuardKey }))
+			return tx.CreateNode(ctx, with(w.node, func(v *model.Node) { v.ID, v.WireGuardKey = v.ID.New(), wgkey.Public{1} }))
 		}),
 		conflict("node's key", "wireguard_public_key", func(tx *store.Tx) error {
 			return tx.CreateNode(ctx, with(w.node, func(v *model.Node) { v.ID, v.Name = v.ID.New(), "n2" }))
+		}),
+		conflict("node's key, a connector's", "wireguard_public_key", func(tx *store.Tx) error {
+			return tx.CreateNode(ctx, with(w.node, func(v *model.Node) { v.ID, v.Name, v.WireGuardKey = v.ID.New(), "n2", w.conn.WireGuardKey }))
+		}),
+		conflict("connector's key, a node's", "wireguard_public_key", func(tx *store.Tx) error {
+			_, err := tx.UpdateConnector(ctx, with(w.conn, func(v *model.Connector) { v.WireGuardKey = w.node.WireGuardKey }))
+			return err
+		}),
+		conflict("site's key, a node's", "wireguard_public_key", func(tx *store.Tx) error {
+			return tx.CreateSite(ctx, with(w.site, func(v *model.Site) { *v = peerSite(*v, w.node.WireGuardKey) }))
+		}),
+		conflict("site's key, a connector's", "wireguard_public_key", func(tx *store.Tx) error {
+			return tx.CreateSite(ctx, with(w.site, func(v *model.Site) { *v = peerSite(*v, w.conn.WireGuardKey) }))
+		}),
+		conflict("site's key, another site's", "wireguard_public_key", func(tx *store.Tx) error {
+			a, b := peerSite(w.site, wgkey.Public{1}), peerSite(w.site, wgkey.Public{1})
+			b.Name = "router2"
+			return errors.Join(tx.CreateSite(ctx, &a), tx.CreateSite(ctx, &b))
+		}),
+		conflict("connector's key, a site's", "wireguard_public_key", func(tx *store.Tx) error {
+			a := peerSite(w.site, wgkey.Public{1})
+			if err := tx.CreateSite(ctx, &a); err != nil {
+				return err
+			}
+			return tx.CreateConnector(ctx, with(w.conn, func(v *model.Connector) { v.ID, v.Name, v.WireGuardKey = v.ID.New(), "pi2", a.PeerKey }))
 		}),
 		conflict("site's name", "name", func(tx *store.Tx) error {
 			return tx.CreateSite(ctx, with(w.site, func(v *model.Site) { v.ID = v.ID.New() }))
 		}),
 		conflict("connector's name", "name", func(tx *store.Tx) error {
-			return tx.CreateConnector(ctx, with(w.conn, func(v *model.Connector) { v.ID, v.WireGuardKey = v.ID.New(), w.node.WireGuardKey }))
+			return tx.CreateConnector(ctx, with(w.conn, func(v *model.Connector) { v.ID, v.WireGuardKey = v.ID.New(), wgkey.Public{1} }))
 		}),
 		conflict("connector's key", "wireguard_public_key", func(tx *store.Tx) error {
 			return tx.CreateConnector(ctx, with(w.conn, func(v *model.Connector) { v.ID, v.Name = v.ID.New(), "pi2" }))
@@ -206,7 +232,7 @@ func unchecked(ctx context.Context, t *testing.T, w *world) []refusal {
 		node("capacity", "capacity", "1 to 1000", func(v *model.Node) { v.Capacity = 1001 }),
 		node("capacity", "capacity", "1 to 1000", func(v *model.Node) { v.Capacity = -1 }),
 		node("pinned", "pinned", "want addresses", func(v *model.Node) { v.Pinned = []string{"name"} }),
-		site("kind", "kind", "connector or local", func(v *model.Site) { v.Kind = "remote" }),
+		site("kind", "kind", "connector, local or wireguard", func(v *model.Site) { v.Kind = "remote" }),
 		site("carrier", "carrier", "auto, stream or wireguard", func(v *model.Site) { v.Carrier = "pigeon" }),
 		site("local without nodes", "nodes", "a local site", func(v *model.Site) { v.Kind = model.LocalSite }),
 		site("nodes of its own", "nodes", "a local site", func(v *model.Site) { v.Nodes = []model.NodeID{w.node.ID} }),
@@ -373,4 +399,10 @@ func TestOwnErrors(t *testing.T) {
 	if b, err := s.Load(ctx); err != nil || b.To != 0 {
 		t.Errorf("%+v, %v", b, err)
 	}
+}
+
+// peerSite makes another site of one: a WireGuard site.
+func peerSite(s model.Site, key wgkey.Public) model.Site {
+	s.ID, s.Name, s.Kind, s.Carrier, s.PeerKey = s.ID.New(), "router", model.WireGuardSite, model.AutoCarrier, key
+	return s
 }

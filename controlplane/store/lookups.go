@@ -16,6 +16,12 @@ func (t *Tx) ListConnectorsOfSite(ctx context.Context, site model.SiteID) ([]*mo
 	return convert(rows, connector), classify(err, "list connectors of site")
 }
 
+// ListNodesOfPool returns all nodes of a pool, by name.
+func (t *Tx) ListNodesOfPool(ctx context.Context, pool model.PoolID) ([]*model.Node, error) {
+	rows, err := t.q.ListNodesOfPool(ctx, pool.UUID)
+	return convert(rows, node), classify(err, "list nodes of pool")
+}
+
 // ListTargetsOfService returns all targets of a service, by name.
 func (t *Tx) ListTargetsOfService(ctx context.Context, service model.ServiceID) ([]*model.Target, error) {
 	rows, err := t.q.ListTargetsOfService(ctx, service.UUID)

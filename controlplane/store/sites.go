@@ -12,15 +12,16 @@ import (
 // CreateSite adds a row; its ID is the caller's to make.
 func (t *Tx) CreateSite(ctx context.Context, v *model.Site) error {
 	return classify(t.q.InsertSite(ctx, db.InsertSiteParams{
-		ID:       v.ID.UUID,
-		OrgID:    v.Org.UUID,
-		Name:     v.Name,
-		PoolID:   v.Pool.UUID,
-		Tunnels:  int32(v.Tunnels),
-		Kind:     string(cmp.Or(v.Kind, model.ConnectorSite)),
-		Carrier:  string(cmp.Or(v.Carrier, model.AutoCarrier)),
-		RegionID: nullID(v.Region.UUID),
-		NodeIds:  uuids(v.Nodes),
+		ID:                 v.ID.UUID,
+		OrgID:              v.Org.UUID,
+		Name:               v.Name,
+		PoolID:             v.Pool.UUID,
+		Tunnels:            int32(v.Tunnels),
+		Kind:               string(cmp.Or(v.Kind, model.ConnectorSite)),
+		Carrier:            string(cmp.Or(v.Carrier, model.AutoCarrier)),
+		RegionID:           nullID(v.Region.UUID),
+		NodeIds:            uuids(v.Nodes),
+		WireguardPublicKey: keyBytes(v.PeerKey),
 	}), "create site")
 }
 
@@ -38,15 +39,16 @@ func (t *Tx) UpdateSite(ctx context.Context, v *model.Site) (changed bool, err e
 		return false, nil
 	}
 	n, err := t.q.UpdateSite(ctx, db.UpdateSiteParams{
-		ID:       v.ID.UUID,
-		OrgID:    v.Org.UUID,
-		Name:     v.Name,
-		PoolID:   v.Pool.UUID,
-		Tunnels:  int32(v.Tunnels),
-		Kind:     string(cmp.Or(v.Kind, model.ConnectorSite)),
-		Carrier:  string(cmp.Or(v.Carrier, model.AutoCarrier)),
-		RegionID: nullID(v.Region.UUID),
-		NodeIds:  uuids(v.Nodes),
+		ID:                 v.ID.UUID,
+		OrgID:              v.Org.UUID,
+		Name:               v.Name,
+		PoolID:             v.Pool.UUID,
+		Tunnels:            int32(v.Tunnels),
+		Kind:               string(cmp.Or(v.Kind, model.ConnectorSite)),
+		Carrier:            string(cmp.Or(v.Carrier, model.AutoCarrier)),
+		RegionID:           nullID(v.Region.UUID),
+		NodeIds:            uuids(v.Nodes),
+		WireguardPublicKey: keyBytes(v.PeerKey),
 	})
 	return true, affected(n, err, "update site")
 }
@@ -92,6 +94,7 @@ func site(r db.Site) *model.Site {
 		Carrier: model.Carrier(r.Carrier),
 		Region:  model.RegionID{UUID: idOrZero(r.RegionID)},
 		Nodes:   nodeIDs(r.NodeIds),
+		PeerKey: publicKey(r.WireguardPublicKey),
 		Meta:    model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

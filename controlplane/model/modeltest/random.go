@@ -216,6 +216,12 @@ func (w *World) siteRow(id model.SiteID) *model.Site {
 			s.Nodes = append(s.Nodes, model.NodeID{UUID: UUID("node", w.name("node", 7))})
 		}
 	}
+	if s.Kind != model.LocalSite && w.rnd.IntN(4) == 0 {
+		s.Kind = model.WireGuardSite
+		if w.rnd.IntN(3) > 0 {
+			s.PeerKey = Key(id.UUID)
+		}
+	}
 	return s
 }
 

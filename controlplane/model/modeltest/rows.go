@@ -56,6 +56,7 @@ func NewBatch(from model.Revision) model.Batch {
 //	node n1 pool=edge region=eu addresses=192.0.2.1,2001:db8::1 endpoint=192.0.2.1:51820 enrolled
 //	site home organization=acme pool=edge tunnels=2
 //	site shed organization=acme pool=edge kind=local nodes=n1,n2
+//	site router organization=acme pool=edge kind=wireguard enrolled
 //	gossipkey k1 state=seals
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
@@ -224,6 +225,9 @@ func (f *fields) site(id model.SiteID) *model.Site {
 	}
 	if _, ok := f.values["region"]; ok {
 		s.Region = model.RegionID{UUID: f.ref("region")}
+	}
+	if f.flag("enrolled") {
+		s.PeerKey = Key(id.UUID)
 	}
 	for name := range strings.SplitSeq(f.text("nodes", ""), ",") {
 		if name != "" {

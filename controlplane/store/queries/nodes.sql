@@ -25,6 +25,9 @@ SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_
 -- name: ListNodes :many
 SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE name > @after ORDER BY name LIMIT @most;
 
+-- name: ListNodesOfPool :many
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE pool_id = @pool_id ORDER BY name;
+
 -- name: ShareNode :exec
 SELECT FROM nodes WHERE id = @id FOR KEY SHARE;
 

@@ -173,17 +173,18 @@ type Setting struct {
 }
 
 type Site struct {
-	ID        uuid.UUID
-	OrgID     uuid.UUID
-	Name      string
-	PoolID    uuid.UUID
-	Tunnels   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	Kind      string
-	Carrier   string
-	RegionID  *uuid.UUID
-	NodeIds   []uuid.UUID
+	ID                 uuid.UUID
+	OrgID              uuid.UUID
+	Name               string
+	PoolID             uuid.UUID
+	Tunnels            int32
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+	Kind               string
+	Carrier            string
+	RegionID           *uuid.UUID
+	NodeIds            []uuid.UUID
+	WireguardPublicKey []byte
 }
 
 type Target struct {

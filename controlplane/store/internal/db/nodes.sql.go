@@ -244,6 +244,46 @@ func (q *Queries) ListNodes(ctx context.Context, arg ListNodesParams) ([]Node, e
 	return items, nil
 }
 
+const listNodesOfPool = `-- name: ListNodesOfPool :many
+SELECT id, name, pool_id, region_id, addresses, wireguard_public_key, wireguard_endpoint, lifecycle, revoked_at, created_at, updated_at, capacity, stream_endpoint, gossip_endpoint, pinned FROM nodes WHERE pool_id = $1 ORDER BY name
+`
+
+func (q *Queries) ListNodesOfPool(ctx context.Context, poolID uuid.UUID) ([]Node, error) {
+	rows, err := q.db.Query(ctx, listNodesOfPool, poolID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Node
+	for rows.Next() {
+		var i Node
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.PoolID,
+			&i.RegionID,
+			&i.Addresses,
+			&i.WireguardPublicKey,
+			&i.WireguardEndpoint,
+			&i.Lifecycle,
+			&i.RevokedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Capacity,
+			&i.StreamEndpoint,
+			&i.GossipEndpoint,
+			&i.Pinned,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockNode = `-- name: LockNode :exec
 SELECT FROM nodes WHERE id = $1 FOR UPDATE
 `

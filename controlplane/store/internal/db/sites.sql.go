@@ -12,7 +12,7 @@ import (
 )
 
 const allSites = `-- name: AllSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites
 `
 
 func (q *Queries) AllSites(ctx context.Context) ([]Site, error) {
@@ -36,6 +36,7 @@ func (q *Queries) AllSites(ctx context.Context) ([]Site, error) {
 			&i.Carrier,
 			&i.RegionID,
 			&i.NodeIds,
+			&i.WireguardPublicKey,
 		); err != nil {
 			return nil, err
 		}
@@ -60,7 +61,7 @@ func (q *Queries) DeleteSite(ctx context.Context, id uuid.UUID) (int64, error) {
 }
 
 const getSite = `-- name: GetSite :one
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE id = $1
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE id = $1
 `
 
 func (q *Queries) GetSite(ctx context.Context, id uuid.UUID) (Site, error) {
@@ -78,12 +79,13 @@ func (q *Queries) GetSite(ctx context.Context, id uuid.UUID) (Site, error) {
 		&i.Carrier,
 		&i.RegionID,
 		&i.NodeIds,
+		&i.WireguardPublicKey,
 	)
 	return i, err
 }
 
 const getSiteByName = `-- name: GetSiteByName :one
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE org_id = $1 AND name = $2
 `
 
 type GetSiteByNameParams struct {
@@ -106,12 +108,13 @@ func (q *Queries) GetSiteByName(ctx context.Context, arg GetSiteByNameParams) (S
 		&i.Carrier,
 		&i.RegionID,
 		&i.NodeIds,
+		&i.WireguardPublicKey,
 	)
 	return i, err
 }
 
 const getSites = `-- name: GetSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error) {
@@ -135,6 +138,7 @@ func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error)
 			&i.Carrier,
 			&i.RegionID,
 			&i.NodeIds,
+			&i.WireguardPublicKey,
 		); err != nil {
 			return nil, err
 		}
@@ -147,20 +151,21 @@ func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error)
 }
 
 const insertSite = `-- name: InsertSite :exec
-INSERT INTO sites (id, org_id, name, pool_id, tunnels, kind, carrier, region_id, node_ids)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO sites (id, org_id, name, pool_id, tunnels, kind, carrier, region_id, node_ids, wireguard_public_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertSiteParams struct {
-	ID       uuid.UUID
-	OrgID    uuid.UUID
-	Name     string
-	PoolID   uuid.UUID
-	Tunnels  int32
-	Kind     string
-	Carrier  string
-	RegionID *uuid.UUID
-	NodeIds  []uuid.UUID
+	ID                 uuid.UUID
+	OrgID              uuid.UUID
+	Name               string
+	PoolID             uuid.UUID
+	Tunnels            int32
+	Kind               string
+	Carrier            string
+	RegionID           *uuid.UUID
+	NodeIds            []uuid.UUID
+	WireguardPublicKey []byte
 }
 
 func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) error {
@@ -174,12 +179,13 @@ func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) error {
 		arg.Carrier,
 		arg.RegionID,
 		arg.NodeIds,
+		arg.WireguardPublicKey,
 	)
 	return err
 }
 
 const listSites = `-- name: ListSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListSitesParams struct {
@@ -209,6 +215,7 @@ func (q *Queries) ListSites(ctx context.Context, arg ListSitesParams) ([]Site, e
 			&i.Carrier,
 			&i.RegionID,
 			&i.NodeIds,
+			&i.WireguardPublicKey,
 		); err != nil {
 			return nil, err
 		}
@@ -221,7 +228,7 @@ func (q *Queries) ListSites(ctx context.Context, arg ListSitesParams) ([]Site, e
 }
 
 const listSitesOfNode = `-- name: ListSitesOfNode :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids FROM sites WHERE node_ids @> ARRAY[$1::uuid] ORDER BY org_id, name
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE node_ids @> ARRAY[$1::uuid] ORDER BY org_id, name
 `
 
 // The local sites, of all organizations, that stand in a node's network.
@@ -246,6 +253,7 @@ func (q *Queries) ListSitesOfNode(ctx context.Context, nodeID uuid.UUID) ([]Site
 			&i.Carrier,
 			&i.RegionID,
 			&i.NodeIds,
+			&i.WireguardPublicKey,
 		); err != nil {
 			return nil, err
 		}
@@ -277,20 +285,22 @@ func (q *Queries) ShareSite(ctx context.Context, id uuid.UUID) error {
 
 const updateSite = `-- name: UpdateSite :execrows
 UPDATE sites
-   SET org_id = $1, name = $2, pool_id = $3, tunnels = $4, kind = $5, carrier = $6, region_id = $7, node_ids = $8, updated_at = now()
- WHERE id = $9
+   SET org_id = $1, name = $2, pool_id = $3, tunnels = $4, kind = $5, carrier = $6, region_id = $7, node_ids = $8,
+       wireguard_public_key = $9, updated_at = now()
+ WHERE id = $10
 `
 
 type UpdateSiteParams struct {
-	OrgID    uuid.UUID
-	Name     string
-	PoolID   uuid.UUID
-	Tunnels  int32
-	Kind     string
-	Carrier  string
-	RegionID *uuid.UUID
-	NodeIds  []uuid.UUID
-	ID       uuid.UUID
+	OrgID              uuid.UUID
+	Name               string
+	PoolID             uuid.UUID
+	Tunnels            int32
+	Kind               string
+	Carrier            string
+	RegionID           *uuid.UUID
+	NodeIds            []uuid.UUID
+	WireguardPublicKey []byte
+	ID                 uuid.UUID
 }
 
 func (q *Queries) UpdateSite(ctx context.Context, arg UpdateSiteParams) (int64, error) {
@@ -303,6 +313,7 @@ func (q *Queries) UpdateSite(ctx context.Context, arg UpdateSiteParams) (int64, 
 		arg.Carrier,
 		arg.RegionID,
 		arg.NodeIds,
+		arg.WireguardPublicKey,
 		arg.ID,
 	)
 	if err != nil {
