@@ -12,7 +12,7 @@ import (
 // what a connector may dial is one list that it replaces as a whole.
 func connectorConfig(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	s := m.Site(model.SiteID{UUID: id})
-	if s == nil || s.Kind == model.LocalSite {
+	if s == nil || s.Kind == model.LocalSite || s.Kind == model.WireGuardSite {
 		return nil
 	}
 	d := &draft{name: resource.Name("connectorconfig", s.Org.String(), s.ID.String()), scopes: []string{siteScope(s.ID)}}

@@ -12,7 +12,7 @@ import (
 )
 
 // site compiles how nodes reach a private network: its enrolled connectors and the nodes that these dial, or
-// the nodes that stand in it and the targets that they may dial there.
+// the nodes that stand in it, or hold its peer, and the targets that they may dial there.
 func site(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	s := m.Site(model.SiteID{UUID: id})
 	if s == nil {
@@ -30,9 +30,15 @@ func site(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		msg.NodeIds = append(msg.NodeIds, n.ID.String())
 		pools = append(pools, n.Pool) // who stands in a local site must know it, whatever its pool
 	}
-	if s.Kind == model.LocalSite {
+	switch s.Kind {
+	case model.LocalSite:
 		msg.Kind, msg.Targets = nodev1.SiteKind_SITE_KIND_LOCAL, targetsAt(m, s.ID)
-	} else {
+	case model.WireGuardSite:
+		msg.Kind, msg.Targets = nodev1.SiteKind_SITE_KIND_WIREGUARD, targetsAt(m, s.ID)
+		if !s.PeerKey.IsZero() {
+			msg.WireguardPeer = &nodev1.WireGuardPeer{PublicKey: s.PeerKey[:], OverlayAddress: model.OverlayAddress(s.ID).String()}
+		}
+	default:
 		msg.Connectors = siteConnectors(m, s.ID)
 	}
 	for p := range m.PoolsUsingSite(s.ID) {

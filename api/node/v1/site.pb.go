@@ -27,6 +27,7 @@ const (
 	SiteKind_SITE_KIND_UNSPECIFIED SiteKind = 0 // read as CONNECTOR
 	SiteKind_SITE_KIND_CONNECTOR   SiteKind = 1 // reached through connectors
 	SiteKind_SITE_KIND_LOCAL       SiteKind = 2 // the assigned nodes' own network: they dial its targets themselves
+	SiteKind_SITE_KIND_WIREGUARD   SiteKind = 3 // one stock WireGuard peer: whichever node it keeps a tunnel to dials its targets
 )
 
 // Enum value maps for SiteKind.
@@ -35,11 +36,13 @@ var (
 		0: "SITE_KIND_UNSPECIFIED",
 		1: "SITE_KIND_CONNECTOR",
 		2: "SITE_KIND_LOCAL",
+		3: "SITE_KIND_WIREGUARD",
 	}
 	SiteKind_value = map[string]int32{
 		"SITE_KIND_UNSPECIFIED": 0,
 		"SITE_KIND_CONNECTOR":   1,
 		"SITE_KIND_LOCAL":       2,
+		"SITE_KIND_WIREGUARD":   3,
 	}
 )
 
@@ -82,8 +85,11 @@ type Site struct {
 	Kind           SiteKind               `protobuf:"varint,6,opt,name=kind,proto3,enum=warren.node.v1.SiteKind" json:"kind,omitempty"`
 	Carrier        Carrier                `protobuf:"varint,7,opt,name=carrier,proto3,enum=warren.node.v1.Carrier" json:"carrier,omitempty"` // over what TCP goes between nodes and this site's connectors
 	RegionId       string                 `protobuf:"bytes,8,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`            // where the site stands; empty: not said
-	// Of a LOCAL site: the only targets that its nodes may dial, sorted by id.
-	Targets       []*ConnectorTarget `protobuf:"bytes,9,rep,name=targets,proto3" json:"targets,omitempty"`
+	// Of a LOCAL site: the only targets that its nodes may dial, sorted by id. Of a WIREGUARD site the same; all have
+	// the peer's address.
+	Targets []*ConnectorTarget `protobuf:"bytes,9,rep,name=targets,proto3" json:"targets,omitempty"`
+	// Of a WIREGUARD site: its peer; absent while that has no key. node_ids are all nodes that may hold a tunnel to it.
+	WireguardPeer *WireGuardPeer `protobuf:"bytes,10,opt,name=wireguard_peer,json=wireguardPeer,proto3" json:"wireguard_peer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,11 +187,72 @@ func (x *Site) GetTargets() []*ConnectorTarget {
 	return nil
 }
 
+func (x *Site) GetWireguardPeer() *WireGuardPeer {
+	if x != nil {
+		return x.WireguardPeer
+	}
+	return nil
+}
+
+// WireGuardPeer is a stock WireGuard device. It sends no heartbeats and carries no streams: its targets are dialled
+// inside the tunnel.
+type WireGuardPeer struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	PublicKey      []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`                // 32 bytes
+	OverlayAddress string                 `protobuf:"bytes,2,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"` // the only address that it may send from, the same on all nodes
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WireGuardPeer) Reset() {
+	*x = WireGuardPeer{}
+	mi := &file_node_v1_site_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WireGuardPeer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WireGuardPeer) ProtoMessage() {}
+
+func (x *WireGuardPeer) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_site_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WireGuardPeer.ProtoReflect.Descriptor instead.
+func (*WireGuardPeer) Descriptor() ([]byte, []int) {
+	return file_node_v1_site_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WireGuardPeer) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *WireGuardPeer) GetOverlayAddress() string {
+	if x != nil {
+		return x.OverlayAddress
+	}
+	return ""
+}
+
 var File_node_v1_site_proto protoreflect.FileDescriptor
 
 const file_node_v1_site_proto_rawDesc = "" +
 	"\n" +
-	"\x12node/v1/site.proto\x12\x0ewarren.node.v1\x1a\x15node/v1/carrier.proto\x1a\x1dnode/v1/connectorconfig.proto\"\xe6\x02\n" +
+	"\x12node/v1/site.proto\x12\x0ewarren.node.v1\x1a\x15node/v1/carrier.proto\x1a\x1dnode/v1/connectorconfig.proto\"\xac\x03\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x12\n" +
@@ -197,11 +264,18 @@ const file_node_v1_site_proto_rawDesc = "" +
 	"\x04kind\x18\x06 \x01(\x0e2\x18.warren.node.v1.SiteKindR\x04kind\x121\n" +
 	"\acarrier\x18\a \x01(\x0e2\x17.warren.node.v1.CarrierR\acarrier\x12\x1b\n" +
 	"\tregion_id\x18\b \x01(\tR\bregionId\x129\n" +
-	"\atargets\x18\t \x03(\v2\x1f.warren.node.v1.ConnectorTargetR\atargets*S\n" +
+	"\atargets\x18\t \x03(\v2\x1f.warren.node.v1.ConnectorTargetR\atargets\x12D\n" +
+	"\x0ewireguard_peer\x18\n" +
+	" \x01(\v2\x1d.warren.node.v1.WireGuardPeerR\rwireguardPeer\"W\n" +
+	"\rWireGuardPeer\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey\x12'\n" +
+	"\x0foverlay_address\x18\x02 \x01(\tR\x0eoverlayAddress*l\n" +
 	"\bSiteKind\x12\x19\n" +
 	"\x15SITE_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13SITE_KIND_CONNECTOR\x10\x01\x12\x13\n" +
-	"\x0fSITE_KIND_LOCAL\x10\x02B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\x0fSITE_KIND_LOCAL\x10\x02\x12\x17\n" +
+	"\x13SITE_KIND_WIREGUARD\x10\x03B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_site_proto_rawDescOnce sync.Once
@@ -216,24 +290,26 @@ func file_node_v1_site_proto_rawDescGZIP() []byte {
 }
 
 var file_node_v1_site_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_node_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_node_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_node_v1_site_proto_goTypes = []any{
 	(SiteKind)(0),           // 0: warren.node.v1.SiteKind
 	(*Site)(nil),            // 1: warren.node.v1.Site
-	(*SiteConnector)(nil),   // 2: warren.node.v1.SiteConnector
-	(Carrier)(0),            // 3: warren.node.v1.Carrier
-	(*ConnectorTarget)(nil), // 4: warren.node.v1.ConnectorTarget
+	(*WireGuardPeer)(nil),   // 2: warren.node.v1.WireGuardPeer
+	(*SiteConnector)(nil),   // 3: warren.node.v1.SiteConnector
+	(Carrier)(0),            // 4: warren.node.v1.Carrier
+	(*ConnectorTarget)(nil), // 5: warren.node.v1.ConnectorTarget
 }
 var file_node_v1_site_proto_depIdxs = []int32{
-	2, // 0: warren.node.v1.Site.connectors:type_name -> warren.node.v1.SiteConnector
+	3, // 0: warren.node.v1.Site.connectors:type_name -> warren.node.v1.SiteConnector
 	0, // 1: warren.node.v1.Site.kind:type_name -> warren.node.v1.SiteKind
-	3, // 2: warren.node.v1.Site.carrier:type_name -> warren.node.v1.Carrier
-	4, // 3: warren.node.v1.Site.targets:type_name -> warren.node.v1.ConnectorTarget
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 2: warren.node.v1.Site.carrier:type_name -> warren.node.v1.Carrier
+	5, // 3: warren.node.v1.Site.targets:type_name -> warren.node.v1.ConnectorTarget
+	2, // 4: warren.node.v1.Site.wireguard_peer:type_name -> warren.node.v1.WireGuardPeer
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_site_proto_init() }
@@ -249,7 +325,7 @@ func file_node_v1_site_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_site_proto_rawDesc), len(file_node_v1_site_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
