@@ -29,12 +29,14 @@ func (c *call) orgMeta(id, name string, org model.OrgID, m model.Meta) (OrgMeta,
 
 // SiteSpec is what is written of a site.
 type SiteSpec struct {
-	Pool    string   `json:"pool" minLength:"1" doc:"Pool whose nodes the connectors dial, or that may relay to a local site, by name or id"`
-	Tunnels int      `json:"tunnels,omitempty" minimum:"1" maximum:"8" doc:"To how many nodes each connector keeps tunnels; 3 if absent"`
-	Kind    string   `json:"kind,omitempty" enum:"connector,local" doc:"connector: reached through connectors; local: the network of nodes, which dial the targets themselves; connector if absent"`
+	Pool    string   `json:"pool" minLength:"1" doc:"Pool whose nodes the connectors or the WireGuard peer dial, or that may relay to a local site, by name or id"`
+	Tunnels int      `json:"tunnels,omitempty" minimum:"1" maximum:"8" doc:"To how many nodes each connector, or the WireGuard peer, keeps tunnels; 3 if absent"`
+	Kind    string   `json:"kind,omitempty" enum:"connector,local,wireguard" doc:"connector: reached through connectors; local: the network of nodes, which dial the targets themselves; wireguard: one stock WireGuard device, such as a router; connector if absent"`
 	Carrier string   `json:"carrier,omitempty" enum:"auto,stream,wireguard" doc:"Over what TCP goes: TLS connections, the WireGuard tunnel, or what measures best; auto if absent"`
 	Region  string   `json:"region,omitempty" doc:"Region that the site stands in, by name or id: its nodes are preferred"`
 	Nodes   []string `json:"nodes,omitempty" maxItems:"64" doc:"Of a local site: the nodes that stand in its network, by name or id. Only a key of the whole cluster writes local sites"`
+
+	WireGuardKey string `json:"wireguard_public_key,omitempty" maxLength:"64" doc:"Of a wireguard site: public key of the device, in base64. If absent it stays what it is: one is made by the action wireguard/rotate"`
 }
 
 // Site is one private network.
@@ -42,10 +44,13 @@ type Site struct {
 	OrgMeta
 	Pool    string   `json:"pool"`
 	Tunnels int      `json:"tunnels"`
-	Kind    string   `json:"kind" enum:"connector,local"`
+	Kind    string   `json:"kind" enum:"connector,local,wireguard"`
 	Carrier string   `json:"carrier" enum:"auto,stream,wireguard"`
 	Region  string   `json:"region,omitempty"`
 	Nodes   []string `json:"nodes,omitempty" doc:"Of a local site, for keys of the whole cluster"`
+
+	WireGuardKey string `json:"wireguard_public_key,omitempty" doc:"Of a wireguard site: public key of its device; absent while it has none"`
+	Address      string `json:"address,omitempty" readOnly:"true" doc:"Of a wireguard site: the address of its device in the tunnels, which all its targets have"`
 }
 
 func siteByRef(c *call, ref string) (*model.Site, error) {
@@ -97,7 +102,15 @@ func buildSite(c *call, old *model.Site, name string, s SiteSpec) (*model.Site, 
 	if v.Nodes, err = c.standing(s.Nodes); err != nil {
 		return nil, err
 	}
-	if err := v.Validate(); err != nil || v.Kind != model.LocalSite || old == nil {
+	if s.WireGuardKey != "" { // else the one that is there stays: who applies a file need not know it
+		if v.PeerKey, err = peerKey("wireguard_public_key", s.WireGuardKey); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.Validate(); err != nil || old == nil {
+		return v, err
+	}
+	if err := model.CheckSiteChange(old, v); err != nil || v.Kind != model.LocalSite {
 		return v, err
 	}
 	if err := c.tx.LockSite(c, v.ID); err != nil {
@@ -136,6 +149,12 @@ func (c *call) standing(refs []string) ([]model.NodeID, error) {
 
 func viewSite(c *call, v *model.Site) (out Site, err error) {
 	out.Tunnels, out.Kind, out.Carrier = v.Tunnels, string(v.Kind), string(v.Carrier)
+	if v.Kind == model.WireGuardSite {
+		out.Address = model.OverlayAddress(v.ID).String()
+		if !v.PeerKey.IsZero() {
+			out.WireGuardKey = v.PeerKey.String()
+		}
+	}
 	if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
 		return out, err
 	}

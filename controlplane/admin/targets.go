@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"net/netip"
+
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -11,7 +13,7 @@ import (
 type TargetSpec struct {
 	Service    string `json:"service" minLength:"1" doc:"Service that the target stands behind, by name or id"`
 	Site       string `json:"site" minLength:"1" doc:"Site that reaches the target, by name or id"`
-	Address    string `json:"address" minLength:"1" maxLength:"255" doc:"Address or name, as seen in the site"`
+	Address    string `json:"address,omitempty" maxLength:"255" doc:"Address or name, as seen in the site; absent for a wireguard site, which is one address"`
 	Port       int    `json:"port" minimum:"1" maximum:"65535" doc:"Of a service with several ports: where the first one goes; each other goes as far above"`
 	PathPrefix string `json:"path_prefix,omitempty" maxLength:"1024" doc:"Of http services: requests below this path go here; \"/\" if absent"`
 	Weight     int    `json:"weight,omitempty" minimum:"1" maximum:"1000" doc:"Share of the requests among targets of the same path; 100 if absent"`
@@ -106,7 +108,7 @@ func buildTarget(c *call, old *model.Target, name string, s TargetSpec) (*model.
 	if err != nil {
 		return nil, err
 	}
-	if v.Address, err = model.CanonicalAddress(s.Address); err != nil {
+	if v.Address, err = targetAddress(site, s.Address); err != nil {
 		if fe, ok := err.(*fault.Error); ok { //nolint:errorlint // wrapped once, by us
 			return nil, fe
 		}
@@ -133,4 +135,16 @@ func buildTarget(c *call, old *model.Target, name string, s TargetSpec) (*model.
 		return nil, err
 	}
 	return v, model.CheckTarget(v, svc, site)
+}
+
+// targetAddress is the one spelling of a target's address. A WireGuard site has one, which need not be said.
+func targetAddress(site *model.Site, said string) (string, error) {
+	own := model.OverlayAddress(site.ID).String()
+	if a, err := netip.ParseAddr(said); site.Kind == model.WireGuardSite && (said == "" || err == nil && a.String() == own) {
+		return own, nil
+	}
+	if said == "" {
+		return "", fault.Field("address", "missing")
+	}
+	return model.CanonicalAddress(said)
 }

@@ -72,7 +72,7 @@ func standsThere(ctx context.Context, s *session, name, pool, region string) err
 }
 
 func (a *app) siteCommand() *cobra.Command {
-	site := &cobra.Command{Use: "site", Short: "Let connectors join a site, revoke them"}
+	site := &cobra.Command{Use: "site", Short: "Let connectors join a site, revoke them; configure the device of a wireguard site"}
 	var file string
 	join := &cobra.Command{
 		Use: "join SITE CONNECTOR", Short: "Make a token with which a program becomes this connector, once, within ten minutes", Args: cobra.ExactArgs(2),
@@ -96,7 +96,7 @@ func (a *app) siteCommand() *cobra.Command {
 		},
 	}
 	join.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
-	site.AddCommand(join, a.action("revoke CONNECTOR", "Trust a connector no more: its streams and tunnels end, it can't come back", "connectors", "revoke", true))
+	site.AddCommand(join, a.action("revoke CONNECTOR", "Trust a connector no more: its streams and tunnels end, it can't come back", "connectors", "revoke", true), a.wireGuardCommand())
 	return site
 }
 

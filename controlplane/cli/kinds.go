@@ -60,14 +60,15 @@ var kinds = []*kind{
 	},
 	{
 		name: "Site", plural: "sites", org: true, fields: []field{
-			{"pool", text, "pool whose nodes the connectors dial", true},
-			{"tunnels", number, "to how many nodes each connector keeps tunnels (default 3)", false},
-			{"kind", text, "connector, or local: the network of nodes, which dial the targets themselves (default connector)", false},
+			{"pool", text, "pool whose nodes the connectors or the device dial", true},
+			{"tunnels", number, "to how many nodes each connector, or the WireGuard device, keeps tunnels (default 3)", false},
+			{"kind", text, "connector; local: the network of nodes, which dial the targets themselves; wireguard: one stock WireGuard device (default connector)", false},
 			{"carrier", text, "over what TCP goes: auto, stream or wireguard (default auto)", false},
 			{"region", text, "region that the site stands in: its nodes are preferred", false},
 			{"nodes", list, "of a local site: the nodes that stand in its network", false},
+			{"wireguard_public_key", text, "of a wireguard site: public key of the device (default: see warren site wireguard)", false},
 		},
-		columns: []string{"kind", "pool", "region", "tunnels"}, wide: []string{"carrier", "nodes"},
+		columns: []string{"kind", "pool", "region", "tunnels"}, wide: []string{"carrier", "nodes", "address", "wireguard_public_key"},
 	},
 	{
 		name: "Connector", plural: "connectors", org: true, fields: []field{{"site", text, "site that the connector stands in", true}},
@@ -89,7 +90,7 @@ var kinds = []*kind{
 		name: "Target", plural: "targets", org: true, fields: []field{
 			{"service", text, "service that the target stands behind", true},
 			{"site", text, "site that reaches the target", true},
-			{"address", text, "address or name, as seen in the site", true},
+			{"address", text, "address or name, as seen in the site; not of a wireguard site, which is one address", false},
 			{"port", number, "port; of a service with several, where the first one goes", true},
 			{"path_prefix", text, "of http services: requests below this path go here", false},
 			{"weight", number, "share of the requests among targets of the same path, 1 to 1000", false},

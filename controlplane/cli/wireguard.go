@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/peerconfig"
+	"github.com/warrenedge/warren/shared/atomicfile"
+)
+
+// wireGuard are the flags of "site wireguard".
+type wireGuard struct {
+	waiting
+	rotate, qr           bool
+	publicKey, node, out string
+}
+
+func (a *app) wireGuardCommand() *cobra.Command {
+	var f wireGuard
+	cmd := &cobra.Command{
+		Use: "wireguard SITE", Short: "Print the configuration for the WireGuard device of a wireguard site, or give it another key", Args: cobra.ExactArgs(1),
+		Long: "Print what the device of a wireguard site is configured with: a router, a phone, wg-quick. It has a tunnel to several nodes, all\n" +
+			"up at once: when one of them ends, nothing has to be done at the device. One that can have a single tunnel is given that to\n" +
+			"one node, with --node; when that node ends, give it the configuration for another.\n\n" +
+			"--rotate makes another key, and the first one. The private key is in the configuration that is printed then, and nowhere\n" +
+			"else: it is not shown again. The old key is good no more. --public-key takes the public key of a pair that the device has made\n" +
+			"itself; the private one is then for you to put in. Without either of the two nothing is changed.",
+		Example: "  warren create site router --kind wireguard --pool default\n" +
+			"  warren site wireguard router --rotate --file wg0.conf\n" +
+			"  warren site wireguard phone --rotate --qr\n" +
+			"  warren site wireguard router --node n2",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.wireGuard(cmd, args[0], f) },
+	}
+	cmd.Flags().BoolVar(&f.rotate, "rotate", false, "make a key pair, the first one or another")
+	cmd.Flags().StringVar(&f.publicKey, "public-key", "", "take this public `key`, in base64, instead of making a pair")
+	cmd.Flags().StringVar(&f.node, "node", "", "only the tunnel to this `node`")
+	cmd.Flags().BoolVar(&f.qr, "qr", false, "print a QR code for the apps of WireGuard; with --file, an image (PNG)")
+	cmd.Flags().StringVar(&f.out, "file", "", "write to this `file` (mode 0600) instead of standard output")
+	f.flags(cmd)
+	return cmd
+}
+
+func (a *app) wireGuard(cmd *cobra.Command, site string, f wireGuard) error {
+	switch {
+	case f.rotate && f.publicKey != "":
+		return usagef("--rotate makes a pair, --public-key takes one: give one of them")
+	case f.qr && !f.rotate:
+		return usagef("the apps of WireGuard take no QR code without a private key, which is known only when it is made: give --rotate")
+	case f.qr && a.structured():
+		return usagef("-o %s has the QR code in it, in qr_png: leave out --qr", a.output)
+	}
+	if err := writable(f.out); err != nil { // found out before the old key is gone
+		return fmt.Errorf("configuration: %w", err)
+	}
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	k, err := exactKind("Site")
+	if err != nil {
+		return err
+	}
+	method, path := http.MethodGet, k.path(s.org, site)+"/wireguard"
+	var in any
+	if f.rotate || f.publicKey != "" {
+		method, path = http.MethodPost, path+"/rotate"
+		in = map[string]string{"public_key": f.publicKey}
+	}
+	if f.node != "" {
+		path += "?" + url.Values{"node": {f.node}}.Encode()
+	}
+	var raw json.RawMessage
+	done, err := s.Do(cmd.Context(), method, path, in, &raw)
+	if err != nil {
+		return err
+	}
+	if err := a.showWireGuard(raw, f); err != nil {
+		return err
+	}
+	return f.after(a, cmd, s, done.Revision)
+}
+
+// writable reports what would keep a file from being written, as far as that can be known; "" is none.
+func writable(file string) error {
+	if file == "" {
+		return nil
+	}
+	if fi, err := os.Lstat(file); err == nil && !fi.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", file)
+	}
+	try, err := os.CreateTemp(filepath.Dir(file), ".warren-*")
+	if err != nil {
+		return err
+	}
+	_ = try.Close()
+	return os.Remove(try.Name())
+}
+
+func (a *app) showWireGuard(raw json.RawMessage, f wireGuard) error {
+	var c struct {
+		Configuration string
+		QR            []byte `json:"qr_png"`
+		PrivateKey    string `json:"private_key"`
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return err
+	}
+	if c.PrivateKey != "" {
+		a.say("The private key is shown this once.")
+	}
+	if f.out != "" {
+		b := []byte(c.Configuration)
+		if f.qr {
+			b = c.QR
+		}
+		if err := atomicfile.Write(f.out, b); err != nil {
+			return fmt.Errorf("configuration: %w", err)
+		}
+		a.say("written to %s", f.out)
+		return nil
+	}
+	if a.structured() {
+		return a.print(raw)
+	}
+	text := c.Configuration
+	if f.qr {
+		var err error
+		if text, err = peerconfig.Terminal(text); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprint(a.out, strings.TrimRight(text, "\n")+"\n")
+	return err
+}
