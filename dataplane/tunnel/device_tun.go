@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -26,7 +28,7 @@ const forever = math.MaxInt32
 // openTUN makes an interface of the system with our overlay address. A node has a route to all others there;
 // a connector none, until kernelNet.route is called. The interface is gone when the device is closed or the
 // process ends.
-func openTUN(name string, self netip.Addr, role FilterRole) (tun.Device, *kernelNet, error) {
+func openTUN(name string, self netip.Addr, role FilterRole) (*tunDevice, *kernelNet, error) {
 	if err := alone(); err != nil {
 		return nil, nil, fmt.Errorf("create interface %s: %w", name, err)
 	}
@@ -39,7 +41,57 @@ func openTUN(name string, self netip.Addr, role FilterRole) (tun.Device, *kernel
 		_ = dev.Close()
 		return nil, nil, err
 	}
-	return dev, nw, nil
+	nw.dev = &tunDevice{Device: dev}
+	return nw.dev, nw, nil
+}
+
+// outMost bounds the packets of our own that wait until WireGuard reads them. What does not fit is lost, like on any
+// link.
+const outMost = 4096
+
+// tunDevice is an interface of the system to which packets can be added as if they had come out of it: the system
+// lets nobody send an echo without a privilege more.
+type tunDevice struct {
+	tun.Device
+
+	mu  sync.Mutex
+	out [][]byte // guarded by mu; oldest first
+}
+
+// send adds packets, and ends a Read that waits: it has a file that takes deadlines.
+func (d *tunDevice) send(packets [][]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out = append(d.out, packets[:min(len(packets), max(outMost-len(d.out), 0))]...)
+	_ = d.File().SetReadDeadline(time.Unix(1, 0)) // of a closed file: nobody reads
+}
+
+// Read gives packets that the system or we ourselves send.
+func (d *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	for {
+		if n := d.take(bufs, sizes, offset); n > 0 {
+			return n, nil
+		}
+		n, err := d.Device.Read(bufs, sizes, offset)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// take moves packets of our own into buffers; when none are left, Read may wait again.
+func (d *tunDevice) take(bufs [][]byte, sizes []int, offset int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := min(len(bufs), len(d.out))
+	for i, p := range d.out[:n] {
+		sizes[i] = copy(bufs[i][offset:], p)
+	}
+	if d.out = d.out[n:]; len(d.out) == 0 {
+		d.out = nil
+		_ = d.File().SetReadDeadline(time.Time{})
+	}
+	return n
 }
 
 // alone fails if another interface of this machine has an overlay address. The system would take a short cut
@@ -102,16 +154,19 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// kernelNet is the system's TCP at our overlay address. Its sockets are bound to the interface: whoever sends
+// kernelNet is the system's TCP and UDP at our overlay address. Its sockets are bound to the interface: whoever sends
 // packets with our overlay address to this machine by another one reaches none of them.
 type kernelNet struct {
 	self  netip.Addr
+	dev   *tunDevice
 	name  string
 	index int
 	each  bool // each peer has a route of its own
 
 	routed map[netip.Addr]bool // by route alone
 }
+
+func (n *kernelNet) send(packets [][]byte) { n.dev.send(packets) }
 
 func (n *kernelNet) way(to netip.Prefix) *netlink.Route {
 	return &netlink.Route{LinkIndex: n.index, Dst: ipNet(to), Src: n.self.AsSlice()}

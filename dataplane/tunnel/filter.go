@@ -3,6 +3,7 @@ package tunnel
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,7 +17,7 @@ type FilterRole int
 
 // Roles.
 const (
-	NodeRole      FilterRole = iota + 1 // streams of other nodes to the relay port; answers of connectors and relays
+	NodeRole      FilterRole = iota + 1 // streams of other nodes to the relay port; answers of connectors, relays and stock peers
 	ConnectorRole                       // streams of nodes to the connector port
 )
 
@@ -35,9 +36,10 @@ type verdict int
 
 const (
 	pass          verdict = iota
+	taken                 // the answer to an echo: not for the stack
 	dropVersion           // IPv4 or something else
 	dropMalformed         // lengths or flags that can't be
-	dropProtocol          // not TCP or UDP directly after the IPv6 header: extension headers and fragments too
+	dropProtocol          // not TCP or UDP directly after the IPv6 header: extension headers and fragments too; of a stock peer, nor the answer to an echo
 	dropSource            // from nobody who is configured
 	dropAddress           // not to us
 	dropPort              // to or from a port that is none of theirs
@@ -45,7 +47,7 @@ const (
 )
 
 func (v verdict) String() string {
-	return [...]string{"pass", "version", "malformed", "protocol", "source", "address", "port"}[v]
+	return [...]string{"pass", "taken", "version", "malformed", "protocol", "source", "address", "port"}[v]
 }
 
 const (
@@ -71,7 +73,7 @@ func inspect(p []byte, self netip.Addr, role FilterRole, peers map[netip.Addr]*f
 	if len(p) < ipv6Header || int(binary.BigEndian.Uint16(p[4:]))+ipv6Header != len(p) {
 		return nil, dropMalformed
 	}
-	if p[6] != protoTCP && p[6] != protoUDP {
+	if p[6] != protoTCP && p[6] != protoUDP && p[6] != protoICMP {
 		return nil, dropProtocol
 	}
 	f, ok := peers[netip.AddrFrom16([16]byte(p[8:24]))]
@@ -81,19 +83,32 @@ func inspect(p []byte, self netip.Addr, role FilterRole, peers map[netip.Addr]*f
 	if netip.AddrFrom16([16]byte(p[24:40])) != self {
 		return nil, dropAddress
 	}
-	if p[6] == protoUDP {
-		return f, inspectUDP(p[ipv6Header:], role, f.kind)
+	switch {
+	case p[6] == protoICMP:
+		if _, ok := echoed(p); ok && f.kind == Stock {
+			return f, taken
+		}
+		return f, dropProtocol
+	case p[6] == protoUDP:
+		return f, inspectUDP(p[ipv6Header:], role, f)
 	}
 	return f, inspectTCP(p[ipv6Header:], role, f.kind)
 }
 
-// inspectUDP lets heartbeats pass, and nothing else: both ends use the same port.
-func inspectUDP(u []byte, role FilterRole, kind Kind) verdict {
+// inspectUDP lets heartbeats pass, both ends of which use the same port, and what a stock peer says to a socket of
+// ours that is connected to it: no datagram says of itself that it answers another.
+func inspectUDP(u []byte, role FilterRole, f *flow) verdict {
 	if len(u) < udpHeader || int(binary.BigEndian.Uint16(u[4:])) != len(u) {
 		return dropMalformed
 	}
 	from, to := binary.BigEndian.Uint16(u[0:]), binary.BigEndian.Uint16(u[2:])
-	known := role == NodeRole && (kind == Mesh || kind == Connector) || role == ConnectorRole && kind == Node
+	if f.kind == Stock {
+		if role == NodeRole && f.awaits(to, from) {
+			return pass
+		}
+		return dropPort
+	}
+	known := role == NodeRole && (f.kind == Mesh || f.kind == Connector) || role == ConnectorRole && f.kind == Node
 	if !known || from != fabric.HeartbeatPort || to != fabric.HeartbeatPort {
 		return dropPort
 	}
@@ -127,6 +142,10 @@ func inspectTCP(t []byte, role FilterRole, kind Kind) verdict {
 			if from == fabric.ConnectorPort && answer {
 				return pass
 			}
+		case Stock:
+			if answer { // to what was never asked the stack answers with a reset
+				return pass
+			}
 		}
 	case ConnectorRole:
 		if kind == Node && to == fabric.ConnectorPort {
@@ -141,6 +160,21 @@ type flow struct {
 	kind Kind
 	tcp  atomic.Uint64 // segments that came from it
 	mtu  atomic.Int32  // of the path to it; 0: not known
+	udp  sync.Map      // of a stock peer: ports of sockets of ours that are connected to it
+}
+
+// ports are one of ours, and one of the peer's.
+type ports struct{ ours, theirs uint16 }
+
+// await lets datagrams of a stock peer in, from one port to another, until the result is called.
+func (f *flow) await(p ports) (end func()) {
+	f.udp.Store(p, nil)
+	return func() { f.udp.Delete(p) }
+}
+
+func (f *flow) awaits(ours, theirs uint16) bool {
+	_, ok := f.udp.Load(ports{ours, theirs})
+	return ok
 }
 
 // filtered is a device behind the filter. What leaves the device is not filtered: it is our own. Connections
@@ -152,6 +186,7 @@ type filtered struct {
 	peers   atomic.Pointer[map[netip.Addr]*flow] // replaced whole
 	dropped [verdicts]prometheus.Counter
 	events  chan tun.Event
+	echo    func(from netip.Addr, body []byte) bool // takes answers of stock peers; may be nil
 }
 
 // newFiltered puts a filter that lets nothing in before a device.
@@ -189,9 +224,15 @@ func (f *filtered) setPeers(kinds map[netip.Addr]Kind) {
 			continue
 		}
 		peers[addr] = &flow{kind: kind}
+		if kind == Stock { // nobody measures the path to it
+			peers[addr].mtu.Store(stockMTU)
+		}
 	}
 	f.peers.Store(&peers)
 }
+
+// flow gives what is known of an address; nil if it is nobody's.
+func (f *filtered) flow(addr netip.Addr) *flow { return (*f.peers.Load())[addr] }
 
 // resize tells the size of packets that the path to an address carries.
 func (f *filtered) resize(to netip.Addr, mtu int) {
@@ -237,6 +278,13 @@ func (f *filtered) Write(bufs [][]byte, offset int) (int, error) {
 		v := dropMalformed
 		if len(b) >= offset {
 			from, v = inspect(b[offset:], f.self, f.role, peers)
+		}
+		if v == taken {
+			p := b[offset:]
+			if body, _ := echoed(p); f.echo == nil || !f.echo(netip.AddrFrom16([16]byte(p[8:24])), body) {
+				f.dropped[dropProtocol].Inc()
+			}
+			continue
 		}
 		if v != pass {
 			f.dropped[v].Inc()

@@ -15,15 +15,18 @@ func (t *Tunnel) work(ctx context.Context) error {
 	g.Go(func() error { return t.beats.Serve(ctx, t.pulse) })
 	g.Go(func() error { t.heal.run(ctx); return nil })
 	g.Go(func() error { t.bind.run(ctx); return nil })
+	g.Go(func() error { t.stock.run(ctx); return nil })
 	return g.Wait()
 }
 
-// paths is a Peer of the heartbeats for each of ours. One end of each asks: a connector, and of two nodes
+// paths is a Peer of the heartbeats for each of ours that knows of them. One end of each asks: a connector, and of two nodes
 // the one with the smaller address.
 func (t *Tunnel) paths(peers []Peer) []liveness.Peer {
-	out := make([]liveness.Peer, len(peers))
-	for i, p := range peers {
-		out[i] = liveness.Peer{ID: p.ID, Addr: p.Addr, Follow: !leads(t.tun.self, p)}
+	out := make([]liveness.Peer, 0, len(peers))
+	for _, p := range peers {
+		if p.Kind != Stock {
+			out = append(out, liveness.Peer{ID: p.ID, Addr: p.Addr, Follow: !leads(t.tun.self, p)})
+		}
 	}
 	return out
 }
@@ -47,9 +50,12 @@ func (t *Tunnel) changed(c liveness.Change) {
 	}
 }
 
-// Up reports whether a peer answers heartbeats. Of a peer that has never sent any, it reports whether there
+// Up reports whether a peer answers heartbeats; of a stock peer, whether it is there (liveness.StockJudge). Of a peer that has never sent any, it reports whether there
 // is a session; that answer may be stateAge old.
 func (t *Tunnel) Up(peer string) bool {
+	if state, _, ok := t.stock.status(peer); ok {
+		return state.Usable()
+	}
 	if s := t.beats.Status(peer); judged(s) {
 		return s.State.Usable()
 	}
@@ -65,6 +71,10 @@ func (t *Tunnel) Quality(peer string) liveness.Quality { return t.beats.Quality(
 
 // judge completes the state of a peer by what heartbeats tell.
 func (t *Tunnel) judge(p *PeerState) {
+	if state, q, ok := t.stock.status(p.ID); ok {
+		p.Up, p.RoundTrip, p.Loss = state.Usable(), q.RTT, q.Loss
+		return
+	}
 	s := t.beats.Status(p.ID)
 	if judged(s) {
 		p.Up = s.State.Usable()

@@ -34,7 +34,7 @@ func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
 			"Peers configured, by kind and by whether they are up.", []string{"kind", "up"}, nil),
 		states: states,
 	}
-	for v := pass + 1; v < verdicts; v++ {
+	for v := taken + 1; v < verdicts; v++ {
 		m.dropped[v] = dropped.WithLabelValues(v.String())
 	}
 	for s := range m.heals {
@@ -54,7 +54,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.peers }
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	type series struct{ kind, up string }
 	n := map[series]int{}
-	for _, k := range []Kind{Mesh, Connector, Node} {
+	for _, k := range []Kind{Mesh, Connector, Node, Stock} {
 		n[series{k.String(), "true"}], n[series{k.String(), "false"}] = 0, 0
 	}
 	for _, s := range m.states() {

@@ -21,6 +21,7 @@ const (
 	Mesh      Kind = iota + 1 // another node, seen from a node
 	Connector                 // a connector, seen from a node
 	Node                      // a node, seen from a connector
+	Stock                     // a WireGuard device that knows nothing of us, seen from a node
 )
 
 func (k Kind) String() string {
@@ -31,6 +32,8 @@ func (k Kind) String() string {
 		return "connector"
 	case Node:
 		return "node"
+	case Stock:
+		return "stock"
 	}
 	return "unknown"
 }
@@ -55,10 +58,10 @@ type PeerState struct {
 	LastHandshake    time.Time      // zero: never
 	RxBytes, TxBytes uint64
 	// Up: the peer answers heartbeats; of one that has never sent any, that a session exists: the last
-	// handshake is at most HandshakeTime ago.
+	// handshake is at most HandshakeTime ago. Of a stock peer, see liveness.StockJudge.
 	Up        bool
-	RoundTrip time.Duration // of heartbeats; 0: not measured
-	Loss      float64       // share of heartbeats without an answer, 0..1
+	RoundTrip time.Duration // of heartbeats, or echoes; 0: not measured
+	Loss      float64       // share of them without an answer, 0..1
 }
 
 // HandshakeTime is for how long a WireGuard session is valid (RejectAfterTime of the protocol).
@@ -120,7 +123,7 @@ func (p Peer) check(role FilterRole) error {
 		return errors.New("no id")
 	case p.Key.IsZero():
 		return errors.New("no WireGuard key")
-	case role == NodeRole && p.Kind != Mesh && p.Kind != Connector, role == ConnectorRole && p.Kind != Node:
+	case role == NodeRole && p.Kind != Mesh && p.Kind != Connector && p.Kind != Stock, role == ConnectorRole && p.Kind != Node:
 		return fmt.Errorf("kind %s is no peer of a %s", p.Kind, role)
 	case !fabric.Overlay.Contains(p.Addr):
 		return fmt.Errorf("overlay address %v is not in %s", p.Addr, fabric.Overlay)

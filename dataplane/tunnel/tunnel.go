@@ -1,8 +1,8 @@
 // Package tunnel keeps WireGuard tunnels to a set of peers, on an interface of the system or on a TCP
 // stack inside the process.
 //
-// Nothing but the fabric's streams and heartbeats gets in: a packet filter stands between WireGuard and the
-// stack. Heartbeats say whether a peer is up; a tunnel that is down is worked on until it is up again.
+// Nothing but the fabric's streams, heartbeats and what stock peers answer gets in: a packet filter stands between
+// WireGuard and the stack. Heartbeats say whether a peer is up; a tunnel that is down is worked on until it is up again.
 package tunnel
 
 import (
@@ -38,8 +38,10 @@ const (
 	ModeNetstack = "netstack" // a TCP stack in this process: no privilege needed
 )
 
-// mtu leaves room for WireGuard over IPv6 over Ethernet.
-const mtu = 1420
+const (
+	mtu      = 1420 // leaves room for WireGuard over IPv6 over Ethernet
+	stockMTU = 1280 // to a stock peer: what any path carries
+)
 
 // DefaultInterface is the name of the TUN interface when Options has none.
 const DefaultInterface = "warren0"
@@ -64,7 +66,8 @@ type Options struct {
 	ListenPort uint16 // of UDP; 0: any
 	Filter     FilterRole
 	TLS        *identity.Credentials // for WireGuard in TLS where UDP does not work; nil: never
-	Changed    func(liveness.Change) // called at each change of a path, in order; it must not wait; may be nil
+	Changed    func(liveness.Change) // called at each change of a path, in order of each; it must not wait; may be nil
+	Lost       func()                // called when a stock peer that was there is not any more; it must not wait; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -83,7 +86,7 @@ type Tunnel struct {
 	err   error // guarded by mu; why the device could not be opened
 	wg    *device.Device
 	tun   *filtered
-	net   network
+	net   deviceNetwork
 	mode  string
 	have  map[wgkey.Public]Peer // what the device was told
 	addrs map[string]netip.Addr // by peer id
@@ -94,6 +97,7 @@ type Tunnel struct {
 	beats   *liveness.Monitor
 	pulse   net.PacketConn // of the heartbeats; set before up is closed
 	heal    *healer
+	stock   *stockWatch
 	bind    *bind
 }
 
@@ -126,7 +130,7 @@ func New(o Options) (*Tunnel, error) {
 	}
 	t.m = newMetrics(o.Registerer, t.Peers)
 	t.open = t.openDevice
-	t.heal = newHealer(t)
+	t.heal, t.stock = newHealer(t), newStockWatch(t)
 	var dial dialFunc
 	if o.TLS != nil {
 		dial = func(ctx context.Context, node string, addr netip.AddrPort) (net.Conn, error) {
@@ -220,6 +224,7 @@ func (t *Tunnel) applyLocked(want []Peer) error {
 	}
 	t.beats.Apply(t.paths(want))
 	t.heal.apply(want)
+	t.stock.apply(want)
 	t.bind.apply(want)
 	for _, s := range steps[gives:] {
 		if err := t.doLocked(s); err != nil {
@@ -259,6 +264,7 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 		return err
 	}
 	f := newFiltered(dev, self, t.opts.Filter, t.m.dropped)
+	f.echo = t.stock.answered
 	wg := device.NewDevice(f, t.bind, t.logger())
 	err = wg.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\n", t.opts.Key.RevealHex(), t.opts.ListenPort))
 	if err == nil {
@@ -283,7 +289,7 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 }
 
 // openDevice opens what the mode says.
-func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, network, string, error) {
+func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, deviceNetwork, string, error) {
 	if t.opts.Mode != ModeNetstack {
 		dev, nw, err := openTUN(t.opts.Interface, self, t.opts.Filter)
 		if err == nil {
