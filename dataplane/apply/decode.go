@@ -55,8 +55,10 @@ type site struct {
 	carrier    string // to prefer; empty: by measurement
 	region     string
 	local      bool                        // the nodes stand in its network
-	targets    map[string]connector.Target // of a local one
-	checks     []health.Target
+	stock      bool                        // it is a WireGuard peer that knows nothing of us
+	peer       *end                        // of a stock one; nil: it has no key yet
+	targets    map[string]connector.Target // of a local or stock one
+	checks     []health.Target             // of a local one
 }
 
 // end is the far end of a tunnel.
@@ -254,10 +256,26 @@ func decodeSite(m *nodev1.Site) (site, error) {
 		s.local = true
 		s.targets, s.checks, err = decodeTargets(m.GetTargets())
 		errs = append(errs, err)
+	case nodev1.SiteKind_SITE_KIND_WIREGUARD:
+		var err, perr error
+		s.stock = true
+		s.targets, _, err = decodeTargets(m.GetTargets())
+		s.peer, perr = decodePeer(s.id, m.GetWireguardPeer())
+		errs = append(errs, err, perr)
 	default:
 		errs = append(errs, fmt.Errorf("kind: %v is not known here", m.GetKind()))
 	}
 	return s, errors.Join(errs...)
+}
+
+// decodePeer makes the peer that a site is; nil if there is none yet.
+func decodePeer(site string, m *nodev1.WireGuardPeer) (*end, error) {
+	if m == nil {
+		return nil, nil
+	}
+	k, kerr := key("wireguard_peer.public_key", m.GetPublicKey())
+	addr, aerr := overlay("wireguard_peer.overlay_address", m.GetOverlayAddress())
+	return &end{id: site, key: k, addr: addr}, errors.Join(kerr, aerr)
 }
 
 // carrier is the name of a carrier; a later version's is none.

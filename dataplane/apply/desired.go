@@ -46,6 +46,9 @@ func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
 		for _, c := range s.connectors {
 			cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: c.id, Kind: tunnel.Connector, Key: c.key, Addr: c.addr})
 		}
+		if s.peer != nil {
+			cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: s.peer.id, Kind: tunnel.Stock, Key: s.peer.key, Addr: s.peer.addr})
+		}
 	}
 	return cfg
 }
@@ -78,12 +81,16 @@ func (n *Node) relayConfig(l *ledger) (from streams.NodeConfig, to streams.Conne
 	return from, to
 }
 
-// localConfig is what this node may dial itself: the targets of the local sites in whose network it stands.
+// localConfig is what this node may dial itself: the targets of the local sites in whose network it stands, and of
+// the stock peers that may have a tunnel to it.
 func (n *Node) localConfig(l *ledger) []connector.Config {
 	var cfg []connector.Config
 	for _, s := range values[site](l, resource.Site) {
-		if n.standsIn(s) {
+		switch {
+		case n.standsIn(s):
 			cfg = append(cfg, connector.Config{Site: s.id, Targets: s.targets})
+		case s.peer != nil && slices.Contains(s.nodes, n.id):
+			cfg = append(cfg, connector.Config{Site: s.id, Targets: s.targets, Peer: s.peer.addr})
 		}
 	}
 	return cfg
@@ -112,7 +119,7 @@ func (n *Node) fabricConfig(l *ledger) fabric.Config {
 		cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id, Addr: o.addr, Region: o.region, Down: is.away, Draining: is.draining, Connected: says.Sites, Load: says.Load})
 	}
 	for _, s := range values[site](l, resource.Site) {
-		out := fabric.Site{ID: s.id, Nodes: s.nodes, Carrier: s.carrier, Region: s.region, Local: s.local}
+		out := fabric.Site{ID: s.id, Nodes: s.nodes, Carrier: s.carrier, Region: s.region, Local: s.local || s.stock}
 		for _, c := range s.connectors {
 			out.Connectors = append(out.Connectors, fabric.Connector{ID: c.id, Addr: c.addr})
 		}

@@ -143,8 +143,8 @@ func (n *Node) heard() {
 	}
 }
 
-// tellSites tells which sites this node can reach itself: those with a connector connected here, and those in
-// whose network it stands.
+// tellSites tells which sites this node can reach itself: those with a connector connected here, stock peers whose
+// tunnel is up, and those in whose network it stands.
 func (n *Node) tellSites() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -153,7 +153,7 @@ func (n *Node) tellSites() {
 	}
 	var connected []string
 	for _, s := range values[site](n.state, resource.Site) {
-		if n.standsIn(s) || slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
+		if n.standsIn(s) || s.peer != nil && slices.Contains(s.nodes, n.id) && n.sub.Up(s.id) || slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
 			connected = append(connected, s.id)
 		}
 	}

@@ -44,7 +44,7 @@ type Subsystems struct {
 	Nodes   interface{ Apply(streams.NodeConfig) }      // from other nodes, which relay for this one
 	Relay   interface{ Apply(streams.ConnectorConfig) } // to other nodes, for which this one relays
 	Local   interface {
-		Apply([]connector.Config) error // the sites in whose network this node stands
+		Apply([]connector.Config) error // the sites whose targets this node dials itself
 	}
 	Checks interface{ Apply([]health.Target) } // of targets in these sites
 	Fabric interface {
@@ -62,7 +62,7 @@ type Subsystems struct {
 	Trust  func(pem []byte) error // keeps new authorities for later connections
 
 	Gossip Gossip                 // nil: this node has no gossip
-	Up     func(peer string) bool // reports whether a connector is connected here; needed with Gossip
+	Up     func(peer string) bool // reports whether a connector, or the stock peer of a site, is connected here; needed with Gossip
 	Load   func() int             // what this node carries, in thousandths of what it can; needed with Gossip
 }
 

@@ -79,6 +79,9 @@ func objectsOf(typ string, value any) []object {
 		for _, c := range v.connectors {
 			out = append(out, object{typ: typ, id: c.id})
 		}
+		if v.peer != nil {
+			out = append(out, object{typ: typ, id: v.peer.id})
+		}
 		for id := range v.targets {
 			out = append(out, object{typ: typ, id: id})
 		}

@@ -16,6 +16,7 @@ type Config struct {
 	Site    string                // id of the site it stands in
 	Targets map[string]Target     // by id, the only ones that are dialled
 	Nodes   map[netip.Addr]string // overlay address → node id, the only ones that are served
+	Peer    netip.Addr            // of a Local, and a site that is a stock WireGuard peer: its address, which all targets have
 }
 
 // Target is what may be dialled.

@@ -39,7 +39,11 @@ type table struct {
 	targets map[string]target
 	nodes   map[netip.Addr]string
 	served  map[string]bool // the nodes, by id
+	dial    dialer          // nil: by the connector itself
 }
+
+// dialer connects to an address of a target.
+type dialer func(ctx context.Context, t target, address string) (net.Conn, error)
 
 // New makes a Connector that refuses everything. Names of targets are resolved with r; nil is the
 // system's way.
@@ -160,7 +164,7 @@ func (c *Connector) accept(ctx context.Context, conn net.Conn, node string, t *t
 	if err != nil {
 		return h, nil, fabric.StatusNotAllowed, err
 	}
-	out, err := c.dial(ctx, target, address)
+	out, err := c.dialer(t)(ctx, target, address)
 	if _, denied := errors.AsType[*DeniedError](err); denied {
 		return h, nil, fabric.StatusNotAllowed, err
 	}
@@ -186,7 +190,15 @@ func (c *Connector) check(ctx context.Context, in *table, id string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	return c.dial(ctx, t, address)
+	return c.dialer(in)(ctx, t, address)
+}
+
+// dialer is how targets of a table are dialled.
+func (c *Connector) dialer(t *table) dialer {
+	if t.dial != nil {
+		return t.dial
+	}
+	return c.dial
 }
 
 // dial connects to an address of a target, trying all that its name has now.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -16,11 +17,18 @@ import (
 // thisNode is whom the streams of a Local come from.
 const thisNode = "this node"
 
-// Local is the site's end of the sites in whose network a node stands itself. It is the fabric.Carrier to
-// them: a stream begins as a connector serves what comes out of a tunnel, and goes on as the connection to the
-// target. Safe for concurrent use.
+// Peers are stock WireGuard peers of a node, by the ids of their sites.
+type Peers interface {
+	Up(site string) bool
+	DialStock(ctx context.Context, network, site string, to netip.AddrPort) (net.Conn, error)
+}
+
+// Local is the site's end of the sites whose targets a node dials itself: those in whose network it stands, and stock
+// WireGuard peers. It is the fabric.Carrier to them: a stream begins as a connector serves what comes out of a tunnel,
+// and goes on as the connection to the target. Safe for concurrent use.
 type Local struct {
 	by    *Connector // its table stays empty
+	peers Peers      // nil: there are none
 	sites atomic.Pointer[map[string]*table]
 	taken chan local // without room: Run takes a stream at once, or Dial waits
 }
@@ -32,8 +40,8 @@ type local struct {
 }
 
 // NewLocal makes a Local that knows no site. Names of targets are resolved with r; nil is the system's way.
-func NewLocal(r *net.Resolver, log *slog.Logger, reg prometheus.Registerer) *Local {
-	l := &Local{by: New(r, log, reg), taken: make(chan local)}
+func NewLocal(r *net.Resolver, peers Peers, log *slog.Logger, reg prometheus.Registerer) *Local {
+	l := &Local{by: New(r, log, reg), peers: peers, taken: make(chan local)}
 	l.by.permit = permitOnNode(net.InterfaceAddrs)
 	l.sites.Store(&map[string]*table{})
 	return l
@@ -48,8 +56,15 @@ func (l *Local) Apply(sites []Config) error {
 	next, targets := make(map[string]*table, len(sites)), 0
 	var errs []error
 	for _, cfg := range sites {
-		t, bad := newTable(cfg, permitLiteral)
+		may := permitLiteral
+		if cfg.Peer.IsValid() {
+			may = permitOnly(cfg.Peer)
+		}
+		t, bad := newTable(cfg, may)
 		t.served[thisNode] = true
+		if cfg.Peer.IsValid() {
+			t.dial = l.toPeer(cfg.Site)
+		}
 		next[cfg.Site] = t
 		errs, targets = append(errs, bad...), targets+len(t.targets)
 	}
@@ -59,7 +74,41 @@ func (l *Local) Apply(sites []Config) error {
 }
 
 // Up implements fabric.Carrier: the peers are sites.
-func (l *Local) Up(site string) bool { return (*l.sites.Load())[site] != nil }
+func (l *Local) Up(site string) bool {
+	t := (*l.sites.Load())[site]
+	return t != nil && (t.dial == nil || l.peers != nil && l.peers.Up(site))
+}
+
+// toPeer dials inside the tunnel to a stock peer.
+func (l *Local) toPeer(site string) dialer {
+	return func(ctx context.Context, t target, address string) (net.Conn, error) {
+		if l.peers == nil {
+			return nil, errors.New("no tunnels")
+		}
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("address %q: %w", address, err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, dialTime)
+		defer cancel()
+		start := time.Now()
+		conn, err := l.peers.DialStock(ctx, t.network.String(), site, to)
+		if err == nil {
+			l.by.m.dialTime.Observe(time.Since(start).Seconds())
+		}
+		return conn, err
+	}
+}
+
+// permitOnly is the permission of a stock peer's targets: what its tunnel leads to.
+func permitOnly(peer netip.Addr) permission {
+	return func(ip netip.Addr, _ bool) error {
+		if ip != peer {
+			return &DeniedError{ip, fmt.Sprintf("not the peer's, which is %s", peer)}
+		}
+		return nil
+	}
+}
 
 // Dial implements fabric.Carrier. It waits for Run.
 func (l *Local) Dial(ctx context.Context, site string, _ netip.AddrPort) (net.Conn, error) {

@@ -20,7 +20,7 @@ import (
 // localNode is a node in the network of local sites; the machine that the tests run on counts as another one.
 func localNode(t *testing.T, sites ...Config) (*Local, *fabric.Fabric) {
 	t.Helper()
-	l := NewLocal(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l := NewLocal(nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	l.by.permit = permit
 	for _, cfg := range sites { // in Apply's stead, which takes no loopback
 		table, bad := newTable(cfg, permit)
@@ -236,7 +236,7 @@ func TestLocalEndsWithRun(t *testing.T) {
 }
 
 func TestLocalApply(t *testing.T) {
-	l := NewLocal(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l := NewLocal(nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	targets := map[string]Target{
 		"a": {Address: "10.0.0.1:80"}, "b": {Address: "localhost:80"}, "c": {Address: "127.0.0.1:80"}, "d": {Address: "web.internal:80"}, "e": {Address: "100.100.100.200:80"},
 	}
@@ -291,7 +291,7 @@ func TestPermitOnNode(t *testing.T) {
 
 // The addresses are those of the machine: a name that leads there is refused when it is dialled.
 func TestLocalTargetIsNeverTheNodeItself(t *testing.T) {
-	l := NewLocal(names(t, map[string][]string{"self.test.": {"127.0.0.1"}}), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l := NewLocal(names(t, map[string][]string{"self.test.": {"127.0.0.1"}}), nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	_, port, _ := net.SplitHostPort(echo(t))
 	targets := map[string]Target{"name": {Address: "self.test.:" + port}}
 	addrs, err := net.InterfaceAddrs()

@@ -23,7 +23,7 @@ func (c candidate) key() string { return c.carrier + "/" + c.peer }
 
 // Ranks of candidates, best first.
 const (
-	rankLocal     = iota // this node stands in the site
+	rankLocal     = iota // this node dials its targets itself
 	rankPreferred        // a connector, by the carrier to prefer
 	rankOther            // a connector, by the other one
 	rankConnected        // an assigned node, reachable, that says that it has the site connected

@@ -14,7 +14,7 @@ import (
 const (
 	CarrierStream    = "stream"    // TLS connections that the other end, a connector or a node, dials ahead of need
 	CarrierWireGuard = "wireguard" // TCP inside the tunnel
-	CarrierLocal     = "local"     // none: the node stands in the site
+	CarrierLocal     = "local"     // none: the node dials the target itself, in its own network or to a stock WireGuard peer
 )
 
 // Carrier brings a stream to a peer.
@@ -36,7 +36,7 @@ type Carriers struct {
 	WireGuard Carrier                     // to connectors and to other nodes
 	Stream    Carrier                     // to connectors; nil: there is none
 	Nodes     Carrier                     // "stream" to other nodes; nil: there is none
-	Local     Carrier                     // to sites in which this node stands, whose ids are its peers; nil: it stands in none
+	Local     Carrier                     // to sites whose targets this node dials itself, whose ids are its peers; nil: there are none
 	BothTUN   func(connector string) bool // the tunnel is an interface of the system at both its ends, and goes over UDP; nil: it is not
 }
 

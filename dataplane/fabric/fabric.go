@@ -49,7 +49,7 @@ type Site struct {
 	Nodes      []string // assigned nodes, preferred first
 	Carrier    string   // the one to prefer, CarrierStream or CarrierWireGuard; empty: by measurement
 	Region     string   // empty: not said
-	Local      bool     // the assigned nodes stand in it and dial its targets themselves
+	Local      bool     // the assigned nodes dial its targets themselves: they stand in it, or may have a tunnel to the stock peer that it is
 }
 
 // Config is all that the fabric knows.

@@ -129,6 +129,9 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied(), Instance: r.instance}
 	for _, p := range r.src.Tunnels() {
+		if p.Kind == tunnel.Stock && p.LastHandshake.IsZero() {
+			continue // all nodes of a pool hold it, and it calls a few: to the others it has no tunnel
+		}
 		t := &nodev1.TunnelState{PeerId: p.ID, Up: p.Up, ReceivedBytes: p.RxBytes, SentBytes: p.TxBytes, Loss: p.Loss, Transport: p.Transport}
 		if p.RoundTrip > 0 {
 			t.RoundTrip = durationpb.New(p.RoundTrip)

@@ -116,7 +116,7 @@ func TestReports(t *testing.T) {
 	}
 	src.set(func() {
 		src.applied = 7
-		src.tunnels = []tunnel.PeerState{{ID: "node_a", Up: true, LastHandshake: time.Now().Add(-time.Second), RxBytes: 5, RoundTrip: 30 * time.Millisecond, Loss: .25, Transport: tunnel.TransportTLS}, {ID: "node_b"}}
+		src.tunnels = []tunnel.PeerState{{ID: "node_a", Up: true, LastHandshake: time.Now().Add(-time.Second), RxBytes: 5, RoundTrip: 30 * time.Millisecond, Loss: .25, Transport: tunnel.TransportTLS}, {ID: "node_b"}, {ID: "site_c", Kind: tunnel.Stock}}
 	})
 	r := c.next(t)
 	for r.GetAppliedRevision() != 7 { // one may have been under way

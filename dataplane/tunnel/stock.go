@@ -199,7 +199,7 @@ func (s *stockWatch) round(now time.Time) time.Duration {
 			s.t.opts.Changed(c)
 		}
 		if c.To == liveness.Down && s.t.opts.Lost != nil {
-			s.t.opts.Lost()
+			s.t.opts.Lost(c.Peer)
 		}
 	}
 	return wait

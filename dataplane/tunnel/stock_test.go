@@ -126,7 +126,7 @@ func routerPeer(key wgkey.Private) Peer {
 func TestStockPeer(t *testing.T) {
 	key, o := newKey(t), options(t, NodeRole)
 	var lost atomic.Int32
-	o.Lost = func() { lost.Add(1) }
+	o.Lost = func(string) { lost.Add(1) }
 	node := start(t, "node", us, o)
 	node.apply(t, routerPeer(key))
 	if node.Tunnel.Up("site") {

@@ -67,7 +67,7 @@ type Options struct {
 	Filter     FilterRole
 	TLS        *identity.Credentials // for WireGuard in TLS where UDP does not work; nil: never
 	Changed    func(liveness.Change) // called at each change of a path, in order of each; it must not wait; may be nil
-	Lost       func()                // called when a stock peer that was there is not any more; it must not wait; may be nil
+	Lost       func(peer string)     // called when a stock peer that was there is not any more; it must not wait; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -91,7 +91,7 @@ type Tunnel struct {
 	have  map[wgkey.Public]Peer // what the device was told
 	addrs map[string]netip.Addr // by peer id
 
-	open    func(self netip.Addr) (tun.Device, network, string, error)
+	open    func(self netip.Addr) (tun.Device, deviceNetwork, string, error)
 	states  stateCache
 	refused refusals
 	beats   *liveness.Monitor

@@ -37,8 +37,12 @@ type Sender struct {
 // NewSocket makes a Socket of conn, which may be of any kind.
 func NewSocket(conn net.PacketConn) (*Socket, error) {
 	s := &Socket{PacketConn: conn}
-	s.udp, _ = conn.(*net.UDPConn)
-	if s.udp == nil {
+	switch c := conn.(type) {
+	case *net.UDPConn:
+		s.udp = c
+	case interface{ UDP() *net.UDPConn }: // with something around it
+		s.udp = c.UDP()
+	default:
 		return s, nil
 	}
 	local, ok := conn.LocalAddr().(*net.UDPAddr)

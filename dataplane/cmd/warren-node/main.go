@@ -72,15 +72,15 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	me := identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}
+	var proxy *httpproxy.Proxy // connections that it keeps may lead by what is gone
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
-		TLS: &me, Log: log, Registerer: reg,
+		TLS: &me, Lost: func(peer string) { proxy.Reconnect(peer) }, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
 	}
 	// In the order in which a request passes: DNS, SNI or ports, HTTP, fabric, carriers.
-	var proxy *httpproxy.Proxy
 	dialled := func(from identity.Kind) *streams.Node {
 		o := streams.NodeOptions{
 			Credentials: me, From: from, Silent: func(peer string) { proxy.Reconnect(peer) },
@@ -96,7 +96,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return streams.NewNode(o)
 	}
 	ends, others := dialled(identity.Connector), dialled(identity.Node)
-	local := connector.NewLocal(nil, log, reg)
+	local := connector.NewLocal(nil, tun, log, reg)
 	checks := health.New(local.DialTarget, log, reg)
 	paths := fabric.New(fabric.Carriers{
 		WireGuard: tun, Stream: ends, Nodes: others, Local: local,
@@ -132,7 +132,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	sub := apply.Subsystems{
 		Tunnel: tun, Streams: ends, Nodes: others, Relay: relays, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
-		Up:   func(connector string) bool { return ends.Up(connector) || tun.Up(connector) },
+		Up:   func(peer string) bool { return ends.Up(peer) || tun.Up(peer) },
 		Load: newMeter(func() int { _, n := limit.Open(); return n }, inbound.MaxConns).load,
 	}
 	told, tell := talk(open, &sub, log, reg)
