@@ -16,6 +16,7 @@ import (
 // Times of the watch over stock peers.
 const (
 	countEvery = time.Second     // WireGuard is asked for what it counts
+	keepEvery  = 5 * time.Second // it is written down where they are, if that is news
 	callEvery  = 5 * time.Second // a peer that has stopped answering is asked for a handshake (RekeyTimeout of the protocol)
 )
 
@@ -114,10 +115,16 @@ func (s *stockWatch) answered(from netip.Addr, body []byte) bool {
 func (s *stockWatch) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var counted time.Time
+	var counted, kept time.Time
+	where := recall{path: s.t.opts.Recall}
+	if err := where.load(); err != nil {
+		s.t.log.Warn("stock peers are not called", "err", err)
+	}
+	s.meet(where.last)
 	for {
 		select {
 		case <-ctx.Done():
+			s.keep(&where)
 			return
 		case <-s.wake:
 		case <-timer.C:
@@ -130,10 +137,49 @@ func (s *stockWatch) run(ctx context.Context) {
 			counted = now
 			_, states := s.t.read()
 			s.count(states, now)
+			if now.Sub(kept) >= keepEvery || now.Before(kept) {
+				kept = now
+				s.keep(&where)
+			}
 		}
 		wait := s.round(time.Now())
 		timer.Reset(min(wait, time.Until(counted.Add(countEvery))))
 	}
+}
+
+// meet calls the peers of whom it is known where they were.
+func (s *stockWatch) meet(where map[string]whereabouts) {
+	for _, p := range s.list() {
+		at, ok := where[p.ID]
+		if !ok || at.Key != p.Key {
+			continue
+		}
+		if err := s.t.meet(p.ID, at); err != nil {
+			s.t.log.Debug("call stock peer", "peer", p.ID, "err", err)
+		}
+	}
+}
+
+// keep writes down where the peers are.
+func (s *stockWatch) keep(where *recall) {
+	_, all := s.t.read()
+	states := make(map[string]PeerState, len(all))
+	for _, p := range all {
+		states[p.ID] = p
+	}
+	if err := where.keep(s.list(), states); err != nil {
+		s.t.log.Warn("stock peers won't be called after a restart", "err", err)
+	}
+}
+
+func (s *stockWatch) list() []Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Peer
+	for _, w := range s.peers {
+		out = append(out, w.peer)
+	}
+	return out
 }
 
 func (s *stockWatch) none() bool {

@@ -5,10 +5,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 
@@ -226,6 +229,67 @@ func TestStockPeerGetsAnotherKey(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // nothing tells that nothing happens
 	if got := node.state(t, "site"); !got.LastHandshake.Equal(before) || len(node.Peers()) != 1 {
 		t.Errorf("%+v after a call with the old key", node.Peers())
+	}
+}
+
+// A node that has restarted calls a stock peer where it was: that one has a session, and does not notice for a while.
+func TestStockPeerIsCalledAfterARestart(t *testing.T) {
+	key, o := newKey(t), options(t, NodeRole)
+	o.Recall = filepath.Join(t.TempDir(), "peers.json")
+	node := start(t, "node", us, o)
+	node.apply(t, routerPeer(key))
+	dev := newStockDevice(t, key, node)
+	eventually(t, "up", func() bool { return node.state(t, "site").RoundTrip > 0 })
+	port := node.ListenPort()
+	node.stop()
+	dev.Device.Down() // it says nothing
+	for _, content := range []string{"", "{"} { // as it was written, and spoilt
+		if content != "" {
+			if err := os.WriteFile(o.Recall, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := o
+		again.ListenPort, again.Registerer = port, prometheus.NewRegistry()
+		node = start(t, "node", us, again)
+		node.apply(t, routerPeer(key))
+		if content == "" {
+			eventually(t, "called", func() bool { return node.state(t, "site").TxBytes > 0 })
+		} else if node.Tunnel.Up("site") || node.state(t, "site").Endpoint.IsValid() {
+			t.Errorf("%q: %+v", content, node.state(t, "site"))
+		}
+		node.stop()
+	}
+}
+
+func TestRecall(t *testing.T) {
+	where := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port) }
+	path := filepath.Join(t.TempDir(), "peers.json")
+	a, b := Peer{ID: "a", Key: wgkey.Public{1}}, Peer{ID: "b", Key: wgkey.Public{2}}
+	at := func(port uint16) PeerState { return PeerState{Endpoint: where(port), Transport: TransportUDP} }
+	r := recall{path: path}
+	if err := r.load(); err != nil || len(r.last) != 0 {
+		t.Fatalf("%v %v", err, r.last)
+	}
+	if err := r.keep([]Peer{a, b}, map[string]PeerState{"a": at(1), "b": at(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.keep([]Peer{a, b}, map[string]PeerState{"a": at(3), "b": {}}); err != nil { // b has not called yet
+		t.Fatal(err)
+	}
+	read := recall{path: path}
+	if err := read.load(); err != nil || read.last["a"] != (whereabouts{a.Key, where(3)}) || read.last["b"] != (whereabouts{b.Key, where(2)}) {
+		t.Errorf("%v %v", err, read.last)
+	}
+	b.Key = wgkey.Public{3} // another device: nobody knows where
+	if err := read.keep([]Peer{b}, nil); err != nil || len(read.last) != 0 {
+		t.Errorf("%v %v", err, read.last)
+	}
+	if err := os.WriteFile(path, []byte(`{"a":{"endpoint":"nowhere"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := read.load(); err == nil || len(read.last) != 0 {
+		t.Errorf("of what can't be read: %v %v", err, read.last)
 	}
 }
 

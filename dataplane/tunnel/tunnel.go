@@ -67,6 +67,7 @@ type Options struct {
 	Filter     FilterRole
 	TLS        *identity.Credentials // for WireGuard in TLS where UDP does not work; nil: never
 	Changed    func(liveness.Change) // called at each change of a path, in order of each; it must not wait; may be nil
+	Recall     string                // file in which it is kept where stock peers are, to call them after a restart; empty: none
 	Lost       func(peer string)     // called when a stock peer that was there is not any more; it must not wait; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer

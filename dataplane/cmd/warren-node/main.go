@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -75,7 +76,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	var proxy *httpproxy.Proxy // connections that it keeps may lead by what is gone
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
-		TLS: &me, Lost: func(peer string) { proxy.Reconnect(peer) }, Log: log, Registerer: reg,
+		TLS: &me, Recall: filepath.Join(cfg.StateDir, "stock-peers.json"), Lost: func(peer string) { proxy.Reconnect(peer) }, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return err
