@@ -210,7 +210,7 @@ func newSimEnd(t testing.TB, ca *identitytest.Authority, id string, role FilterR
 		t.Fatal(err)
 	}
 	e := &simEnd{Tunnel: tn, id: id, host: host, dev: newSimDevice(self, host), addr: self}
-	tn.open = func(netip.Addr) (tun.Device, deviceNetwork, string, error) { return e.dev, e.dev, ModeNetstack, nil }
+	tn.open = func(netip.Addr) (tun.Device, network, string, error) { return e.dev, e.dev, ModeNetstack, nil }
 	tn.bind.Bind = &simUDP{host: host}
 	if role == ConnectorRole {
 		tn.bind.dial = func(ctx context.Context, node string, to netip.AddrPort) (net.Conn, error) {

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -27,15 +28,14 @@ type network interface {
 	route(to []netip.Addr) error
 }
 
-// deviceNetwork is a network that stock peers can be asked over.
-type deviceNetwork interface {
-	network
+// stockNetwork is what a network does besides for stock peers.
+type stockNetwork interface {
 	dialPacket(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	send(packets [][]byte) // of IPv6, as they are
 }
 
 // network gives the sockets of the device.
-func (t *Tunnel) network() (deviceNetwork, error) {
+func (t *Tunnel) network() (network, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -77,6 +77,10 @@ func (t *Tunnel) DialStock(ctx context.Context, network, peer string, to netip.A
 	if err != nil {
 		return nil, err
 	}
+	stock, ok := nw.(stockNetwork)
+	if !ok {
+		return nil, errors.New("tunnel: this device has no stock peers")
+	}
 	t.mu.Lock()
 	addr, ok := t.addrs[peer]
 	f := t.tun.flow(to.Addr())
@@ -88,7 +92,7 @@ func (t *Tunnel) DialStock(ctx context.Context, network, peer string, to netip.A
 	if network != "udp" {
 		return nw.dial(ctx, to)
 	}
-	conn, err := nw.dialPacket(ctx, to)
+	conn, err := stock.dialPacket(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +134,7 @@ func (a *awaitedPacket) Close() error {
 }
 
 // await waits until the device is up.
-func (t *Tunnel) await(ctx context.Context) (deviceNetwork, error) {
+func (t *Tunnel) await(ctx context.Context) (network, error) {
 	select {
 	case <-t.up:
 	case <-t.failed:
@@ -168,7 +172,7 @@ func (t *Tunnel) ListenPacket(ctx context.Context, port uint16) (net.PacketConn,
 func (d *netstackDevice) route([]netip.Addr) error { return nil }
 
 func (n *kernelNet) dialPacket(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(n.self, 0))}
+	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(n.self, 0)), Control: n.bound}
 	return d.DialContext(ctx, "udp6", to.String())
 }
 

@@ -242,7 +242,7 @@ func TestStockPeerIsCalledAfterARestart(t *testing.T) {
 	eventually(t, "up", func() bool { return node.state(t, "site").RoundTrip > 0 })
 	port := node.ListenPort()
 	node.stop()
-	dev.Device.Down() // it says nothing
+	dev.Device.Down()                           // it says nothing
 	for _, content := range []string{"", "{"} { // as it was written, and spoilt
 		if content != "" {
 			if err := os.WriteFile(o.Recall, []byte(content), 0o600); err != nil {

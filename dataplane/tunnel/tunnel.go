@@ -87,12 +87,12 @@ type Tunnel struct {
 	err   error // guarded by mu; why the device could not be opened
 	wg    *device.Device
 	tun   *filtered
-	net   deviceNetwork
+	net   network
 	mode  string
 	have  map[wgkey.Public]Peer // what the device was told
 	addrs map[string]netip.Addr // by peer id
 
-	open    func(self netip.Addr) (tun.Device, deviceNetwork, string, error)
+	open    func(self netip.Addr) (tun.Device, network, string, error)
 	states  stateCache
 	refused refusals
 	beats   *liveness.Monitor
@@ -290,7 +290,7 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 }
 
 // openDevice opens what the mode says.
-func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, deviceNetwork, string, error) {
+func (t *Tunnel) openDevice(self netip.Addr) (tun.Device, network, string, error) {
 	if t.opts.Mode != ModeNetstack {
 		dev, nw, err := openTUN(t.opts.Interface, self, t.opts.Filter)
 		if err == nil {
