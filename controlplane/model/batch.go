@@ -20,5 +20,6 @@ type Batch struct {
 	Domains       map[DomainID]*Domain
 	Certificates  map[CertificateID]*Certificate
 	GossipKeys    map[GossipKeyID]*GossipKey
+	Challenges    map[ChallengeID]*Challenge
 	Authorities   map[string][]byte // kind -> certificate as PEM
 }

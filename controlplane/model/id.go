@@ -30,6 +30,8 @@ type (
 	certKind      struct{}
 	joinTokenKind struct{}
 	gossipKeyKind struct{}
+	challengeKind struct{}
+	orderKind     struct{}
 )
 
 func (orgKind) prefix() string       { return "org" }
@@ -45,6 +47,8 @@ func (domainKind) prefix() string    { return "domain" }
 func (certKind) prefix() string      { return "cert" }
 func (joinTokenKind) prefix() string { return "join" }
 func (gossipKeyKind) prefix() string { return "gossipkey" }
+func (challengeKind) prefix() string { return "challenge" }
+func (orderKind) prefix() string     { return "order" }
 
 // The kinds of ID.
 type (
@@ -61,6 +65,8 @@ type (
 	CertificateID = ID[certKind]
 	JoinTokenID   = ID[joinTokenKind]
 	GossipKeyID   = ID[gossipKeyKind]
+	ChallengeID   = ID[challengeKind]
+	OrderID       = ID[orderKind] // of a certificate, at its authority
 )
 
 // New makes a fresh ID: SiteID{}.New(). IDs made later sort later. It panics only if the system has

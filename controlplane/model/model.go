@@ -25,6 +25,7 @@ type Model struct {
 	domains    table[domainKind, Domain]
 	certs      table[certKind, Certificate]
 	gossipKeys table[gossipKeyKind, GossipKey]
+	challenges table[challengeKind, Challenge]
 	authority  map[string][]byte
 	indexes
 
@@ -41,6 +42,7 @@ type indexes struct {
 	targetsByService, targetsBySite    index
 	domainsByPool, domainsByName       index
 	certsByName                        index
+	challengesByName                   index // labels reversed
 
 	// Derived from several rows: who uses what, grouped by pool, so that the pools which need a site
 	// or certificate are found without visiting every user.
@@ -51,7 +53,8 @@ type indexes struct {
 func (x *indexes) each() []*index {
 	return []*index{
 		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard,
-		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.siteUse, &x.certUse,
+		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.challengesByName,
+		&x.siteUse, &x.certUse,
 	}
 }
 
@@ -61,7 +64,8 @@ func Empty() *Model {
 		orgs: newTable[orgKind, Organization](), regions: newTable[regionKind, Region](), pools: newTable[poolKind, Pool](),
 		nodes: newTable[nodeKind, Node](), sites: newTable[siteKind, Site](), connectors: newTable[connectorKind, Connector](),
 		services: newTable[serviceKind, Service](), targets: newTable[targetKind, Target](), domains: newTable[domainKind, Domain](),
-		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](), authority: map[string][]byte{}, forking: new(sync.Mutex),
+		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](),
+		challenges: newTable[challengeKind, Challenge](), authority: map[string][]byte{}, forking: new(sync.Mutex),
 	}
 	for _, x := range m.each() {
 		*x = newIndex()
@@ -121,6 +125,7 @@ func (m *Model) Apply(b Batch) *Model {
 			do(n.certsByName, name, v.ID.UUID)
 		}
 	})
+	put(n.challenges, b.Challenges, func(v *Challenge, do edit) { do(n.challengesByName, reversed(v.Name), v.ID.UUID) })
 	if len(b.Authorities) > 0 {
 		n.authority = maps.Clone(n.authority)
 		maps.Copy(n.authority, b.Authorities)
@@ -222,7 +227,7 @@ func (m *Model) fork() *Model {
 	n.orgs, n.regions, n.pools = m.orgs.copy(), m.regions.copy(), m.pools.copy()
 	n.nodes, n.sites, n.connectors = m.nodes.copy(), m.sites.copy(), m.connectors.copy()
 	n.services, n.targets, n.domains, n.certs = m.services.copy(), m.targets.copy(), m.domains.copy(), m.certs.copy()
-	n.gossipKeys = m.gossipKeys.copy()
+	n.gossipKeys, n.challenges = m.gossipKeys.copy(), m.challenges.copy()
 	for _, x := range n.each() {
 		*x = x.copy()
 	}

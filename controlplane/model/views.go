@@ -37,6 +37,7 @@ func (m *Model) Target(id TargetID) *Target                { return m.targets.ge
 func (m *Model) Domain(id DomainID) *Domain                { return m.domains.get(id) }
 func (m *Model) Certificate(id CertificateID) *Certificate { return m.certs.get(id) }
 func (m *Model) GossipKey(id GossipKeyID) *GossipKey       { return m.gossipKeys.get(id) }
+func (m *Model) Challenge(id ChallengeID) *Challenge       { return m.challenges.get(id) }
 
 // All rows of a kind, ordered by id.
 
@@ -51,6 +52,7 @@ func (m *Model) Targets() iter.Seq[*Target]             { return m.targets.all()
 func (m *Model) Domains() iter.Seq[*Domain]             { return m.domains.all() }
 func (m *Model) Certificates() iter.Seq[*Certificate]   { return m.certs.all() }
 func (m *Model) GossipKeys() iter.Seq[*GossipKey]       { return m.gossipKeys.all() }
+func (m *Model) Challenges() iter.Seq[*Challenge]       { return m.challenges.all() }
 
 // Rows by what they belong to, ordered by id.
 
@@ -87,6 +89,17 @@ func (m *Model) ServicesWithin(apex string) iter.Seq[*Service] {
 	return func(yield func(*Service) bool) {
 		for p := range m.servicesByHostname.under(reversed(apex)) {
 			if !yield(m.services.get(ServiceID{UUID: p.id})) {
+				return
+			}
+		}
+	}
+}
+
+// ChallengesWithin yields the challenges whose name is the apex or below it.
+func (m *Model) ChallengesWithin(apex string) iter.Seq[*Challenge] {
+	return func(yield func(*Challenge) bool) {
+		for p := range m.challengesByName.under(reversed(apex)) {
+			if !yield(m.challenges.get(ChallengeID{UUID: p.id})) {
 				return
 			}
 		}

@@ -183,6 +183,10 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 		b.GossipKeys, e = fetch(f, "gossip_keys", q.AllGossipKeys, q.GetGossipKeys, gossipKey, func(v *model.GossipKey) model.GossipKeyID { return v.ID })
 		return e
 	})
+	step(func() (e error) {
+		b.Challenges, e = fetch(f, "challenges", q.AllChallenges, q.GetChallenges, challenge, func(v *model.Challenge) model.ChallengeID { return v.ID })
+		return e
+	})
 	step(func() error {
 		if keys != nil && keys["authorities"] == nil {
 			return nil

@@ -40,6 +40,8 @@ var fields = map[string]string{
 	"domains_organization":      "organization",
 	"api_keys_organization":     "organization",
 	"certificates_organization": "organization",
+	"challenges_organization":   "organization",
+	"challenges_owned":          "name",
 }
 
 // types names the field whose column is of one of our own types.
@@ -86,6 +88,11 @@ var wants = map[string]string{
 	"certificates_names":         "want canonical hostnames, at least one",
 	"authorities_kind":           "want identity or web",
 	"join_tokens_subject":        "want exactly one of node and connector",
+	"challenges_type":            "want dns-01, http-01 or tls-alpn-01",
+	"challenges_name":            "want 237 characters at most: _acme-challenge.<name> is a name as well",
+	"challenges_token":           "want 1 to 128 characters of base64url",
+	"challenges_value":           "want a SHA-256 digest as base64url, of http-01 behind the token and a dot",
+	"challenges_owned":           "in no domain of this organization",
 }
 
 func retryable(err error) bool {
@@ -178,6 +185,9 @@ func dangling(pe *pgconn.PgError, what string) error {
 func unchecked(pe *pgconn.PgError) error {
 	name := strings.TrimSuffix(pe.ConstraintName, "_check")
 	f := strings.TrimPrefix(name, pe.TableName+"_")
+	if other, ok := fields[name]; ok {
+		f = other
+	}
 	if pe.DataTypeName != "" {
 		name, f = pe.DataTypeName, types[pe.DataTypeName]
 	}

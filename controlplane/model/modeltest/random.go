@@ -53,6 +53,7 @@ func (w *World) Step(most int) model.Batch {
 	merge(w.rows.Domains, b.Domains)
 	merge(w.rows.Certificates, b.Certificates)
 	merge(w.rows.GossipKeys, b.GossipKeys)
+	merge(w.rows.Challenges, b.Challenges)
 	for k, v := range b.Authorities {
 		if v == nil {
 			delete(w.rows.Authorities, k)
@@ -79,6 +80,7 @@ func Join(batches ...model.Batch) model.Batch {
 		maps.Copy(out.Domains, b.Domains)
 		maps.Copy(out.Certificates, b.Certificates)
 		maps.Copy(out.GossipKeys, b.GossipKeys)
+		maps.Copy(out.Challenges, b.Challenges)
 		maps.Copy(out.Authorities, b.Authorities)
 	}
 	return out
@@ -106,7 +108,7 @@ var hostnames = []string{
 // change changes one row. A quarter of the changes are deletions.
 func (w *World) change(b model.Batch) {
 	deleted := w.rnd.IntN(4) == 0
-	switch w.rnd.IntN(21) {
+	switch w.rnd.IntN(23) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
@@ -141,6 +143,10 @@ func (w *World) change(b model.Batch) {
 				k.SealedKey = []byte([]string{"sealed:" + name, "sealed:" + name, "torn"}[w.rnd.IntN(3)])
 			}
 			return k
+		})
+	case 21, 22:
+		set(b.Challenges, model.ChallengeID{UUID: UUID("challenge", w.name("challenge", 8))}, deleted, func(id model.ChallengeID) *model.Challenge {
+			return w.challenge(id)
 		})
 	case 10, 11:
 		name := w.name("connector", 6)
@@ -271,6 +277,14 @@ func (w *World) certificate(id model.CertificateID, name string) *model.Certific
 		c.SealedKey = []byte("torn")
 	}
 	return c
+}
+
+func (w *World) challenge(id model.ChallengeID) *model.Challenge {
+	return &model.Challenge{
+		ID: id, Org: w.org(), Type: []model.ChallengeType{model.DNS01, model.HTTP01, model.TLSALPN01, "smoke-01"}[w.rnd.IntN(4)],
+		Name: strings.TrimPrefix(hostnames[w.rnd.IntN(len(hostnames))], "*."), Token: w.name("token", 3), Value: model.Authorization(w.name("value", 3)),
+		Expires: Epoch.Add(model.ChallengeLifetime),
+	}
 }
 
 // Open unseals the keys that this package seals.

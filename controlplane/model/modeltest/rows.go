@@ -46,6 +46,7 @@ func NewBatch(from model.Revision) model.Batch {
 		Domains:       map[model.DomainID]*model.Domain{},
 		Certificates:  map[model.CertificateID]*model.Certificate{},
 		GossipKeys:    map[model.GossipKeyID]*model.GossipKey{},
+		Challenges:    map[model.ChallengeID]*model.Challenge{},
 		Authorities:   map[string][]byte{},
 	}
 }
@@ -58,6 +59,7 @@ func NewBatch(from model.Revision) model.Batch {
 //	site shed organization=acme pool=edge kind=local nodes=n1,n2
 //	site router organization=acme pool=edge kind=wireguard enrolled
 //	gossipkey k1 state=seals
+//	challenge c1 organization=acme order=o1 type=dns-01 for=example.org value=v
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
 //	delete node n1
@@ -145,6 +147,13 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 	case "gossipkey":
 		set(b.GossipKeys, model.GossipKeyID{UUID: u}, deleted, func(id model.GossipKeyID) *model.GossipKey {
 			return &model.GossipKey{ID: id, State: model.GossipKeyState(f.take("state")), SealedKey: []byte(f.text("sealed", "sealed:"+f.name))}
+		})
+	case "challenge":
+		set(b.Challenges, model.ChallengeID{UUID: u}, deleted, func(id model.ChallengeID) *model.Challenge {
+			return &model.Challenge{
+				ID: id, Org: f.org(), Order: model.OrderID{UUID: f.ref("order")}, Type: model.ChallengeType(f.take("type")), Name: f.take("for"),
+				Token: f.text("token", f.name), Value: model.Authorization(f.text("value", "value:"+f.name)), Expires: Epoch.Add(model.ChallengeLifetime),
+			}
 		})
 	case "connector":
 		set(b.Connectors, model.ConnectorID{UUID: u}, deleted, func(id model.ConnectorID) *model.Connector {

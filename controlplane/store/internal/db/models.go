@@ -40,6 +40,19 @@ type Certificate struct {
 	UpdatedAt time.Time
 }
 
+type Challenge struct {
+	ID        uuid.UUID
+	OrgID     uuid.UUID
+	OrderID   uuid.UUID
+	Type      string
+	Name      string
+	Token     string
+	Value     string
+	ExpiresAt time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type ChangeLog struct {
 	ID   int64
 	Rev  *int64
