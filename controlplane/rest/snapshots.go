@@ -218,6 +218,17 @@ func content(body *anypb.Any) (json.RawMessage, error) {
 	case *nodev1.Certificate:
 		shown["privateKeySha256"] = fingerprint(m.GetPrivateKeyPem())
 		m.PrivateKeyPem = nil
+	case *nodev1.Challenge:
+		shown["answerSha256"] = fingerprint([]byte(m.GetDns().GetText() + m.GetHttp().GetKeyAuthorization() + string(m.GetTlsAlpn().GetDigest())))
+		if d := m.GetDns(); d != nil {
+			d.Text = ""
+		}
+		if h := m.GetHttp(); h != nil {
+			h.KeyAuthorization = ""
+		}
+		if t := m.GetTlsAlpn(); t != nil {
+			t.Digest = nil
+		}
 	case *nodev1.NodeConfig:
 		keys := []string{}
 		for _, k := range m.GetGossipKeys() {

@@ -34,6 +34,9 @@ func all(m *model.Model) map[key]bool {
 	for d := range m.Domains() {
 		keys[key{resource.Zone, d.ID.UUID}] = true
 	}
+	for c := range m.Challenges() {
+		keys[key{resource.Challenge, c.ID.UUID}] = true
+	}
 	for c := range m.Certificates() {
 		keys[key{resource.Certificate, c.ID.UUID}] = true
 	}
@@ -79,6 +82,9 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	}
 	for id := range b.Certificates {
 		t.certificate(id)
+	}
+	for id := range b.Challenges {
+		t.add(resource.Challenge, id.UUID)
 	}
 	return t.keys
 }
@@ -215,7 +221,7 @@ func (t *touch) chosen(id model.ServiceID) {
 	}
 }
 
-// domain: the records of services that stand in it, or stood.
+// domain: the records of services that stand in it, or stood, and challenges.
 func (t *touch) domain(id model.DomainID) {
 	t.add(resource.Zone, id.UUID)
 	was, is := t.prev.Domain(id), t.next.Domain(id)
@@ -231,6 +237,9 @@ func (t *touch) domain(id model.DomainID) {
 	for apex := range apexes {
 		for s := range t.next.ServicesWithin(apex) {
 			t.add(resource.RecordSet, s.ID.UUID)
+		}
+		for c := range t.next.ChallengesWithin(apex) {
+			t.add(resource.Challenge, c.ID.UUID)
 		}
 	}
 }

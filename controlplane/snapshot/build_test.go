@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/model/modeltest"
 	"github.com/warrenedge/warren/shared/resource"
@@ -186,5 +187,19 @@ func TestOpenGetsTheRow(t *testing.T) {
 	}
 	if !maps.Equal(calls, want) {
 		t.Errorf("opened %v, want %v", calls, want)
+	}
+}
+
+// Zones allow the configured authorities, in one order, whatever the order in which they are configured.
+func TestZoneIssuers(t *testing.T) {
+	b, m := step(t, nil, "domain example.org organization=acme pool=edge")
+	zone := func(issuers ...string) *Resource { return New(modeltest.Open, issuers...).Build(nil, m, b).Upserts[0] }
+	one, other := zone("b.example", "a.example", "b.example"), zone("a.example", "b.example")
+	var msg nodev1.Zone
+	if err := one.Any.UnmarshalTo(&msg); err != nil || !slices.Equal(msg.CaaIssuers, []string{"a.example", "b.example"}) {
+		t.Errorf("%v, %v", &msg, err)
+	}
+	if one.Version != other.Version || one.Version == zone().Version {
+		t.Errorf("versions %s, %s and %s without", one.Version, other.Version, zone().Version)
 	}
 }

@@ -138,6 +138,7 @@ func words(rows string) map[string]string {
 			"target":       model.TargetID{UUID: modeltest.UUID("target", w)}.String(),
 			"domain":       model.DomainID{UUID: modeltest.UUID("domain", w)}.String(),
 			"certificate":  model.CertificateID{UUID: modeltest.UUID("certificate", w)}.String(),
+			"challenge":    model.ChallengeID{UUID: modeltest.UUID("challenge", w)}.String(),
 			"gossipkey":    model.GossipKeyID{UUID: modeltest.UUID("gossipkey", w)}.String(),
 		} {
 			seen[id] = "<" + kind + " " + w + ">"
@@ -164,6 +165,9 @@ const everyType = `
 	target t3 organization=acme service=raw site=home address=2001:db8::80 port=443
 	certificate www organization=acme names=www.example.org
 	gossipkey k1 state=seals
+	challenge c1 organization=acme order=o1 type=dns-01 for=example.org value=c1
+	challenge c2 organization=acme order=o1 type=http-01 for=www.example.org value=c2.thumbprint token=c2
+	challenge c3 organization=acme order=o1 type=tls-alpn-01 for=www.example.org value=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8
 	service db organization=acme pool=edge kind=tcp ports=5432-5433 allow=192.0.2.0/24 proxy=2
 	target t4 organization=acme service=db site=home address=10.0.0.2 port=5432 check=http
 `

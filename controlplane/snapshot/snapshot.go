@@ -72,12 +72,15 @@ type Changes struct {
 
 // Compiler turns models into resources. It keeps no state: safe for concurrent use.
 type Compiler struct {
-	open func(sealed []byte, aad string) ([]byte, error)
+	open    func(sealed []byte, aad string) ([]byte, error)
+	issuers []string
 }
 
-// New makes a Compiler. open unseals a private key; aad is the text form of the certificate's id.
-func New(open func(sealed []byte, aad string) ([]byte, error)) *Compiler {
-	return &Compiler{open: open}
+// New makes a Compiler. open unseals a private key; aad is the text form of the certificate's id. issuers are the
+// certificate authorities that zones allow, by the domain names by which CAA records know them; none: zones say
+// nothing, and any authority may issue. All replicas must agree on them.
+func New(open func(sealed []byte, aad string) ([]byte, error), issuers ...string) *Compiler {
+	return &Compiler{open: open, issuers: slices.Compact(slices.Sorted(slices.Values(issuers)))}
 }
 
 // Build compiles what a batch changed between prev and next = prev.Apply(b). With prev nil it compiles
@@ -132,6 +135,7 @@ var builders = map[string]builder{
 	resource.Forward:         forward,
 	resource.Zone:            zone,
 	resource.RecordSet:       recordSet,
+	resource.Challenge:       challenge,
 	resource.ConnectorConfig: connectorConfig,
 }
 

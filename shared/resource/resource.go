@@ -22,6 +22,7 @@ const (
 	Forward         = prefix + "Forward"
 	Zone            = prefix + "Zone"
 	RecordSet       = prefix + "RecordSet"
+	Challenge       = prefix + "Challenge"
 	ConnectorConfig = prefix + "ConnectorConfig"
 	NodeHealth      = prefix + "NodeHealth"
 	TargetHealth    = prefix + "TargetHealth"
@@ -43,7 +44,7 @@ const ScopeCluster = "cluster"
 // removals are applied in the reverse order. Checkpoint is last. NodeHealth and TargetHealth are
 // presence: outside checkpoints, applied on arrival.
 func NodeTypes() []string {
-	return []string{NodeConfig, Trust, Certificate, Node, Site, Route, Forward, Zone, RecordSet, NodeHealth, TargetHealth, Checkpoint}
+	return []string{NodeConfig, Trust, Certificate, Node, Site, Route, Forward, Zone, RecordSet, Challenge, NodeHealth, TargetHealth, Checkpoint}
 }
 
 // ConnectorTypes are the types a connector subscribes to, in apply order.

@@ -29,8 +29,11 @@ type Zone struct {
 	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	Apex           string                 `protobuf:"bytes,3,opt,name=apex,proto3" json:"apex,omitempty"` // canonical, without trailing dot
 	PoolId         string                 `protobuf:"bytes,4,opt,name=pool_id,json=poolId,proto3" json:"pool_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Certificate authorities that may issue for names of the zone: the domain names by which CAA records know them
+	// (RFC 8659 §4.2). None: the zone has no CAA record, and any authority may.
+	CaaIssuers    []string `protobuf:"bytes,5,rep,name=caa_issuers,json=caaIssuers,proto3" json:"caa_issuers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Zone) Reset() {
@@ -91,16 +94,25 @@ func (x *Zone) GetPoolId() string {
 	return ""
 }
 
+func (x *Zone) GetCaaIssuers() []string {
+	if x != nil {
+		return x.CaaIssuers
+	}
+	return nil
+}
+
 var File_node_v1_zone_proto protoreflect.FileDescriptor
 
 const file_node_v1_zone_proto_rawDesc = "" +
 	"\n" +
-	"\x12node/v1/zone.proto\x12\x0ewarren.node.v1\"l\n" +
+	"\x12node/v1/zone.proto\x12\x0ewarren.node.v1\"\x8d\x01\n" +
 	"\x04Zone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x12\n" +
 	"\x04apex\x18\x03 \x01(\tR\x04apex\x12\x17\n" +
-	"\apool_id\x18\x04 \x01(\tR\x06poolIdB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\apool_id\x18\x04 \x01(\tR\x06poolId\x12\x1f\n" +
+	"\vcaa_issuers\x18\x05 \x03(\tR\n" +
+	"caaIssuersB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_zone_proto_rawDescOnce sync.Once
