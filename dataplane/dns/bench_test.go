@@ -78,7 +78,7 @@ func BenchmarkLookup(b *testing.B) {
 	v := mustView(b, many())
 	for _, k := range kinds {
 		b.Run(k.name, func(b *testing.B) {
-			measure(b, "dns lookup "+k.name, func(i uint32) { v.lookup(k.qname, k.qtype, i) })
+			measure(b, "dns lookup "+k.name, func(i uint32) { v.lookup(k.qname, k.qtype, i, at) })
 		})
 	}
 }

@@ -25,7 +25,7 @@ func TestCase(t *testing.T) {
 		{"nS-N1.eXample.orG.", dns.TypeA, "nS-N1.eXample.orG.", ""},
 	} {
 		q := query(t, tt.qname, tt.qtype, 0)
-		r := respond(v, q, udpSize, 0, nil)
+		r := respond(v, q, udpSize, 0, at, nil)
 		if !bytes.HasPrefix(r.packet[headerSize:], q[headerSize:]) {
 			t.Errorf("%s: question came back changed", tt.qname)
 		}
@@ -43,8 +43,8 @@ func TestCase(t *testing.T) {
 func TestCaseCompresses(t *testing.T) {
 	v := mustView(t, example())
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeNS, dns.TypeSOA, dns.TypeTXT} {
-		lower := respond(v, query(t, "example.org.", qtype, udpSize), udpSize, 0, nil)
-		mixed := respond(v, query(t, "eXaMpLe.oRg.", qtype, udpSize), udpSize, 0, nil)
+		lower := respond(v, query(t, "example.org.", qtype, udpSize), udpSize, 0, at, nil)
+		mixed := respond(v, query(t, "eXaMpLe.oRg.", qtype, udpSize), udpSize, 0, at, nil)
 		if len(lower.packet) != len(mixed.packet) {
 			t.Errorf("%s: %d octets, in mixed case %d", dns.TypeToString[qtype], len(lower.packet), len(mixed.packet))
 		}

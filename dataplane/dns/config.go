@@ -19,7 +19,10 @@ type Node struct {
 }
 
 // A Zone is a domain delegated to the nodes of a pool. SOA, NS and the name servers' addresses are derived.
-type Zone struct{ ID, Apex, Pool string }
+type Zone struct {
+	ID, Apex, Pool string
+	Issuers        []string // authorities that CAA records at the apex allow; none: there are no such records
+}
 
 // A RecordSet gives one owner name, which may be a wildcard, the addresses of a pool's live nodes.
 type RecordSet struct {
@@ -36,21 +39,25 @@ type Config struct {
 	Zones      []Zone
 	RecordSets []RecordSet
 	Nodes      []Node
+	Challenges []Challenge
 }
 
 // An ObjectError says what is wrong with one object of a Config. Apply leaves that object out, serves
 // the rest, then returns these errors joined.
 type ObjectError struct {
-	Zone  string // id of a zone, or of the zone that a record set names
-	Owner string // set for a record set
-	Node  string // id of a node
-	Err   error
+	Zone      string // id of a zone, or of the zone that a record set names
+	Owner     string // set for a record set
+	Node      string // id of a node
+	Challenge string // id of a challenge
+	Err       error
 }
 
 func (e *ObjectError) Error() string {
 	switch {
 	case e.Owner != "":
 		return fmt.Sprintf("record set %s: %v", e.Owner, e.Err)
+	case e.Challenge != "":
+		return fmt.Sprintf("challenge %s: %v", e.Challenge, e.Err)
 	case e.Node != "":
 		return fmt.Sprintf("node %s: %v", e.Node, e.Err)
 	default:

@@ -127,7 +127,7 @@ func TestAnswerSize(t *testing.T) {
 		{20, 1232, "example.org.", dns.TypeNS, false, 1232}, // fits without the name servers' addresses
 	} {
 		v := mustView(t, large(tt.nodes))
-		r := respond(v, query(t, tt.qname, tt.qtype, tt.size), udpSize, 0, nil)
+		r := respond(v, query(t, tt.qname, tt.qtype, tt.size), udpSize, 0, at, nil)
 		m := mustUnpack(t, r.packet)
 		name := fmt.Sprintf("%d nodes, %s in %d", tt.nodes, dns.TypeToString[tt.qtype], tt.size)
 		if len(r.packet) > tt.limit {
@@ -142,7 +142,7 @@ func TestAnswerSize(t *testing.T) {
 		if (m.IsEdns0() != nil) != (tt.size > 0) || len(m.Question) != 1 {
 			t.Errorf("%s: %v", name, m)
 		}
-		over := respond(v, query(t, tt.qname, tt.qtype, tt.size), tcpSize, 0, nil)
+		over := respond(v, query(t, tt.qname, tt.qtype, tt.size), tcpSize, 0, at, nil)
 		if m := mustUnpack(t, over.packet); m.Truncated || len(m.Answer) != tt.nodes {
 			t.Errorf("%s over TCP: %d records", name, len(m.Answer))
 		}

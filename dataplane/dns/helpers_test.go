@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// at is when the tests ask.
+var at = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // example is a zone with three nodes: n1 and n2 live, n3 draining; a second zone of an empty pool.
 func example() Config {
@@ -83,7 +87,7 @@ type want struct {
 func checkLookups(t *testing.T, v *view, rows []want) {
 	t.Helper()
 	for _, w := range rows {
-		a := v.lookup(w.qname, w.qtype, 0)
+		a := v.lookup(w.qname, w.qtype, 0, at)
 		name := w.qname + " " + dns.TypeToString[w.qtype]
 		if a.rcode != w.rcode {
 			t.Errorf("%s: rcode %s, want %s", name, dns.RcodeToString[a.rcode], dns.RcodeToString[w.rcode])
@@ -133,7 +137,7 @@ func mustUnpack(t testing.TB, b []byte) *dns.Msg {
 // ask answers a packet over UDP without a socket.
 func ask(t testing.TB, v *view, packet []byte) *dns.Msg {
 	t.Helper()
-	r := respond(v, packet, udpSize, 0, nil)
+	r := respond(v, packet, udpSize, 0, at, nil)
 	if r.packet == nil {
 		t.Fatal("query was dropped")
 	}

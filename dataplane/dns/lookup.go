@@ -3,6 +3,7 @@ package dns
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -16,6 +17,7 @@ const (
 	soaExpire  = 604800
 	soaMinimum = 30
 	nsTTL      = 3600
+	caaTTL     = 30 // an authority that is added can be used at once
 )
 
 // mailbox and the apex are the SOA's RNAME.
@@ -29,16 +31,22 @@ type answer struct {
 }
 
 // lookup answers a question of class IN (RFC 1034 §4.3.2). It is pure: turn alone decides with which
-// address the answer starts. Owner names are spelled as in qname, which is a miekg/dns presentation name
+// address the answer starts, and now which challenges are over. Owner names are spelled as in qname, which is a miekg/dns presentation name
 // with trailing dot in any case.
-func (v *view) lookup(qname string, qtype uint16, turn uint32) answer {
+func (v *view) lookup(qname string, qtype uint16, turn uint32, now time.Time) answer {
 	lower := dns.CanonicalName(qname)
 	z, cut := v.shape.zoneOf(lower)
 	if z == nil {
 		return answer{rcode: dns.RcodeRefused}
 	}
 	q := question{view: v, zone: z, qname: qname, apex: qname[cut:], turn: turn}
+	if texts := v.over.records(lower, qname, now); texts != nil && (qtype == dns.TypeTXT || qtype == dns.TypeANY) {
+		return answer{authoritative: true, answer: texts}
+	}
 	n := z.find(lower)
+	if n == nil && v.over.exists(lower, now) {
+		return answer{authoritative: true, authority: q.soa(negativeTTL)}
+	}
 	if n == nil {
 		return answer{rcode: dns.RcodeNameError, authoritative: true, authority: q.soa(negativeTTL)}
 	}
@@ -111,6 +119,10 @@ func (q question) records(n *name, qtype uint16) []dns.RR {
 		if apex {
 			return q.ns()
 		}
+	case dns.TypeCAA:
+		if apex {
+			return q.caa()
+		}
 	case dns.TypeANY:
 		switch {
 		case apex:
@@ -143,6 +155,18 @@ func (q question) ns() []dns.RR {
 		out = append(out, &dns.NS{
 			Hdr: dns.RR_Header{Name: q.apex, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: nsTTL},
 			Ns:  ns.label + q.apex,
+		})
+	}
+	return out
+}
+
+// caa allows the authorities that the zone names; those of wildcards are the same (RFC 8659 §4.3).
+func (q question) caa() []dns.RR {
+	var out []dns.RR
+	for _, issuer := range q.zone.caa {
+		out = append(out, &dns.CAA{
+			Hdr: dns.RR_Header{Name: q.apex, Rrtype: dns.TypeCAA, Class: dns.ClassINET, Ttl: caaTTL},
+			Tag: "issue", Value: issuer,
 		})
 	}
 	return out

@@ -56,7 +56,7 @@ func TestMalformed(t *testing.T) {
 		{"incremental transfer", incremental(t), dns.RcodeRefused},
 	} {
 		for _, most := range []int{udpSize, tcpSize} {
-			r := respond(v, tt.query, most, 0, nil)
+			r := respond(v, tt.query, most, 0, at, nil)
 			if tt.rcode == dropped {
 				if r.packet != nil {
 					t.Errorf("%s: answered %x", tt.name, r.packet)
@@ -134,7 +134,7 @@ func FuzzPacket(f *testing.F) {
 			return
 		}
 		for _, most := range []int{udpSize, tcpSize} {
-			r := respond(v, q, most, 7, make([]byte, 0, 64))
+			r := respond(v, q, most, 7, at, make([]byte, 0, 64))
 			if len(q) < headerSize || q[2]&0x80 != 0 {
 				if r.packet != nil {
 					t.Fatalf("answered %x, which is no query", q)

@@ -135,6 +135,7 @@ func randomConfig(r *rand.Rand, zones int) Config {
 	}
 	for i := range zones {
 		z := Zone{ID: fmt.Sprintf("z%d", i), Apex: fmt.Sprintf("z%d.test", i), Pool: fmt.Sprintf("p%d", 1+r.IntN(4))}
+		z.Issuers = []string{"ca.test", "other.ca.test"}[:r.IntN(3)]
 		cfg.Zones = append(cfg.Zones, z)
 		used := map[string]bool{}
 		for range r.IntN(12) {
@@ -215,6 +216,9 @@ func zoneFile(cfg Config, z Zone, asks []string) string {
 	}
 	servers := members(z.Pool)
 	fmt.Fprintf(&b, "%s. 30 IN SOA ns-%s.%s. hostmaster.%s. %d 3600 600 604800 30\n", z.Apex, servers[0].Name, z.Apex, z.Apex, cfg.Serial)
+	for _, issuer := range z.Issuers {
+		fmt.Fprintf(&b, "%s. 30 IN CAA 0 issue \"%s\"\n", z.Apex, issuer)
+	}
 	for _, n := range servers {
 		fmt.Fprintf(&b, "%s. 3600 IN NS ns-%s.%s.\n", z.Apex, n.Name, z.Apex)
 		for _, a := range n.Addresses {

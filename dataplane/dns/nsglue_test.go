@@ -21,7 +21,7 @@ func TestNSGlue(t *testing.T) {
 		{qname: "ns-n4.example.org.", qtype: dns.TypeA, rcode: dns.RcodeNameError, authority: negativeSOA},
 		{qname: "x.ns-n1.example.org.", qtype: dns.TypeA, rcode: dns.RcodeNameError, authority: negativeSOA},
 	})
-	a := v.lookup("example.org.", dns.TypeNS, 0)
+	a := v.lookup("example.org.", dns.TypeNS, 0, at)
 	wantExtra := strings.Join([]string{
 		"ns-n1.example.org. 3600 IN A 192.0.2.1",
 		"ns-n2.example.org. 3600 IN A 192.0.2.2", "ns-n2.example.org. 3600 IN AAAA 2001:db8::2",

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -17,7 +18,7 @@ type reply struct {
 
 // respond answers one packet, of which nothing is trusted. most bounds the answer for the transport; buf
 // may be used for it. It touches nothing but its arguments. v may be nil.
-func respond(v *view, query []byte, most int, turn uint32, buf []byte) reply {
+func respond(v *view, query []byte, most int, turn uint32, now time.Time, buf []byte) reply {
 	// An answer to an answer could run for ever between two servers.
 	if len(query) < headerSize || query[2]&0x80 != 0 {
 		return reply{}
@@ -42,7 +43,7 @@ func respond(v *view, query []byte, most int, turn uint32, buf []byte) reply {
 	case v == nil:
 		a.rcode = dns.RcodeServerFailure
 	default:
-		a = v.lookup(q.Name, q.Qtype, turn)
+		a = v.lookup(q.Name, q.Qtype, turn, now)
 	}
 	m := dns.Msg{Question: []dns.Question{q}, Answer: a.answer, Ns: a.authority, Extra: a.additional, Compress: true}
 	m.Id = binary.BigEndian.Uint16(query)

@@ -108,7 +108,7 @@ func (s *Server) handle(query []byte, t transport, buf []byte) (packet []byte) {
 	// A client asks for A and AAAA in pairs, so the bare counter would give each of them only every
 	// second address. Fibonacci hashing spreads it over all of its bits.
 	turn := s.turn.Add(1) * 0x9E3779B1 >> 16
-	return s.count(respond(s.view.Load(), query, most, turn, buf), t)
+	return s.count(respond(s.view.Load(), query, most, turn, time.Now(), buf), t)
 }
 
 func (s *Server) count(r reply, t transport) []byte {

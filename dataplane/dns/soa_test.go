@@ -27,10 +27,10 @@ func TestSOASerialFollowsConfig(t *testing.T) {
 	v := mustView(t, cfg)
 	cfg.Serial = 1<<32 - 1
 	next := newView(cfg, v)
-	if got := next.lookup("example.org.", dns.TypeSOA, 0).answer[0].(*dns.SOA).Serial; got != cfg.Serial {
+	if got := next.lookup("example.org.", dns.TypeSOA, 0, at).answer[0].(*dns.SOA).Serial; got != cfg.Serial {
 		t.Errorf("serial %d, want %d", got, cfg.Serial)
 	}
-	if got := v.lookup("example.org.", dns.TypeSOA, 0).answer[0].(*dns.SOA).Serial; got != 42 {
+	if got := v.lookup("example.org.", dns.TypeSOA, 0, at).answer[0].(*dns.SOA).Serial; got != 42 {
 		t.Errorf("the older view's serial became %d", got)
 	}
 }

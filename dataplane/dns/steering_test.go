@@ -33,7 +33,7 @@ func TestSteering(t *testing.T) {
 			cfg.Nodes = append(cfg.Nodes, Node{ID: a.String(), Name: "n" + a.String(), Pool: "p",
 				Addresses: []netip.Addr{a}, Draining: s.draining, Down: s.down})
 		}
-		if got := addressesOf(mustView(t, cfg).lookup("www.example.org.", dns.TypeA, 0)); !slices.Equal(got, tt.want) {
+		if got := addressesOf(mustView(t, cfg).lookup("www.example.org.", dns.TypeA, 0, at)); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -64,7 +64,7 @@ func TestSteeringByRegion(t *testing.T) {
 			n.ID, n.Name, n.Pool, n.Addresses = a.String(), "n"+a.String(), "p", []netip.Addr{a}
 			cfg.Nodes = append(cfg.Nodes, n)
 		}
-		if got := addressesOf(mustView(t, cfg).lookup("www.example.org.", dns.TypeA, 0)); !slices.Equal(got, tt.want) {
+		if got := addressesOf(mustView(t, cfg).lookup("www.example.org.", dns.TypeA, 0, at)); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -80,10 +80,10 @@ func TestSteeringKeepsShape(t *testing.T) {
 	if next.shape != v.shape {
 		t.Error("names were built again for a change of health")
 	}
-	if got := addressesOf(next.lookup("www.example.org.", dns.TypeA, 0)); !slices.Equal(got, []string{"192.0.2.2"}) {
+	if got := addressesOf(next.lookup("www.example.org.", dns.TypeA, 0, at)); !slices.Equal(got, []string{"192.0.2.2"}) {
 		t.Errorf("after n1 went down: %v", got)
 	}
-	if got := addressesOf(v.lookup("www.example.org.", dns.TypeA, 0)); len(got) != 2 {
+	if got := addressesOf(v.lookup("www.example.org.", dns.TypeA, 0, at)); len(got) != 2 {
 		t.Errorf("the older view changed: %v", got)
 	}
 	cfg.Nodes = slices.Clone(cfg.Nodes)
@@ -96,7 +96,7 @@ func TestSteeringKeepsShape(t *testing.T) {
 func TestRotation(t *testing.T) {
 	v := mustView(t, example())
 	for turn, want := range [][]string{{"192.0.2.1", "192.0.2.2"}, {"192.0.2.2", "192.0.2.1"}, {"192.0.2.1", "192.0.2.2"}} {
-		if got := addressesOf(v.lookup("www.example.org.", dns.TypeA, uint32(turn))); !slices.Equal(got, want) {
+		if got := addressesOf(v.lookup("www.example.org.", dns.TypeA, uint32(turn), at)); !slices.Equal(got, want) {
 			t.Errorf("turn %d: %v, want %v", turn, got, want)
 		}
 	}

@@ -19,7 +19,8 @@ type view struct {
 	serial uint32
 	shape  *shape
 	sets   []addresses // what the set numbers in shape stand for
-	err    error       // the objects left out
+	over   overlay
+	err    error // the objects left out
 }
 
 // A shape is what a view keeps when only addresses, health or the serial change: by far the most frequent
@@ -38,6 +39,7 @@ type zone struct {
 	names  map[string]*name // by owner, lower case, with trailing dot; holds every name that exists
 	apex   *name
 	ns     []nameserver // sorted
+	caa    []string     // issuers
 }
 
 type nameserver struct {
@@ -64,12 +66,16 @@ func newView(cfg Config, prev *view) *view {
 	}
 	var bad []error
 	v.sets, bad = newSets(cfg, v.shape.pools)
-	v.err = errors.Join(append([]error{v.shape.err}, bad...)...)
+	over, worse := newOverlay(v.shape, cfg.Challenges)
+	v.over = over
+	v.err = errors.Join(slices.Concat([]error{v.shape.err}, bad, worse)...)
 	return v
 }
 
 func sameShape(a, b Config) bool {
-	return slices.Equal(a.Zones, b.Zones) && slices.Equal(a.RecordSets, b.RecordSets) &&
+	return slices.EqualFunc(a.Zones, b.Zones, func(x, y Zone) bool {
+		return x.ID == y.ID && x.Apex == y.Apex && x.Pool == y.Pool && slices.Equal(x.Issuers, y.Issuers)
+	}) && slices.Equal(a.RecordSets, b.RecordSets) &&
 		slices.EqualFunc(a.Nodes, b.Nodes, func(x, y Node) bool { return x.ID == y.ID && x.Name == y.Name && x.Pool == y.Pool })
 }
 
@@ -125,6 +131,13 @@ func (sh *shape) addZone(zc Zone, nodes []Node, members []int) (*zone, []error) 
 	z.names[apex] = z.apex
 	sh.zones[apex] = z
 	var bad []error
+	for _, i := range zc.Issuers {
+		if c, err := hostname.Canonical(i); err != nil || c != i {
+			bad = append(bad, &ObjectError{Zone: zc.ID, Err: fmt.Errorf("issuer %q: %w", i, cmp.Or(err, errNotCanonical))})
+			continue
+		}
+		z.caa = append(z.caa, i)
+	}
 	for _, i := range members {
 		label := "ns-" + nodes[i].Name + "."
 		host := label + zc.Apex
