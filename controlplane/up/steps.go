@@ -159,7 +159,7 @@ func (c *cluster) startNodes(ctx context.Context) error {
 			"drain_time": "0s",       // nobody asks this DNS where else to go
 			"tunnel":     "netstack", // two nodes on one machine can't share its routing table
 			"listen": map[string]any{
-				"https": local(c.ports.HTTPS[i]), "dns": local(c.ports.DNS[i]), "wireguard": c.ports.WG[i], "admin": local(c.ports.Admin[1+i]),
+				"https": local(c.ports.HTTPS[i]), "http": local(c.ports.HTTP[i]), "dns": local(c.ports.DNS[i]), "wireguard": c.ports.WG[i], "admin": local(c.ports.Admin[1+i]),
 				"gossip":       local(c.ports.Gossip[i]),
 				"forward_host": fmt.Sprintf("127.0.0.%d", 1+i), // of services with ports of their own: every node opens the same
 			},

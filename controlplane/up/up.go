@@ -149,6 +149,7 @@ type ports struct {
 	Web   int    `json:"web"`
 
 	Gossip [2]int `json:"gossip"`
+	HTTP   [2]int `json:"http"`
 }
 
 func (c *cluster) choosePorts(context.Context) error {
@@ -164,7 +165,7 @@ func (c *cluster) choosePorts(context.Context) error {
 	}{
 		{&p.API, 7080}, {&p.Push, 7443}, {&p.HTTPS[0], 8443}, {&p.HTTPS[1], 8444}, {&p.DNS[0], 7053}, {&p.DNS[1], 7054},
 		{&p.WG[0], 51821}, {&p.WG[1], 51822}, {&p.Admin[0], 7081}, {&p.Admin[1], 7082}, {&p.Admin[2], 7083}, {&p.Admin[3], 7084}, {&p.Web, 7090},
-		{&p.Gossip[0], 7946}, {&p.Gossip[1], 7947},
+		{&p.Gossip[0], 7946}, {&p.Gossip[1], 7947}, {&p.HTTP[0], 8480}, {&p.HTTP[1], 8481},
 	} {
 		if *want.port != 0 {
 			taken[*want.port] = true // since an earlier start

@@ -78,7 +78,10 @@ type route struct {
 	checked                        []string // targets with a health check
 }
 
-type zone struct{ id, apex, pool string }
+type zone struct {
+	id, apex, pool string
+	issuers        []string
+}
 
 type recordSet struct {
 	zone, owner, pool string
@@ -114,6 +117,8 @@ func decode(r ads.Resource) (any, error) {
 		return message(r, &nodev1.Zone{}, decodeZone)
 	case resource.RecordSet:
 		return message(r, &nodev1.RecordSet{}, decodeRecordSet)
+	case resource.Challenge:
+		return message(r, &nodev1.Challenge{}, decodeChallenge)
 	case resource.ConnectorConfig:
 		return message(r, &nodev1.ConnectorConfig{}, decodeConnectorConfig)
 	}
@@ -333,7 +338,13 @@ func decodeZone(m *nodev1.Zone) (zone, error) {
 	if err == nil && s != m.GetApex() {
 		err = fmt.Errorf("%q is not canonical", m.GetApex())
 	}
-	return zone{m.GetId(), s, m.GetPoolId()}, errors.Join(required("id", m.GetId()), required("pool_id", m.GetPoolId()), field("apex", err))
+	errs := []error{required("id", m.GetId()), required("pool_id", m.GetPoolId()), field("apex", err)}
+	for i, name := range m.GetCaaIssuers() {
+		if c, err := hostname.Canonical(name); err != nil || c != name {
+			errs = append(errs, fmt.Errorf("caa_issuers[%d]: %q is not canonical", i, name))
+		}
+	}
+	return zone{m.GetId(), s, m.GetPoolId(), slices.Clone(m.GetCaaIssuers())}, errors.Join(errs...)
 }
 
 func decodeRecordSet(m *nodev1.RecordSet) (recordSet, error) {

@@ -213,10 +213,15 @@ func (n *Node) dnsConfig(l *ledger) dns.Config {
 		cfg.Region = me.region
 	}
 	for _, z := range values[zone](l, resource.Zone) {
-		cfg.Zones = append(cfg.Zones, dns.Zone{ID: z.id, Apex: z.apex, Pool: z.pool})
+		cfg.Zones = append(cfg.Zones, dns.Zone{ID: z.id, Apex: z.apex, Pool: z.pool, Issuers: z.issuers})
 	}
 	for _, r := range values[recordSet](l, resource.RecordSet) {
 		cfg.RecordSets = append(cfg.RecordSets, dns.RecordSet{Zone: r.zone, Owner: r.owner, TTL: r.ttl, Pool: r.pool})
+	}
+	for _, c := range values[asked](l, resource.Challenge) {
+		if c.text != "" {
+			cfg.Challenges = append(cfg.Challenges, dns.Challenge{ID: c.id, Name: c.Name, Text: c.text, Expires: c.Expires})
+		}
 	}
 	for _, o := range values[node](l, resource.Node) {
 		is := n.standing(o)

@@ -24,6 +24,7 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/challenge"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
@@ -39,6 +40,7 @@ import (
 // machine records what each subsystem was told, in order.
 type machine struct {
 	calls  []string
+	asked  challenge.Config
 	tunnel tunnel.Config
 	local  []connector.Config
 	fabric fabric.Config
@@ -67,6 +69,7 @@ type (
 	l4Of        struct{ *machine }
 	sniOf       struct{ *machine }
 	dnsOf       struct{ *machine }
+	askedOf     struct{ *machine }
 	connectorOf struct{ *machine }
 
 	relayedOf     struct{ *machine }
@@ -96,7 +99,8 @@ func (m l4Of) Apply(c l4.Config) error {
 	m.calls, m.machine.l4 = append(m.calls, "l4"), c
 	return m.taken
 }
-func (m sniOf) Apply(c sni.Config) { m.calls, m.machine.sni = append(m.calls, "sni"), c }
+func (m sniOf) Apply(c sni.Config)         { m.calls, m.machine.sni = append(m.calls, "sni"), c }
+func (m askedOf) Apply(c challenge.Config) { m.asked = c }
 func (m dnsOf) Apply(c dns.Config) error {
 	m.calls, m.machine.dns = append(m.calls, "dns"), c
 	return m.unfit
@@ -143,7 +147,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Asked: askedOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 

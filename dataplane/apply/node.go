@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/dataplane/challenge"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
@@ -58,8 +59,9 @@ type Subsystems struct {
 	L4     interface{ Apply(l4.Config) error }
 	SNI    interface{ Apply(sni.Config) }
 	DNS    interface{ Apply(dns.Config) error }
-	Health Health                 // nil: nobody asks
-	Trust  func(pem []byte) error // keeps new authorities for later connections
+	Asked  interface{ Apply(challenge.Config) } // what certificate authorities are answered on the other ports
+	Health Health                               // nil: nobody asks
+	Trust  func(pem []byte) error               // keeps new authorities for later connections
 
 	Gossip Gossip                 // nil: this node has no gossip
 	Up     func(peer string) bool // reports whether a connector, or the stock peer of a site, is connected here; needed with Gossip
@@ -193,6 +195,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		n.sub.Proxy.Apply(proxyConfig(l, routes))
 		n.sub.SNI.Apply(sniConfig(routes))
 		n.used = routes
+	}
+	if names || changed[resource.Challenge] {
+		n.sub.Asked.Apply(challengeConfig(l, routes))
 	}
 	if changed[resource.Route] || changed[resource.Forward] {
 		n.tellSick(n.sick.check(checkedTargets(l)))

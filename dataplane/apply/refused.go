@@ -96,6 +96,8 @@ func objectsOf(typ string, value any) []object {
 		out = append(out, object{typ: typ, id: v.Service})
 	case zone:
 		out = append(out, object{typ: typ, id: v.id})
+	case asked:
+		out = append(out, object{typ: typ, id: v.id})
 	case recordSet:
 		out = append(out, object{typ: typ, id: v.zone, owner: v.owner})
 	}
@@ -115,6 +117,8 @@ func cause(objects map[object]ref, err error) (ref, bool) {
 		switch {
 		case e.Owner != "":
 			may = []object{{typ: resource.RecordSet, id: e.Zone, owner: e.Owner}}
+		case e.Challenge != "":
+			may = []object{{typ: resource.Challenge, id: e.Challenge}}
 		case e.Node != "":
 			may = []object{{typ: resource.Node, id: e.Node}}
 		default:

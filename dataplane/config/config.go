@@ -49,7 +49,8 @@ type Node struct {
 // NodeListen is where a node listens.
 type NodeListen struct {
 	HTTPS     string `yaml:"https" env:"HTTPS"`
-	DNS       string `yaml:"dns" env:"DNS"` // UDP and TCP
+	HTTP      string `yaml:"http" env:"HTTP"` // redirects to HTTPS, HTTP-01 challenges; "" for none
+	DNS       string `yaml:"dns" env:"DNS"`   // UDP and TCP
 	WireGuard uint16 `yaml:"wireguard" env:"WIREGUARD"`
 	Gossip    string `yaml:"gossip" env:"GOSSIP"` // UDP and TCP; "" for none: the control plane alone says who is alive
 	// ForwardHost is the address of the ports of TCP and UDP services; "" for all of this machine. Which
@@ -73,7 +74,7 @@ func LoadNode(path string) (*Node, error) {
 	c := &Node{
 		Common: Common{StateDir: "/var/lib/warren-node", LogFormat: "text", LogLevel: "info"},
 		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, DrainTime: time.Second,
-		Listen: NodeListen{HTTPS: ":443", DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
+		Listen: NodeListen{HTTPS: ":443", HTTP: ":80", DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
 	}
 	if err := load(path, c, "WARREN_NODE_"); err != nil {
 		return nil, err
@@ -99,6 +100,9 @@ func portOf(listen string) uint16 {
 	port, _ := strconv.ParseUint(text, 10, 16)
 	return uint16(port)
 }
+
+// HTTPSPort is the port at which clients find HTTPS.
+func (c *Node) HTTPSPort() uint16 { return portOf(c.Listen.HTTPS) }
 
 // LoadConnector reads settings: defaults, then the file if path is not "", then WARREN_CONNECTOR_… variables.
 func LoadConnector(path string) (*Connector, error) {
@@ -166,6 +170,9 @@ func (c *Node) Validate() error {
 	errs := []error{c.Common.Validate(), hostPort("listen.https", c.Listen.HTTPS), hostPort("listen.dns", c.Listen.DNS)}
 	if c.Listen.Admin != "" {
 		errs = append(errs, hostPort("listen.admin", c.Listen.Admin))
+	}
+	if c.Listen.HTTP != "" {
+		errs = append(errs, hostPort("listen.http", c.Listen.HTTP))
 	}
 	if c.Listen.Gossip != "" {
 		errs = append(errs, hostPort("listen.gossip", c.Listen.Gossip))

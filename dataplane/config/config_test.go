@@ -32,7 +32,7 @@ func TestLoadNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen.HTTPS != "192.0.2.1:443" || c.Listen.DNS != "192.0.2.1:53" || c.WireGuardEndpoint != "192.0.2.1:51820" ||
+	if c.Listen.HTTPS != "192.0.2.1:443" || c.HTTPSPort() != 443 || c.Listen.HTTP != ":80" || c.Listen.DNS != "192.0.2.1:53" || c.WireGuardEndpoint != "192.0.2.1:51820" ||
 		c.StreamEndpoint != "192.0.2.1:443" || c.GossipEndpoint != "192.0.2.1:7946" || len(c.PublicAddresses) != 2 || c.DrainTime != 90*time.Second || c.Name != "n1" {
 		t.Errorf("%+v", c)
 	}
@@ -54,6 +54,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"unknown nested key": {good + "  htps: x\n", "[7:3]"},
 		"second document":    {good + "---\nname: n2\n", "line 7"},
 		"wrong type":         {strings.Replace(good, "192.0.2.1, ", "nonsense, ", 1), "nonsense"},
+		"http":               {good + "  http: nowhere\n", "listen.http"},
 		"gossip":             {good + "  gossip: nowhere\n", "listen.gossip"},
 		"no name":            {strings.Replace(good, "name: n1", "", 1), "name:"},
 		"no control":         {strings.Replace(good, `control: ["c.example:8443"]`, "", 1), "control: missing"},
@@ -101,8 +102,8 @@ func TestEndpointsThatAreSaidStay(t *testing.T) {
 }
 
 func TestUnknownVariablesAreNamed(t *testing.T) {
-	t.Setenv("WARREN_NODE_LISTEN_HTTP", ":443")
-	if _, err := LoadNode(file(t, good)); err == nil || !strings.Contains(err.Error(), "WARREN_NODE_LISTEN_HTTP, did you mean WARREN_NODE_LISTEN_HTTPS?") {
+	t.Setenv("WARREN_NODE_LISTEN_HTPPS", ":443")
+	if _, err := LoadNode(file(t, good)); err == nil || !strings.Contains(err.Error(), "WARREN_NODE_LISTEN_HTPPS, did you mean WARREN_NODE_LISTEN_HTTPS?") {
 		t.Errorf("%v", err)
 	}
 	t.Setenv("WARREN_CONNECTOR_TOKENFILE", "x")

@@ -37,12 +37,13 @@ type Options struct {
 type Own struct {
 	Protocol string // ALPN; a connection is meant when it asks for this and for nothing else
 	To       *Handoff
+	For      func(name string) bool // canonical names that it is spoken for; nil: whatever name, or none
 }
 
 // Forwarder serves listeners with the routes of the last Apply.
 type Forwarder struct {
 	with    Options
-	own     map[string]*Handoff // by protocol
+	own     map[string]Own // by protocol
 	metrics *metrics
 	idle    time.Duration
 	handed  chan struct{} // closed when nothing more will be handed over
@@ -52,9 +53,9 @@ type Forwarder struct {
 
 // New makes a Forwarder without routes.
 func New(o Options) *Forwarder {
-	f := &Forwarder{with: o, own: make(map[string]*Handoff, len(o.Own)), metrics: newMetrics(o.Registerer), idle: splice.IdleTime, handed: make(chan struct{})}
+	f := &Forwarder{with: o, own: make(map[string]Own, len(o.Own)), metrics: newMetrics(o.Registerer), idle: splice.IdleTime, handed: make(chan struct{})}
 	for _, own := range o.Own {
-		f.own[own.Protocol] = own.To
+		f.own[own.Protocol] = own
 	}
 	f.routes.Store(newTable(Config{}, o.Reach.Health))
 	return f
@@ -147,9 +148,9 @@ func (f *Forwarder) route(live context.Context, c *conn, client netip.AddrPort, 
 	if !stop() {
 		return reasonDraining
 	}
-	if to, ok := f.own[protocol]; ok {
+	if own, ok := f.own[protocol]; ok && (own.For == nil || err == nil && own.For(name)) {
 		c.hold = hello
-		if err := to.give(c); err != nil {
+		if err := own.To.give(c); err != nil {
 			return err
 		}
 		f.metrics.own.Inc()

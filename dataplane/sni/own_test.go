@@ -53,7 +53,7 @@ func TestReadHelloProtocol(t *testing.T) {
 func TestOwnProtocol(t *testing.T) {
 	own := NewHandoff()
 	o := options(NewHandoff(), nil)
-	o.Own = []Own{{"own/1", own}}
+	o.Own = []Own{{Protocol: "own/1", To: own}}
 	f := New(o)
 	f.Apply(Config{Routes: []Route{passRoute("www.example.org")}})
 	l := listen(t)
@@ -89,6 +89,41 @@ func TestOwnProtocol(t *testing.T) {
 		if each, all := counts(); each != 0 || all != 0 {
 			t.Errorf("closed: %d addresses, %d connections counted, want none", each, all)
 		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A protocol that is spoken for some names is theirs only: a target behind a passthrough route may speak it, too.
+func TestOwnProtocolOfSomeNames(t *testing.T) {
+	own, ended := NewHandoff(), NewHandoff()
+	o := options(ended, nil)
+	o.Own = []Own{{Protocol: "own/1", To: own, For: func(name string) bool { return name == "ours.example.org" }}}
+	f := New(o)
+	f.Apply(Config{Routes: []Route{{Hostname: "ours.example.org", Mode: HTTP}, {Hostname: "www.example.org", Mode: HTTP}}})
+	l := listen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Serve(ctx, l) }()
+	for name, to := range map[string]*Handoff{"Ours.example.org": own, "www.example.org": ended} {
+		client := dial(t, l.Addr().String())
+		if _, err := client.Write(clientHello(t, name, func(c *tls.Config) { c.NextProtos = []string{"own/1"} })); err != nil {
+			t.Fatal(err)
+		}
+		c, err := to.Accept() // where it went elsewhere, this waits for ever
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+	client := dial(t, l.Addr().String())
+	if _, err := client.Write(clientHello(t, "", func(c *tls.Config) { c.NextProtos = []string{"own/1"} })); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Read(make([]byte, 1)); err == nil || n > 0 {
+		t.Errorf("without a name: %d bytes, %v", n, err)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/challenge"
 	"github.com/warrenedge/warren/dataplane/config"
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
@@ -111,12 +112,17 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	targets := balance.NewHealth(log, reg)
 	way := reach.Dialer{Dial: paths.DialTarget, Health: targets, Log: log}
 	limit := inbound.NewLimiter(inbound.PerIP, inbound.MaxConns())
-	http, raw, wireguard, own, between := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
+	asked, err := challenge.New(challenge.Options{HTTPS: cfg.HTTPSPort(), Limit: limit, Log: log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	http, raw, wireguard, own, between, proofs := sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff(), sni.NewHandoff()
 	forward := sni.New(sni.Options{
 		Reach: way, Limit: limit, HTTP: http, TCP: raw, Log: log, Registerer: reg,
 		Own: []sni.Own{
 			{Protocol: tunnel.Protocol, To: wireguard}, {Protocol: streams.ProtocolControl, To: own}, {Protocol: streams.ProtocolStream, To: own},
 			{Protocol: streams.ProtocolRelayControl, To: between}, {Protocol: streams.ProtocolRelay, To: between},
+			{Protocol: challenge.Protocol, To: proofs, For: asked.Asked},
 		},
 	})
 	ports := l4.New(l4.Options{Host: cfg.Listen.ForwardHost, Reach: way, Limit: limit, Log: log, Registerer: reg})
@@ -132,7 +138,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	sub := apply.Subsystems{
-		Tunnel: tun, Streams: ends, Nodes: others, Relay: relays, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Health: targets, Trust: id.Trust,
+		Tunnel: tun, Streams: ends, Nodes: others, Relay: relays, Local: local, Checks: checks, Fabric: paths, Proxy: proxy, L4: ports, SNI: forward, DNS: names, Asked: asked, Health: targets, Trust: id.Trust,
 		Up:   func(peer string) bool { return ends.Up(peer) || tun.Up(peer) },
 		Load: newMeter(func() int { _, n := limit.Open(); return n }, inbound.MaxConns).load,
 	}
@@ -161,6 +167,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		checks,
 		end.taker("http", func(ctx context.Context) error { return proxy.Serve(ctx, http) }),
 		end.taker("tls", func(ctx context.Context) error { return ports.ServeTLS(ctx, raw) }),
+		end.taker("tls challenges", func(ctx context.Context) error { return asked.TLS(ctx, proofs) }),
 		end.listener(ports.String(), ports.Run),
 		end.listener("sni", after(restored, func(ctx context.Context) error { return forward.Serve(ctx, open.https) })),
 		end.listener("dns", after(restored, func(ctx context.Context) error {
@@ -177,6 +184,9 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Carrier: paths.CarrierOf, Targets: checks.States}, log, reg)
 			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 		}),
+	}
+	if open.http != nil {
+		tasks = append(tasks, end.listener("http without tls", after(restored, func(ctx context.Context) error { return asked.Plain(ctx, open.http) })))
 	}
 	if requests != nil {
 		tasks = append(tasks, requests)

@@ -12,6 +12,7 @@ import (
 // Names of the sockets that a service manager may keep open across restarts.
 const (
 	socketHTTPS  = "https"  // stream
+	socketHTTP   = "http"   // stream
 	socketDNS    = "dns"    // datagram and stream
 	socketGossip = "gossip" // datagram and stream
 )
@@ -19,6 +20,7 @@ const (
 // listeners are the sockets that a node opens before it knows anything.
 type listeners struct {
 	https     net.Listener
+	http      net.Listener // nil: none
 	dnsUDP    net.PacketConn
 	dnsTCP    net.Listener
 	gossipUDP net.PacketConn // nil: no gossip
@@ -34,6 +36,11 @@ func listen(at config.NodeListen, log *slog.Logger) (*listeners, error) {
 	var open listeners
 	if open.https, err = inherited.Listen(socketHTTPS, "tcp", at.HTTPS); err != nil {
 		return nil, fmt.Errorf("listen.https: %w", err)
+	}
+	if at.HTTP != "" {
+		if open.http, err = inherited.Listen(socketHTTP, "tcp", at.HTTP); err != nil {
+			return nil, fmt.Errorf("listen.http: %w (\"\" is for none: no redirects to HTTPS, no HTTP-01 challenges)", err)
+		}
 	}
 	if open.dnsUDP, err = inherited.ListenPacket(socketDNS, "udp", at.DNS); err != nil {
 		return nil, fmt.Errorf("listen.dns: %w", err)
