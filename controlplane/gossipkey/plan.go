@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
 )
 
 // A Step takes the keys from one state to the next. Where a rotation is, is in the rows alone: any replica can
@@ -120,13 +121,13 @@ func same(a, b []*model.GossipKey) bool {
 }
 
 // Standing is what is known of a node and a revision.
-type Standing int
+type Standing = presence.Standing
 
 // Standings.
 const (
-	Behind Standing = iota // it is connected and has not applied the revision, or nothing is known of it yet
-	Away                   // it is not connected
-	Ready                  // it has applied all that concerns it
+	Behind = presence.Behind
+	Away   = presence.Away
+	Ready  = presence.Ready
 )
 
 // Patience is how long a step waits for nodes that are not connected: one that has lost the control plane, and
