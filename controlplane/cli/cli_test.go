@@ -516,3 +516,34 @@ func TestHelpOfCreateIsEnglish(t *testing.T) {
 		}
 	}
 }
+
+func TestDomainCheck(t *testing.T) {
+	f := newAPI(t, map[string]answer{
+		"GET /api/v1/orgs/default/domains/shop.test/check": {200, "", `{"ok":false,"delegated":false,"problems":[{"code":"stale_ds","message":"remove the DS record"}],
+			"warnings":[{"code":"missing_ns","message":"add NS records"}],"methods":{"www.shop.test":["dns-01"]},"aliases":{"www.shop.test":"www.mine.test"},
+			"records":[{"name":"shop.test","type":"NS","value":"ns-n1.shop.test"}],"checked_at":"2026-01-01T00:00:00Z"}`},
+		"GET /api/v1/orgs/default/domains/good.test/check": {200, "", `{"ok":true,"delegated":true,"problems":[],"warnings":[],"methods":{"good.test":["dns-01"]},
+			"records":[{"name":"good.test","type":"NS","value":"ns-n1.good.test"}]}`},
+	})
+	code, out, said := run(t, "", "domain", "check", "shop.test")
+	for _, want := range []string{"stale_ds", "remove the DS record", "missing_ns", "by dns-01, answered at www.mine.test", "ns-n1.shop.test"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+	if code != exitNotReady || !strings.Contains(said, "at its registrar") {
+		t.Errorf("%d, %q", code, said)
+	}
+	if code, out, _ := run(t, "", "domain", "check", "good.test"); code != 0 || !strings.Contains(out, "by dns-01") || strings.Contains(out, "ns-n1") {
+		t.Errorf("%d, %s", code, out)
+	}
+	if code, out, _ := run(t, "", "-o", "json", "domain", "check", "shop.test"); code != exitNotReady || !strings.Contains(out, `"code": "stale_ds"`) {
+		t.Errorf("%d, %s", code, out)
+	}
+	if code, _, _ := run(t, "", "domain", "check", "nowhere.test"); code != exitFailed {
+		t.Errorf("a domain that is not there: %d", code)
+	}
+	if len(f.calls) != 4 {
+		t.Errorf("%v", f.calls)
+	}
+}

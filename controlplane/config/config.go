@@ -55,6 +55,7 @@ type Config struct {
 	APITLSCert       string   `yaml:"api_tls_cert" env:"API_TLS_CERT"`
 	APITLSKey        string   `yaml:"api_tls_key" env:"API_TLS_KEY"`
 	APIInsecure      bool     `yaml:"api_insecure" env:"API_INSECURE"` // plain HTTP beyond loopback
+	DNSRoots         []string `yaml:"dns_roots" env:"DNS_ROOTS"`       // name servers of the root for checks of domains; those of the internet if empty
 	Listen           Listen   `yaml:"listen" envPrefix:"LISTEN_"`
 	LogFormat        string   `yaml:"log_format" env:"LOG_FORMAT"` // text or json
 	LogLevel         string   `yaml:"log_level" env:"LOG_LEVEL"`
@@ -119,6 +120,17 @@ var replicaSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
 // Has reports whether the replica has a role.
 func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
+// Roots are DNSRoots as addresses.
+func (c *Config) Roots() []netip.Addr {
+	var out []netip.Addr
+	for _, r := range c.DNSRoots {
+		if a, err := netip.ParseAddr(r); err == nil { // Validate says so
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 // Validate says everything that is wrong.
 func (c *Config) Validate() error {
 	var errs []error
@@ -141,6 +153,11 @@ func (c *Config) Validate() error {
 	}
 	if (c.APITLSCert == "") != (c.APITLSKey == "") {
 		errs = append(errs, errors.New("api_tls_cert, api_tls_key: want both or none"))
+	}
+	for i, r := range c.DNSRoots {
+		if _, err := netip.ParseAddr(r); err != nil {
+			errs = append(errs, fmt.Errorf("dns_roots[%d]: %q, want an IP address", i, r))
+		}
 	}
 	for _, l := range []struct{ field, addr string }{{"api", c.Listen.API}, {"push", c.Listen.Push}, {"admin", c.Listen.Admin}} {
 		if l.addr == "" && l.field == "admin" {

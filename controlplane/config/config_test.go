@@ -26,9 +26,12 @@ const good = "database_url: postgres://u:geheim@db/warren\nkek_file: /k\n"
 func TestLoad(t *testing.T) {
 	t.Setenv("WARREN_CONTROL_LISTEN_PUSH", "192.0.2.1:8443")
 	t.Setenv("WARREN_CONTROL_ROLES", "push,worker")
-	c, err := load(t, good)
+	c, err := load(t, good+"dns_roots: [192.0.2.53, \"2001:db8::53\"]\n")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(c.DNSRoots) != 2 || c.Roots()[1].String() != "2001:db8::53" {
+		t.Errorf("dns_roots %v", c.DNSRoots)
 	}
 	if c.Listen.Push != "192.0.2.1:8443" || c.Listen.API != "127.0.0.1:8080" || c.Has(RoleAPI) || !c.Has(RoleWorker) {
 		t.Errorf("%+v", c)
@@ -69,6 +72,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"open to all":  {good + "listen: {api: \":8080\"}\n", "not loopback"},
 		"half TLS":     {good + "api_tls_cert: c\n", "api_tls_key"},
 		"push address": {good + "listen: {push: x}\n", "listen.push"},
+		"a root":       {good + "dns_roots: [a.root-servers.net]\n", "dns_roots[0]"},
 		"nested key":   {good + "listen:\n  psuh: x\n", "[4:3]"},
 		"wrong type":   {good + "api_insecure: perhaps\n", "[3:15]"},
 		"replica":      {good + "replica_id: a b\n", "replica_id"},

@@ -122,7 +122,7 @@ func New(o Options) *Checker {
 func (c *Checker) Check(ctx context.Context, q Question) (Report, error) {
 	limited, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
-	f := gather(limited, newWalk(c.with, len(q.Names)), q)
+	f := gather(limited, newWalk(c.with, q), q)
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}

@@ -243,7 +243,7 @@ func TestWalk(t *testing.T) {
 		many.WriteString("big.far.test. 300 IN TXT " + strings.Repeat("x", 1+many.Len()%200) + "\n")
 	}
 	i.serve("203.0.113.2", nil, soa("far.test.")+many.String())
-	w := newWalk(Options{Roots: []netip.Addr{rootAddr}, Dial: i.dial}, 1)
+	w := newWalk(Options{Roots: []netip.Addr{rootAddr}, Dial: i.dial}, Question{})
 	m, _, err := w.find(t.Context(), "big.far.test.", dns.TypeTXT)
 	if err != nil || len(m.Answer) < 50 {
 		t.Errorf("%v, %v", m, err)
@@ -287,7 +287,7 @@ func TestTimeout(t *testing.T) {
 	f := func() Facts {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		return gather(ctx, newWalk(i.checker().with, 2), q)
+		return gather(ctx, newWalk(i.checker().with, q), q)
 	}()
 	r := Judge(q, f)
 	if r.OK() || !slices.Contains(codes(r.Problems), string(ParentSilent)) {
@@ -304,5 +304,18 @@ func TestManyNames(t *testing.T) {
 	}
 	if r := check(t, i, q); !r.OK() || len(r.Methods) != 100 {
 		t.Errorf("%d methods, %v", len(r.Methods), r.Refusal())
+	}
+}
+
+// A stranger's zone does not make us talk to this host, or to what a cloud tells machines.
+func TestStrangeServers(t *testing.T) {
+	i := newInternet(t)
+	i.root(soa("test.") + "shop.test. 300 IN NS a.evil.test.\na.evil.test. 300 IN A 127.0.0.1\na.evil.test. 300 IN A 169.254.169.254\na.evil.test. 300 IN AAAA ::1\n")
+	for _, a := range []string{"127.0.0.1", "169.254.169.254"} {
+		i.serve(a, nil, soa("shop.test.")+"shop.test. 300 IN A 198.51.100.1\n")
+	}
+	r := check(t, i, question("shop.test", "shop.test"))
+	if r.OK() || i.count("127.0.0.1")+i.count("169.254.169.254")+i.count("::1") > 0 {
+		t.Errorf("%+v, asked %v", r, i.asked)
 	}
 }

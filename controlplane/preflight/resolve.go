@@ -26,10 +26,11 @@ const (
 )
 
 var (
-	errSilent = errors.New("no server answers")
-	errNoWay  = errors.New("no way to this address from the control plane")
-	errEffort = errors.New("too many questions")
-	errLoop   = errors.New("referrals or aliases without an end")
+	errSilent  = errors.New("no server answers")
+	errNoWay   = errors.New("no way to this address from the control plane")
+	errStrange = errors.New("no address of a name server")
+	errEffort  = errors.New("too many questions")
+	errLoop    = errors.New("referrals or aliases without an end")
 )
 
 // cut is where a zone begins, as the zone above says.
@@ -53,17 +54,30 @@ type walk struct {
 type journey struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	ours map[netip.Addr]bool // asked wherever they are: the roots that are configured, and our nodes
+
 	mu   sync.Mutex
 	cuts map[string]cut // guarded by mu
 	left int            // guarded by mu; exchanges that may follow
 }
 
-func newWalk(o Options, names int) *walk {
-	root := cut{zone: "."}
+func newWalk(o Options, q Question) *walk {
+	root, ours := cut{zone: "."}, map[netip.Addr]bool{}
 	for _, a := range o.Roots {
 		root.servers = append(root.servers, server{host: "root.", addrs: []netip.Addr{a}})
+		ours[a] = true
 	}
-	return &walk{journey: &journey{dial: o.Dial, cuts: map[string]cut{".": root}, left: maxAsked + names*maxPerName}}
+	for _, a := range q.Addresses {
+		ours[a] = true
+	}
+	return &walk{journey: &journey{dial: o.Dial, ours: ours, cuts: map[string]cut{".": root}, left: maxAsked + len(q.Names)*maxPerName}}
+}
+
+// strange reports whether strangers, whose zones say which servers to ask, shall not make us ask an address: this
+// host, and what clouds serve to machines beside the network.
+func (w *walk) strange(a netip.Addr) bool {
+	a = a.Unmap()
+	return !w.ours[a] && (!a.IsValid() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast())
 }
 
 func (w *walk) learn(c cut) {
@@ -269,6 +283,9 @@ func (w *walk) ask(ctx context.Context, a netip.Addr, name string, qtype uint16)
 }
 
 func (w *walk) exchange(ctx context.Context, network string, a netip.Addr, name string, qtype uint16) (*dns.Msg, error) {
+	if w.strange(a) {
+		return nil, errStrange
+	}
 	w.mu.Lock()
 	w.left--
 	spent := w.left < 0

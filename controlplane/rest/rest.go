@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/shared/version"
@@ -44,6 +45,10 @@ type Options struct {
 	Presence *presence.Store
 	// Database says how long ago the database last answered.
 	Database func() time.Duration
+	// Preflight checks domains; nil: nobody can.
+	Preflight Preflight
+	// Issuers are the authorities that domains are checked for.
+	Issuers func() []preflight.Issuer
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger
@@ -57,6 +62,8 @@ type API struct {
 	mux   *http.ServeMux
 	calls *prometheus.CounterVec
 
+	checks chan struct{} // one for each check of a domain at work
+
 	wrong  rate.Sometimes // what strangers can put into the log
 	mu     sync.Mutex
 	limits map[model.APIKeyID]*rate.Limiter
@@ -64,7 +71,7 @@ type API struct {
 
 // New makes the handler with all routes.
 func New(o Options) *API {
-	a := &API{Options: o, mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, limits: map[model.APIKeyID]*rate.Limiter{}, calls: prometheus.NewCounterVec(
+	a := &API{Options: o, checks: make(chan struct{}, maxChecks), mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, limits: map[model.APIKeyID]*rate.Limiter{}, calls: prometheus.NewCounterVec(
 		prometheus.CounterOpts{Name: "cp_rest_requests_total", Help: "API calls, by operation and status class."}, []string{"operation", "class"})}
 	o.Reg.MustRegister(a.calls)
 	cfg := huma.DefaultConfig("Warren", version.Version)

@@ -23,6 +23,7 @@ import (
 //	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
 //	/api/v1/orgs/{org}/connectors/{name}/revoke
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
+//	/api/v1/orgs/{org}/domains/{name}/check
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
@@ -53,6 +54,7 @@ func (a *API) routes() {
 	a.actions()
 	a.gossipKeys()
 	a.wireGuard()
+	a.domainCheck()
 	a.state()
 	a.snapshots()
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/gossipkey"
 	"github.com/warrenedge/warren/controlplane/keyring"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/rest"
@@ -118,6 +119,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		}
 		api := rest.New(rest.Options{
 			Admin: admin.New(db, issuer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
+			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
 			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
 		l, err := listenAPI(cfg)
