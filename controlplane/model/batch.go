@@ -21,5 +21,6 @@ type Batch struct {
 	Certificates  map[CertificateID]*Certificate
 	GossipKeys    map[GossipKeyID]*GossipKey
 	Challenges    map[ChallengeID]*Challenge
+	TicketKeys    map[TicketKeyID]*TicketKey
 	Authorities   map[string][]byte // kind -> certificate as PEM
 }

@@ -31,6 +31,7 @@ type (
 	joinTokenKind struct{}
 	gossipKeyKind struct{}
 	challengeKind struct{}
+	ticketKeyKind struct{}
 	orderKind     struct{}
 )
 
@@ -48,6 +49,7 @@ func (certKind) prefix() string      { return "cert" }
 func (joinTokenKind) prefix() string { return "join" }
 func (gossipKeyKind) prefix() string { return "gossipkey" }
 func (challengeKind) prefix() string { return "challenge" }
+func (ticketKeyKind) prefix() string { return "ticketkey" }
 func (orderKind) prefix() string     { return "order" }
 
 // The kinds of ID.
@@ -66,6 +68,7 @@ type (
 	JoinTokenID   = ID[joinTokenKind]
 	GossipKeyID   = ID[gossipKeyKind]
 	ChallengeID   = ID[challengeKind]
+	TicketKeyID   = ID[ticketKeyKind]
 	OrderID       = ID[orderKind] // of a certificate, at its authority
 )
 

@@ -26,6 +26,7 @@ type Model struct {
 	certs      table[certKind, Certificate]
 	gossipKeys table[gossipKeyKind, GossipKey]
 	challenges table[challengeKind, Challenge]
+	ticketKeys table[ticketKeyKind, TicketKey]
 	authority  map[string][]byte
 	indexes
 
@@ -43,6 +44,7 @@ type indexes struct {
 	domainsByPool, domainsByName       index
 	certsByName                        index
 	challengesByName                   index // labels reversed
+	ticketKeysByPool                   index
 
 	// Derived from several rows: who uses what, grouped by pool, so that the pools which need a site
 	// or certificate are found without visiting every user.
@@ -53,7 +55,7 @@ type indexes struct {
 func (x *indexes) each() []*index {
 	return []*index{
 		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard,
-		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.challengesByName,
+		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.challengesByName, &x.ticketKeysByPool,
 		&x.siteUse, &x.certUse,
 	}
 }
@@ -65,7 +67,7 @@ func Empty() *Model {
 		nodes: newTable[nodeKind, Node](), sites: newTable[siteKind, Site](), connectors: newTable[connectorKind, Connector](),
 		services: newTable[serviceKind, Service](), targets: newTable[targetKind, Target](), domains: newTable[domainKind, Domain](),
 		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](),
-		challenges: newTable[challengeKind, Challenge](), authority: map[string][]byte{}, forking: new(sync.Mutex),
+		challenges: newTable[challengeKind, Challenge](), ticketKeys: newTable[ticketKeyKind, TicketKey](), authority: map[string][]byte{}, forking: new(sync.Mutex),
 	}
 	for _, x := range m.each() {
 		*x = newIndex()
@@ -126,6 +128,7 @@ func (m *Model) Apply(b Batch) *Model {
 		}
 	})
 	put(n.challenges, b.Challenges, func(v *Challenge, do edit) { do(n.challengesByName, reversed(v.Name), v.ID.UUID) })
+	put(n.ticketKeys, b.TicketKeys, func(v *TicketKey, do edit) { do(n.ticketKeysByPool, key(v.Pool), v.ID.UUID) })
 	if len(b.Authorities) > 0 {
 		n.authority = maps.Clone(n.authority)
 		maps.Copy(n.authority, b.Authorities)
@@ -227,7 +230,7 @@ func (m *Model) fork() *Model {
 	n.orgs, n.regions, n.pools = m.orgs.copy(), m.regions.copy(), m.pools.copy()
 	n.nodes, n.sites, n.connectors = m.nodes.copy(), m.sites.copy(), m.connectors.copy()
 	n.services, n.targets, n.domains, n.certs = m.services.copy(), m.targets.copy(), m.domains.copy(), m.certs.copy()
-	n.gossipKeys, n.challenges = m.gossipKeys.copy(), m.challenges.copy()
+	n.gossipKeys, n.challenges, n.ticketKeys = m.gossipKeys.copy(), m.challenges.copy(), m.ticketKeys.copy()
 	for _, x := range n.each() {
 		*x = x.copy()
 	}

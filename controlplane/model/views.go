@@ -37,6 +37,7 @@ func (m *Model) Target(id TargetID) *Target                { return m.targets.ge
 func (m *Model) Domain(id DomainID) *Domain                { return m.domains.get(id) }
 func (m *Model) Certificate(id CertificateID) *Certificate { return m.certs.get(id) }
 func (m *Model) GossipKey(id GossipKeyID) *GossipKey       { return m.gossipKeys.get(id) }
+func (m *Model) TicketKey(id TicketKeyID) *TicketKey       { return m.ticketKeys.get(id) }
 func (m *Model) Challenge(id ChallengeID) *Challenge       { return m.challenges.get(id) }
 
 // All rows of a kind, ordered by id.
@@ -64,6 +65,11 @@ func (m *Model) SitesAtNode(n NodeID) iter.Seq[*Site] { return rows(m.sitesByNod
 
 func (m *Model) ServicesOf(p PoolID) iter.Seq[*Service] {
 	return rows(m.servicesByPool, key(p), m.services)
+}
+
+// TicketKeysOf yields the keys of session tickets of a pool's nodes.
+func (m *Model) TicketKeysOf(p PoolID) iter.Seq[*TicketKey] {
+	return rows(m.ticketKeysByPool, key(p), m.ticketKeys)
 }
 func (m *Model) DomainsOf(p PoolID) iter.Seq[*Domain] {
 	return rows(m.domainsByPool, key(p), m.domains)

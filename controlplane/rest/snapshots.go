@@ -235,7 +235,12 @@ func content(body *anypb.Any) (json.RawMessage, error) {
 			keys = append(keys, fingerprint(k))
 		}
 		shown["gossipKeySha256"] = keys
-		m.GossipKeys = nil
+		tickets := []string{}
+		for _, k := range m.GetTicketKeys() {
+			tickets = append(tickets, fingerprint(k))
+		}
+		shown["ticketKeySha256"] = tickets
+		m.GossipKeys, m.TicketKeys = nil, nil
 	}
 	b, err := protojson.Marshal(msg)
 	if err != nil || len(shown) == 0 {

@@ -56,6 +56,7 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	}
 	t.nodes(b.Nodes)
 	t.gossip(b.GossipKeys)
+	t.tickets(b.TicketKeys)
 	for id := range b.Sites {
 		t.site(id)
 	}
@@ -172,6 +173,23 @@ func (t *touch) gossip(changed map[model.GossipKeyID]*model.GossipKey) {
 				t.add(resource.NodeConfig, n.ID.UUID)
 			}
 			return
+		}
+	}
+}
+
+// tickets: every node of the pool has all keys.
+func (t *touch) tickets(changed map[model.TicketKeyID]*model.TicketKey) {
+	pools := map[model.PoolID]bool{}
+	for id := range changed {
+		for _, m := range t.both() {
+			if k := m.TicketKey(id); k != nil {
+				pools[k.Pool] = true
+			}
+		}
+	}
+	for p := range pools {
+		for n := range t.next.NodesOf(p) {
+			t.add(resource.NodeConfig, n.ID.UUID)
 		}
 	}
 }

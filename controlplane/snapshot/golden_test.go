@@ -138,6 +138,7 @@ func words(rows string) map[string]string {
 			"target":       model.TargetID{UUID: modeltest.UUID("target", w)}.String(),
 			"domain":       model.DomainID{UUID: modeltest.UUID("domain", w)}.String(),
 			"certificate":  model.CertificateID{UUID: modeltest.UUID("certificate", w)}.String(),
+			"ticketkey":    model.TicketKeyID{UUID: modeltest.UUID("ticketkey", w)}.String(),
 			"challenge":    model.ChallengeID{UUID: modeltest.UUID("challenge", w)}.String(),
 			"gossipkey":    model.GossipKeyID{UUID: modeltest.UUID("gossipkey", w)}.String(),
 		} {

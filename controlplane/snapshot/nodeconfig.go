@@ -23,6 +23,7 @@ func nodeConfig(c *Compiler, m *model.Model, id uuid.UUID) *draft {
 		RegionId:       n.Region.String(),
 		OverlayAddress: model.OverlayAddress(n.ID).String(),
 		GossipKeys:     gossipKeys(c, m),
+		TicketKeys:     ticketKeys(c, m, n.Pool),
 	}
 	if p := m.Pool(n.Pool); p != nil {
 		msg.PoolName = p.Name
@@ -47,6 +48,29 @@ func gossipKeys(c *Compiler, m *model.Model) [][]byte {
 		} else {
 			out = append(out, key)
 		}
+	}
+	return out
+}
+
+// ticketKeys are the keys of session tickets of a pool, the one that seals first, then from the newest on. If none
+// seals, none is told: a key that nodes only open with must not become the one that seals.
+func ticketKeys(c *Compiler, m *model.Model, pool model.PoolID) [][]byte {
+	var out [][]byte
+	seals := false
+	for k := range m.TicketKeysOf(pool) {
+		key, err := c.open(k.SealedKey, k.ID.String())
+		if err != nil {
+			continue
+		}
+		at := 0
+		if seals && k.State != model.TicketKeySeals {
+			at = 1
+		}
+		seals = seals || k.State == model.TicketKeySeals
+		out = slices.Insert(out, at, key)
+	}
+	if !seals {
+		return nil
 	}
 	return out
 }

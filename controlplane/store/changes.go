@@ -187,6 +187,10 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 		b.Challenges, e = fetch(f, "challenges", q.AllChallenges, q.GetChallenges, challenge, func(v *model.Challenge) model.ChallengeID { return v.ID })
 		return e
 	})
+	step(func() (e error) {
+		b.TicketKeys, e = fetch(f, "ticket_keys", q.AllTicketKeys, q.GetTicketKeys, ticketKey, func(v *model.TicketKey) model.TicketKeyID { return v.ID })
+		return e
+	})
 	step(func() error {
 		if keys != nil && keys["authorities"] == nil {
 			return nil

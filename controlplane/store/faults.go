@@ -93,6 +93,7 @@ var wants = map[string]string{
 	"challenges_token":           "want 1 to 128 characters of base64url",
 	"challenges_value":           "want a SHA-256 digest as base64url, of http-01 behind the token and a dot",
 	"challenges_owned":           "in no domain of this organization",
+	"ticket_keys_state":          "want opens, seals or retired",
 }
 
 func retryable(err error) bool {

@@ -81,7 +81,7 @@ func TestEveryTableIsFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(tables) != 13 {
+	if len(tables) != 14 {
 		t.Errorf("%d tables: %v", len(tables), tables)
 	}
 	for _, table := range tables {

@@ -22,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -33,6 +34,7 @@ type self struct {
 	id, name, pool, region string
 	addr                   netip.Addr
 	gossipKeys             []gossip.Key
+	ticketKeys             []terminate.TicketKey
 }
 
 type trust struct{ pem []byte }
@@ -184,6 +186,13 @@ func decodeSelf(m *nodev1.NodeConfig) (self, error) {
 			errs = append(errs, fmt.Errorf("gossip_keys[%d]: %d bytes, want %d", i, len(k), gossip.KeySize))
 		}
 		s.gossipKeys = append(s.gossipKeys, bytes.Clone(k))
+	}
+	for i, k := range m.GetTicketKeys() {
+		if len(k) != len(terminate.TicketKey{}) {
+			errs = append(errs, fmt.Errorf("ticket_keys[%d]: %d bytes, want %d", i, len(k), len(terminate.TicketKey{})))
+			continue
+		}
+		s.ticketKeys = append(s.ticketKeys, terminate.TicketKey(k))
 	}
 	return s, errors.Join(errs...)
 }

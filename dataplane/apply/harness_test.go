@@ -33,33 +33,35 @@ import (
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
+	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
 // machine records what each subsystem was told, in order.
 type machine struct {
-	calls  []string
-	asked  challenge.Config
-	tunnel tunnel.Config
-	local  []connector.Config
-	fabric fabric.Config
-	proxy  httpproxy.Config
-	l4     l4.Config
-	sni    sni.Config
-	dns    dns.Config
-	conn   connector.Config
-	ends   streams.NodeConfig      // of a node, from connectors
-	nodes  streams.NodeConfig      // of a node, from nodes
-	dials  streams.ConnectorConfig // of a connector, or of a node for its relaying
-	checks []health.Target         // of a connector, or of the local sites of a node
-	kept   []map[string]bool       // of a node: each set of targets that health was told to keep
-	sick   []map[string]bool       // each that was handed over
-	trust  []byte
-	fail   error // of the tunnel
-	taken  error // of l4, about single services
-	unfit  error // of the DNS or the connector, about single objects
-	out    error // of local sites, about single targets
+	calls   []string
+	asked   challenge.Config
+	tunnel  tunnel.Config
+	local   []connector.Config
+	fabric  fabric.Config
+	proxy   httpproxy.Config
+	l4      l4.Config
+	sni     sni.Config
+	dns     dns.Config
+	conn    connector.Config
+	ends    streams.NodeConfig      // of a node, from connectors
+	nodes   streams.NodeConfig      // of a node, from nodes
+	dials   streams.ConnectorConfig // of a connector, or of a node for its relaying
+	checks  []health.Target         // of a connector, or of the local sites of a node
+	kept    []map[string]bool       // of a node: each set of targets that health was told to keep
+	sick    []map[string]bool       // each that was handed over
+	trust   []byte
+	fail    error                    // of the tunnel
+	taken   error                    // of l4, about single services
+	unfit   error                    // of the DNS or the connector, about single objects
+	out     error                    // of local sites, about single targets
+	tickets [2][]terminate.TicketKey // of HTTP, of TCP
 }
 
 type (
@@ -95,6 +97,8 @@ func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, 
 func (m proxyOf) Reconnect(peers ...string) {
 	m.calls = append(m.calls, "reconnect "+strings.Join(peers, " "))
 }
+func (m proxyOf) SetTicketKeys(k []terminate.TicketKey) { m.tickets[0] = k }
+func (m l4Of) SetTicketKeys(k []terminate.TicketKey)    { m.tickets[1] = k }
 func (m l4Of) Apply(c l4.Config) error {
 	m.calls, m.machine.l4 = append(m.calls, "l4"), c
 	return m.taken

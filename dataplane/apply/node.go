@@ -27,6 +27,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
+	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -55,8 +56,12 @@ type Subsystems struct {
 	Proxy interface {
 		Apply(httpproxy.Config)
 		Reconnect(peers ...string) // these are gone, that kept connections may lead through
+		SetTicketKeys([]terminate.TicketKey)
 	}
-	L4     interface{ Apply(l4.Config) error }
+	L4 interface {
+		Apply(l4.Config) error
+		SetTicketKeys([]terminate.TicketKey)
+	}
 	SNI    interface{ Apply(sni.Config) }
 	DNS    interface{ Apply(dns.Config) error }
 	Asked  interface{ Apply(challenge.Config) } // what certificate authorities are answered on the other ports
@@ -183,6 +188,10 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 			n.sub.Proxy.Reconnect(gone...)
 		}
 		n.peers = want.Peers
+	}
+	if ok && changed[resource.NodeConfig] {
+		n.sub.Proxy.SetTicketKeys(me.ticketKeys)
+		n.sub.L4.SetTicketKeys(me.ticketKeys)
 	}
 	names := changed[resource.Certificate] || changed[resource.Route]
 	if names || changed[resource.Forward] || n.ports != nil { // a port that was taken may be free now

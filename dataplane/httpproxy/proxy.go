@@ -21,6 +21,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // idleTime ends a request or an upgraded connection on which nothing has moved either way.
@@ -43,6 +44,7 @@ type Proxy struct {
 
 	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
 	apply   sync.Mutex            // one Apply at a time
+	tickets terminate.Tickets
 }
 
 // state is a table with the pools that its targets are reached through.
@@ -50,6 +52,9 @@ type state struct {
 	*table
 	pools map[poolKey]*pool
 }
+
+// SetTicketKeys replaces the keys of session tickets, the one that seals first; none keeps those that are there.
+func (p *Proxy) SetTicketKeys(keys []terminate.TicketKey) { p.tickets.Set(keys) }
 
 // New makes a Proxy without routes. Targets are chosen by health, which learns what becomes of it. Requests
 // are logged to accessLog, a stream of its own; nil is none.

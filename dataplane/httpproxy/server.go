@@ -52,7 +52,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	live, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	s := &server{proxy: p, oneConns: newQueue(l.Addr()), twoConns: newQueue(l.Addr()), upgrades: &upgrades{open: make(map[*upgraded]struct{}), gauge: p.metrics.upgraded}}
-	s.tls = tlsConfig(func() *table { return p.current.Load().table })
+	s.tls = tlsConfig(func() *table { return p.current.Load().table }, &p.tickets)
 	s.one, s.two = s.newServer(live), s.newServer(live)
 	s.one.Protocols.SetHTTP1(true)
 	s.two.Protocols.SetHTTP2(true)

@@ -9,13 +9,13 @@ import (
 
 // tlsConfig is the one configuration of every handshake. What differs by name is looked up in the
 // table of the moment.
-func tlsConfig(current func() *table) *tls.Config {
+func tlsConfig(current func() *table, tickets *terminate.Tickets) *tls.Config {
 	return terminate.Config(func(name string) *tls.Certificate {
 		if r := current().match(name); r != nil {
 			return r.cert
 		}
 		return nil
-	}, "h2", "http/1.1")
+	}, tickets, "h2", "http/1.1")
 }
 
 func canonicalOrEmpty(name string) string {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // handshake shakes hands with e and returns what came of it.
@@ -132,6 +134,53 @@ func TestT3_TicketsAreBoundToTheirName(t *testing.T) {
 			if _, err := ask("a.example"); err == nil || errors.Is(err, net.ErrClosed) {
 				t.Fatalf("a name without a route any more: %v", err)
 			}
+		})
+	}
+}
+
+// Nodes of a pool share the keys of tickets: a client resumes at another one, while keys change, and no longer than
+// the key of its ticket is known.
+func TestTicketsOfThePool(t *testing.T) {
+	key := func(b byte) (k terminate.TicketKey) {
+		for i := range k {
+			k[i] = b
+		}
+		return k
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			edges := []*edge{newEdge(t, nil), newEdge(t, nil)}
+			cert := edges[0].certificate(t, "a.example")
+			tickets := new(oneSession)
+			for _, e := range edges {
+				e.Apply(Config{Certificates: []Certificate{cert}, Routes: []Route{{Hostname: "a.example", Certificate: cert.Name}}})
+			}
+			ask := func(at int, what string, resumed bool) {
+				t.Helper()
+				s, err := handshake(t, edges[at], &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, ClientSessionCache: tickets, MinVersion: version, MaxVersion: version})
+				if err != nil || s.DidResume != resumed {
+					t.Errorf("%s: resumed %t, %v; want %t", what, s.DidResume, err, resumed)
+				}
+			}
+			set := func(at int, keys ...terminate.TicketKey) { edges[at].SetTicketKeys(keys) }
+			ask(0, "first", false)
+			ask(1, "at another node, without shared keys", false)
+			set(0, key(1))
+			set(1, key(1))
+			ask(0, "the keys are others now", false)
+			ask(1, "at another node", true)
+			set(1, key(1), key(2)) // one has learnt the new key
+			ask(0, "back, while the other one learns", true)
+			set(0, key(2), key(1)) // and the other one seals with it
+			ask(0, "sealed anew", true)
+			ask(1, "where the new key only opens", true)
+			set(1, key(2))
+			set(0, key(2))
+			ask(1, "the old key is gone", false)
+			set(1)
+			ask(1, "told of none, it keeps what it has", true)
+			set(0, key(3))
+			ask(0, "keys that it does not know", false)
 		})
 	}
 }

@@ -59,7 +59,7 @@ func (s *Server) tlsConfig() *tls.Config {
 			return n.cert
 		}
 		return nil
-	})
+	}, &s.tickets)
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if len(hello.SupportedProtos) != 1 {
 			return nil, nil // this one

@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/splice"
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // drainTime is how long TCP connections go on after their service or this process has ended.
@@ -58,6 +59,7 @@ type Server struct {
 	fresh []*port       // guarded by mu; opened, not yet served
 	ended bool          // guarded by mu; Run is over
 
+	tickets terminate.Tickets
 	flows   *flows
 	opening atomic.Int32 // flows that wait for their target
 	memory  memory       // of all queues
@@ -74,6 +76,9 @@ func New(o Options) *Server {
 	s.names.Store(newNames(nil, nil))
 	return s
 }
+
+// SetTicketKeys replaces the keys of session tickets, the one that seals first; none keeps those that are there.
+func (s *Server) SetTicketKeys(keys []terminate.TicketKey) { s.tickets.Set(keys) }
 
 // String names the Server in logs.
 func (s *Server) String() string { return "ports" }

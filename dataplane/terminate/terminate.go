@@ -64,8 +64,8 @@ func Handshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (*tls.Conn, e
 var ticketMark = []byte("warren sni ")
 
 // Config is the configuration of handshakes with whatever certificate lookup gives, for the application
-// protocols named. Changes of what lookup gives need no other Config.
-func Config(lookup Lookup, protocols ...string) *tls.Config {
+// protocols named. Changes of what lookup gives, or of the keys of tickets, need no other Config.
+func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		// TLS 1.2 with forward secrecy and AEAD only; the suites of TLS 1.3 are all like that and can't be chosen.
@@ -85,6 +85,7 @@ func Config(lookup Lookup, protocols ...string) *tls.Config {
 			return cert, nil
 		},
 	}
+	tickets.attach(cfg, useOf(protocols))
 	// A ticket is bound to the name that it was issued for (research T3): resuming skips the choice
 	// of a certificate, and with it the check that the name still has one.
 	cfg.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {

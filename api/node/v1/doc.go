@@ -12,5 +12,5 @@
 //	               ConnectorConfig, NodeHealth, Checkpoint
 //	2  2026-11-26  Forward, TargetHealth; carriers, local sites, health checks, gossip, TLS-terminated TCP, targets with
 //	               several ports, rejections that are counted only
-//	3  2026-11-26  sites that are a stock WireGuard peer; Challenge; authorities in zones
+//	3  2026-11-26  sites that are a stock WireGuard peer; Challenge; authorities in zones; keys of session tickets
 package nodev1

@@ -32,7 +32,10 @@ type NodeConfig struct {
 	// Overlay address of this node, an IPv6 literal without prefix length.
 	OverlayAddress string `protobuf:"bytes,6,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"`
 	// Keys of the gossip between nodes, 32 bytes each (AES-256-GCM): the first seals, all open.
-	GossipKeys    [][]byte `protobuf:"bytes,7,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	GossipKeys [][]byte `protobuf:"bytes,7,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	// Keys of TLS session tickets that the nodes of the pool share, 32 bytes each: the first seals, all open. None:
+	// each node keeps keys of its own.
+	TicketKeys    [][]byte `protobuf:"bytes,8,rep,name=ticket_keys,json=ticketKeys,proto3" json:"ticket_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -116,11 +119,18 @@ func (x *NodeConfig) GetGossipKeys() [][]byte {
 	return nil
 }
 
+func (x *NodeConfig) GetTicketKeys() [][]byte {
+	if x != nil {
+		return x.TicketKeys
+	}
+	return nil
+}
+
 var File_node_v1_nodeconfig_proto protoreflect.FileDescriptor
 
 const file_node_v1_nodeconfig_proto_rawDesc = "" +
 	"\n" +
-	"\x18node/v1/nodeconfig.proto\x12\x0ewarren.node.v1\"\xdb\x01\n" +
+	"\x18node/v1/nodeconfig.proto\x12\x0ewarren.node.v1\"\x81\x02\n" +
 	"\n" +
 	"NodeConfig\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
@@ -130,7 +140,9 @@ const file_node_v1_nodeconfig_proto_rawDesc = "" +
 	"\tregion_id\x18\x05 \x01(\tR\bregionId\x12'\n" +
 	"\x0foverlay_address\x18\x06 \x01(\tR\x0eoverlayAddress\x12$\n" +
 	"\vgossip_keys\x18\a \x03(\fB\x03\x80\x01\x01R\n" +
-	"gossipKeysB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"gossipKeys\x12$\n" +
+	"\vticket_keys\x18\b \x03(\fB\x03\x80\x01\x01R\n" +
+	"ticketKeysB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_nodeconfig_proto_rawDescOnce sync.Once

@@ -29,6 +29,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/ticketkey"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
@@ -110,7 +111,8 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	}
 	issuer := certs.NewIssuer(cluster.Web, sealer)
 	if cfg.Has(config.RoleWorker) {
-		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log))
+		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), 
+			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log))
 	}
 	if cfg.Has(config.RoleAPI) {
 		pages, err := cluster.Identity.Derive("page tokens")

@@ -54,6 +54,7 @@ func (w *World) Step(most int) model.Batch {
 	merge(w.rows.Certificates, b.Certificates)
 	merge(w.rows.GossipKeys, b.GossipKeys)
 	merge(w.rows.Challenges, b.Challenges)
+	merge(w.rows.TicketKeys, b.TicketKeys)
 	for k, v := range b.Authorities {
 		if v == nil {
 			delete(w.rows.Authorities, k)
@@ -81,6 +82,7 @@ func Join(batches ...model.Batch) model.Batch {
 		maps.Copy(out.Certificates, b.Certificates)
 		maps.Copy(out.GossipKeys, b.GossipKeys)
 		maps.Copy(out.Challenges, b.Challenges)
+		maps.Copy(out.TicketKeys, b.TicketKeys)
 		maps.Copy(out.Authorities, b.Authorities)
 	}
 	return out
@@ -108,7 +110,7 @@ var hostnames = []string{
 // change changes one row. A quarter of the changes are deletions.
 func (w *World) change(b model.Batch) {
 	deleted := w.rnd.IntN(4) == 0
-	switch w.rnd.IntN(23) {
+	switch w.rnd.IntN(24) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
@@ -147,6 +149,14 @@ func (w *World) change(b model.Batch) {
 	case 21, 22:
 		set(b.Challenges, model.ChallengeID{UUID: UUID("challenge", w.name("challenge", 8))}, deleted, func(id model.ChallengeID) *model.Challenge {
 			return w.challenge(id)
+		})
+	case 23:
+		name := w.name("ticketkey", 5)
+		set(b.TicketKeys, model.TicketKeyID{UUID: UUID("ticketkey", name)}, deleted, func(id model.TicketKeyID) *model.TicketKey {
+			return &model.TicketKey{
+				ID: id, Pool: w.pool(), State: []model.TicketKeyState{model.TicketKeyOpens, model.TicketKeySeals, model.TicketKeyRetired}[w.rnd.IntN(3)],
+				SealedKey: []byte([]string{"sealed:" + name, "sealed:" + name, "torn"}[w.rnd.IntN(3)]),
+			}
 		})
 	case 10, 11:
 		name := w.name("connector", 6)

@@ -47,6 +47,7 @@ func NewBatch(from model.Revision) model.Batch {
 		Certificates:  map[model.CertificateID]*model.Certificate{},
 		GossipKeys:    map[model.GossipKeyID]*model.GossipKey{},
 		Challenges:    map[model.ChallengeID]*model.Challenge{},
+		TicketKeys:    map[model.TicketKeyID]*model.TicketKey{},
 		Authorities:   map[string][]byte{},
 	}
 }
@@ -59,6 +60,7 @@ func NewBatch(from model.Revision) model.Batch {
 //	site shed organization=acme pool=edge kind=local nodes=n1,n2
 //	site router organization=acme pool=edge kind=wireguard enrolled
 //	gossipkey k1 state=seals
+//	ticketkey t1 pool=edge state=seals
 //	challenge c1 organization=acme order=o1 type=dns-01 for=example.org value=v
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
@@ -147,6 +149,10 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 	case "gossipkey":
 		set(b.GossipKeys, model.GossipKeyID{UUID: u}, deleted, func(id model.GossipKeyID) *model.GossipKey {
 			return &model.GossipKey{ID: id, State: model.GossipKeyState(f.take("state")), SealedKey: []byte(f.text("sealed", "sealed:"+f.name))}
+		})
+	case "ticketkey":
+		set(b.TicketKeys, model.TicketKeyID{UUID: u}, deleted, func(id model.TicketKeyID) *model.TicketKey {
+			return &model.TicketKey{ID: id, Pool: f.pool(), State: model.TicketKeyState(f.take("state")), SealedKey: []byte(f.text("sealed", "sealed:"+f.name))}
 		})
 	case "challenge":
 		set(b.Challenges, model.ChallengeID{UUID: u}, deleted, func(id model.ChallengeID) *model.Challenge {

@@ -214,3 +214,12 @@ type Target struct {
 	UpdatedAt   time.Time
 	HealthCheck []byte
 }
+
+type TicketKey struct {
+	ID        uuid.UUID
+	PoolID    uuid.UUID
+	State     string
+	SealedKey []byte
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
