@@ -91,6 +91,7 @@ valkey_url: redis://198.18.1.21:6379
 kek_file: %s
 bootstrap_key_file: %s
 api_insecure: true # the lab's network is a wire between namespaces
+dns_roots: [198.18.3.1] # the parent
 listen:
   api: %[4]s:8080
   push: %[4]s:8443
