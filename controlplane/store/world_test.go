@@ -35,6 +35,7 @@ type world struct {
 	join   model.JoinToken
 	gossip model.GossipKey
 	chal   model.Challenge
+	ticket model.TicketKey
 }
 
 func newKey(t *testing.T) wgkey.Public {
@@ -80,6 +81,7 @@ func newWorld(t *testing.T) *world {
 	w.key = model.APIKey{ID: model.APIKeyID{}.New(), Name: "root", Hash: make([]byte, 32), Expires: at}
 	w.join = model.JoinToken{ID: model.JoinTokenID{}.New(), Node: w.node.ID, Name: "n1", Hash: make([]byte, 32), Expires: at}
 	w.gossip = model.GossipKey{ID: model.GossipKeyID{}.New(), State: model.GossipKeySeals, SealedKey: []byte("sealed")}
+	w.ticket = model.TicketKey{ID: model.TicketKeyID{}.New(), Pool: w.pool.ID, State: model.TicketKeySeals, SealedKey: []byte("sealed")}
 	w.chal = model.Challenge{
 		ID: model.ChallengeID{}.New(), Org: w.org.ID, Order: model.OrderID{}.New(), Type: model.DNS01, Name: "example.org", Token: "token",
 		Value: model.Authorization(strings.Repeat("v", 43)), Expires: at.Add(model.ChallengeLifetime),
@@ -94,7 +96,8 @@ func (w *world) create(t *testing.T, s *store.Store) {
 		return errors.Join(tx.CreateOrganization(ctx, &w.org), tx.CreateRegion(ctx, &w.region), tx.CreatePool(ctx, &w.pool), tx.CreateNode(ctx, &w.node),
 			tx.CreateSite(ctx, &w.site), tx.CreateConnector(ctx, &w.conn), tx.CreateService(ctx, &w.svc), tx.CreateService(ctx, &w.raw), tx.CreateTarget(ctx, &w.target),
 			tx.CreateDomain(ctx, &w.domain), tx.CreateCertificate(ctx, &w.cert), tx.CreateAPIKey(ctx, &w.key), tx.CreateJoinToken(ctx, &w.join),
-			tx.CreateGossipKey(ctx, &w.gossip), tx.CreateChallenges(ctx, []*model.Challenge{&w.chal}), tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
+			tx.CreateGossipKey(ctx, &w.gossip), tx.CreateChallenges(ctx, []*model.Challenge{&w.chal}),
+			tx.CreateTicketKey(ctx, &w.ticket), tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
 	})
 	if err != nil {
 		t.Fatal(err)
