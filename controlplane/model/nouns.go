@@ -200,6 +200,11 @@ type Certificate struct {
 	SealedKey []byte // Tink AEAD over the PKCS #8 PEM, associated data: the ID's text form
 	NotBefore time.Time
 	NotAfter  time.Time
+
+	Managed      ManagedCertificateID // zero: nothing orders it
+	Issuer       IssuerID             // zero: the cluster's own authority, or uploaded
+	Uploaded     bool
+	SupersededBy CertificateID // what took its place; zero: nothing did
 	Meta
 }
 

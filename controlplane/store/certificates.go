@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
@@ -18,6 +19,8 @@ func (t *Tx) CreateCertificate(ctx context.Context, v *model.Certificate) error 
 		SealedKey: v.SealedKey,
 		NotBefore: v.NotBefore,
 		NotAfter:  v.NotAfter,
+
+		ManagedID: nullID(v.Managed.UUID), IssuerID: nullID(v.Issuer.UUID), Uploaded: v.Uploaded, SupersededBy: nullID(v.SupersededBy.UUID),
 	}), "create certificate")
 }
 
@@ -42,6 +45,8 @@ func (t *Tx) UpdateCertificate(ctx context.Context, v *model.Certificate) (chang
 		SealedKey: v.SealedKey,
 		NotBefore: v.NotBefore,
 		NotAfter:  v.NotAfter,
+
+		ManagedID: nullID(v.Managed.UUID), IssuerID: nullID(v.Issuer.UUID), Uploaded: v.Uploaded, SupersededBy: nullID(v.SupersededBy.UUID),
 	})
 	return true, affected(n, err, "update certificate")
 }
@@ -76,6 +81,27 @@ func certificate(r db.Certificate) *model.Certificate {
 		SealedKey: r.SealedKey,
 		NotBefore: r.NotBefore,
 		NotAfter:  r.NotAfter,
-		Meta:      model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+
+		Managed: model.ManagedCertificateID{UUID: idOrZero(r.ManagedID)}, Issuer: model.IssuerID{UUID: idOrZero(r.IssuerID)}, Uploaded: r.Uploaded,
+		SupersededBy: model.CertificateID{UUID: idOrZero(r.SupersededBy)},
+
+		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
+}
+
+// SupersedeCertificates says of the predecessors of a certificate that it takes their place, and of what the
+// cluster's own authority made for names that it carries.
+func (t *Tx) SupersedeCertificates(ctx context.Context, id model.CertificateID) error {
+	_, err := t.q.SupersedeCertificates(ctx, id.UUID)
+	return classify(err, "update certificates")
+}
+
+// SupersededCertificates returns certificates whose successor all nodes have had since a moment.
+func (t *Tx) SupersededCertificates(ctx context.Context, before time.Time) ([]model.CertificateID, error) {
+	rows, err := t.q.SupersededCertificates(ctx, &before)
+	var out []model.CertificateID
+	for _, id := range rows {
+		out = append(out, model.CertificateID{UUID: id})
+	}
+	return out, classify(err, "list superseded certificates")
 }

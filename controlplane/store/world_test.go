@@ -76,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.domain = model.Domain{ID: model.DomainID{}.New(), Org: w.org.ID, Name: "example.org", Pool: w.pool.ID}
 	w.cert = model.Certificate{
-		ID: model.CertificateID{}.New(), Org: w.org.ID, Names: []string{"*.example.org", "example.org"}, ChainPEM: []byte("chain"), SealedKey: []byte("sealed"), NotBefore: at, NotAfter: at.Add(time.Hour),
+		ID: model.CertificateID{}.New(), Org: w.org.ID, Names: []string{"*.example.org", "example.org"}, ChainPEM: []byte("chain"), SealedKey: []byte("sealed"), NotBefore: at, NotAfter: at.Add(time.Hour), Uploaded: true,
 	}
 	w.key = model.APIKey{ID: model.APIKeyID{}.New(), Name: "root", Hash: make([]byte, 32), Expires: at}
 	w.join = model.JoinToken{ID: model.JoinTokenID{}.New(), Node: w.node.ID, Name: "n1", Hash: make([]byte, 32), Expires: at}

@@ -1,26 +1,42 @@
 -- name: InsertCertificate :exec
-INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after)
-VALUES (@id, @org_id, @names, @chain_pem, @sealed_key, @not_before, @not_after);
+INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after, managed_id, issuer_id, uploaded, superseded_by)
+VALUES (@id, @org_id, @names, @chain_pem, @sealed_key, @not_before, @not_after, @managed_id, @issuer_id, @uploaded, @superseded_by);
 
 -- name: UpdateCertificate :execrows
 UPDATE certificates
-   SET org_id = @org_id, names = @names, chain_pem = @chain_pem, sealed_key = @sealed_key, not_before = @not_before, not_after = @not_after, updated_at = now()
+   SET org_id = @org_id, names = @names, chain_pem = @chain_pem, sealed_key = @sealed_key, not_before = @not_before, not_after = @not_after,
+       managed_id = @managed_id, issuer_id = @issuer_id, uploaded = @uploaded, superseded_by = @superseded_by, updated_at = now()
  WHERE id = @id;
 
 -- name: DeleteCertificate :execrows
 DELETE FROM certificates WHERE id = @id;
 
 -- name: GetCertificate :one
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE id = @id;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = @id;
 
 -- name: GetCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE id = ANY(@ids::uuid[]);
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = ANY(@ids::uuid[]);
 
 -- name: AllCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates;
 
 -- name: ListCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE org_id = @org_id AND id > @after ORDER BY id LIMIT @most;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = @org_id AND id > @after ORDER BY id LIMIT @most;
 
 -- name: ListCertificatesNamed :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY not_after DESC, id;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY not_after DESC, id;
+
+-- name: SupersedeCertificates :execrows
+-- What a new certificate takes the place of: its predecessors, and what the cluster's own authority made for names
+-- that it carries.
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM certificates n
+ WHERE n.id = @id AND c.org_id = n.org_id AND c.id <> n.id AND NOT c.uploaded AND c.superseded_by IS NULL
+   AND (c.managed_id = n.managed_id
+        OR c.managed_id IS NULL AND c.issuer_id IS NULL
+           AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names)));
+
+-- name: SupersededCertificates :many
+-- What was replaced long enough ago by a certificate that all nodes have.
+SELECT c.id FROM certificates c JOIN orders o ON o.certificate_id = c.superseded_by
+ WHERE o.state = 'acked' AND o.finished_at <= @before ORDER BY c.id LIMIT 500;

@@ -13,7 +13,7 @@ import (
 )
 
 const allCertificates = `-- name: AllCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates
 `
 
 func (q *Queries) AllCertificates(ctx context.Context) ([]Certificate, error) {
@@ -35,6 +35,10 @@ func (q *Queries) AllCertificates(ctx context.Context) ([]Certificate, error) {
 			&i.NotAfter,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ManagedID,
+			&i.IssuerID,
+			&i.Uploaded,
+			&i.SupersededBy,
 		); err != nil {
 			return nil, err
 		}
@@ -59,7 +63,7 @@ func (q *Queries) DeleteCertificate(ctx context.Context, id uuid.UUID) (int64, e
 }
 
 const getCertificate = `-- name: GetCertificate :one
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE id = $1
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = $1
 `
 
 func (q *Queries) GetCertificate(ctx context.Context, id uuid.UUID) (Certificate, error) {
@@ -75,12 +79,16 @@ func (q *Queries) GetCertificate(ctx context.Context, id uuid.UUID) (Certificate
 		&i.NotAfter,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.ManagedID,
+		&i.IssuerID,
+		&i.Uploaded,
+		&i.SupersededBy,
 	)
 	return i, err
 }
 
 const getCertificates = `-- name: GetCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE id = ANY($1::uuid[])
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetCertificates(ctx context.Context, ids []uuid.UUID) ([]Certificate, error) {
@@ -102,6 +110,10 @@ func (q *Queries) GetCertificates(ctx context.Context, ids []uuid.UUID) ([]Certi
 			&i.NotAfter,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ManagedID,
+			&i.IssuerID,
+			&i.Uploaded,
+			&i.SupersededBy,
 		); err != nil {
 			return nil, err
 		}
@@ -114,18 +126,22 @@ func (q *Queries) GetCertificates(ctx context.Context, ids []uuid.UUID) ([]Certi
 }
 
 const insertCertificate = `-- name: InsertCertificate :exec
-INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after, managed_id, issuer_id, uploaded, superseded_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertCertificateParams struct {
-	ID        uuid.UUID
-	OrgID     uuid.UUID
-	Names     []string
-	ChainPem  []byte
-	SealedKey []byte
-	NotBefore time.Time
-	NotAfter  time.Time
+	ID           uuid.UUID
+	OrgID        uuid.UUID
+	Names        []string
+	ChainPem     []byte
+	SealedKey    []byte
+	NotBefore    time.Time
+	NotAfter     time.Time
+	ManagedID    *uuid.UUID
+	IssuerID     *uuid.UUID
+	Uploaded     bool
+	SupersededBy *uuid.UUID
 }
 
 func (q *Queries) InsertCertificate(ctx context.Context, arg InsertCertificateParams) error {
@@ -137,12 +153,16 @@ func (q *Queries) InsertCertificate(ctx context.Context, arg InsertCertificatePa
 		arg.SealedKey,
 		arg.NotBefore,
 		arg.NotAfter,
+		arg.ManagedID,
+		arg.IssuerID,
+		arg.Uploaded,
+		arg.SupersededBy,
 	)
 	return err
 }
 
 const listCertificates = `-- name: ListCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
 type ListCertificatesParams struct {
@@ -170,6 +190,10 @@ func (q *Queries) ListCertificates(ctx context.Context, arg ListCertificatesPara
 			&i.NotAfter,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ManagedID,
+			&i.IssuerID,
+			&i.Uploaded,
+			&i.SupersededBy,
 		); err != nil {
 			return nil, err
 		}
@@ -182,7 +206,7 @@ func (q *Queries) ListCertificates(ctx context.Context, arg ListCertificatesPara
 }
 
 const listCertificatesNamed = `-- name: ListCertificatesNamed :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at FROM certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY not_after DESC, id
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY not_after DESC, id
 `
 
 type ListCertificatesNamedParams struct {
@@ -209,6 +233,10 @@ func (q *Queries) ListCertificatesNamed(ctx context.Context, arg ListCertificate
 			&i.NotAfter,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ManagedID,
+			&i.IssuerID,
+			&i.Uploaded,
+			&i.SupersededBy,
 		); err != nil {
 			return nil, err
 		}
@@ -220,20 +248,70 @@ func (q *Queries) ListCertificatesNamed(ctx context.Context, arg ListCertificate
 	return items, nil
 }
 
+const supersedeCertificates = `-- name: SupersedeCertificates :execrows
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM certificates n
+ WHERE n.id = $1 AND c.org_id = n.org_id AND c.id <> n.id AND NOT c.uploaded AND c.superseded_by IS NULL
+   AND (c.managed_id = n.managed_id
+        OR c.managed_id IS NULL AND c.issuer_id IS NULL
+           AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names)))
+`
+
+// What a new certificate takes the place of: its predecessors, and what the cluster's own authority made for names
+// that it carries.
+func (q *Queries) SupersedeCertificates(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, supersedeCertificates, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const supersededCertificates = `-- name: SupersededCertificates :many
+SELECT c.id FROM certificates c JOIN orders o ON o.certificate_id = c.superseded_by
+ WHERE o.state = 'acked' AND o.finished_at <= $1 ORDER BY c.id LIMIT 500
+`
+
+// What was replaced long enough ago by a certificate that all nodes have.
+func (q *Queries) SupersededCertificates(ctx context.Context, before *time.Time) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, supersededCertificates, before)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const updateCertificate = `-- name: UpdateCertificate :execrows
 UPDATE certificates
-   SET org_id = $1, names = $2, chain_pem = $3, sealed_key = $4, not_before = $5, not_after = $6, updated_at = now()
- WHERE id = $7
+   SET org_id = $1, names = $2, chain_pem = $3, sealed_key = $4, not_before = $5, not_after = $6,
+       managed_id = $7, issuer_id = $8, uploaded = $9, superseded_by = $10, updated_at = now()
+ WHERE id = $11
 `
 
 type UpdateCertificateParams struct {
-	OrgID     uuid.UUID
-	Names     []string
-	ChainPem  []byte
-	SealedKey []byte
-	NotBefore time.Time
-	NotAfter  time.Time
-	ID        uuid.UUID
+	OrgID        uuid.UUID
+	Names        []string
+	ChainPem     []byte
+	SealedKey    []byte
+	NotBefore    time.Time
+	NotAfter     time.Time
+	ManagedID    *uuid.UUID
+	IssuerID     *uuid.UUID
+	Uploaded     bool
+	SupersededBy *uuid.UUID
+	ID           uuid.UUID
 }
 
 func (q *Queries) UpdateCertificate(ctx context.Context, arg UpdateCertificateParams) (int64, error) {
@@ -244,6 +322,10 @@ func (q *Queries) UpdateCertificate(ctx context.Context, arg UpdateCertificatePa
 		arg.SealedKey,
 		arg.NotBefore,
 		arg.NotAfter,
+		arg.ManagedID,
+		arg.IssuerID,
+		arg.Uploaded,
+		arg.SupersededBy,
 		arg.ID,
 	)
 	if err != nil {

@@ -28,16 +28,28 @@ type Authority struct {
 	SealedKey []byte
 }
 
-type Certificate struct {
-	ID        uuid.UUID
-	OrgID     uuid.UUID
-	Names     []string
-	ChainPem  []byte
-	SealedKey []byte
-	NotBefore time.Time
-	NotAfter  time.Time
-	CreatedAt time.Time
+type Budget struct {
+	IssuerID  uuid.UUID
+	Kind      string
+	Key       string
+	Tokens    float64
 	UpdatedAt time.Time
+}
+
+type Certificate struct {
+	ID           uuid.UUID
+	OrgID        uuid.UUID
+	Names        []string
+	ChainPem     []byte
+	SealedKey    []byte
+	NotBefore    time.Time
+	NotAfter     time.Time
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	ManagedID    *uuid.UUID
+	IssuerID     *uuid.UUID
+	Uploaded     bool
+	SupersededBy *uuid.UUID
 }
 
 type Challenge struct {
@@ -102,6 +114,29 @@ type GossipKey struct {
 	UpdatedAt time.Time
 }
 
+type Issuer struct {
+	ID               uuid.UUID
+	Name             string
+	DirectoryUrl     string
+	Contacts         []string
+	EabKeyID         string
+	SealedEabKey     []byte
+	RootsPem         []byte
+	Rank             int32
+	Profiles         []byte
+	CaaIdentities    []string
+	Limits           []byte
+	AccountUrl       string
+	SealedAccountKey []byte
+	SealedPendingKey []byte
+	PausedUntil      *time.Time
+	Failures         int32
+	FailingSince     *time.Time
+	LastProblem      string
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+}
+
 type JoinToken struct {
 	ID          uuid.UUID
 	NodeID      *uuid.UUID
@@ -112,6 +147,27 @@ type JoinToken struct {
 	UsedAt      *time.Time
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+}
+
+type ManagedCertificate struct {
+	ID            uuid.UUID
+	OrgID         uuid.UUID
+	Names         []string
+	KeyType       string
+	Profile       string
+	IssuerID      *uuid.UUID
+	Wanted        bool
+	CertificateID *uuid.UUID
+	RenewAt       *time.Time
+	AriStart      *time.Time
+	AriEnd        *time.Time
+	AriPollAt     *time.Time
+	NextAttempt   time.Time
+	LadderStep    int32
+	LastProblem   string
+	FailingSince  *time.Time
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 type Node struct {
@@ -130,6 +186,46 @@ type Node struct {
 	StreamEndpoint     string
 	GossipEndpoint     string
 	Pinned             []string
+}
+
+type Order struct {
+	ID                uuid.UUID
+	OrgID             uuid.UUID
+	ManagedID         uuid.UUID
+	IssuerID          uuid.UUID
+	Names             []string
+	KeyType           string
+	Profile           string
+	Renewal           bool
+	Replaces          string
+	CertificateID     uuid.UUID
+	State             string
+	IntentAt          *time.Time
+	Url               string
+	Csr               []byte
+	SealedKey         []byte
+	ChainPem          []byte
+	ChallengeRevision int64
+	PublishRevision   int64
+	Attempts          int32
+	Class             string
+	Problem           string
+	NextAttempt       time.Time
+	LeaseHolder       string
+	LeaseUntil        *time.Time
+	Fence             int64
+	FinishedAt        *time.Time
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+type OrderEvent struct {
+	ID      int64
+	OrderID uuid.UUID
+	At      time.Time
+	State   string
+	What    string
+	Problem string
 }
 
 type Organization struct {

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// CreateIssuer adds a row; its ID is the caller's to make.
+func (t *Tx) CreateIssuer(ctx context.Context, v *model.Issuer) error {
+	return classify(t.q.InsertIssuer(ctx, db.InsertIssuerParams{
+		ID: v.ID.UUID, Name: v.Name, DirectoryUrl: v.DirectoryURL, Contacts: notNil(v.Contacts), EabKeyID: v.EABKeyID, SealedEabKey: v.SealedEABKey,
+		RootsPem: v.RootsPEM, Rank: int32(v.Rank), Profiles: profilesJSON(v.Profiles), CaaIdentities: notNil(v.CAAIdentities), Limits: limitsJSON(v.Limits),
+	}), "create issuer")
+}
+
+// UpdateIssuer writes what an operator says of an issuer. Its directory can't change: the account would be
+// elsewhere.
+func (t *Tx) UpdateIssuer(ctx context.Context, v *model.Issuer) error {
+	n, err := t.q.UpdateIssuer(ctx, db.UpdateIssuerParams{
+		ID: v.ID.UUID, Name: v.Name, DirectoryUrl: v.DirectoryURL, Contacts: notNil(v.Contacts), EabKeyID: v.EABKeyID, SealedEabKey: v.SealedEABKey,
+		RootsPem: v.RootsPEM, Rank: int32(v.Rank), Profiles: profilesJSON(v.Profiles), CaaIdentities: notNil(v.CAAIdentities), Limits: limitsJSON(v.Limits),
+	})
+	return affected(n, err, "update issuer")
+}
+
+// DeleteIssuer removes a row; one that others refer to is a conflict. The cluster's own stays.
+func (t *Tx) DeleteIssuer(ctx context.Context, id model.IssuerID) error {
+	n, err := t.q.DeleteIssuer(ctx, id.UUID)
+	return affected(n, err, "delete issuer")
+}
+
+// GetIssuer returns a row by its ID.
+func (t *Tx) GetIssuer(ctx context.Context, id model.IssuerID) (*model.Issuer, error) {
+	r, err := t.q.GetIssuer(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "issuer")
+	}
+	return issuer(r), nil
+}
+
+// LockIssuer returns a row and lets nobody else write it until the transaction ends.
+func (t *Tx) LockIssuer(ctx context.Context, id model.IssuerID) (*model.Issuer, error) {
+	r, err := t.q.LockIssuer(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "issuer")
+	}
+	return issuer(r), nil
+}
+
+// ListIssuers returns all rows, in the order in which they are asked.
+func (t *Tx) ListIssuers(ctx context.Context) ([]*model.Issuer, error) {
+	rows, err := t.q.ListIssuers(ctx)
+	return convert(rows, issuer), classify(err, "list issuers")
+}
+
+// HasIssuers reports whether there is any but the cluster's own authority.
+func (t *Tx) HasIssuers(ctx context.Context) (bool, error) {
+	ok, err := t.q.HasIssuers(ctx)
+	return ok, classify(err, "issuers")
+}
+
+// SetAccountKeys writes the sealed keys of the account; pending is that of a rollover which has begun.
+func (t *Tx) SetAccountKeys(ctx context.Context, id model.IssuerID, key, pending []byte) error {
+	n, err := t.q.SetAccountKeys(ctx, db.SetAccountKeysParams{ID: id.UUID, SealedAccountKey: key, SealedPendingKey: pending})
+	return affected(n, err, "update issuer")
+}
+
+// SetAccountURL writes where the account is.
+func (t *Tx) SetAccountURL(ctx context.Context, id model.IssuerID, url string) error {
+	n, err := t.q.SetAccountURL(ctx, db.SetAccountURLParams{ID: id.UUID, AccountUrl: url})
+	return affected(n, err, "update issuer")
+}
+
+// SetIssuerHealth writes until when nothing is asked of the issuer, and why.
+func (t *Tx) SetIssuerHealth(ctx context.Context, v *model.Issuer) error {
+	n, err := t.q.SetIssuerHealth(ctx, db.SetIssuerHealthParams{
+		ID: v.ID.UUID, PausedUntil: nullTime(v.PausedUntil), Failures: int32(v.Failures), FailingSince: nullTime(v.FailingSince), LastProblem: v.LastProblem,
+	})
+	return affected(n, err, "update issuer")
+}
+
+// LockBuckets returns the buckets of an account, and lets nobody else write them until the transaction ends.
+// Those that are not there are made as given.
+func (t *Tx) LockBuckets(ctx context.Context, id model.IssuerID, want []model.Bucket, now time.Time) ([]model.Bucket, error) {
+	fill := db.FillBucketsParams{IssuerID: id.UUID, At: now}
+	for _, b := range want {
+		fill.Kinds, fill.Keys, fill.Tokens = append(fill.Kinds, string(b.Kind)), append(fill.Keys, b.Key), append(fill.Tokens, b.Tokens)
+	}
+	if err := t.q.FillBuckets(ctx, fill); err != nil {
+		return nil, classify(err, "budget")
+	}
+	rows, err := t.q.LockBuckets(ctx, db.LockBucketsParams{IssuerID: id.UUID, Kinds: fill.Kinds, Keys: fill.Keys})
+	if err != nil {
+		return nil, classify(err, "budget")
+	}
+	out := make([]model.Bucket, len(rows))
+	for i, r := range rows {
+		out[i] = model.Bucket{BucketKey: model.BucketKey{Kind: model.BudgetKind(r.Kind), Key: r.Key}, Tokens: r.Tokens, At: r.UpdatedAt}
+	}
+	return out, nil
+}
+
+// ListBuckets returns the buckets of one kind that something was taken from.
+func (t *Tx) ListBuckets(ctx context.Context, id model.IssuerID, kind model.BudgetKind) ([]model.Bucket, error) {
+	rows, err := t.q.ListBuckets(ctx, db.ListBucketsParams{IssuerID: id.UUID, Kind: string(kind)})
+	var out []model.Bucket
+	for _, r := range rows {
+		out = append(out, model.Bucket{BucketKey: model.BucketKey{Kind: model.BudgetKind(r.Kind), Key: r.Key}, Tokens: r.Tokens, At: r.UpdatedAt})
+	}
+	return out, classify(err, "list budgets")
+}
+
+// SetBucket writes a bucket that LockBuckets has returned.
+func (t *Tx) SetBucket(ctx context.Context, id model.IssuerID, b model.Bucket) error {
+	return classify(t.q.SetBucket(ctx, db.SetBucketParams{IssuerID: id.UUID, Kind: string(b.Kind), Key: b.Key, Tokens: b.Tokens, At: b.At}), "update budget")
+}
+
+// DeleteFullBuckets forgets buckets that nothing was taken from since a moment.
+func (t *Tx) DeleteFullBuckets(ctx context.Context, before time.Time) error {
+	_, err := t.q.DeleteFullBuckets(ctx, before)
+	return classify(err, "delete budget")
+}
+
+func profilesJSON(m map[string]string) []byte {
+	if m == nil {
+		return []byte("{}")
+	}
+	b, _ := json.Marshal(m) // strings only: it can't fail
+	return b
+}
+
+func limitsJSON(l model.IssuerLimits) []byte {
+	b, _ := json.Marshal(l)
+	return b
+}
+
+// issuer reads a row. What somebody wrote by hand into its documents and can't be read counts as empty.
+func issuer(r db.Issuer) *model.Issuer {
+	v := &model.Issuer{
+		ID: model.IssuerID{UUID: r.ID}, Name: r.Name, DirectoryURL: r.DirectoryUrl, Contacts: orNil(r.Contacts), EABKeyID: r.EabKeyID, SealedEABKey: r.SealedEabKey,
+		RootsPEM: r.RootsPem, Rank: int(r.Rank), CAAIdentities: orNil(r.CaaIdentities),
+		AccountURL: r.AccountUrl, SealedAccountKey: r.SealedAccountKey, SealedPendingKey: r.SealedPendingKey,
+		PausedUntil: timeOrZero(r.PausedUntil), Failures: int(r.Failures), FailingSince: timeOrZero(r.FailingSince), LastProblem: r.LastProblem,
+		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+	}
+	if json.Unmarshal(r.Profiles, &v.Profiles) != nil || len(v.Profiles) == 0 {
+		v.Profiles = nil
+	}
+	if json.Unmarshal(r.Limits, &v.Limits) != nil {
+		v.Limits = model.IssuerLimits{}
+	}
+	return v
+}

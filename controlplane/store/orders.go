@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store/internal/db"
+)
+
+// ErrLeaseLost is what a write of an order returns when somebody else carries the order by now, or it is over.
+var ErrLeaseLost = fault.New(fault.Conflict, "the lease of the order is lost")
+
+// CreateOrder adds a planned order; its IDs are the caller's to make. It reports false, and does nothing, when
+// the issuer has an order of the same names under way.
+func (t *Tx) CreateOrder(ctx context.Context, v *model.Order, now time.Time) (bool, error) {
+	n, err := t.q.InsertOrder(ctx, db.InsertOrderParams{
+		ID: v.ID.UUID, OrgID: v.Org.UUID, ManagedID: v.Managed.UUID, IssuerID: v.Issuer.UUID, Names: v.Names, KeyType: string(v.KeyType), Profile: v.Profile,
+		Renewal: v.Renewal, Replaces: v.Replaces, CertificateID: v.Certificate.UUID, NextAttempt: v.NextAttempt, CreatedAt: now,
+	})
+	return n > 0, classify(err, "create order")
+}
+
+// ClaimOrder takes the lease of an order that is due and that nobody carries. NotFound when there is none. What
+// the lease allows is over when it has run out for longer than the clocks of replicas may differ in speed: the
+// holder keeps it by HoldOrder.
+func (s *Store) ClaimOrder(ctx context.Context, holder string, ttl time.Duration, now time.Time) (*model.Order, error) {
+	var o *model.Order
+	err := s.run(ctx, pgxDefault, func(t *Tx) error {
+		r, err := t.q.ClaimOrder(ctx, db.ClaimOrderParams{Holder: holder, Seconds: ttl.Seconds(), Now: now})
+		if err != nil {
+			return classify(err, "order")
+		}
+		o = order(r)
+		return nil
+	})
+	return o, err
+}
+
+// HoldOrder makes a lease last for another while; ErrLeaseLost when somebody else has it.
+func (s *Store) HoldOrder(ctx context.Context, id model.OrderID, fence int64, ttl time.Duration) error {
+	return s.run(ctx, pgxDefault, func(t *Tx) error {
+		n, err := t.q.HoldOrder(ctx, db.HoldOrderParams{ID: id.UUID, Fence: fence, Seconds: ttl.Seconds()})
+		return held(n, err)
+	})
+}
+
+// WriteOrder writes an order whose lease the caller has, and with release gives the lease back. ErrLeaseLost,
+// and nothing is written, when the fencing token is not the newest or the order is over.
+func (t *Tx) WriteOrder(ctx context.Context, v *model.Order, release bool) error {
+	n, err := t.q.WriteOrder(ctx, db.WriteOrderParams{
+		ID: v.ID.UUID, Fence: v.Fence, State: string(v.State), IntentAt: nullTime(v.Intent), Url: v.URL, Csr: v.CSR, SealedKey: v.SealedKey, ChainPem: v.ChainPEM,
+		ChallengeRevision: int64(v.ChallengeRevision), PublishRevision: int64(v.PublishRevision), Replaces: v.Replaces, Profile: v.Profile, Attempts: int32(v.Attempts),
+		Class: v.Class, Problem: v.Problem, NextAttempt: v.NextAttempt, FinishedAt: nullTime(v.Finished), Release: release || v.State.Final(),
+	})
+	return held(n, err)
+}
+
+func held(n int64, err error) error {
+	if err != nil {
+		return classify(err, "update order")
+	}
+	if n == 0 {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// GetOrder returns a row by its ID.
+func (t *Tx) GetOrder(ctx context.Context, id model.OrderID) (*model.Order, error) {
+	r, err := t.q.GetOrder(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "order")
+	}
+	return order(r), nil
+}
+
+// ListOrdersOf returns the orders of a managed certificate, the newest first.
+func (t *Tx) ListOrdersOf(ctx context.Context, id model.ManagedCertificateID, most int) ([]*model.Order, error) {
+	rows, err := t.q.ListOrdersOf(ctx, db.ListOrdersOfParams{ManagedID: id.UUID, Most: int32(most)})
+	return convert(rows, order), classify(err, "list orders")
+}
+
+// CountOrdersUnderWay says of each issuer how many orders wait to be sent to it.
+func (t *Tx) CountOrdersUnderWay(ctx context.Context) (map[model.IssuerID]int, error) {
+	rows, err := t.q.CountOrdersUnderWay(ctx)
+	out := map[model.IssuerID]int{}
+	for _, r := range rows {
+		out[model.IssuerID{UUID: r.IssuerID}] = int(r.Orders)
+	}
+	return out, classify(err, "count orders")
+}
+
+// KnownOrderURLs says which of the URLs belong to an order of ours.
+func (t *Tx) KnownOrderURLs(ctx context.Context, urls []string) (map[string]bool, error) {
+	rows, err := t.q.KnownOrderURLs(ctx, urls)
+	out := map[string]bool{}
+	for _, u := range rows {
+		out[u] = true
+	}
+	return out, classify(err, "list orders by URL")
+}
+
+// AddOrderEvent writes a line in the timeline of an order.
+func (t *Tx) AddOrderEvent(ctx context.Context, e model.OrderEvent) error {
+	return classify(t.q.InsertOrderEvent(ctx, db.InsertOrderEventParams{
+		OrderID: e.Order.UUID, At: e.At, State: string(e.State), What: e.What, Problem: e.Problem,
+	}), "create order event")
+}
+
+// ListOrderEvents returns the timelines of orders, oldest first.
+func (t *Tx) ListOrderEvents(ctx context.Context, ids ...model.OrderID) ([]model.OrderEvent, error) {
+	var in []uuid.UUID
+	for _, id := range ids {
+		in = append(in, id.UUID)
+	}
+	rows, err := t.q.ListOrderEvents(ctx, in)
+	var out []model.OrderEvent
+	for _, r := range rows {
+		out = append(out, model.OrderEvent{Order: model.OrderID{UUID: r.OrderID}, At: r.At, State: model.OrderState(r.State), What: r.What, Problem: r.Problem})
+	}
+	return out, classify(err, "list order events")
+}
+
+// PruneOrders forgets orders that were over before a moment, but for the newest of each certificate.
+func (t *Tx) PruneOrders(ctx context.Context, before time.Time) (int64, error) {
+	n, err := t.q.PruneOrders(ctx, &before)
+	return n, classify(err, "delete orders")
+}
+
+func order(r db.Order) *model.Order {
+	return &model.Order{
+		ID: model.OrderID{UUID: r.ID}, Org: model.OrgID{UUID: r.OrgID}, Managed: model.ManagedCertificateID{UUID: r.ManagedID}, Issuer: model.IssuerID{UUID: r.IssuerID},
+		Names: r.Names, KeyType: model.KeyType(r.KeyType), Profile: r.Profile, Renewal: r.Renewal, Replaces: r.Replaces, Certificate: model.CertificateID{UUID: r.CertificateID},
+		State: model.OrderState(r.State), Intent: timeOrZero(r.IntentAt), URL: r.Url, CSR: r.Csr, SealedKey: r.SealedKey, ChainPEM: r.ChainPem,
+		ChallengeRevision: model.Revision(r.ChallengeRevision), PublishRevision: model.Revision(r.PublishRevision), Attempts: int(r.Attempts), Class: r.Class, Problem: r.Problem,
+		NextAttempt: r.NextAttempt, LeaseHolder: r.LeaseHolder, LeaseUntil: timeOrZero(r.LeaseUntil), Fence: r.Fence, Finished: timeOrZero(r.FinishedAt),
+		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+	}
+}

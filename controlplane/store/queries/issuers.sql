@@ -1,0 +1,61 @@
+-- name: InsertIssuer :exec
+INSERT INTO issuers (id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits)
+VALUES (@id, @name, @directory_url, @contacts, @eab_key_id, @sealed_eab_key, @roots_pem, @rank, @profiles, @caa_identities, @limits);
+
+-- name: UpdateIssuer :execrows
+-- What the operator says. Another directory is another authority: the account there is gone.
+UPDATE issuers
+   SET name = @name, contacts = @contacts, eab_key_id = @eab_key_id, sealed_eab_key = @sealed_eab_key, roots_pem = @roots_pem, rank = @rank,
+       profiles = @profiles, caa_identities = @caa_identities, limits = @limits, updated_at = now()
+ WHERE id = @id AND directory_url = @directory_url;
+
+-- name: DeleteIssuer :execrows
+DELETE FROM issuers WHERE id = @id AND directory_url <> '';
+
+-- name: GetIssuer :one
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers WHERE id = @id;
+
+-- name: LockIssuer :one
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers WHERE id = @id FOR UPDATE;
+
+-- name: ListIssuers :many
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers ORDER BY rank, name;
+
+-- name: HasIssuers :one
+-- Whether any but the cluster's own authority is there.
+SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '');
+
+-- name: SetAccountKeys :execrows
+UPDATE issuers SET sealed_account_key = @sealed_account_key, sealed_pending_key = @sealed_pending_key, updated_at = now() WHERE id = @id;
+
+-- name: SetAccountURL :execrows
+UPDATE issuers SET account_url = @account_url, updated_at = now() WHERE id = @id;
+
+-- name: SetIssuerHealth :execrows
+UPDATE issuers SET paused_until = @paused_until, failures = @failures, failing_since = @failing_since, last_problem = @last_problem, updated_at = now() WHERE id = @id;
+
+-- name: FillBuckets :exec
+INSERT INTO budgets (issuer_id, kind, key, tokens, updated_at)
+SELECT @issuer_id, unnest(@kinds::text[]), unnest(@keys::text[]), unnest(@tokens::float8[]), @at
+    ON CONFLICT DO NOTHING;
+
+-- name: LockBuckets :many
+SELECT b.kind, b.key, b.tokens, b.updated_at FROM budgets b
+ WHERE b.issuer_id = @issuer_id AND (b.kind, b.key) IN (SELECT unnest(@kinds::text[]), unnest(@keys::text[]))
+ ORDER BY b.kind, b.key FOR UPDATE;
+
+-- name: ListBuckets :many
+SELECT kind, key, tokens, updated_at FROM budgets WHERE issuer_id = @issuer_id AND kind = @kind ORDER BY key;
+
+-- name: SetBucket :exec
+UPDATE budgets SET tokens = @tokens, updated_at = @at WHERE issuer_id = @issuer_id AND kind = @kind AND key = @key;
+
+-- name: DeleteFullBuckets :execrows
+-- A bucket that nothing was taken from for the longest window is full: it need not be there.
+DELETE FROM budgets WHERE updated_at < @before;

@@ -1,0 +1,56 @@
+-- name: InsertOrder :execrows
+-- Nothing happens when the account has an order of these names under way.
+INSERT INTO orders (id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, next_attempt, created_at)
+VALUES (@id, @org_id, @managed_id, @issuer_id, @names, @key_type, @profile, @renewal, @replaces, @certificate_id, @next_attempt, @created_at)
+    ON CONFLICT DO NOTHING;
+
+-- name: ClaimOrder :one
+-- Leases are timed by the database's clock, which all replicas share.
+UPDATE orders o
+   SET lease_holder = @holder, lease_until = clock_timestamp() + make_interval(secs => @seconds::float8), fence = o.fence + 1
+ WHERE o.id = (SELECT c.id FROM orders c
+                WHERE c.finished_at IS NULL AND c.next_attempt <= @now AND (c.lease_until IS NULL OR c.lease_until <= clock_timestamp())
+                ORDER BY c.next_attempt, c.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING o.id, o.org_id, o.managed_id, o.issuer_id, o.names, o.key_type, o.profile, o.renewal, o.replaces, o.certificate_id, o.state, o.intent_at, o.url, o.csr, o.sealed_key,
+          o.chain_pem, o.challenge_revision, o.publish_revision, o.attempts, o.class, o.problem, o.next_attempt, o.lease_holder, o.lease_until, o.fence, o.finished_at,
+          o.created_at, o.updated_at;
+
+-- name: HoldOrder :execrows
+-- Heartbeat: a lease that has run out can be had again as long as nobody else has it.
+UPDATE orders SET lease_until = clock_timestamp() + make_interval(secs => @seconds::float8)
+ WHERE id = @id AND fence = @fence AND lease_holder <> '' AND finished_at IS NULL;
+
+-- name: WriteOrder :execrows
+UPDATE orders
+   SET state = @state, intent_at = @intent_at, url = @url, csr = @csr, sealed_key = @sealed_key, chain_pem = @chain_pem, challenge_revision = @challenge_revision,
+       publish_revision = @publish_revision, replaces = @replaces, profile = @profile, attempts = @attempts, class = @class, problem = @problem, next_attempt = @next_attempt,
+       finished_at = @finished_at, updated_at = now(),
+       lease_holder = CASE WHEN @release::boolean THEN '' ELSE lease_holder END, lease_until = CASE WHEN @release::boolean THEN NULL ELSE lease_until END
+ WHERE id = @id AND fence = @fence AND finished_at IS NULL;
+
+-- name: GetOrder :one
+SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, state, intent_at, url, csr, sealed_key, chain_pem, challenge_revision,
+       publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at
+  FROM orders WHERE id = @id;
+
+-- name: ListOrdersOf :many
+SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, state, intent_at, url, csr, sealed_key, chain_pem, challenge_revision,
+       publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at
+  FROM orders WHERE managed_id = @managed_id ORDER BY created_at DESC, id DESC LIMIT @most;
+
+-- name: CountOrdersUnderWay :many
+SELECT issuer_id, count(*) AS orders FROM orders WHERE finished_at IS NULL AND url = '' GROUP BY issuer_id;
+
+-- name: KnownOrderURLs :many
+SELECT url FROM orders WHERE url = ANY(@urls::text[]);
+
+-- name: InsertOrderEvent :exec
+INSERT INTO order_events (order_id, at, state, what, problem) VALUES (@order_id, @at, @state, @what, @problem);
+
+-- name: ListOrderEvents :many
+SELECT id, order_id, at, state, what, problem FROM order_events WHERE order_id = ANY(@orders::uuid[]) ORDER BY id;
+
+-- name: PruneOrders :execrows
+-- The newest order of a certificate stays: its timeline says how it came to be.
+DELETE FROM orders o WHERE o.finished_at < @before
+   AND EXISTS (SELECT FROM orders n WHERE n.managed_id = o.managed_id AND n.created_at > o.created_at);
