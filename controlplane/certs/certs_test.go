@@ -42,7 +42,7 @@ func TestPlan(t *testing.T) {
 	}
 	m := model.Empty().Apply(b)
 	due := func(at time.Duration) (names []string) {
-		for _, s := range Due(m, start.Add(at)) {
+		for _, s := range Due(m, false, start.Add(at)) {
 			names = append(names, s.Name)
 		}
 		slices.Sort(names)

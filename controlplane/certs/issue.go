@@ -37,7 +37,8 @@ func (i *Issuer) Issue(ctx context.Context, tx *store.Tx, org model.OrgID, hostn
 	return tx.CreateCertificate(ctx, c)
 }
 
-// Ensure issues for a service unless it has a certificate that is not yet to be replaced.
+// Ensure issues for a service unless it has a certificate that is not yet to be replaced, or certificates are
+// ordered from authorities: then the first one comes from there.
 func (i *Issuer) Ensure(ctx context.Context, tx *store.Tx, s *model.Service, now time.Time) error {
 	if !s.EndsTLS() {
 		return nil
@@ -46,8 +47,13 @@ func (i *Issuer) Ensure(ctx context.Context, tx *store.Tx, s *model.Service, now
 	if err != nil {
 		return err
 	}
-	if len(have) > 0 && now.Before(RenewAt(have[0])) {
+	if len(have) > 0 && (!own(have[0]) || now.Before(RenewAt(have[0]))) {
 		return nil
+	}
+	if len(have) == 0 {
+		if ordered, err := tx.HasIssuers(ctx); err != nil || ordered {
+			return err
+		}
 	}
 	if err := i.Issue(ctx, tx, s.Org, s.Hostname, now); err != nil {
 		return fmt.Errorf("certificate of %s: %w", s.Hostname, err)

@@ -12,33 +12,38 @@ func RenewAt(c *model.Certificate) time.Time {
 	return c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) * 2 / 3)
 }
 
-// Due returns the services whose hostname has no certificate, or one that is to be replaced now.
-func Due(m *model.Model, now time.Time) []*model.Service {
+// Due returns the services whose hostname has no certificate, or one of the cluster's own authority that is to be
+// replaced now. With ordered, authorities are asked for certificates: then the cluster's own only goes on with what
+// it has made, as long as nothing takes its place.
+func Due(m *model.Model, ordered bool, now time.Time) []*model.Service {
 	var due []*model.Service
 	for s := range m.Services() {
 		if !s.EndsTLS() {
 			continue
 		}
-		if c := m.CertificateFor(s); c == nil || !now.Before(RenewAt(c)) {
+		if c := m.CertificateFor(s); c == nil && !ordered || c != nil && own(c) && !now.Before(RenewAt(c)) {
 			due = append(due, s)
 		}
 	}
 	return due
 }
 
+// own reports whether a certificate was made by the cluster's own authority.
+func own(c *model.Certificate) bool { return !c.Uploaded && c.Managed.IsZero() && c.Issuer.IsZero() }
+
 // Overlap is how long a replaced certificate stays: who was away for a day still finds what its routes name.
 const Overlap = 24 * time.Hour
 
-// Superseded returns the certificates that have been replaced for long enough: another one of the same
-// organization and name lasts longer. Such with several names are not ours to judge.
+// Superseded returns the certificates of the cluster's own authority that have been replaced for long enough by
+// another one of it that lasts longer. Such with several names are not ours to judge.
 func Superseded(m *model.Model, now time.Time) []*model.Certificate {
 	var old []*model.Certificate
 	for c := range m.Certificates() {
-		if len(c.Names) != 1 {
+		if len(c.Names) != 1 || !own(c) {
 			continue
 		}
 		for o := range m.CertificatesNamed(c.Names[0]) {
-			if o.Org == c.Org && o.NotAfter.After(c.NotAfter) && now.Sub(o.NotBefore) >= Overlap {
+			if o.Org == c.Org && own(o) && o.NotAfter.After(c.NotAfter) && now.Sub(o.NotBefore) >= Overlap {
 				old = append(old, c)
 				break
 			}

@@ -17,7 +17,7 @@ const (
 	breath = time.Second      // at least, between two looks: each reads all services
 )
 
-// Worker renews certificates, and makes those of services that were written past the API. Several replicas
+// Worker renews certificates of the cluster's own authority, and makes those of services that were written past the API. Several replicas
 // may run one: who comes second finds nothing to do.
 type Worker struct {
 	store  *store.Store
@@ -63,12 +63,28 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (w *Worker) look(ctx context.Context, m *model.Model, now time.Time) {
-	for _, s := range Due(m, now) {
+	ordered, err := w.ordered(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.log.Warn("certificates not looked at", "err", err)
+		}
+		return
+	}
+	for _, s := range Due(m, ordered, now) {
 		w.do(ctx, "made", s.Hostname, func(tx *store.Tx) error { return w.renew(ctx, tx, s.ID, now) })
 	}
 	for _, c := range Superseded(m, now) {
 		w.do(ctx, "removed", c.Names[0], func(tx *store.Tx) error { return gone(tx.DeleteCertificate(ctx, c.ID)) })
 	}
+}
+
+// ordered reports whether authorities are asked for certificates.
+func (w *Worker) ordered(ctx context.Context) (yes bool, err error) {
+	err = w.store.View(ctx, func(tx *store.Tx) (err error) {
+		yes, err = tx.HasIssuers(ctx)
+		return err
+	})
+	return yes, err
 }
 
 // do runs one step in a transaction of its own: one that fails leaves the others alone.

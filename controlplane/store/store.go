@@ -145,17 +145,30 @@ func (s *Store) Tx(ctx context.Context, actor string, fn func(*Tx) error) (model
 		if err := fn(t); err != nil {
 			return err
 		}
-		// Stamp now what the commit would stamp: the counter row stays locked until the commit.
-		if _, err := t.tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-			return err
-		}
-		rev = 0
-		return t.tx.QueryRow(ctx, "SELECT coalesce(nullif(current_setting('warren.revision', true), ''), '0')::bigint").Scan(&rev)
+		var err error
+		rev, err = t.stamp(ctx)
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return rev, nil
+}
+
+// Stamp gives what the transaction has changed its revision before it ends, for a row that is to hold it; 0 if it
+// changed no configuration. Nothing may be changed after it but what takes no revision.
+func (t *Tx) Stamp(ctx context.Context) (model.Revision, error) {
+	rev, err := t.stamp(ctx)
+	return rev, classify(err, "revision")
+}
+
+// stamp does now what the commit would do: the counter row stays locked until the commit.
+func (t *Tx) stamp(ctx context.Context) (rev model.Revision, err error) {
+	if _, err := t.tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return 0, err
+	}
+	err = t.tx.QueryRow(ctx, "SELECT coalesce(nullif(current_setting('warren.revision', true), ''), '0')::bigint").Scan(&rev)
+	return rev, err
 }
 
 // View runs fn in a read-only transaction that sees one moment.

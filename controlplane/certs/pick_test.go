@@ -1,0 +1,190 @@
+package certs
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/budget"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+func TestWanted(t *testing.T) {
+	org, other, pool := model.OrgID{}.New(), model.OrgID{}.New(), model.PoolID{}.New()
+	b := model.Batch{To: 1, Reload: true, Services: map[model.ServiceID]*model.Service{}, Domains: map[model.DomainID]*model.Domain{}}
+	for _, d := range []*model.Domain{{Org: org, Name: "a.org"}, {Org: org, Name: "sub.a.org"}, {Org: org, Name: "idle.org"}, {Org: other, Name: "b.org"}} {
+		d.ID, d.Pool = model.DomainID{}.New(), pool
+		b.Domains[d.ID] = d
+	}
+	service := func(o model.OrgID, host string, kind model.ServiceKind) {
+		s := &model.Service{ID: model.ServiceID{}.New(), Org: o, Name: host, Hostname: host, Kind: kind, Pool: pool}
+		b.Services[s.ID] = s
+	}
+	for _, h := range []string{"a.org", "www.a.org", "*.a.org", "deep.x.a.org", "*.y.a.org", "one.y.a.org", "two.y.a.org", "w.sub.a.org", "nodomain.org", "b.org"} {
+		service(org, h, model.HTTP)
+	}
+	service(org, "idle.org", model.TLS) // passed through
+	service(other, "www.b.org", model.HTTP)
+	service(other, "deep.x.b.org", model.HTTP)
+	want := []Want{
+		{org, []string{"*.a.org", "a.org"}}, {org, []string{"*.sub.a.org", "sub.a.org"}}, {org, []string{"*.y.a.org"}}, {org, []string{"deep.x.a.org"}},
+		{other, []string{"*.b.org", "b.org"}}, {other, []string{"deep.x.b.org"}},
+	}
+	got := Wanted(model.Empty().Apply(b))
+	if !slices.EqualFunc(got, want, func(a, b Want) bool { return a.Org == b.Org && slices.Equal(a.Names, b.Names) }) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func issuer(name string, rank int) *model.Issuer {
+	return &model.Issuer{ID: model.IssuerID{}.New(), Name: name, Rank: rank, DirectoryURL: "https://" + name}
+}
+
+func due(n int, expires time.Duration, mut func(*model.ManagedCertificate)) store.Due {
+	m := &model.ManagedCertificate{ID: model.ManagedCertificateID{}.New(), Names: []string{fmt.Sprintf("n%d.example", n)}, Wanted: true}
+	d := store.Due{ManagedCertificate: m}
+	if expires != 0 {
+		m.Certificate, d.Expires = model.CertificateID{}.New(), start.Add(expires)
+	}
+	if mut != nil {
+		mut(m)
+	}
+	return d
+}
+
+func TestPick(t *testing.T) {
+	first, second, own := issuer("first", 1), issuer("second", 2), &model.Issuer{ID: model.IssuerID{}.New(), Rank: 0}
+	all := []*model.Issuer{own, first, second}
+	room := func() map[model.IssuerID]Room {
+		return map[model.IssuerID]Room{first.ID: {New: 1, Renewals: 3}, second.ID: {New: 9, Renewals: 9}, own.ID: {New: 9, Renewals: 9}}
+	}
+	list := []store.Due{due(0, 0, nil), due(1, 0, nil), due(2, day, nil), due(3, 2*day, nil), due(4, 3*day, nil), due(5, 0, func(m *model.ManagedCertificate) { m.Issuer = second.ID })}
+	names := func(s []Start) (out []string) {
+		for _, x := range s {
+			out = append(out, x.Managed.Names[0]+" "+x.Issuer.Name)
+		}
+		return out
+	}
+	got := names(Pick(list, all, room(), start))
+	want := []string{"n0.example first", "n2.example first", "n3.example first", "n5.example second"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	first.PausedUntil = start.Add(time.Second)
+	if got := names(Pick(list[:1], all, room(), start)); !slices.Equal(got, []string{"n0.example second"}) {
+		t.Errorf("while the first is paused: %v", got)
+	}
+	second.PausedUntil = first.PausedUntil
+	if got := Pick(list, all, room(), start); len(got) != 0 {
+		t.Errorf("while all are paused: %v", names(got))
+	}
+}
+
+// Mass revocation: 10,000 certificates have a true window in the past. All are renewed, soonest to expire first,
+// and never more than the account's budget.
+func TestDrainWithinBudget(t *testing.T) {
+	const certs = 10000
+	i := issuer("le", 1)
+	limit := budget.Limits(model.IssuerLimits{})[model.BudgetNewOrders]
+	bucket := limit.Full(model.BucketKey{Kind: model.BudgetNewOrders}, start)
+	var waiting []store.Due
+	for n := range certs {
+		waiting = append(waiting, due(n, 20*day+time.Duration(n)*time.Minute, nil))
+	}
+	now := start
+	for tick := 0; len(waiting) > 0; tick++ {
+		if now.Sub(start) > 5*day {
+			t.Fatalf("%d not renewed after five days", len(waiting))
+		}
+		room := map[model.IssuerID]Room{i.ID: {New: limit.Left(bucket, false, now), Renewals: limit.Left(bucket, true, now)}}
+		picked := Pick(waiting, []*model.Issuer{i}, room, now)
+		for n, s := range picked {
+			if s.Managed != waiting[n].ManagedCertificate {
+				t.Fatal("not the soonest to expire")
+			}
+			var ok bool
+			if bucket, _, ok = limit.Take(bucket, true, now); !ok {
+				t.Fatal("more than the budget")
+			}
+		}
+		waiting = waiting[len(picked):]
+		now = now.Add(30 * time.Second)
+	}
+	if took := now.Sub(start); took < 96*time.Hour { // (10000-300)/300*3 h
+		t.Errorf("the budget was exceeded: it took %v", took)
+	}
+}
+
+// No authority answers for ten days; certificates live 45. None expires, and all are renewed afterwards.
+func TestTenDaysWithoutAuthority(t *testing.T) {
+	const certs = 1000
+	type state struct {
+		m model.ManagedCertificate
+		l Lifetime
+	}
+	all := make([]state, certs)
+	for n := range all {
+		issued := start.Add(-time.Duration(n) * 45 * day / certs * 2 / 3) // some are due at once when the outage begins
+		l := Lifetime{issued, issued.Add(45 * day)}
+		all[n] = state{Succeed(model.ManagedCertificate{}, model.CertificateID{}.New(), l, false, issued, float64(n)/certs), l}
+	}
+	from, to, attempts := start.Add(day), start.Add(11*day), 0
+	for at := start; at.Before(start.Add(60 * day)); at = at.Add(10 * time.Minute) {
+		for n := range all {
+			s := &all[n]
+			if !at.Before(s.l.NotAfter) {
+				t.Fatalf("%d expired on day %.1f", n, at.Sub(start).Hours()/24)
+			}
+			if s.m.NextAttempt.IsZero() {
+				t.Fatal("parked without a next attempt")
+			}
+			if at.Before(s.m.NextAttempt) {
+				continue
+			}
+			if at.After(from) && at.Before(to) {
+				attempts++
+				s.m = Fail(s.m, "the authority is away", false, time.Time{}, at, Random())
+				continue
+			}
+			s.l = Lifetime{at, at.Add(45 * day)}
+			s.m = Succeed(s.m, model.CertificateID{}.New(), s.l, false, at, Random())
+		}
+	}
+	if attempts == 0 || attempts > certs*60 {
+		t.Errorf("%d attempts while it was away", attempts)
+	}
+	for _, s := range all {
+		if s.m.LadderStep != 0 {
+			t.Fatal("still failing")
+		}
+	}
+}
+
+// BenchmarkPlan plans 10,000 domains whose certificates are due on one day: what services need, and what of it is
+// ordered now.
+func BenchmarkPlan(b *testing.B) {
+	const n = 10000
+	i := issuer("le", 1)
+	org, pool := model.OrgID{}.New(), model.PoolID{}.New()
+	rows := model.Batch{To: 1, Reload: true, Services: map[model.ServiceID]*model.Service{}, Domains: map[model.DomainID]*model.Domain{}}
+	var list []store.Due
+	for n := range n {
+		d := &model.Domain{ID: model.DomainID{}.New(), Org: org, Name: fmt.Sprintf("d%d.example", n), Pool: pool}
+		s := &model.Service{ID: model.ServiceID{}.New(), Org: org, Kind: model.HTTP, Hostname: "www." + d.Name, Pool: pool}
+		rows.Domains[d.ID], rows.Services[s.ID] = d, s
+		list = append(list, due(n, time.Duration(n)*time.Second+day, nil))
+	}
+	m := model.Empty().Apply(rows)
+	b.ResetTimer()
+	for b.Loop() {
+		if got := Wanted(m); len(got) != n {
+			b.Fatal(len(got))
+		}
+		if got := Pick(list, []*model.Issuer{i}, map[model.IssuerID]Room{i.ID: {New: n, Renewals: n}}, start); len(got) != n {
+			b.Fatal(len(got))
+		}
+	}
+	fmt.Printf(`{"bench":"certificates planned","certificates":%d,"seconds":%.6f,"want_under":1}`+"\n", n, b.Elapsed().Seconds()/float64(b.N))
+}
