@@ -25,6 +25,10 @@ func (c SealedColumn) Row(key string) (string, error) { return c.row(key) }
 var SealedColumns = []SealedColumn{
 	{"authorities", "kind", "sealed_key", func(kind string) (string, error) { return AuthorityRow(kind), nil }},
 	{"certificates", "id", "sealed_key", typed(func(id uuid.UUID) string { return model.CertificateID{UUID: id}.String() })},
+	{"issuers", "id", "sealed_eab_key", typed(func(id uuid.UUID) string { return (&model.Issuer{ID: model.IssuerID{UUID: id}}).EABRow() })},
+	{"issuers", "id", "sealed_account_key", typed(func(id uuid.UUID) string { return model.IssuerID{UUID: id}.String() })},
+	{"issuers", "id", "sealed_pending_key", typed(func(id uuid.UUID) string { return model.IssuerID{UUID: id}.String() })},
+	{"orders", "certificate_id", "sealed_key", typed(func(id uuid.UUID) string { return model.CertificateID{UUID: id}.String() })}, // sealed for the row that will be
 	{"gossip_keys", "id", "sealed_key", typed(func(id uuid.UUID) string { return model.GossipKeyID{UUID: id}.String() })},
 }
 

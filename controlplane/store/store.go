@@ -122,7 +122,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	for _, r := range done {
 		s.log.Info("schema migrated", "step", r.Source.Path, "dur", r.Duration)
 	}
-	return nil
+	return s.migrateQueue(ctx)
 }
 
 // Tx is one transaction. It must not be kept beyond the function it is given to.

@@ -31,7 +31,7 @@ SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_
 -- that it carries.
 UPDATE certificates c SET superseded_by = n.id, updated_at = now()
   FROM certificates n
- WHERE n.id = @id AND c.org_id = n.org_id AND c.id <> n.id AND NOT c.uploaded AND c.superseded_by IS NULL
+ WHERE n.id = @id AND c.org_id = n.org_id AND c.id <> n.id AND NOT c.uploaded
    AND (c.managed_id = n.managed_id
         OR c.managed_id IS NULL AND c.issuer_id IS NULL
            AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names)));

@@ -21,8 +21,9 @@ UPDATE orders SET lease_until = clock_timestamp() + make_interval(secs => @secon
  WHERE id = @id AND fence = @fence AND lease_holder <> '' AND finished_at IS NULL;
 
 -- name: WriteOrder :execrows
+-- Request and key are written once; what was sealed anew since is not undone by who has read it before.
 UPDATE orders
-   SET state = @state, intent_at = @intent_at, url = @url, csr = @csr, sealed_key = @sealed_key, chain_pem = @chain_pem, challenge_revision = @challenge_revision,
+   SET state = @state, intent_at = @intent_at, url = @url, csr = coalesce(csr, @csr), sealed_key = coalesce(sealed_key, @sealed_key), chain_pem = @chain_pem, challenge_revision = @challenge_revision,
        publish_revision = @publish_revision, replaces = @replaces, profile = @profile, attempts = @attempts, class = @class, problem = @problem, next_attempt = @next_attempt,
        finished_at = @finished_at, updated_at = now(),
        lease_holder = CASE WHEN @release::boolean THEN '' ELSE lease_holder END, lease_until = CASE WHEN @release::boolean THEN NULL ELSE lease_until END

@@ -251,7 +251,7 @@ func (q *Queries) ListCertificatesNamed(ctx context.Context, arg ListCertificate
 const supersedeCertificates = `-- name: SupersedeCertificates :execrows
 UPDATE certificates c SET superseded_by = n.id, updated_at = now()
   FROM certificates n
- WHERE n.id = $1 AND c.org_id = n.org_id AND c.id <> n.id AND NOT c.uploaded AND c.superseded_by IS NULL
+ WHERE n.id = $1 AND c.org_id = n.org_id AND c.id <> n.id AND NOT c.uploaded
    AND (c.managed_id = n.managed_id
         OR c.managed_id IS NULL AND c.issuer_id IS NULL
            AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names)))

@@ -354,7 +354,7 @@ func (q *Queries) PruneOrders(ctx context.Context, before *time.Time) (int64, er
 
 const writeOrder = `-- name: WriteOrder :execrows
 UPDATE orders
-   SET state = $1, intent_at = $2, url = $3, csr = $4, sealed_key = $5, chain_pem = $6, challenge_revision = $7,
+   SET state = $1, intent_at = $2, url = $3, csr = coalesce(csr, $4), sealed_key = coalesce(sealed_key, $5), chain_pem = $6, challenge_revision = $7,
        publish_revision = $8, replaces = $9, profile = $10, attempts = $11, class = $12, problem = $13, next_attempt = $14,
        finished_at = $15, updated_at = now(),
        lease_holder = CASE WHEN $16::boolean THEN '' ELSE lease_holder END, lease_until = CASE WHEN $16::boolean THEN NULL ELSE lease_until END
@@ -382,6 +382,7 @@ type WriteOrderParams struct {
 	Fence             int64
 }
 
+// Request and key are written once; what was sealed anew since is not undone by who has read it before.
 func (q *Queries) WriteOrder(ctx context.Context, arg WriteOrderParams) (int64, error) {
 	result, err := q.db.Exec(ctx, writeOrder,
 		arg.State,

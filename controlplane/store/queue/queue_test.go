@@ -1,0 +1,87 @@
+package queue
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// start runs a replica until the test ends or end is called.
+func start(t *testing.T, dsn string, o Options) (q *Queue, end func()) {
+	t.Helper()
+	o.Log = slog.New(slog.DiscardHandler)
+	q, err := New(t.Context(), dsn, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := q.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	end = func() { cancel(); wg.Wait() }
+	t.Cleanup(end)
+	return q, end
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// A bell rings once, at whichever replica, not before its time, also when its replica is gone, and also without
+// LISTEN; the upkeep is done by the leader.
+func TestBellAndUpkeep(t *testing.T) {
+	for name, pollOnly := range map[string]bool{"listen": false, "poll only": true} {
+		t.Run(name, func(t *testing.T) {
+			dsn := storetest.DSN(t)
+			var rung, kept atomic.Int64
+			var early atomic.Bool
+			at := time.Now().Add(2 * time.Second)
+			o := Options{PollOnly: pollOnly, Every: time.Hour, Patience: 100 * time.Millisecond, Bell: func() {
+				if time.Now().Before(at) {
+					early.Store(true)
+				}
+				rung.Add(1)
+			}, Upkeep: func(context.Context) error { kept.Add(1); return nil }}
+			o.Replica = "a"
+			a, endA := start(t, dsn, o)
+			o.Replica = "b"
+			b, _ := start(t, dsn, o)
+			for range 5 {
+				if err := a.Wake(t.Context(), at); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.Wake(t.Context(), at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "no upkeep", func() bool { return kept.Load() > 0 })
+			endA()
+			eventually(t, "the bell does not ring", func() bool { return rung.Load() > 0 })
+			if err := b.Wake(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the bell rings but once", func() bool { return rung.Load() > 1 })
+			if early.Load() || rung.Load() != 2 {
+				t.Errorf("rung %d times, early: %v", rung.Load(), early.Load())
+			}
+			if n := kept.Load(); n > 2 { // once by each leader
+				t.Errorf("kept up %d times in an hour", n)
+			}
+		})
+	}
+}
