@@ -10,7 +10,7 @@ import (
 
 // CA is an account at an authority: acme.Client is one. Each method is one request with its answer.
 type CA interface {
-	Directory(ctx context.Context) (*acme.Directory, error)
+	Directory(ctx context.Context) (acme.Directory, error)
 	Orders(ctx context.Context) ([]string, error)
 	NewOrder(ctx context.Context, names []string, profile, replaces string) (*acme.Order, error)
 	Order(ctx context.Context, url string) (*acme.Order, error)
@@ -30,10 +30,14 @@ type Gate interface {
 
 // Preflight looks for what would make an authority refuse, before it is asked.
 type Preflight interface {
-	// Check returns nil if an order of the names may succeed, a *Refusal if it can't, any other error if
-	// that could not be found out.
-	Check(ctx context.Context, names []string, issuer *model.Issuer) error
+	// Check returns for each hostname, without "*.", by which challenges it may be proved if an order of the
+	// names may succeed, a *Refusal if it can't, any other error if that could not be found out.
+	Check(ctx context.Context, names []string, issuer *model.Issuer) (Methods, error)
 }
+
+// Methods are the types of challenges that a hostname may be proved by. A name that is not in it is proved by
+// dns-01.
+type Methods map[string][]model.ChallengeType
 
 // Refusal is why an order would fail.
 type Refusal struct {

@@ -1,0 +1,156 @@
+package orders
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/acme/acmetest"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+// replicas are workers in processes of their own, which are started again when they are killed.
+type replicas struct {
+	r *rig
+
+	mu     sync.Mutex
+	todo   []string          // guarded by mu; points at which one is still to be killed
+	killed map[string]bool   // guarded by mu
+	ending bool              // guarded by mu
+	cmds   map[int]*exec.Cmd // guarded by mu
+	wg     sync.WaitGroup
+}
+
+func (x *replicas) start(t *testing.T, n int) {
+	for i := range n {
+		x.wg.Go(func() {
+			for x.once(t, i) {
+			}
+		})
+	}
+	t.Cleanup(x.end)
+}
+
+// once runs one replica until it is dead, and reports whether to start it again.
+func (x *replicas) once(t *testing.T, i int) bool {
+	x.mu.Lock()
+	if x.ending {
+		x.mu.Unlock()
+		return false
+	}
+	at := ""
+	if len(x.todo) > 0 {
+		at, x.todo = x.todo[0], x.todo[1:]
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=replica-%d", childEnv, i), "WARREN_ORDERS_KILL="+at, "WARREN_ORDERS_DSN="+x.r.dsn, "WARREN_ORDERS_KEK="+encode(x.r.kek), "WARREN_ORDERS_DNS="+x.r.dns.Addr)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		x.mu.Unlock()
+		t.Error(err)
+		return false
+	}
+	x.cmds[i] = cmd
+	x.mu.Unlock()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		x.mu.Lock()
+		x.killed[at] = true
+		x.mu.Unlock()
+	}
+	_ = cmd.Wait()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if at != "" && !x.killed[at] {
+		x.todo = append(x.todo, at) // it was ended before it came there
+	}
+	return !x.ending
+}
+
+func (x *replicas) end() {
+	x.mu.Lock()
+	x.ending = true
+	for _, c := range x.cmds {
+		_ = c.Process.Signal(syscall.SIGTERM)
+	}
+	x.mu.Unlock()
+	x.wg.Wait()
+}
+
+func (x *replicas) left() (todo int, killed int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(points()) - len(x.killed), len(x.killed)
+}
+
+// Three replicas, each of which is killed for real, again and again: once before and once after every write of
+// every state and every request. All orders complete, the authority made one order for each set of names, and
+// every key is there.
+func TestKilledAtEveryPoint(t *testing.T) {
+	r := newRig(t, acmetest.Config{})
+	x := &replicas{r: r, todo: slices.Clone(points()), killed: map[string]bool{}, cmds: map[int]*exec.Cmd{}}
+	x.start(t, 3)
+	planner := NewPlanner(New(r.options("planner")))
+	ctx, cancel := context.WithCancel(t.Context())
+	var planning sync.WaitGroup
+	planning.Go(func() { _ = planner.Run(ctx) })
+	defer planning.Wait()
+	defer cancel()
+	// Orders come as long as there is somebody to be killed with them.
+	made := 0
+	for end := time.Now().Add(5 * time.Minute); ; {
+		if todo, _ := x.left(); todo == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("points that were not reached: %v", slices.DeleteFunc(points(), func(p string) bool { return x.killed[p] }))
+		}
+		for range 3 {
+			r.publish(t, fmt.Sprintf("k%d.test", made))
+			made++
+		}
+		time.Sleep(time.Second)
+	}
+	got := r.served(t, made, 3*time.Minute)
+	_, killed := x.left()
+	x.end()
+	for _, c := range got {
+		r.usable(t, c)
+	}
+	for names, n := range r.proxy.NewOrders() {
+		if n != 1 {
+			t.Errorf("%d orders of %s at the authority", n, names)
+		}
+	}
+	if n := len(r.proxy.NewOrders()); n != made {
+		t.Errorf("orders of %d sets of names at the authority, want %d", n, made)
+	}
+	if n := r.proxy.Issued(); n != made {
+		t.Errorf("%d certificates issued, want %d", n, made)
+	}
+	r.tx(t, func(tx *store.Tx) error {
+		for _, m := range r.managed(t, tx) {
+			all, err := tx.ListOrdersOf(t.Context(), m.ID, 10)
+			if err != nil {
+				return err
+			}
+			if len(all) != 1 || all[0].State != model.OrderAcked {
+				t.Errorf("%v took %d orders", m.Names, len(all))
+			}
+		}
+		return nil
+	})
+	t.Logf("killed at %d points, %d orders", killed, made)
+}

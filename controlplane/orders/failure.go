@@ -1,0 +1,286 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"math/bits"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/acme"
+	"github.com/warrenedge/warren/controlplane/budget"
+	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+const (
+	shortPause = 10 * time.Minute // a Retry-After up to it is about the account's haste, a longer one about these names
+	breakAfter = 5                // failures in a row, of whatever orders,
+	breakTime  = 15 * time.Second // for this long: the issuer is left alone for a while
+	leastPause = 10 * time.Second
+	mostPause  = 5 * time.Minute
+	giveUp     = time.Hour   // of an issuer that does not answer, if there is another one
+	arrival    = time.Second // what was sent on a connection that broke has arrived by then, or never will
+)
+
+// failed makes an outcome of an error of the authority, or of what speaks against asking it.
+func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error) {
+	now := time.Now()
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return t.refused(r, now), nil
+	}
+	if d, ok := errors.AsType[dead](err); ok {
+		return t.fail("refused", words(d.error), acme.Class(d.error) == acme.Terminal, time.Time{}, now), nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok || errors.Is(err, store.ErrLeaseLost) {
+		return outcome{}, err
+	}
+	until := acme.RetryAfter(err)
+	switch class := acme.Class(err); class {
+	case acme.RateLimited:
+		return t.limited(step, words(err), until, now), nil
+	case acme.AlreadyReplaced:
+		out := t.undone("ordered without replaces: the authority says that it is replaced already", now)
+		out.order.Replaces = ""
+		return out, nil
+	case acme.Refused, acme.Terminal:
+		out := t.fail(class.String(), words(err), class == acme.Terminal, until, now)
+		return out, nil
+	case acme.Gone:
+		if t.order.URL == "" {
+			break
+		}
+		return t.fail(class.String(), words(err), false, until, now), nil
+	case acme.AccountUnusable:
+		out := t.undone("", now)
+		out.order.Class, out.order.Problem = class.String(), words(err)
+		out.what, out.wait = "the account can't be used", time.Minute
+		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+			return tx.SetAccountURL(ctx, t.issuer.ID, "") // one that is gone is made again
+		})
+		return out, nil
+	}
+	if asked := t.pauses.get(t.order.Issuer); asked.After(now) { // in the middle of the step
+		return outcome{order: t.order, wait: asked.Sub(now)}, nil
+	}
+	out := t.delayed("retry", words(err), 0)
+	out.wait = backoff(out.order.Attempts, certs.Random())
+	if step == Place || step == Recover { // newOrder may still be on its way
+		out.wait = max(out.wait, arrival)
+		if errors.Is(err, context.DeadlineExceeded) {
+			out.wait = max(out.wait, t.Lease)
+		}
+	}
+	if until.After(now.Add(out.wait)) {
+		out.wait = until.Sub(now)
+	}
+	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		return t.count(ctx, tx, words(err), now)
+	}
+	return out, nil
+}
+
+// backoff is how long to wait after the failure with this number, when nobody has refused anything. It stays short:
+// an issuer that answers nobody is left alone for longer by all orders together.
+func backoff(attempt int, random float64) time.Duration {
+	d := min(200*time.Millisecond<<min(max(attempt-1, 0), 20), inline)
+	return d/2 + time.Duration(random*float64(d)/2)
+}
+
+// words are what a problem is called in the row: the authority's own, bounded.
+func words(err error) string {
+	s := err.Error()
+	if len(s) > 2000 {
+		s = s[:2000]
+	}
+	return s
+}
+
+// delayed is the outcome of an attempt that came to nothing without anybody's refusal. The timeline gets the
+// first, second, fourth, eighth… of them, and each that says something new.
+func (t *turn) delayed(class, problem string, wait time.Duration) outcome {
+	o := t.order
+	o.Attempts++
+	out := outcome{order: o, wait: wait}
+	if bits.OnesCount(uint(o.Attempts)) == 1 || o.Class != class {
+		out.what = "waiting"
+	}
+	out.order.Class, out.order.Problem = class, problem
+	return out
+}
+
+// undone is the outcome of newOrder that the authority says it has not done: what it would have cost is given back.
+func (t *turn) undone(what string, now time.Time) outcome {
+	o := t.order
+	o.Attempts++
+	out := outcome{order: o, what: what}
+	if o.State == model.OrderPlanned && !o.Intent.IsZero() {
+		out.order.Intent = time.Time{}
+		out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+			return t.refund(ctx, tx, append(budget.ForOrder(), budget.ForCertificate(o.Names)...), now)
+		}
+	}
+	return out
+}
+
+// limited obeys a 429 to the second: the whole account for a short time, this order alone for a long one, which
+// is about its names.
+func (t *turn) limited(step Step, problem string, until, now time.Time) outcome {
+	if until.IsZero() {
+		until = now.Add(time.Minute)
+	}
+	out := outcome{order: t.order}
+	out.order.Attempts++
+	if step == Place {
+		out = t.undone("", now)
+	}
+	out.order.Class, out.order.Problem = acme.RateLimited.String(), problem
+	out.what, out.wait = "asked to wait until "+until.UTC().Format(time.RFC3339), until.Sub(now)
+	if until.Sub(now) > shortPause {
+		return out
+	}
+	t.pauses.set(t.issuer.ID, until)
+	out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		return t.paused(ctx, tx, until, problem)
+	})
+	return out
+}
+
+func (t *turn) paused(ctx context.Context, tx *store.Tx, until time.Time, problem string) error {
+	i, err := tx.LockIssuer(ctx, t.issuer.ID)
+	if err != nil {
+		return err
+	}
+	if !until.After(i.PausedUntil) {
+		return nil
+	}
+	i.PausedUntil, i.LastProblem = until, problem
+	return tx.SetIssuerHealth(ctx, i)
+}
+
+// away reports whether an issuer has answered nobody for a while.
+func away(i *model.Issuer, now time.Time) bool {
+	return i.Failures >= breakAfter && now.Sub(i.FailingSince) >= breakTime
+}
+
+// count counts a failure of the issuer; many in a row mean that it is away.
+func (t *turn) count(ctx context.Context, tx *store.Tx, problem string, now time.Time) error {
+	i, err := tx.LockIssuer(ctx, t.issuer.ID)
+	if err != nil {
+		return err
+	}
+	if i.Failures++; i.FailingSince.IsZero() {
+		i.FailingSince = now
+	}
+	i.LastProblem = problem
+	if away(i, now) && t.pauses.silent(i.ID, breakTime, now) {
+		i.PausedUntil = later(i.PausedUntil, now.Add(min(max(now.Sub(i.FailingSince), leastPause), mostPause)))
+	}
+	return tx.SetIssuerHealth(ctx, i)
+}
+
+// answered adds to an outcome that the issuer is well again.
+func (t *turn) answered(out outcome) outcome {
+	if t.issuer.Failures == 0 {
+		return out
+	}
+	out.quiet = false
+	out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		i, err := tx.LockIssuer(ctx, t.issuer.ID)
+		if err != nil {
+			return err
+		}
+		i.Failures, i.FailingSince = 0, time.Time{}
+		return tx.SetIssuerHealth(ctx, i)
+	})
+	return out
+}
+
+// fail ends an order. The certificate's next attempt is the ladder's, or later if somebody said so.
+func (t *turn) fail(class, problem string, terminal bool, until, now time.Time) outcome {
+	out := t.to(model.OrderFailed, "failed")
+	out.order.Class, out.order.Problem = class, problem
+	random := certs.Random()
+	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		m, err := t.cleared(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		if t.order.State == model.OrderInitiated {
+			if err := t.charge(ctx, tx, budget.ForValidations(t.order.Names), now); err != nil {
+				return err
+			}
+		}
+		next := certs.Fail(*m, problem, terminal, until, now, random)
+		return tx.UpdateManagedCertificate(ctx, &next)
+	}
+	return out
+}
+
+// cleared takes back what an order that ends has published and reserved.
+func (t *turn) cleared(ctx context.Context, tx *store.Tx, now time.Time) (*model.ManagedCertificate, error) {
+	if !t.order.Intent.IsZero() && len(t.order.CSR) == 0 { // nothing was issued
+		if err := t.refund(ctx, tx, budget.ForCertificate(t.order.Names), now); err != nil {
+			return nil, err
+		}
+	}
+	m, err := tx.LockManagedCertificate(ctx, t.order.Managed)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.DeleteChallengesOfOrder(ctx, t.order.ID)
+	return m, err
+}
+
+// refused ends an order that pre-flight speaks against. That a stand-in may not issue is no failure of the
+// customer's: the certificate waits for the issuer that may.
+func (t *turn) refused(r *Refusal, now time.Time) outcome {
+	if !r.CAA || t.better == nil {
+		return t.fail("pre-flight", r.Reason, false, time.Time{}, now)
+	}
+	return t.abandonUntil(r.Reason, later(t.better.PausedUntil, now.Add(time.Second)), now)
+}
+
+// abandonUntil ends an order that is nobody's failure; another one may begin at a time.
+func (t *turn) abandonUntil(why string, at, now time.Time) outcome {
+	out := t.to(model.OrderFailed, "abandoned")
+	out.order.Class, out.order.Problem = "abandoned", why
+	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		m, err := t.cleared(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		m.NextAttempt, m.LastProblem = at, why
+		return tx.UpdateManagedCertificate(ctx, m)
+	}
+	return out
+}
+
+// leave says why an order is better begun anew with another issuer; "": it is not. Only an order that nothing can
+// have been issued for is left, and at once only if its issuer has not heard of it.
+func leave(o *model.Order, m *model.ManagedCertificate, i *model.Issuer, all []*model.Issuer, now time.Time) string {
+	if len(o.CSR) > 0 || !i.PausedUntil.After(now) || !away(i, now) {
+		return ""
+	}
+	if other := certs.Choice(m, all, now); other == nil || other.ID == i.ID {
+		return ""
+	}
+	switch {
+	case o.State == model.OrderPlanned && o.Intent.IsZero():
+		return i.Name + " does not answer: " + i.LastProblem
+	case now.Sub(i.FailingSince) > giveUp:
+		return i.Name + " has not answered for an hour: " + i.LastProblem
+	}
+	return ""
+}
+
+// better returns the issuer that an order would be sent to if none were paused, nil if that is the order's.
+func better(m *model.ManagedCertificate, i *model.Issuer, all []*model.Issuer) *model.Issuer {
+	if first := certs.Choice(m, all, endOfTime); first != nil && first.ID != i.ID {
+		return first
+	}
+	return nil
+}
+
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)

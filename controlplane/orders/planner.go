@@ -1,0 +1,276 @@
+package orders
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/acme"
+	"github.com/warrenedge/warren/controlplane/budget"
+	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+const (
+	planEvery  = 30 * time.Second
+	planBreath = 250 * time.Millisecond // at least, between two plans: each reads all services
+	mostDue    = 20000                  // certificates that are planned at a time
+	mostPolled = 200                    // authorities' suggestions that are asked for at a time
+	keepOrders = 30 * 24 * time.Hour
+)
+
+// Planner keeps a managed certificate for all that services need, begins the orders that are due, and asks when
+// authorities suggest renewal. Any number of replicas may run one: who comes second finds nothing to do.
+type Planner struct{ w *Worker }
+
+// NewPlanner makes a Planner that plans for a Worker.
+func NewPlanner(w *Worker) *Planner { return &Planner{w} }
+
+// String names the task.
+func (p *Planner) String() string { return "certificate plan" }
+
+// Run plans after every change of the configuration, and every 30 s, until ctx ends.
+func (p *Planner) Run(ctx context.Context) error {
+	for {
+		m := p.w.World.Get()
+		if m.Revision() > 0 {
+			if err := p.Plan(ctx, m, time.Now()); err != nil && ctx.Err() == nil {
+				p.w.Log.Warn("certificates not planned", "err", err)
+			}
+		}
+		pause(ctx, planBreath)
+		next, cancel := context.WithTimeout(ctx, planEvery)
+		_, _ = p.w.World.Wait(next, m.Revision()+1)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// Plan does what is to be done at a moment.
+func (p *Planner) Plan(ctx context.Context, m *model.Model, now time.Time) error {
+	var issuers []*model.Issuer
+	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
+		issuers, err = tx.ListIssuers(ctx)
+		return err
+	})
+	if err != nil || !slices.ContainsFunc(issuers, func(i *model.Issuer) bool { return !i.Internal() }) {
+		return err
+	}
+	if err := p.sync(ctx, certs.Wanted(m), now); err != nil {
+		return err
+	}
+	return p.begin(ctx, issuers, now)
+}
+
+// sync makes the managed certificates those that are wanted. One that nobody wants any more stays with what it
+// has: it may be wanted again.
+func (p *Planner) sync(ctx context.Context, wanted []certs.Want, now time.Time) error {
+	var have []*model.ManagedCertificate
+	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
+		have, err = tx.AllManagedCertificates(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	key := func(org model.OrgID, names []string) string { return org.String() + " " + strings.Join(names, " ") }
+	missing := map[string]certs.Want{}
+	for _, w := range wanted {
+		missing[key(w.Org, w.Names)] = w
+	}
+	needed := map[string]bool{}
+	for k := range missing {
+		needed[k] = true
+	}
+	var changed []*model.ManagedCertificate
+	for _, h := range have {
+		k := key(h.Org, h.Names)
+		delete(missing, k)
+		if h.Wanted != needed[k] {
+			changed = append(changed, h)
+		}
+	}
+	for _, w := range wanted {
+		if _, ok := missing[key(w.Org, w.Names)]; !ok {
+			continue
+		}
+		v := &model.ManagedCertificate{ID: model.ManagedCertificateID{}.New(), Org: w.Org, Names: w.Names, KeyType: model.ECDSA, Wanted: true, NextAttempt: now}
+		if err := p.tx(ctx, func(tx *store.Tx) error { return tx.CreateManagedCertificate(ctx, v) }); err != nil && fault.Of(err) != fault.Invalid { // its organization is gone
+			return err
+		}
+	}
+	for _, h := range changed {
+		err := p.tx(ctx, func(tx *store.Tx) error {
+			v, err := tx.LockManagedCertificate(ctx, h.ID)
+			if err != nil {
+				return err
+			}
+			v.Wanted = needed[key(h.Org, h.Names)]
+			return tx.UpdateManagedCertificate(ctx, v)
+		})
+		if err != nil && fault.Of(err) != fault.NotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Planner) tx(ctx context.Context, fn func(*store.Tx) error) error {
+	_, err := p.w.Store.Tx(ctx, actor, fn)
+	return err
+}
+
+// begin begins the orders that are due, as far as the issuers' budgets have room.
+func (p *Planner) begin(ctx context.Context, issuers []*model.Issuer, now time.Time) error {
+	var due []store.Due
+	room := map[model.IssuerID]certs.Room{}
+	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if due, err = tx.DueManagedCertificates(ctx, now, mostDue); err != nil || len(due) == 0 {
+			return err
+		}
+		waiting, err := tx.CountOrdersUnderWay(ctx)
+		for _, i := range issuers {
+			have, e := tx.ListBuckets(ctx, i.ID, model.BudgetNewOrders)
+			err = errors.Join(err, e)
+			l := budget.Limits(i.Limits)[model.BudgetNewOrders]
+			b := l.Full(model.BucketKey{Kind: model.BudgetNewOrders}, now)
+			if len(have) > 0 {
+				b = have[0]
+			}
+			room[i.ID] = certs.Room{New: l.Left(b, false, now) - waiting[i.ID], Renewals: l.Left(b, true, now) - waiting[i.ID]}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	began := false
+	for _, s := range certs.Pick(due, issuers, room, now) {
+		made, err := p.start(ctx, s, now)
+		if err != nil {
+			return err
+		}
+		began = began || made
+	}
+	if began {
+		p.w.Kick()
+	}
+	return nil
+}
+
+func (p *Planner) start(ctx context.Context, s certs.Start, now time.Time) (made bool, err error) {
+	o := &model.Order{
+		ID: model.OrderID{}.New(), Org: s.Managed.Org, Managed: s.Managed.ID, Issuer: s.Issuer.ID, Names: s.Managed.Names, KeyType: s.Managed.KeyType,
+		Profile: s.Managed.Profile, Renewal: s.Renewal, Certificate: model.CertificateID{}.New(), NextAttempt: now,
+	}
+	err = p.tx(ctx, func(tx *store.Tx) error {
+		if s.Renewal {
+			c, err := tx.GetCertificate(ctx, s.Managed.Certificate)
+			if err != nil && fault.Of(err) != fault.NotFound {
+				return err
+			}
+			if err == nil && c.Issuer == s.Issuer.ID {
+				if l, e := leaf(c.ChainPEM); e == nil {
+					o.Replaces, _ = acme.CertID(l) // "" when the certificate has no such name
+				}
+			}
+		}
+		if made, err = tx.CreateOrder(ctx, o, now); err != nil || !made {
+			return err
+		}
+		return tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with " + s.Issuer.Name})
+	})
+	return made, err
+}
+
+// Maintain asks for suggestions that are due, and removes what is no longer needed: certificates whose successor
+// all nodes have had for a day, old orders, full buckets, challenges that nobody answers any more. One replica at a
+// time is enough.
+func (p *Planner) Maintain(ctx context.Context, now time.Time) error {
+	return errors.Join(p.poll(ctx, now), p.clean(ctx, now))
+}
+
+func (p *Planner) clean(ctx context.Context, now time.Time) error {
+	return p.tx(ctx, func(tx *store.Tx) error {
+		old, err := tx.SupersededCertificates(ctx, now.Add(-certs.Overlap))
+		for _, id := range old {
+			if e := tx.DeleteCertificate(ctx, id); e != nil && fault.Of(e) != fault.NotFound {
+				err = errors.Join(err, e)
+			}
+		}
+		_, e1 := tx.PruneOrders(ctx, now.Add(-keepOrders))
+		_, e2 := tx.DeleteExpiredChallenges(ctx, now)
+		return errors.Join(err, e1, e2, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)))
+	})
+}
+
+func (p *Planner) poll(ctx context.Context, now time.Time) error {
+	var due []*model.ManagedCertificate
+	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
+		due, err = tx.ManagedCertificatesToPoll(ctx, now, mostPolled)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range due {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if e := p.suggestion(ctx, m, now); e != nil && fault.Of(e) != fault.NotFound {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// suggestion asks the issuer of a certificate when to renew it. What can't be asked or is no answer counts as none.
+func (p *Planner) suggestion(ctx context.Context, m *model.ManagedCertificate, now time.Time) error {
+	var c *model.Certificate
+	var i *model.Issuer
+	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if c, err = tx.GetCertificate(ctx, m.Certificate); err == nil {
+			i, err = tx.GetIssuer(ctx, c.Issuer)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	l, err := leaf(c.ChainPEM)
+	if err != nil {
+		return err
+	}
+	got, after := p.answer(ctx, i, l)
+	random := certs.Random()
+	return p.tx(ctx, func(tx *store.Tx) error {
+		v, err := tx.LockManagedCertificate(ctx, m.ID)
+		if err != nil || v.Certificate != c.ID { // another one by now
+			return err
+		}
+		next := certs.Resuggest(*v, certs.Lifetime{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, got, after, now, random)
+		return tx.UpdateManagedCertificate(ctx, &next)
+	})
+}
+
+func (p *Planner) answer(ctx context.Context, i *model.Issuer, l *x509.Certificate) (*certs.Suggestion, time.Time) {
+	if until := later(i.PausedUntil, p.w.pauses.get(i.ID)); until.After(time.Now()) {
+		return nil, until
+	}
+	a, err := p.w.accounts.of(ctx, i)
+	if err != nil {
+		return nil, time.Time{}
+	}
+	got, err := a.ca.RenewalInfo(ctx, l)
+	if err != nil {
+		return nil, acme.RetryAfter(err)
+	}
+	return &certs.Suggestion{Start: got.Start.UTC(), End: got.End.UTC()}, got.RetryAfter
+}

@@ -1,0 +1,414 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/warrenedge/warren/controlplane/acme"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+// turn is one step of an order.
+type turn struct {
+	*Worker
+	order   model.Order // a copy: what becomes of it is the outcome's
+	issuer  *model.Issuer
+	better  *model.Issuer // for which the order's stands in; nil: it is the first choice
+	account *account
+}
+
+// take takes a step. An error is one of this side: nothing is written, and the step is taken again when the lease
+// has ended.
+func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, error) {
+	t := &turn{Worker: w, order: *o}
+	switch step { // those that ask nobody outside
+	case AwaitNodes:
+		return t.awaitNodes(ctx)
+	case MakeKey:
+		return t.makeKey()
+	case Publish:
+		return t.publish(ctx)
+	case AwaitApply:
+		return t.awaitApply()
+	}
+	var all []*model.Issuer
+	var m *model.ManagedCertificate
+	err := w.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if m, err = tx.GetManagedCertificate(ctx, o.Managed); err == nil {
+			all, err = tx.ListIssuers(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	i := slices.IndexFunc(all, func(i *model.Issuer) bool { return i.ID == o.Issuer })
+	if i < 0 {
+		return outcome{}, fault.New(fault.NotFound, "the order's issuer is gone")
+	}
+	t.issuer = all[i]
+	t.better = better(m, t.issuer, all)
+	now := time.Now()
+	if why := leave(o, m, t.issuer, all, now); why != "" {
+		return t.abandonUntil(why, now, now), nil
+	}
+	if until := later(t.issuer.PausedUntil, w.pauses.get(o.Issuer)); until.After(now) {
+		return outcome{order: t.order, wait: until.Sub(now), quiet: true}, nil
+	}
+	out, err := t.ask(ctx, step)
+	switch {
+	case errors.Is(err, errUnseen):
+		return t.delayed("pre-flight", err.Error(), time.Second), nil
+	case err == nil:
+		return t.answered(out), nil
+	}
+	if ctx.Err() != nil {
+		return outcome{}, context.Cause(ctx)
+	}
+	return t.failed(ctx, step, err)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// ask takes a step that asks the authority.
+func (t *turn) ask(ctx context.Context, step Step) (out outcome, err error) {
+	if step == Place { // before the authority hears anything
+		if _, err := t.methods(ctx); err != nil {
+			return outcome{}, err
+		}
+	}
+	if t.account, err = t.accounts.of(ctx, t.issuer); err != nil {
+		return outcome{}, err
+	}
+	switch step {
+	case Place:
+		return t.place(ctx)
+	case Recover:
+		return t.recover(ctx)
+	case Challenge:
+		return t.challenge(ctx)
+	case Initiate:
+		return t.initiate(ctx)
+	case Validate:
+		return t.validate(ctx)
+	case Finalize:
+		return t.finalize(ctx)
+	case Collect:
+		return t.collect(ctx)
+	}
+	return outcome{}, fmt.Errorf("no such step: %s", step)
+}
+
+// to is the outcome of coming to a state.
+func (t *turn) to(s model.OrderState, what string) outcome {
+	o := t.order
+	o.State, o.Class, o.Problem = s, "", ""
+	return outcome{order: o, what: what}
+}
+
+// again is the outcome of having to wait for others.
+func (t *turn) again(d time.Duration) outcome {
+	return outcome{order: t.order, wait: d, quiet: true}
+}
+
+// dead is what an order came to at its authority, in the authority's words.
+type dead struct{ error }
+
+func (d dead) Unwrap() error { return d.error }
+
+// look reads the order and says what its status means.
+func (t *turn) look(ctx context.Context) (*acme.Order, Verdict, error) {
+	cur, err := t.account.ca.Order(ctx, t.order.URL)
+	if err != nil {
+		return nil, Verdict{}, err
+	}
+	v := Judge(&t.order, cur.Status)
+	if v.Dead {
+		return cur, v, dead{t.why(ctx, cur)}
+	}
+	return cur, v, nil
+}
+
+// why finds the authority's words about an order that is dead: they may be on the authorization only.
+func (t *turn) why(ctx context.Context, cur *acme.Order) error {
+	for _, url := range cur.Authorizations {
+		if cur.Status != acme.StatusInvalid {
+			break
+		}
+		if a, err := t.account.ca.Authorization(ctx, url); err == nil && a.Err() != nil {
+			return a.Err()
+		}
+	}
+	if cur.Error != nil {
+		return cur.Error
+	}
+	return fmt.Errorf("the authority says that the order is %s", cur.Status)
+}
+
+// authorizations reads all authorizations of an order at once, and makes sure that they are about its names: the
+// authority decides nothing else that we publish.
+func (t *turn) authorizations(ctx context.Context, cur *acme.Order) ([]*acme.Authorization, error) {
+	all := make([]*acme.Authorization, len(cur.Authorizations))
+	g, each := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i, url := range cur.Authorizations {
+		g.Go(func() (err error) {
+			all[i], err = t.account.ca.Authorization(each, url)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if !slices.ContainsFunc(t.order.Names, func(n string) bool { return strings.TrimPrefix(n, "*.") == a.Name }) {
+			return nil, dead{fmt.Errorf("the authority asks for a proof of %.255q, which was not ordered", a.Name)}
+		}
+		if a.Status != acme.StatusPending && a.Status != acme.StatusValid {
+			if err := a.Err(); err != nil {
+				return nil, dead{err}
+			}
+			return nil, dead{fmt.Errorf("the authorization of %s is %s", a.Name, a.Status)}
+		}
+	}
+	return all, nil
+}
+
+func (t *turn) challenge(ctx context.Context) (outcome, error) {
+	cur, v, err := t.look(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	if v.State == model.OrderReady {
+		return t.ready(), nil // all its authorizations were valid already
+	}
+	all, err := t.authorizations(ctx, cur)
+	if err != nil {
+		return outcome{}, err
+	}
+	methods, err := t.methods(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	var rows []*model.Challenge
+	expires := time.Now().Add(model.ChallengeLifetime)
+	for _, a := range all {
+		if a.Status == acme.StatusValid {
+			continue
+		}
+		c := methods.method(a)
+		if c == nil {
+			return outcome{}, dead{fmt.Errorf("the authority offers no challenge that %s can be proved by", a.Name)}
+		}
+		proof, err := acme.KeyAuthorization(c.Token, t.account.key)
+		if err != nil {
+			return outcome{}, dead{err}
+		}
+		if c.Type != acme.HTTP01 {
+			proof = acme.TXTValue(proof) // the digest that tls-alpn-01 has, too
+		}
+		rows = append(rows, &model.Challenge{
+			ID: model.ChallengeID{}.New(), Org: t.order.Org, Order: t.order.ID, Type: model.ChallengeType(c.Type), Name: a.Name, Token: c.Token,
+			Value: model.Authorization(proof), Expires: expires,
+		})
+	}
+	if len(rows) == 0 {
+		return t.again(t.patience(cur.RetryAfter)), nil
+	}
+	out := t.to(model.OrderChallengesWritten, fmt.Sprintf("%d challenges written", len(rows)))
+	out.also = func(ctx context.Context, tx *store.Tx, o *model.Order) error {
+		if _, err := tx.DeleteChallengesOfOrder(ctx, t.order.ID); err != nil {
+			return err
+		}
+		if err := tx.CreateChallenges(ctx, rows); err != nil {
+			return err
+		}
+		rev, err := tx.Stamp(ctx)
+		o.ChallengeRevision = rev
+		return err
+	}
+	return out, nil
+}
+
+// gateWait is how long the gate is asked at a time.
+const gateWait = 10 * time.Second
+
+func (t *turn) awaitNodes(ctx context.Context) (outcome, error) {
+	rows, err := t.written(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	soon := time.Now().Add(time.Minute)
+	if len(rows) == 0 || slices.ContainsFunc(rows, func(c *model.Challenge) bool { return c.Expires.Before(soon) }) {
+		return t.to(model.OrderOrdered, "challenges have expired"), nil
+	}
+	wait, cancel := context.WithTimeout(ctx, gateWait)
+	defer cancel()
+	err = t.Gate.Ready(wait, t.order.ChallengeRevision, rows)
+	if err == nil {
+		return t.to(model.OrderNodesAcked, "all nodes answer the challenges"), nil
+	}
+	if ctx.Err() != nil {
+		return outcome{}, context.Cause(ctx)
+	}
+	return t.delayed("nodes", err.Error(), time.Second), nil
+}
+
+// written are the challenges that nodes answer for the order.
+func (t *turn) written(ctx context.Context) (rows []*model.Challenge, err error) {
+	err = t.Store.View(ctx, func(tx *store.Tx) (err error) {
+		rows, err = tx.ListChallengesOfOrder(ctx, t.order.ID)
+		return err
+	})
+	return rows, err
+}
+
+// initiate tells the authority to look at all challenges at once. One that was initiated before is passed over.
+func (t *turn) initiate(ctx context.Context) (outcome, error) {
+	cur, v, err := t.look(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	if v.State == model.OrderReady {
+		return t.ready(), nil
+	}
+	all, err := t.authorizations(ctx, cur)
+	if err != nil {
+		return outcome{}, err
+	}
+	rows, err := t.written(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	g, each := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, a := range all {
+		if a.Status != acme.StatusPending {
+			continue
+		}
+		i := slices.IndexFunc(a.Challenges, func(c acme.Challenge) bool {
+			return slices.ContainsFunc(rows, func(r *model.Challenge) bool { return string(r.Type) == c.Type && r.Token == c.Token })
+		})
+		if i < 0 { // it was taken away meanwhile
+			return t.to(model.OrderOrdered, "challenges have expired"), g.Wait()
+		}
+		if c := a.Challenges[i]; c.Status == acme.StatusPending {
+			g.Go(func() error {
+				err := t.account.ca.Initiate(each, c.URL)
+				if acme.Class(err) == acme.Terminal { // it was initiated before, mostly: the authorization tells
+					return fmt.Errorf("initiate: %s", err)
+				}
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return outcome{}, err
+	}
+	return t.to(model.OrderInitiated, "the authority was told to look"), nil
+}
+
+func (t *turn) validate(ctx context.Context) (outcome, error) {
+	cur, v, err := t.look(ctx)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case v.Wait:
+		return t.again(t.patience(cur.RetryAfter)), nil
+	}
+	return t.ready(), nil
+}
+
+// ready is the outcome of an authority being convinced: nobody needs the challenges any more.
+func (t *turn) ready() outcome {
+	out := t.to(model.OrderReady, "the authority is convinced")
+	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		_, err := tx.DeleteChallengesOfOrder(ctx, t.order.ID)
+		return err
+	}
+	return out
+}
+
+// makeKey makes a new key and its request, which are stored before the authority sees either.
+func (t *turn) makeKey() (outcome, error) {
+	key, keyPEM, err := newKey(t.order.KeyType)
+	if err != nil {
+		return outcome{}, err
+	}
+	out := t.to(model.OrderReady, "key made")
+	if out.order.CSR, err = request(key, t.order.Names); err != nil {
+		return outcome{}, err
+	}
+	if out.order.SealedKey, err = t.Sealer.Seal(keyPEM, t.order.Certificate.String()); err != nil {
+		return outcome{}, err
+	}
+	return out, nil
+}
+
+func (t *turn) finalize(ctx context.Context) (outcome, error) {
+	cur, v, err := t.look(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	if v.State == model.OrderReady {
+		if cur, err = t.account.ca.Finalize(ctx, cur, t.order.CSR); acme.Class(err) == acme.OrderNotReady {
+			return t.again(time.Second), nil // read it again
+		} else if err != nil {
+			return outcome{}, err
+		}
+		if cur.Status == acme.StatusInvalid {
+			return outcome{}, dead{t.why(ctx, cur)}
+		}
+	}
+	out := t.to(model.OrderFinalized, "request sent")
+	out.wait = max(0, time.Until(cur.RetryAfter))
+	return out, nil
+}
+
+func (t *turn) collect(ctx context.Context) (outcome, error) {
+	cur, v, err := t.look(ctx)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case v.Wait:
+		return t.again(t.patience(cur.RetryAfter)), nil
+	case v.State == model.OrderReady:
+		return t.to(model.OrderReady, "the request did not arrive"), nil
+	}
+	chain, _, err := t.account.ca.Certificate(ctx, cur.Certificate)
+	if err != nil {
+		return outcome{}, err
+	}
+	keyPEM, err := t.Sealer.Open(t.order.SealedKey, t.order.Certificate.String())
+	if err != nil {
+		return outcome{}, dead{err}
+	}
+	if _, err := check(chain, keyPEM, t.order.Names, time.Now()); err != nil {
+		return outcome{}, dead{fmt.Errorf("what the authority issued is of no use: %w", err)}
+	}
+	out := t.to(model.OrderDownloaded, "certificate downloaded")
+	out.order.ChainPEM = chain
+	return out, nil
+}
+
+// patience is how long to wait for an authority: until the time that it named, else longer the longer it takes.
+func (t *turn) patience(at time.Time) time.Duration {
+	d := min(max(time.Since(t.order.Updated)/4, 150*time.Millisecond), inline)
+	if !at.IsZero() {
+		d = max(time.Until(at), 50*time.Millisecond)
+	}
+	return d
+}

@@ -1,0 +1,109 @@
+package orders
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/model"
+)
+
+// transport is how authorities are reached.
+func transport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// patient lets no request go to an issuer that has asked to wait: not even one that a client sends again by itself.
+type patient struct {
+	next   http.RoundTripper
+	issuer model.IssuerID
+	pauses *pauses
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	if until := p.pauses.get(p.issuer); time.Now().Before(until) {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, fmt.Errorf("the authority asked to wait until %s", until.UTC().Format(time.RFC3339))
+	}
+	resp, err := p.next.RoundTrip(r)
+	if err == nil && resp.StatusCode < 500 && resp.Header.Get("Replay-Nonce") != "" {
+		p.pauses.answered(p.issuer, time.Now())
+	}
+	if err == nil && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
+		now := time.Now()
+		if until := retryAfter(resp.Header.Get("Retry-After"), now); until.Sub(now) <= shortPause {
+			p.pauses.set(p.issuer, until)
+		}
+	}
+	return resp, err
+}
+
+// retryAfter reads the header of RFC 9110 §10.2.3; zero if there is nothing to read.
+func retryAfter(h string, now time.Time) time.Time {
+	if n, err := strconv.ParseUint(h, 10, 31); err == nil {
+		return now.Add(time.Duration(n) * time.Second)
+	}
+	at, err := http.ParseTime(h)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// pauses are moments before which this process asks an issuer nothing: they hold from the moment that a Retry-After
+// arrives, before the row says so to all replicas.
+type pauses struct {
+	mu    sync.Mutex
+	until map[model.IssuerID]time.Time // guarded by mu
+	heard map[model.IssuerID]time.Time // guarded by mu; when an issuer last said what only an authority says
+}
+
+func (p *pauses) answered(id model.IssuerID, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heard == nil {
+		p.heard = map[model.IssuerID]time.Time{}
+	}
+	p.heard[id] = now
+}
+
+// silent reports whether an issuer has not been heard of for a while.
+func (p *pauses) silent(id model.IssuerID, d time.Duration, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return now.Sub(p.heard[id]) >= d
+}
+
+func (p *pauses) set(id model.IssuerID, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.until == nil {
+		p.until = map[model.IssuerID]time.Time{}
+	}
+	if until.After(p.until[id]) {
+		p.until[id] = until
+	}
+}
+
+func (p *pauses) get(id model.IssuerID) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.until[id]
+}

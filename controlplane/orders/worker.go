@@ -1,0 +1,148 @@
+package orders
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+// actor is recorded with the revisions that orders make.
+const actor = "worker:orders"
+
+// Options is what a Worker needs.
+type Options struct {
+	Store     *store.Store
+	Sealer    *authority.Sealer
+	World     *model.Current
+	Gate      Gate
+	Preflight Preflight
+	Fleet     Fleet
+	Alarm     Alarm  // nil: due orders are found by looking
+	Replica   string // who holds leases
+	UserAgent string
+	Log       *slog.Logger
+	Reg       prometheus.Registerer
+
+	Lease  time.Duration // how long an order waits for who was killed; 30 s if zero
+	AtOnce int           // how many orders are carried at once; 16 if zero
+	Every  time.Duration // how often due orders are looked for; 1 s if zero
+}
+
+// Alarm wakes a replica, whichever, at a time: a hint that shortens waiting, while what is due is found by
+// looking.
+type Alarm interface {
+	Wake(ctx context.Context, at time.Time) error
+}
+
+// Worker carries orders. Any number of replicas may run one.
+type Worker struct {
+	Options
+	accounts *accounts
+	kick     chan struct{}
+	pauses   *pauses
+	found    sync.Map // model.OrderID -> Methods
+	steps    *prometheus.CounterVec
+	ended    *prometheus.CounterVec
+
+	at func(point string) // nil, or where tests end the process
+}
+
+// New makes a Worker; Run does the work.
+func New(o Options) *Worker {
+	o.Lease, o.AtOnce, o.Every = cmp.Or(o.Lease, 30*time.Second), cmp.Or(o.AtOnce, 16), cmp.Or(o.Every, time.Second)
+	asked := &pauses{}
+	w := &Worker{
+		Options: o, kick: make(chan struct{}, 1), pauses: asked,
+		accounts: &accounts{store: o.Store, sealer: o.Sealer, userAgent: o.UserAgent, pauses: asked, open: map[model.IssuerID]*account{}},
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cp_order_steps_total", Help: "Steps of certificate orders that this replica took, by result.",
+		}, []string{"step", "result"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cp_orders_finished_total", Help: "Certificate orders that this replica brought to their end, by state.",
+		}, []string{"state"}),
+	}
+	o.Reg.MustRegister(w.steps, w.ended)
+	return w
+}
+
+// String names the task.
+func (w *Worker) String() string { return "orders" }
+
+// heedEvery is how soon a replica heeds a Retry-After that another one got.
+const heedEvery = 150 * time.Millisecond
+
+// heed learns from the rows, while orders are carried, which issuers are not to be asked.
+func (w *Worker) heed(ctx context.Context, places chan struct{}) {
+	tick := time.NewTicker(heedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if len(places) == 0 {
+			continue
+		}
+		_ = w.Store.View(ctx, func(tx *store.Tx) error { // a step that can't read them either is not taken
+			all, err := tx.ListIssuers(ctx)
+			for _, i := range all {
+				w.pauses.set(i.ID, i.PausedUntil)
+			}
+			return err
+		})
+	}
+}
+
+// Kick makes the worker look for due orders at once.
+func (w *Worker) Kick() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run carries orders until ctx ends. What is under way then ends its step; another replica goes on.
+func (w *Worker) Run(ctx context.Context) error {
+	var carrying sync.WaitGroup
+	defer w.accounts.Close()
+	defer carrying.Wait()
+	places := make(chan struct{}, w.AtOnce)
+	carrying.Go(func() { w.heed(ctx, places) })
+	tick := time.NewTicker(w.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case places <- struct{}{}:
+		}
+		o, err := w.Store.ClaimOrder(ctx, w.Replica, w.Lease, time.Now())
+		if err == nil {
+			carrying.Go(func() {
+				defer func() { <-places; w.Kick() }()
+				w.carry(ctx, o)
+			})
+			continue
+		}
+		<-places
+		if fault.Of(err) != fault.NotFound && ctx.Err() == nil {
+			w.Log.Warn("orders not looked at", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-w.kick:
+		}
+	}
+}
