@@ -54,8 +54,10 @@ type Config struct {
 	ReplicaID        string   `yaml:"replica_id" env:"REPLICA_ID"` // unique among the replicas; hostname and random letters if empty
 	APITLSCert       string   `yaml:"api_tls_cert" env:"API_TLS_CERT"`
 	APITLSKey        string   `yaml:"api_tls_key" env:"API_TLS_KEY"`
-	APIInsecure      bool     `yaml:"api_insecure" env:"API_INSECURE"` // plain HTTP beyond loopback
-	DNSRoots         []string `yaml:"dns_roots" env:"DNS_ROOTS"`       // name servers of the root for checks of domains; those of the internet if empty
+	APIInsecure      bool     `yaml:"api_insecure" env:"API_INSECURE"`       // plain HTTP beyond loopback
+	DNSRoots         []string `yaml:"dns_roots" env:"DNS_ROOTS"`             // name servers of the root for checks of domains; those of the internet if empty
+	ChallengeAway    string   `yaml:"challenge_away" env:"CHALLENGE_AWAY"`   // nodes that are away when a challenge is to be answered: withdraw goes on without them if they answer nothing, wait waits
+	QueuePollOnly    bool     `yaml:"queue_poll_only" env:"QUEUE_POLL_ONLY"` // no LISTEN for jobs: where a transaction pooler stands before PostgreSQL
 	Listen           Listen   `yaml:"listen" envPrefix:"LISTEN_"`
 	LogFormat        string   `yaml:"log_format" env:"LOG_FORMAT"` // text or json
 	LogLevel         string   `yaml:"log_level" env:"LOG_LEVEL"`
@@ -71,7 +73,7 @@ type Listen struct {
 // Load reads settings: defaults, then the file if path is not "", then WARREN_CONTROL_… variables.
 func Load(path string) (*Config, error) {
 	c := &Config{
-		Roles: AllRoles, LogFormat: "text", LogLevel: "info",
+		Roles: AllRoles, ChallengeAway: "withdraw", LogFormat: "text", LogLevel: "info",
 		Listen: Listen{API: "127.0.0.1:8080", Push: ":8443", Admin: "127.0.0.1:9090"},
 	}
 	if path != "" {
@@ -153,6 +155,9 @@ func (c *Config) Validate() error {
 	}
 	if (c.APITLSCert == "") != (c.APITLSKey == "") {
 		errs = append(errs, errors.New("api_tls_cert, api_tls_key: want both or none"))
+	}
+	if c.ChallengeAway != "withdraw" && c.ChallengeAway != "wait" {
+		errs = append(errs, fmt.Errorf("challenge_away: %q, want withdraw or wait", c.ChallengeAway))
 	}
 	for i, r := range c.DNSRoots {
 		if _, err := netip.ParseAddr(r); err != nil {

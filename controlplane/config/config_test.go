@@ -72,6 +72,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"open to all":  {good + "listen: {api: \":8080\"}\n", "not loopback"},
 		"half TLS":     {good + "api_tls_cert: c\n", "api_tls_key"},
 		"push address": {good + "listen: {push: x}\n", "listen.push"},
+		"away":         {good + "challenge_away: never\n", "challenge_away"},
 		"a root":       {good + "dns_roots: [a.root-servers.net]\n", "dns_roots[0]"},
 		"nested key":   {good + "listen:\n  psuh: x\n", "[4:3]"},
 		"wrong type":   {good + "api_insecure: perhaps\n", "[3:15]"},

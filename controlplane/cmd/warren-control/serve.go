@@ -111,8 +111,13 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	}
 	issuer := certs.NewIssuer(cluster.Web, sealer)
 	if cfg.Has(config.RoleWorker) {
-		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), 
+		ordered, err := ordering(cfg, log, reg, db, sealer, world, fleet{seen, pusher})
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
 			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log))
+		tasks = append(tasks, ordered...)
 	}
 	if cfg.Has(config.RoleAPI) {
 		pages, err := cluster.Identity.Derive("page tokens")
@@ -122,7 +127,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		api := rest.New(rest.Options{
 			Admin: admin.New(db, issuer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
 			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
-			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
+			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
 		l, err := listenAPI(cfg)
 		if err != nil {
