@@ -280,12 +280,23 @@ type Domain struct {
 func domains(a *Admin) *Collection[model.Domain, DomainSpec, Domain] {
 	return &Collection[model.Domain, DomainSpec, Domain]{
 		a: a, kind: "domain", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
-		byRef:  domainByRef,
-		list:   func(c *call, p store.Page) ([]*model.Domain, error) { return c.tx.ListDomains(c, c.org, p) },
-		after:  func(v *model.Domain) string { return v.Name },
-		build:  buildDomain,
-		create: func(c *call, v *model.Domain) error { return c.tx.CreateDomain(c, v) },
-		update: func(c *call, v *model.Domain) (bool, error) { return c.tx.UpdateDomain(c, v) },
+		byRef: domainByRef,
+		list:  func(c *call, p store.Page) ([]*model.Domain, error) { return c.tx.ListDomains(c, c.org, p) },
+		after: func(v *model.Domain) string { return v.Name },
+		build: buildDomain,
+		create: func(c *call, v *model.Domain) error {
+			if err := c.tx.CreateDomain(c, v); err != nil {
+				return err
+			}
+			return c.tx.ResetLadder(c, v.Org, v.Name, time.Now()) // what failed for want of the domain is tried at once
+		},
+		update: func(c *call, v *model.Domain) (bool, error) {
+			changed, err := c.tx.UpdateDomain(c, v)
+			if err != nil || !changed {
+				return changed, err
+			}
+			return true, c.tx.ResetLadder(c, v.Org, v.Name, time.Now())
+		},
 		drop: func(c *call, v *model.Domain) error {
 			if err := c.tx.LockDomain(c, v.ID); err != nil {
 				return err
