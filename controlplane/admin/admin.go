@@ -19,6 +19,7 @@ import (
 type Admin struct {
 	store       *store.Store
 	issuer      *certs.Issuer
+	sealer      Sealer
 	fingerprint string // of the identity authority, for join tokens
 	keys        keyCache
 
@@ -37,17 +38,20 @@ type Admin struct {
 	Targets       *Collection[model.Target, TargetSpec, Target]
 	Domains       *Collection[model.Domain, DomainSpec, Domain]
 	Certificates  *Collection[model.Certificate, struct{}, Certificate]
+	Issuers       *Collection[model.Issuer, IssuerSpec, Issuer]
+	Managed       *Collection[model.ManagedCertificate, ManagedSpec, Managed]
 	APIKeys       *Collection[model.APIKey, APIKeySpec, APIKey]
 	JoinTokens    *Collection[model.JoinToken, struct{}, JoinToken]
 }
 
 // New makes the write side. fingerprint is that of the identity authority.
-func New(s *store.Store, issuer *certs.Issuer, fingerprint string) *Admin {
-	a := &Admin{store: s, issuer: issuer, fingerprint: fingerprint}
+func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string) *Admin {
+	a := &Admin{store: s, issuer: issuer, sealer: sealer, fingerprint: fingerprint}
 	a.keys.entries = map[[32]byte]keyEntry{}
 	a.Organizations, a.Regions, a.Pools = organizations(a), regions(a), pools(a)
 	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
 	a.Services, a.Targets, a.Domains = services(a), targets(a), domains(a)
+	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
 	a.Certificates, a.APIKeys, a.JoinTokens = certificates(a), apiKeys(a), joinTokens(a)
 	return a
 }

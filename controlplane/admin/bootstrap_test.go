@@ -53,7 +53,7 @@ func TestReplicasThatStartAtOnceMakeOneCluster(t *testing.T) {
 		}
 		if c.FirstKey != "" {
 			keys++
-			p, err := New(db, nil, "").Authenticate(t.Context(), c.FirstKey)
+			p, err := New(db, nil, nil, "").Authenticate(t.Context(), c.FirstKey)
 			if err != nil || !p.Org.IsZero() || p.Name != "bootstrap" {
 				t.Errorf("the first key: %+v, %v", p, err)
 			}

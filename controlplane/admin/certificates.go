@@ -1,14 +1,18 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/pemcheck"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
@@ -20,6 +24,10 @@ type Certificate struct {
 	NotBefore         time.Time `json:"not_before"`
 	NotAfter          time.Time `json:"not_after"`
 	FingerprintSHA256 string    `json:"fingerprint_sha256" doc:"Of the leaf; empty when the chain can't be read"`
+	Issuer            string    `json:"issuer,omitempty" doc:"Where it was ordered; empty of one that was uploaded"`
+	Managed           string    `json:"managed,omitempty" doc:"The managed certificate that it is of, by id"`
+	Uploaded          bool      `json:"uploaded"`
+	SupersededBy      string    `json:"superseded_by,omitempty" doc:"The certificate that took its place, by id: this one goes when all nodes have had that one for a day"`
 	CreatedAt         time.Time `json:"created_at"`
 	UpdatedAt         time.Time `json:"updated_at"`
 }
@@ -40,23 +48,90 @@ func certificates(a *Admin) *Collection[model.Certificate, struct{}, Certificate
 		},
 		list:  func(c *call, p store.Page) ([]*model.Certificate, error) { return c.tx.ListCertificates(c, c.org, p) },
 		after: func(v *model.Certificate) string { return v.ID.UUID.String() },
-		drop: func(c *call, v *model.Certificate) error {
-			for _, name := range v.Names {
-				s, err := c.tx.GetServiceByHostname(c, name)
-				if err == nil && s.Org == v.Org && s.EndsTLS() {
-					return fault.New(fault.Conflict, "needed by service %s", s.Name)
-				}
-			}
-			return c.tx.DeleteCertificate(c, v.ID)
-		},
-		view: func(c *call, v *model.Certificate) (out Certificate, err error) {
-			out = Certificate{ID: v.ID.String(), Names: v.Names, NotBefore: v.NotBefore.UTC(), NotAfter: v.NotAfter.UTC(), CreatedAt: v.Created.UTC(), UpdatedAt: v.Updated.UTC()}
-			if b, _ := pem.Decode(v.ChainPEM); b != nil {
-				sum := sha256.Sum256(b.Bytes)
-				out.FingerprintSHA256 = hex.EncodeToString(sum[:])
-			}
-			out.Organization, err = c.orgName(v.Org)
-			return out, err
-		},
+		drop:  dropCertificate,
+		view:  viewCertificate,
 	}
+}
+
+// dropCertificate removes a certificate that no service would miss.
+func dropCertificate(c *call, v *model.Certificate) error {
+	for _, name := range v.Names {
+		s, err := c.tx.GetServiceByHostname(c, name)
+		if fault.Of(err) == fault.NotFound || err == nil && (s.Org != v.Org || !s.EndsTLS()) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		others, err := c.tx.ListCertificatesNamed(c, v.Org, name)
+		if err != nil {
+			return err
+		}
+		spare := func(o *model.Certificate) bool { return o.ID != v.ID && time.Now().Before(o.NotAfter) }
+		if !slices.ContainsFunc(others, spare) {
+			return fault.New(fault.Conflict, "needed by service %s, which has no other", s.Name)
+		}
+	}
+	return c.tx.DeleteCertificate(c, v.ID)
+}
+
+func viewCertificate(c *call, v *model.Certificate) (out Certificate, err error) {
+	out = Certificate{
+		ID: v.ID.String(), Names: v.Names, NotBefore: v.NotBefore.UTC(), NotAfter: v.NotAfter.UTC(), Uploaded: v.Uploaded, CreatedAt: v.Created.UTC(), UpdatedAt: v.Updated.UTC(),
+	}
+	if b, _ := pem.Decode(v.ChainPEM); b != nil {
+		sum := sha256.Sum256(b.Bytes)
+		out.FingerprintSHA256 = hex.EncodeToString(sum[:])
+	}
+	if !v.Managed.IsZero() {
+		out.Managed = v.Managed.String()
+	}
+	if !v.SupersededBy.IsZero() {
+		out.SupersededBy = v.SupersededBy.String()
+	}
+	switch {
+	case v.Uploaded:
+	case v.Issuer.IsZero():
+		out.Issuer = model.InternalIssuer
+	default:
+		if out.Issuer, err = c.issuerName(v.Issuer); err != nil {
+			return out, err
+		}
+	}
+	out.Organization, err = c.orgName(v.Org)
+	return out, err
+}
+
+// UploadSpec is a certificate from elsewhere.
+type UploadSpec struct {
+	Chain string `json:"chain" minLength:"1" maxLength:"262144" doc:"PEM: the certificate and its intermediates, in any order"`
+	Key   string `json:"key" minLength:"1" maxLength:"16384" writeOnly:"true" doc:"PEM: its private key, unencrypted; never shown again"`
+}
+
+// Upload adds a certificate that was made elsewhere. Nobody renews it: as the newest one it is served until it
+// is replaced or removed.
+func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s UploadSpec) (out Certificate, rev model.Revision, err error) {
+	known, err := x509.SystemCertPool()
+	if err != nil {
+		known = nil // then a chain needs a certificate besides the leaf
+	}
+	rev, err = a.Certificates.do(ctx, p, org, func(c *call) error { // who may not write learns nothing of what he sent
+		u, err := pemcheck.Check([]byte(s.Chain), []byte(s.Key), pemcheck.Options{Now: time.Now(), Roots: known})
+		if err != nil {
+			return err
+		}
+		keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: u.KeyDER})
+		v := &model.Certificate{
+			ID: model.CertificateID{}.New(), Org: c.org, Names: u.Names, ChainPEM: u.ChainPEM, NotBefore: u.Leaf.NotBefore.UTC(), NotAfter: u.Leaf.NotAfter.UTC(), Uploaded: true,
+		}
+		if v.SealedKey, err = a.sealer.Seal(keyPEM, v.ID.String()); err != nil {
+			return err
+		}
+		if err := c.tx.CreateCertificate(c, v); err != nil {
+			return err
+		}
+		out, err = a.Certificates.shown(c, v.ID.String())
+		return err
+	})
+	return out, rev, err
 }

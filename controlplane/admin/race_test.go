@@ -19,7 +19,7 @@ func TestServiceAndDomainRemovalExcludeEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(db, certs.NewIssuer(c.Web, sealer), c.Identity.Fingerprint())
+	a := New(db, certs.NewIssuer(c.Web, sealer), sealer, c.Identity.Fingerprint())
 	p := access.Principal{Key: model.APIKeyID{}.New()}
 	for i := range 40 {
 		apex := fmt.Sprintf("d%d.example", i)

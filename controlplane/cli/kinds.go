@@ -110,8 +110,29 @@ var kinds = []*kind{
 		columns: []string{"service", "site", "address", "port", "path_prefix", "weight", "health"},
 	},
 	{
+		name: "Issuer", plural: "issuers", fields: []field{
+			{"directory_url", text, "the authority's ACME directory; creating the issuer agrees to its terms of service", true},
+			{"contacts", list, "mail addresses that the authority may write to", false},
+			{"eab.key_id", text, "key id of the external account binding, where the authority wants one", false},
+			{"eab.hmac_key", text, "its key, base64url; others on this machine may see flags: a manifest hides it", false},
+			{"roots_pem", text, "certificates in PEM that the authority's server is verified with (default: the system's)", false},
+			{"rank", number, "the lowest is asked first, 0 to 999 (default 100)", false},
+			{"profiles", pairs, "our word for a profile=the authority's; default is for certificates that name none", false},
+			{"caa_identities", list, "domains that stand for the authority in CAA records; when every issuer names some, zones allow no others", false},
+			{"limits.new_orders", number, "new orders in 3 hours (default: Let's Encrypt's 300)", false},
+			{"limits.per_domain", number, "certificates of a registered domain in 7 days (default 50)", false},
+			{"limits.per_set", number, "certificates of exactly the same names in 7 days (default 5)", false},
+			{"limits.failed_validations", number, "failed validations of a name in an hour (default 5)", false},
+		},
+		columns: []string{"rank", "directory_url", "paused_until", "last_problem"}, wide: []string{"contacts", "account_url", "failing_since"},
+	},
+	{
+		name: "ManagedCertificate", plural: "managed-certificates", org: true,
+		columns: []string{"names", "state", "not_after", "next_attempt", "last_problem"}, wide: []string{"key_type", "profile", "issuer", "renew_at", "failing_since"},
+	},
+	{
 		name: "Certificate", plural: "certificates", aliases: []string{"cert", "certs"}, org: true,
-		columns: []string{"names", "not_after"}, wide: []string{"not_before", "fingerprint_sha256"},
+		columns: []string{"names", "not_after", "issuer", "uploaded"}, wide: []string{"not_before", "managed", "superseded_by", "fingerprint_sha256"},
 	},
 	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
 	{
@@ -162,7 +183,7 @@ func (k *kind) path(org, name string) string {
 
 // writable reports whether objects of the kind are made from fields.
 func (k *kind) writable() bool {
-	return k.name != "Certificate" && k.name != "JoinToken"
+	return len(k.fields) > 0 || k.name == "Organization" || k.name == "Region" || k.name == "Pool"
 }
 
 // one is an object of the kind in a sentence: "a site", "an organization".

@@ -22,5 +22,6 @@ type Batch struct {
 	GossipKeys    map[GossipKeyID]*GossipKey
 	Challenges    map[ChallengeID]*Challenge
 	TicketKeys    map[TicketKeyID]*TicketKey
-	Authorities   map[string][]byte // kind -> certificate as PEM
+	Issuers       map[IssuerID]*Issuer // how they are doing may be of another moment
+	Authorities   map[string][]byte    // kind -> certificate as PEM
 }

@@ -27,6 +27,7 @@ type Model struct {
 	gossipKeys table[gossipKeyKind, GossipKey]
 	challenges table[challengeKind, Challenge]
 	ticketKeys table[ticketKeyKind, TicketKey]
+	issuers    table[issuerKind, Issuer]
 	authority  map[string][]byte
 	indexes
 
@@ -67,7 +68,7 @@ func Empty() *Model {
 		nodes: newTable[nodeKind, Node](), sites: newTable[siteKind, Site](), connectors: newTable[connectorKind, Connector](),
 		services: newTable[serviceKind, Service](), targets: newTable[targetKind, Target](), domains: newTable[domainKind, Domain](),
 		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](),
-		challenges: newTable[challengeKind, Challenge](), ticketKeys: newTable[ticketKeyKind, TicketKey](), authority: map[string][]byte{}, forking: new(sync.Mutex),
+		challenges: newTable[challengeKind, Challenge](), ticketKeys: newTable[ticketKeyKind, TicketKey](), issuers: newTable[issuerKind, Issuer](), authority: map[string][]byte{}, forking: new(sync.Mutex),
 	}
 	for _, x := range m.each() {
 		*x = newIndex()
@@ -96,6 +97,9 @@ func (m *Model) Apply(b Batch) *Model {
 	put(n.nodes, b.Nodes, func(v *Node, do edit) { do(n.nodesByPool, key(v.Pool), v.ID.UUID) })
 	for id, v := range b.GossipKeys {
 		n.gossipKeys.set(id, v)
+	}
+	for id, v := range b.Issuers {
+		n.issuers.set(id, v)
 	}
 	put(n.sites, b.Sites, func(v *Site, do edit) {
 		do(n.sitesByPool, key(v.Pool), v.ID.UUID)
@@ -230,7 +234,7 @@ func (m *Model) fork() *Model {
 	n.orgs, n.regions, n.pools = m.orgs.copy(), m.regions.copy(), m.pools.copy()
 	n.nodes, n.sites, n.connectors = m.nodes.copy(), m.sites.copy(), m.connectors.copy()
 	n.services, n.targets, n.domains, n.certs = m.services.copy(), m.targets.copy(), m.domains.copy(), m.certs.copy()
-	n.gossipKeys, n.challenges, n.ticketKeys = m.gossipKeys.copy(), m.challenges.copy(), m.ticketKeys.copy()
+	n.gossipKeys, n.challenges, n.ticketKeys, n.issuers = m.gossipKeys.copy(), m.challenges.copy(), m.ticketKeys.copy(), m.issuers.copy()
 	for _, x := range n.each() {
 		*x = x.copy()
 	}

@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ func (m *Model) Domains() iter.Seq[*Domain]             { return m.domains.all()
 func (m *Model) Certificates() iter.Seq[*Certificate]   { return m.certs.all() }
 func (m *Model) GossipKeys() iter.Seq[*GossipKey]       { return m.gossipKeys.all() }
 func (m *Model) Challenges() iter.Seq[*Challenge]       { return m.challenges.all() }
+func (m *Model) Issuers() iter.Seq[*Issuer]             { return m.issuers.all() } // without the cluster's own
 
 // Rows by what they belong to, ordered by id.
 
@@ -246,4 +248,19 @@ func pools(x index, prefix string) iter.Seq[PoolID] {
 			}
 		}
 	}
+}
+
+// CAAIdentities are the domains that stand for the authorities of which the cluster orders certificates, sorted:
+// what zones say in CAA records (RFC 8659). Nil, so that any may issue, while there is no issuer, or one of which
+// it is not known under which domains it goes.
+func (m *Model) CAAIdentities() []string {
+	var out []string
+	for i := range m.Issuers() {
+		if len(i.CAAIdentities) == 0 {
+			return nil
+		}
+		out = append(out, i.CAAIdentities...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -75,6 +75,13 @@ type domainBody struct {
 
 func (b domainBody) spec() admin.DomainSpec { return b.DomainSpec }
 
+type issuerBody struct {
+	Title
+	admin.IssuerSpec
+}
+
+func (b issuerBody) spec() admin.IssuerSpec { return b.IssuerSpec }
+
 type apiKeyBody struct {
 	Title
 	admin.APIKeySpec

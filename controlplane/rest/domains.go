@@ -80,8 +80,8 @@ func (a *API) checkDomain(ctx context.Context, org, name string) (v domainCheckV
 		return v, fault.New(fault.Unavailable, "too many checks of domains at once")
 	}
 	var issuers []preflight.Issuer
-	if a.Issuers != nil {
-		issuers = a.Issuers()
+	for i := range m.Issuers() {
+		issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAAIdentities, Account: i.AccountURL})
 	}
 	r, err := a.Preflight.Check(ctx, preflight.For(m, d, checkedNames(m, d), issuers))
 	if err != nil {

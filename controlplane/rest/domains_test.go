@@ -34,7 +34,8 @@ func TestCheckDomain(t *testing.T) {
 	w := newWorld(t)
 	w.service()
 	i := &inspector{}
-	w.api.Preflight, w.api.Issuers = i, func() []preflight.Issuer { return []preflight.Issuer{{Name: "one"}} }
+	w.api.Preflight = i
+	w.must(201, "POST", "/api/v1/issuers", `{"name":"one",`+directory+`}`)
 	w.enroll("n1", "box")
 	w.must(201, "POST", org+"/services", `{"name":"all","kind":"http","hostname":"*.example.com","pool":"default"}`)
 	w.must(201, "POST", org+"/services", `{"name":"pass","kind":"tls","hostname":"pass.example.com","pool":"default"}`)

@@ -66,7 +66,7 @@ func newWorld(t *testing.T) *world {
 		w.now.Set(next)
 	}, log, reg)
 	w.api = New(Options{
-		Admin: admin.New(db, certs.NewIssuer(cluster.Web, sealer), cluster.Identity.Fingerprint()), World: w.now, Push: pusher, Presence: w.seen,
+		Admin: admin.New(db, certs.NewIssuer(cluster.Web, sealer), sealer, cluster.Identity.Fingerprint()), World: w.now, Push: pusher, Presence: w.seen,
 		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Log: log, Reg: reg,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -21,7 +21,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/shared/version"
@@ -47,8 +46,6 @@ type Options struct {
 	Database func() time.Duration
 	// Preflight checks domains; nil: nobody can.
 	Preflight Preflight
-	// Issuers are the authorities that domains are checked for.
-	Issuers func() []preflight.Issuer
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger

@@ -14,8 +14,8 @@ import (
 // routes is the whole route table. Each collection has list, get, and, unless it is read-only, create
 // (POST), put and delete:
 //
-//	/api/v1/{organizations,regions,pools,nodes,api-keys,join-tokens}
-//	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates}
+//	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens}
+//	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates}
 //
 // and beside them:
 //
@@ -24,13 +24,14 @@ import (
 //	/api/v1/orgs/{org}/connectors/{name}/revoke
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
 //	/api/v1/orgs/{org}/domains/{name}/check
+//	/api/v1/orgs/{org}/managed-certificates/{name}/renew
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
 func (a *API) routes() {
 	k := a.Admin
 	if k == nil {
-		k = admin.New(nil, nil, "") // enough to describe the API
+		k = admin.New(nil, nil, nil, "") // enough to describe the API
 		a.Admin = k
 	}
 	clusterKind(a, k.Organizations, "organization", "organizations", organizationBody{})
@@ -49,6 +50,9 @@ func (a *API) routes() {
 	orgKind(a, k.Domains, "domain", "domains", domainBody{})
 	orgReadable(a, k.Certificates, "certificate", "certificates")
 	orgDeletable(a, k.Certificates, "certificate", "certificates")
+
+	clusterKind(a, k.Issuers, "issuer", "issuers", issuerBody{})
+	a.certificates()
 
 	a.secrets()
 	a.actions()

@@ -91,7 +91,7 @@ func TestLocalSitesAreTheClusters(t *testing.T) {
 	}
 	w.must(201, "POST", sites, local)
 	r := w.as(key, "GET", sites+"/shed", "")
-	if r.status != http.StatusOK || strings.Contains(string(r.body), "n1") {
+	if r.status != http.StatusOK || strings.Contains(string(r.body), `"n1"`) {
 		t.Errorf("seen: %d %s", r.status, r.body)
 	}
 	for _, body := range []string{`{"pool":"default"}`, `{"pool":"default","kind":"local","nodes":["n1"]}`} {

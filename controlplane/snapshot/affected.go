@@ -51,6 +51,11 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	if len(b.Authorities) > 0 {
 		t.add(resource.Trust, uuid.Nil)
 	}
+	if len(b.Issuers) > 0 && !slices.Equal(prev.CAAIdentities(), next.CAAIdentities()) {
+		for d := range next.Domains() {
+			t.add(resource.Zone, d.ID.UUID)
+		}
+	}
 	for id := range b.Pools {
 		t.pool(id)
 	}

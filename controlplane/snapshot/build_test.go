@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -190,16 +191,39 @@ func TestOpenGetsTheRow(t *testing.T) {
 	}
 }
 
-// Zones allow the configured authorities, in one order, whatever the order in which they are configured.
+// Zones allow the authorities of all issuers, in one order; as soon as one is not known by a domain, any.
 func TestZoneIssuers(t *testing.T) {
 	b, m := step(t, nil, "domain example.org organization=acme pool=edge")
-	zone := func(issuers ...string) *Resource { return New(modeltest.Open, issuers...).Build(nil, m, b).Upserts[0] }
-	one, other := zone("b.example", "a.example", "b.example"), zone("a.example", "b.example")
-	var msg nodev1.Zone
-	if err := one.Any.UnmarshalTo(&msg); err != nil || !slices.Equal(msg.CaaIssuers, []string{"a.example", "b.example"}) {
-		t.Errorf("%v, %v", &msg, err)
+	with := func(was *model.Model, domains ...[]string) (*model.Model, []*Resource) {
+		more := model.Batch{From: was.Revision(), To: was.Revision() + 1, Issuers: map[model.IssuerID]*model.Issuer{}}
+		for i, d := range domains {
+			id := model.IssuerID{UUID: uuid.UUID{15: byte(i + 1)}}
+			more.Issuers[id] = &model.Issuer{ID: id, DirectoryURL: "https://ca.example", CAAIdentities: d}
+		}
+		next := was.Apply(more)
+		return next, New(modeltest.Open).Build(was, next, more).Upserts
 	}
-	if one.Version != other.Version || one.Version == zone().Version {
-		t.Errorf("versions %s, %s and %s without", one.Version, other.Version, zone().Version)
+	caa := func(r []*Resource) []string {
+		var msg nodev1.Zone
+		if len(r) != 1 {
+			t.Fatalf("%d resources", len(r))
+		}
+		if err := r[0].Any.UnmarshalTo(&msg); err != nil {
+			t.Fatal(err)
+		}
+		return msg.CaaIssuers
+	}
+	if got := caa(New(modeltest.Open).Build(nil, m, b).Upserts); got != nil {
+		t.Errorf("without issuers: %v", got)
+	}
+	m, r := with(m, []string{"b.example", "a.example"}, []string{"b.example"})
+	if got := caa(r); !slices.Equal(got, []string{"a.example", "b.example"}) {
+		t.Errorf("%v", got)
+	}
+	if _, r := with(m, []string{"a.example"}, []string{"b.example"}); len(r) != 0 {
+		t.Errorf("%d zones are written anew though they say the same", len(r))
+	}
+	if _, r := with(m, []string{"a.example"}, nil); caa(r) != nil {
+		t.Errorf("one that is not known by a domain: %v", caa(r))
 	}
 }

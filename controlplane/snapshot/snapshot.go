@@ -72,15 +72,12 @@ type Changes struct {
 
 // Compiler turns models into resources. It keeps no state: safe for concurrent use.
 type Compiler struct {
-	open    func(sealed []byte, aad string) ([]byte, error)
-	issuers []string
+	open func(sealed []byte, aad string) ([]byte, error)
 }
 
-// New makes a Compiler. open unseals a private key; aad is the text form of the certificate's id. issuers are the
-// certificate authorities that zones allow, by the domain names by which CAA records know them; none: zones say
-// nothing, and any authority may issue. All replicas must agree on them.
-func New(open func(sealed []byte, aad string) ([]byte, error), issuers ...string) *Compiler {
-	return &Compiler{open: open, issuers: slices.Compact(slices.Sorted(slices.Values(issuers)))}
+// New makes a Compiler. open unseals a private key; aad is the text form of the certificate's id.
+func New(open func(sealed []byte, aad string) ([]byte, error)) *Compiler {
+	return &Compiler{open: open}
 }
 
 // Build compiles what a batch changed between prev and next = prev.Apply(b). With prev nil it compiles

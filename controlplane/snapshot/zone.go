@@ -9,7 +9,7 @@ import (
 )
 
 // zone compiles a domain.
-func zone(c *Compiler, m *model.Model, id uuid.UUID) *draft {
+func zone(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	v := m.Domain(model.DomainID{UUID: id})
 	if v == nil {
 		return nil
@@ -17,6 +17,6 @@ func zone(c *Compiler, m *model.Model, id uuid.UUID) *draft {
 	return &draft{
 		name:   resource.Name("zone", v.Org.String(), v.ID.String()),
 		scopes: []string{poolScope(v.Pool)},
-		msg:    &nodev1.Zone{Id: v.ID.String(), OrganizationId: v.Org.String(), Apex: v.Name, PoolId: v.Pool.String(), CaaIssuers: c.issuers},
+		msg:    &nodev1.Zone{Id: v.ID.String(), OrganizationId: v.Org.String(), Apex: v.Name, PoolId: v.Pool.String(), CaaIssuers: m.CAAIdentities()},
 	}
 }

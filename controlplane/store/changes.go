@@ -191,6 +191,10 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 		b.TicketKeys, e = fetch(f, "ticket_keys", q.AllTicketKeys, q.GetTicketKeys, ticketKey, func(v *model.TicketKey) model.TicketKeyID { return v.ID })
 		return e
 	})
+	step(func() (e error) {
+		b.Issuers, e = fetch(f, "issuers", q.AllIssuers, q.GetIssuers, issuer, func(v *model.Issuer) model.IssuerID { return v.ID })
+		return e
+	})
 	step(func() error {
 		if keys != nil && keys["authorities"] == nil {
 			return nil

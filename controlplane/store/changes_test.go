@@ -280,6 +280,12 @@ func TestTxRunsAgain(t *testing.T) {
 // Changes from nothing at all are the same as a load.
 func TestChangesFromTheBeginning(t *testing.T) {
 	f, _, _ := follow(t)
+	_, err := f.s.Tx(t.Context(), "test", func(tx *store.Tx) error {
+		return tx.CreateIssuer(t.Context(), &model.Issuer{ID: model.IssuerID{}.New(), Name: "ca", DirectoryURL: "https://ca.example/directory", CAAIdentities: []string{"ca.example"}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	load, err := f.s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)

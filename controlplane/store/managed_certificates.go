@@ -103,3 +103,18 @@ func managedCertificate(r db.ManagedCertificate) *model.ManagedCertificate {
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }
+
+// FindManagedCertificates returns those of an organization that carry a canonical pattern; what services need
+// comes first.
+func (t *Tx) FindManagedCertificates(ctx context.Context, org model.OrgID, name string) ([]*model.ManagedCertificate, error) {
+	rows, err := t.q.FindManagedCertificates(ctx, db.FindManagedCertificatesParams{OrgID: org.UUID, Name: name})
+	return convert(rows, managedCertificate), classify(err, "find managed certificates")
+}
+
+// ConfigureManagedCertificate writes type of key, profile and issuer, and makes the certificate due now.
+func (t *Tx) ConfigureManagedCertificate(ctx context.Context, v *model.ManagedCertificate, now time.Time) error {
+	n, err := t.q.ConfigureManagedCertificate(ctx, db.ConfigureManagedCertificateParams{
+		ID: v.ID.UUID, KeyType: string(v.KeyType), Profile: v.Profile, IssuerID: nullID(v.Issuer.UUID), At: now,
+	})
+	return affected(n, err, "update managed certificate")
+}

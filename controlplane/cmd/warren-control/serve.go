@@ -125,7 +125,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		api := rest.New(rest.Options{
-			Admin: admin.New(db, issuer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
+			Admin: admin.New(db, issuer, sealer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
 			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
 			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})

@@ -59,3 +59,14 @@ UPDATE budgets SET tokens = @tokens, updated_at = @at WHERE issuer_id = @issuer_
 -- name: DeleteFullBuckets :execrows
 -- A bucket that nothing was taken from for the longest window is full: it need not be there.
 DELETE FROM budgets WHERE updated_at < @before;
+
+-- name: GetIssuers :many
+-- The cluster's own is no configuration of nodes.
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers WHERE id = ANY(@ids::uuid[]) AND directory_url <> '';
+
+-- name: AllIssuers :many
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers WHERE directory_url <> '';

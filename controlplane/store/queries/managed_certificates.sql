@@ -54,3 +54,13 @@ SELECT m.id, m.org_id, m.names, m.key_type, m.profile, m.issuer_id, m.wanted, m.
 UPDATE managed_certificates SET ladder_step = 0, next_attempt = least(next_attempt, @at), updated_at = now()
  WHERE org_id = @org_id AND ladder_step > 0
    AND EXISTS (SELECT FROM unnest(names) n WHERE right('.' || n, length(@apex::text) + 1) = '.' || @apex::text);
+
+-- name: FindManagedCertificates :many
+-- Those that carry a name; what services need comes first.
+SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
+       created_at, updated_at
+  FROM managed_certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY wanted DESC, id;
+
+-- name: ConfigureManagedCertificate :execrows
+-- Of another kind: it is ordered at once.
+UPDATE managed_certificates SET key_type = @key_type, profile = @profile, issuer_id = @issuer_id, ladder_step = 0, next_attempt = @at, updated_at = now() WHERE id = @id;

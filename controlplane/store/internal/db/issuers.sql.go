@@ -12,6 +12,53 @@ import (
 	"github.com/google/uuid"
 )
 
+const allIssuers = `-- name: AllIssuers :many
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers WHERE directory_url <> ''
+`
+
+func (q *Queries) AllIssuers(ctx context.Context) ([]Issuer, error) {
+	rows, err := q.db.Query(ctx, allIssuers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Issuer
+	for rows.Next() {
+		var i Issuer
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.DirectoryUrl,
+			&i.Contacts,
+			&i.EabKeyID,
+			&i.SealedEabKey,
+			&i.RootsPem,
+			&i.Rank,
+			&i.Profiles,
+			&i.CaaIdentities,
+			&i.Limits,
+			&i.AccountUrl,
+			&i.SealedAccountKey,
+			&i.SealedPendingKey,
+			&i.PausedUntil,
+			&i.Failures,
+			&i.FailingSince,
+			&i.LastProblem,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteFullBuckets = `-- name: DeleteFullBuckets :execrows
 DELETE FROM budgets WHERE updated_at < $1
 `
@@ -94,6 +141,54 @@ func (q *Queries) GetIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) {
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const getIssuers = `-- name: GetIssuers :many
+SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+  FROM issuers WHERE id = ANY($1::uuid[]) AND directory_url <> ''
+`
+
+// The cluster's own is no configuration of nodes.
+func (q *Queries) GetIssuers(ctx context.Context, ids []uuid.UUID) ([]Issuer, error) {
+	rows, err := q.db.Query(ctx, getIssuers, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Issuer
+	for rows.Next() {
+		var i Issuer
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.DirectoryUrl,
+			&i.Contacts,
+			&i.EabKeyID,
+			&i.SealedEabKey,
+			&i.RootsPem,
+			&i.Rank,
+			&i.Profiles,
+			&i.CaaIdentities,
+			&i.Limits,
+			&i.AccountUrl,
+			&i.SealedAccountKey,
+			&i.SealedPendingKey,
+			&i.PausedUntil,
+			&i.Failures,
+			&i.FailingSince,
+			&i.LastProblem,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const hasIssuers = `-- name: HasIssuers :one

@@ -57,6 +57,33 @@ func (q *Queries) AllManagedCertificates(ctx context.Context) ([]ManagedCertific
 	return items, nil
 }
 
+const configureManagedCertificate = `-- name: ConfigureManagedCertificate :execrows
+UPDATE managed_certificates SET key_type = $1, profile = $2, issuer_id = $3, ladder_step = 0, next_attempt = $4, updated_at = now() WHERE id = $5
+`
+
+type ConfigureManagedCertificateParams struct {
+	KeyType  string
+	Profile  string
+	IssuerID *uuid.UUID
+	At       time.Time
+	ID       uuid.UUID
+}
+
+// Of another kind: it is ordered at once.
+func (q *Queries) ConfigureManagedCertificate(ctx context.Context, arg ConfigureManagedCertificateParams) (int64, error) {
+	result, err := q.db.Exec(ctx, configureManagedCertificate,
+		arg.KeyType,
+		arg.Profile,
+		arg.IssuerID,
+		arg.At,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteManagedCertificate = `-- name: DeleteManagedCertificate :execrows
 DELETE FROM managed_certificates WHERE id = $1
 `
@@ -136,6 +163,57 @@ func (q *Queries) DueManagedCertificates(ctx context.Context, arg DueManagedCert
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.NotAfter,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const findManagedCertificates = `-- name: FindManagedCertificates :many
+SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
+       created_at, updated_at
+  FROM managed_certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY wanted DESC, id
+`
+
+type FindManagedCertificatesParams struct {
+	OrgID uuid.UUID
+	Name  string
+}
+
+// Those that carry a name; what services need comes first.
+func (q *Queries) FindManagedCertificates(ctx context.Context, arg FindManagedCertificatesParams) ([]ManagedCertificate, error) {
+	rows, err := q.db.Query(ctx, findManagedCertificates, arg.OrgID, arg.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ManagedCertificate
+	for rows.Next() {
+		var i ManagedCertificate
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrgID,
+			&i.Names,
+			&i.KeyType,
+			&i.Profile,
+			&i.IssuerID,
+			&i.Wanted,
+			&i.CertificateID,
+			&i.RenewAt,
+			&i.AriStart,
+			&i.AriEnd,
+			&i.AriPollAt,
+			&i.NextAttempt,
+			&i.LadderStep,
+			&i.LastProblem,
+			&i.FailingSince,
+			&i.CreatedAt,
+			&i.UpdatedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,297 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// managed is a managed certificate, as far as it is shown in words.
+type managed struct {
+	ID          string     `json:"id"`
+	Names       []string   `json:"names"`
+	State       string     `json:"state"`
+	KeyType     string     `json:"key_type"`
+	Profile     string     `json:"profile"`
+	Certificate string     `json:"certificate"`
+	NotAfter    *time.Time `json:"not_after"`
+	RenewAt     *time.Time `json:"renew_at"`
+	NextAttempt time.Time  `json:"next_attempt"`
+	LastProblem string     `json:"last_problem"`
+	Orders      []struct {
+		ID      string `json:"id"`
+		State   string `json:"state"`
+		Issuer  string `json:"issuer"`
+		URL     string `json:"url"`
+		Problem string `json:"problem"`
+		Events  []struct {
+			At      time.Time `json:"at"`
+			State   string    `json:"state"`
+			What    string    `json:"what"`
+			Problem string    `json:"problem"`
+		} `json:"events"`
+	} `json:"orders"`
+}
+
+func (a *app) certCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cert", Aliases: []string{"certs", "certificate"}, Short: "Certificates: those that are kept by orders, and those that were uploaded",
+		Long: "Certificates. With an issuer (warren create issuer) the control plane orders one for each domain with a service in it, apex and\n" +
+			"wildcard together, and one for each hostname beside those, and renews them. Without one the cluster's own authority signs.",
+	}
+	cmd.AddCommand(a.certList(), a.certDescribe(), a.certRenew(), a.certConfigure(), a.certUpload())
+	return cmd
+}
+
+func managedPath(org, ref, action string) string {
+	p := "/api/v1/orgs/" + url.PathEscape(org) + "/managed-certificates"
+	if ref != "" {
+		p += "/" + url.PathEscape(ref)
+	}
+	return p + action
+}
+
+func (a *app) certList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "Show what is kept in certificates, and how that is going", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := findKind("managed-certificates")
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			items, err := s.List(cmd.Context(), k.path(s.org, ""))
+			if err != nil {
+				return err
+			}
+			return a.objects(k, items, false)
+		},
+	}
+}
+
+func (a *app) certDescribe() *cobra.Command {
+	return &cobra.Command{
+		Use: "describe NAME", Short: "Show one, by a name in it or its id: state, next attempt, the authority's words, timeline", Args: cobra.ExactArgs(1),
+		Example: "  warren cert describe '*.example.org'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodGet, managedPath(s.org, args[0], ""), nil, &raw); err != nil {
+				return err
+			}
+			if a.structured() {
+				return a.print(raw)
+			}
+			var m managed
+			if err := json.Unmarshal(raw, &m); err != nil {
+				return err
+			}
+			return describeManaged(a.out, m)
+		},
+	}
+}
+
+func describeManaged(out io.Writer, m managed) error {
+	var b strings.Builder
+	line := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-13s %s\n", key, value)
+		}
+	}
+	line("Names", strings.Join(m.Names, ", "))
+	line("State", m.State)
+	line("Key", strings.TrimSpace(m.KeyType+" "+m.Profile))
+	line("Certificate", m.Certificate)
+	line("Not after", stamp(m.NotAfter))
+	line("Renewal", stamp(m.RenewAt))
+	line("Next attempt", stamp(&m.NextAttempt))
+	line("Last problem", m.LastProblem)
+	for _, o := range m.Orders {
+		fmt.Fprintf(&b, "\nOrder %s at %s: %s\n", o.ID, o.Issuer, o.State)
+		if o.URL != "" {
+			fmt.Fprintf(&b, "  %s\n", o.URL)
+		}
+		for _, e := range o.Events {
+			fmt.Fprintf(&b, "  %s  %-18s %s\n", stamp(&e.At), e.State, e.What)
+			if e.Problem != "" {
+				fmt.Fprintf(&b, "  %-20s  %-18s %s\n", "", "", e.Problem)
+			}
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func stamp(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func (a *app) certRenew() *cobra.Command {
+	var wait bool
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use: "renew NAME", Short: "Order anew now, by a name in the certificate or its id", Args: cobra.ExactArgs(1),
+		Long: "Order a certificate anew now, whatever its next attempt was. What there is is served until every node has the new one.\n" +
+			"With --wait it returns when there is a new one, and exits with 4 when that takes longer than --timeout; the order goes on.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var before, now managed
+			if _, err := s.Do(cmd.Context(), http.MethodGet, managedPath(s.org, args[0], ""), nil, &before); err != nil {
+				return err
+			}
+			if _, err := s.Do(cmd.Context(), http.MethodPost, managedPath(s.org, before.ID, "/renew"), nil, &now); err != nil {
+				return err
+			}
+			a.say("%s is to be ordered now", strings.Join(before.Names, ", "))
+			if wait {
+				if now, err = a.renewed(cmd.Context(), s, before, limit); err != nil {
+					return err
+				}
+			}
+			if a.structured() {
+				return a.print(now)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "return only when there is a new certificate")
+	cmd.Flags().DurationVar(&limit, "timeout", 2*time.Minute, "how long to wait")
+	return cmd
+}
+
+// renewed waits for another certificate than the one before, and says what happens until then.
+func (a *app) renewed(ctx context.Context, s *session, before managed, limit time.Duration) (managed, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	begin, said := time.Now(), ""
+	for {
+		var m managed
+		if _, err := s.Do(ctx, http.MethodGet, managedPath(s.org, before.ID, ""), nil, &m); err != nil && ctx.Err() == nil {
+			return m, err
+		}
+		word := m.LastProblem
+		if len(m.Orders) > 0 {
+			word = strings.TrimSpace(m.Orders[0].State + " " + m.Orders[0].Problem)
+		}
+		if word != said && word != "" {
+			a.say("%6s  %s", seconds(time.Since(begin)), word)
+			said = word
+		}
+		if m.Certificate != "" && m.Certificate != before.Certificate {
+			return m, nil
+		}
+		select {
+		case <-ctx.Done():
+			a.say("there is no new certificate yet, the order goes on; next attempt %s", stamp(&m.NextAttempt))
+			return m, errNotReady
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *app) certConfigure() *cobra.Command {
+	var body struct {
+		KeyType string `json:"key_type,omitempty"`
+		Profile string `json:"profile,omitempty"`
+		Issuer  string `json:"issuer,omitempty"`
+	}
+	cmd := &cobra.Command{
+		Use: "configure NAME", Short: "Say of what kind a certificate is to be; one of another kind is replaced", Args: cobra.ExactArgs(1),
+		Long:    "Say of what kind a certificate is to be. What is not given is as by default; a certificate that is of another kind is\nordered anew at once.",
+		Example: "  warren cert configure example.org --key-type rsa --profile short",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodPut, managedPath(s.org, args[0], ""), body, &raw); err != nil {
+				return err
+			}
+			a.say("%s configured", args[0])
+			if a.structured() {
+				return a.print(raw)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&body.KeyType, "key-type", "", "ecdsa or rsa (default ecdsa)")
+	cmd.Flags().StringVar(&body.Profile, "profile", "", "one of the issuer's profiles (default: the issuer's default)")
+	cmd.Flags().StringVar(&body.Issuer, "issuer", "", "the only issuer to order from (default: the first that may issue, by rank)")
+	return cmd
+}
+
+func (a *app) certUpload() *cobra.Command {
+	var chain, key string
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "upload --cert FILE --key FILE", Short: "Add a certificate that was made elsewhere", Args: cobra.NoArgs,
+		Long: "Add a certificate that was made elsewhere: PEM files with the chain, in any order, and its private key. It is served for the\n" +
+			"services whose hostnames it carries as long as it is the one that lasts longest. Nobody renews it.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			body := map[string]string{}
+			for field, file := range map[string]string{"chain": chain, "key": key} {
+				b, err := os.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				body[field] = string(b)
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			k, err := findKind("certificates")
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			made, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), body, &raw)
+			if err != nil {
+				return err
+			}
+			var c struct {
+				ID    string   `json:"id"`
+				Names []string `json:"names"`
+			}
+			if err := json.Unmarshal(raw, &c); err != nil {
+				return err
+			}
+			a.say("certificate %s of %s added", c.ID, strings.Join(c.Names, ", "))
+			if a.structured() {
+				if err := a.print(raw); err != nil {
+					return err
+				}
+			}
+			return w.after(a, cmd, s, made.Revision)
+		},
+	}
+	cmd.Flags().StringVar(&chain, "cert", "", "PEM `file` of the certificate and its intermediates")
+	cmd.Flags().StringVar(&key, "key", "", "PEM `file` of the private key")
+	_ = cmd.MarkFlagRequired("cert")
+	_ = cmd.MarkFlagRequired("key")
+	w.flags(cmd)
+	return cmd
+}
