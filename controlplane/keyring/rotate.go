@@ -115,12 +115,18 @@ func (r *Rotation) settle(ctx context.Context) error {
 // batch is how many rows one transaction seals again: replicas hear of each batch as one revision.
 const batch = 200
 
-// reseal seals every row with the key fresh, some at a time, and waits for nobody else for long.
+// reseal seals the rows that are there with the key fresh, some at a time, and waits for nobody else for long. It
+// runs after no replica that goes on with an old key: retire takes what such a one has written meanwhile.
 func (r *Rotation) reseal(ctx context.Context, fresh uint32) error {
 	for _, c := range store.SealedColumns {
-		for done := 0; ; {
+		for done, all := 0, -1; all < 0 || done < all; {
 			n := 0
 			err := r.tx(ctx, func(tx *store.Tx, _ []store.DataKeyset, keys *authority.DataKeys) (said string, err error) {
+				if all < 0 {
+					if all, err = tx.CountSealed(ctx, c, fresh); err != nil {
+						return "", err
+					}
+				}
 				if n, err = resealSome(ctx, tx, authority.NewReloadingSealer(keys, nil), c, fresh, batch); n > 0 {
 					said = fmt.Sprintf("%s: %d rows sealed again", c.Table, done+n)
 				}
