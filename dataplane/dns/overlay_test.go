@@ -41,11 +41,12 @@ func TestChallenges(t *testing.T) {
 		{qname: "_acme-challenge.www.example.org.", qtype: dns.TypeA, authority: negativeSOA},
 		{qname: "x._acme-challenge.www.example.org.", qtype: dns.TypeTXT, rcode: dns.RcodeNameError, authority: negativeSOA},
 		{qname: "www.example.org.", qtype: dns.TypeTXT, authority: negativeSOA},
-		// Below a wildcard: every name goes on resolving, that of the challenge and those around it included.
+		// Below a wildcard: every name that it covers goes on resolving, that of the challenge included.
 		{qname: "_acme-challenge.foo.wild.example.org.", qtype: dns.TypeTXT, answer: "_acme-challenge.foo.wild.example.org. 0 IN TXT \"foo\""},
 		{qname: "foo.wild.example.org.", qtype: dns.TypeA, answer: "foo.wild.example.org. " + both},
-		{qname: "bar.foo.wild.example.org.", qtype: dns.TypeA, answer: strings.ReplaceAll("foo.wild.example.org. "+both, "foo", "bar.foo")},
-		{qname: "_acme-challenge.foo.wild.example.org.", qtype: dns.TypeA, answer: strings.ReplaceAll("foo.wild.example.org. "+both, "foo", "_acme-challenge.foo")},
+		{qname: "bar.wild.example.org.", qtype: dns.TypeA, answer: strings.ReplaceAll("foo.wild.example.org. "+both, "foo", "bar")},
+		{qname: "bar.foo.wild.example.org.", qtype: dns.TypeA, rcode: dns.RcodeNameError, authority: negativeSOA},
+		{qname: "_acme-challenge.foo.wild.example.org.", qtype: dns.TypeA, authority: negativeSOA},
 		// Where nothing is, the names above a challenge are not denied: a resolver could take that for all below.
 		{qname: "_acme-challenge.a.new.example.org.", qtype: dns.TypeTXT, answer: "_acme-challenge.a.new.example.org. 0 IN TXT \"new\""},
 		{qname: "_acme-challenge.a.new.example.org.", qtype: dns.TypeA, authority: negativeSOA},
