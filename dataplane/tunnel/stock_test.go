@@ -240,6 +240,7 @@ func TestStockPeerIsCalledAfterARestart(t *testing.T) {
 	node.apply(t, routerPeer(key))
 	dev := newStockDevice(t, key, node)
 	eventually(t, "up", func() bool { return node.state(t, "site").RoundTrip > 0 })
+	eventually(t, "kept where it is", func() bool { _, err := os.Stat(o.Recall); return err == nil })
 	port := node.ListenPort()
 	node.stop()
 	dev.Device.Down()                           // it says nothing
