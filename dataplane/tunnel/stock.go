@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -120,8 +121,9 @@ func (s *stockWatch) run(ctx context.Context) {
 	if err := where.load(); err != nil {
 		s.t.log.Warn("stock peers are not called", "err", err)
 	}
-	s.meet(where.last)
+	unmet := maps.Clone(where.last)
 	for {
+		s.meet(unmet) // who is configured only now is called now
 		select {
 		case <-ctx.Done():
 			s.keep(&where)
@@ -147,11 +149,14 @@ func (s *stockWatch) run(ctx context.Context) {
 	}
 }
 
-// meet calls the peers of whom it is known where they were.
+// meet calls the peers of whom it is known where they were, each once: it takes them out.
 func (s *stockWatch) meet(where map[string]whereabouts) {
 	for _, p := range s.list() {
 		at, ok := where[p.ID]
-		if !ok || at.Key != p.Key {
+		if !ok {
+			continue
+		}
+		if delete(where, p.ID); at.Key != p.Key {
 			continue
 		}
 		if err := s.t.meet(p.ID, at); err != nil {
