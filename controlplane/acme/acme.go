@@ -81,14 +81,16 @@ func New(o Options) (*Client, error) {
 		c.timeout = 30 * time.Second
 	}
 	if c.transport == nil {
-		c.own = newTransport(o.Roots)
+		c.own = Transport(o.Roots)
 		c.transport = c.own
 	}
 	c.account.Store(&account{url: o.AccountURL, key: o.Key})
 	return c, nil
 }
 
-func newTransport(roots *x509.CertPool) *http.Transport {
+// Transport reaches an authority whose server is verified with roots, the system's if nil: what New uses unless it is
+// given another, and what others are built upon.
+func Transport(roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,

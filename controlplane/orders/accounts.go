@@ -80,7 +80,7 @@ func (a *accounts) make(ctx context.Context, i *model.Issuer) (*account, error) 
 			return nil, fmt.Errorf("roots: no certificate in them")
 		}
 	}
-	tr := transport(roots)
+	tr := acme.Transport(roots)
 	c, err := acme.New(acme.Options{
 		Directory: i.DirectoryURL, Key: key, AccountURL: i.AccountURL, UserAgent: a.userAgent, Transport: patient{tr, i.ID, a.pauses},
 	})

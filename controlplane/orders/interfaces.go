@@ -35,9 +35,16 @@ type Preflight interface {
 	Check(ctx context.Context, names []string, issuer *model.Issuer) (Methods, error)
 }
 
-// Methods are the types of challenges that a hostname may be proved by. A name that is not in it is proved by
-// dns-01.
-type Methods map[string][]model.ChallengeType
+// Proof is how a hostname may be proved.
+type Proof struct {
+	Types []model.ChallengeType // none: by dns-01
+	// At is the name whose dns-01 challenges are answered for the hostname, where _acme-challenge below that is an alias
+	// (CNAME). "": there is no alias.
+	At string
+}
+
+// Methods are how hostnames may be proved. One that is not in it is proved by dns-01 at its own name.
+type Methods map[string]Proof
 
 // Refusal is why an order would fail.
 type Refusal struct {

@@ -24,9 +24,15 @@ func (t *turn) place(ctx context.Context) (outcome, error) {
 	now := time.Now()
 	out := outcome{order: t.order, what: "about to order"}
 	out.order.Profile, out.order.Intent, out.order.Class, out.order.Problem = profile, now, "", ""
+	return t.pay(ctx, out, append(budget.ForOrder(), budget.ForCertificate(t.order.Names)...), now)
+}
+
+// pay writes that newOrder is about to be sent, together with what that costs, and sends it. Where a budget has not
+// enough left nothing is written.
+func (t *turn) pay(ctx context.Context, out outcome, cost []model.BucketKey, now time.Time) (outcome, error) {
 	var until time.Time
 	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) (err error) {
-		until, err = t.spend(ctx, tx, append(budget.ForOrder(), budget.ForCertificate(t.order.Names)...), now)
+		until, err = t.spend(ctx, tx, cost, now)
 		if err == nil && !until.IsZero() {
 			err = errBudget
 		}
@@ -64,7 +70,7 @@ var errUnseen = errors.New("could not look before asking the authority")
 
 // method chooses the challenge of an authorization: dns-01 if it may be, since it needs nobody's ports.
 func (m Methods) method(a *acme.Authorization) *acme.Challenge {
-	may := m[a.Name]
+	may := m[a.Name].Types
 	if len(may) == 0 {
 		may = []model.ChallengeType{model.DNS01}
 	}
@@ -143,24 +149,8 @@ func (t *turn) made(got *acme.Order) bool {
 }
 
 func (t *turn) recoverUnlisted(ctx context.Context) (outcome, error) {
-	now := time.Now()
 	out := outcome{order: t.order, what: "about to order again: what came of the first time is not known"}
-	var until time.Time
-	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) (err error) {
-		until, err = t.spend(ctx, tx, budget.ForOrder(), now)
-		if err == nil && !until.IsZero() {
-			err = errBudget
-		}
-		return err
-	}
-	o := t.order
-	if err := t.write(ctx, &o, &out); errors.Is(err, errBudget) {
-		return t.delayed("budget", "the account's budget is used up until "+until.UTC().Format(time.RFC3339), until.Sub(now)), nil
-	} else if err != nil {
-		return outcome{}, err
-	}
-	t.order = o
-	return t.send(ctx)
+	return t.pay(ctx, out, budget.ForOrder(), time.Now())
 }
 
 // profile is the authority's word for what is ordered: always one, if it has any, since it would choose for itself.

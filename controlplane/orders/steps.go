@@ -220,8 +220,12 @@ func (t *turn) challenge(ctx context.Context) (outcome, error) {
 		if c.Type != acme.HTTP01 {
 			proof = acme.TXTValue(proof) // the digest that tls-alpn-01 has, too
 		}
+		name := a.Name
+		if at := methods[name].At; at != "" && c.Type == acme.DNS01 {
+			name = at
+		}
 		rows = append(rows, &model.Challenge{
-			ID: model.ChallengeID{}.New(), Org: t.order.Org, Order: t.order.ID, Type: model.ChallengeType(c.Type), Name: a.Name, Token: c.Token,
+			ID: model.ChallengeID{}.New(), Org: t.order.Org, Order: t.order.ID, Type: model.ChallengeType(c.Type), Name: name, Token: c.Token,
 			Value: model.Authorization(proof), Expires: expires,
 		})
 	}

@@ -1,10 +1,7 @@
 package orders
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -12,20 +9,6 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 )
-
-// transport is how authorities are reached.
-func transport(roots *x509.CertPool) *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    8,
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
 
 // patient lets no request go to an issuer that has asked to wait: not even one that a client sends again by itself.
 type patient struct {

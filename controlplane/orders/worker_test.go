@@ -26,8 +26,6 @@ func TestIssueAndRenew(t *testing.T) {
 	var m *model.ManagedCertificate
 	r.tx(t, func(tx *store.Tx) error {
 		m = r.managed(t, tx)[0]
-		cs := r.world.Get()
-		_ = cs
 		left, err := tx.ListOrdersOf(t.Context(), m.ID, 1)
 		if err != nil {
 			return err
@@ -102,4 +100,18 @@ func TestIssueAndRenew(t *testing.T) {
 		_, err := tx.GetCertificate(t.Context(), next.ID)
 		return err
 	})
+}
+
+// Where _acme-challenge of a domain is an alias, challenges are written where it leads to.
+func TestAliasedChallenge(t *testing.T) {
+	r := newRig(t, acmetest.Config{})
+	r.tx(t, func(tx *store.Tx) error {
+		return tx.CreateDomain(t.Context(), &model.Domain{ID: model.DomainID{}.New(), Org: r.org.ID, Name: "ours.test", Pool: r.pool.ID})
+	})
+	r.dns.Alias("_acme-challenge.a.test", "_acme-challenge.a.ours.test")
+	o := r.options("a")
+	o.Preflight = &allowing{methods: Methods{"a.test": {Types: []model.ChallengeType{model.DNS01}, At: "a.ours.test"}}}
+	r.run(t, o)
+	r.publish(t, "a.test")
+	r.usable(t, r.served(t, 1, 30*time.Second)["*.a.test"])
 }

@@ -21,6 +21,7 @@ type DNS struct {
 
 	mu    sync.Mutex
 	txt   map[string][]string // guarded by mu; by canonical name
+	alias map[string]string   // guarded by mu; canonical names
 	asked map[string]int      // guarded by mu; TXT queries by name
 }
 
@@ -37,7 +38,7 @@ func StartDNS(t testing.TB) *DNS {
 
 // RunDNS starts one on a free port of 127.0.0.1.
 func RunDNS() (*DNS, error) {
-	d := &DNS{txt: map[string][]string{}, asked: map[string]int{}}
+	d := &DNS{txt: map[string][]string{}, alias: map[string]string{}, asked: map[string]int{}}
 	for range 20 { // until a port is free for both
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -77,6 +78,14 @@ func (d *DNS) Add(name, value string) {
 	d.txt[n] = append(d.txt[n], value)
 }
 
+// Alias makes a name an alias (CNAME) of another: a question for it is answered with what is there, as a resolver
+// does.
+func (d *DNS) Alias(name, of string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.alias[dns.CanonicalName(name)] = dns.CanonicalName(of)
+}
+
 // Remove takes a value away.
 func (d *DNS) Remove(name, value string) {
 	d.mu.Lock()
@@ -100,6 +109,10 @@ func (d *DNS) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	name := dns.CanonicalName(ask.Name)
 	head := dns.RR_Header{Name: ask.Name, Class: dns.ClassINET, Rrtype: ask.Qtype}
 	d.mu.Lock()
+	if of, ok := d.alias[name]; ok {
+		m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: ask.Name, Class: dns.ClassINET, Rrtype: dns.TypeCNAME}, Target: of})
+		head.Name, name = of, of
+	}
 	values := slices.Clone(d.txt[name])
 	if ask.Qtype == dns.TypeTXT {
 		d.asked[name]++

@@ -70,9 +70,9 @@ func (p preflights) Check(ctx context.Context, names []string, issuer *model.Iss
 	for name, may := range r.Methods {
 		name = strings.TrimPrefix(name, "*.")
 		if have, ok := out[name]; ok { // an apex is proved by what its wildcard is proved by
-			may = slices.DeleteFunc(slices.Clone(may), func(t model.ChallengeType) bool { return !slices.Contains(have, t) })
+			may = slices.DeleteFunc(slices.Clone(may), func(t model.ChallengeType) bool { return !slices.Contains(have.Types, t) })
 		}
-		out[name] = may
+		out[name] = orders.Proof{Types: may, At: r.Aliases[name]}
 	}
 	return out, nil
 }
