@@ -5,10 +5,8 @@ package gossipkey
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/presence"
 )
 
 // A Step takes the keys from one state to the next. Where a rotation is, is in the rows alone: any replica can
@@ -118,28 +116,4 @@ func same(a, b []*model.GossipKey) bool {
 	return slices.EqualFunc(a, b, func(x, y *model.GossipKey) bool {
 		return cmp.Or(x.ID.Compare(y.ID), cmp.Compare(x.State, y.State)) == 0
 	})
-}
-
-// Standing is what is known of a node and a revision.
-type Standing = presence.Standing
-
-// Standings.
-const (
-	Behind = presence.Behind
-	Away   = presence.Away
-	Ready  = presence.Ready
-)
-
-// Patience is how long a step waits for nodes that are not connected: one that has lost the control plane, and
-// not the other nodes, shall not lose those too, but one that is dead must not keep a rotation up for ever.
-const Patience = 5 * time.Minute
-
-// Free reports whether no node is in the way of a step whose state has lasted for a while.
-func Free(nodes map[model.NodeID]Standing, lasted time.Duration) bool {
-	for _, s := range nodes {
-		if s == Behind || s == Away && lasted < Patience {
-			return false
-		}
-	}
-	return true
 }

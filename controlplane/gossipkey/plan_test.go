@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 )
@@ -99,25 +98,6 @@ func TestSteps(t *testing.T) {
 	lost := errors.New("no key")
 	if _, err := Take(Begin, nil, readable, func(model.GossipKeyID) ([]byte, error) { return nil, lost }); !errors.Is(err, lost) {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestFree(t *testing.T) {
-	a, b := model.NodeID{}.New(), model.NodeID{}.New()
-	for _, c := range []struct {
-		nodes  map[model.NodeID]Standing
-		lasted time.Duration
-		want   bool
-	}{
-		{nil, 0, true},
-		{map[model.NodeID]Standing{a: Ready, b: Ready}, 0, true},
-		{map[model.NodeID]Standing{a: Ready, b: Behind}, time.Hour, false},
-		{map[model.NodeID]Standing{a: Ready, b: Away}, Patience - 1, false},
-		{map[model.NodeID]Standing{a: Ready, b: Away}, Patience, true},
-	} {
-		if got := Free(c.nodes, c.lasted); got != c.want {
-			t.Errorf("%v after %v: %v", c.nodes, c.lasted, got)
-		}
 	}
 }
 

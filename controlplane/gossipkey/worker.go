@@ -11,6 +11,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
@@ -24,7 +25,7 @@ const keySize = 32
 
 // Fleet says what nodes have applied.
 type Fleet interface {
-	Standing(now time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]Standing
+	Standing(now time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]presence.Standing
 }
 
 // Worker makes the first key and takes the steps of rotations. Several replicas may run one: a step is taken
@@ -100,7 +101,7 @@ func (w *Worker) free(m *model.Model, keys []*model.GossipKey, now time.Time) bo
 			began = k.Updated
 		}
 	}
-	return Free(w.fleet.Standing(now, nodes, w.at), now.Sub(began))
+	return presence.Free(w.fleet.Standing(now, nodes, w.at), now.Sub(began))
 }
 
 func (w *Worker) take(ctx context.Context, step Step, decided []*model.GossipKey) {

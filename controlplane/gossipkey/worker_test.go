@@ -14,6 +14,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/feed"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -22,22 +23,22 @@ import (
 // fleet is one node whose standing a test says.
 type fleet struct {
 	mu       sync.Mutex
-	standing Standing
+	standing presence.Standing
 	asked    []model.Revision
 }
 
-func (f *fleet) Standing(_ time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]Standing {
+func (f *fleet) Standing(_ time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]presence.Standing {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, rev)
-	out := map[model.NodeID]Standing{}
+	out := map[model.NodeID]presence.Standing{}
 	for _, n := range nodes {
 		out[n] = f.standing
 	}
 	return out
 }
 
-func (f *fleet) set(s Standing) {
+func (f *fleet) set(s presence.Standing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.standing = s
@@ -131,13 +132,13 @@ func TestRotationIsResumed(t *testing.T) {
 		f.worker().look(t.Context(), f.follow(), now)
 		f.want("the node is behind", "seals opens")
 	}
-	f.fleet.set(Ready)
+	f.fleet.set(presence.Ready)
 	f.worker().look(t.Context(), f.follow(), now)
 	f.want("the node has the new key", "retired seals")
-	f.fleet.set(Away)
+	f.fleet.set(presence.Away)
 	f.worker().look(t.Context(), f.follow(), time.Now())
 	f.want("the node is away", "retired seals")
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(Patience+time.Minute))
+	f.worker().look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
 	f.want("it is away for long", "seals")
 	if last := f.keys()[0]; last.ID == first.ID || bytes.Equal(last.SealedKey, first.SealedKey) {
 		t.Error("the old key is left")
@@ -154,7 +155,7 @@ func TestRotationIsResumed(t *testing.T) {
 // Two workers that decide on the same state take its step once.
 func TestStepsAreTakenOnce(t *testing.T) {
 	f, now := setup(t), time.Now()
-	f.fleet.set(Ready)
+	f.fleet.set(presence.Ready)
 	m := f.follow()
 	a, b := f.worker(), f.worker()
 	a.look(t.Context(), m, now)
@@ -167,7 +168,7 @@ func TestStepsAreTakenOnce(t *testing.T) {
 	f.want("both begin", "seals opens")
 	m = f.follow()
 	a.look(t.Context(), m, now)
-	f.fleet.set(Behind) // by what a did
+	f.fleet.set(presence.Behind) // by what a did
 	b.look(t.Context(), m, now)
 	b.look(t.Context(), f.follow(), now)
 	f.want("one was quicker, the other must wait anew", "retired seals")
@@ -212,7 +213,7 @@ func TestKeysThatCantBeOpenedAreReplaced(t *testing.T) {
 // Run rotates by itself, beside another one.
 func TestRun(t *testing.T) {
 	f := setup(t)
-	f.fleet.set(Ready)
+	f.fleet.set(presence.Ready)
 	ctx, cancel := context.WithCancel(t.Context())
 	changes := feed.New(f.db, func(b model.Batch) { f.world.Set(f.world.Get().Apply(b)) }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	var wg sync.WaitGroup

@@ -155,7 +155,10 @@ func (p probing) Ready(ctx context.Context, _ model.Revision, all []*model.Chall
 	for _, x := range all {
 		for {
 			in, _, err := c.ExchangeContext(ctx, new(dns.Msg).SetQuestion("_acme-challenge."+x.Name+".", dns.TypeTXT), p.addr)
-			if err == nil && slices.ContainsFunc(in.Answer, func(rr dns.RR) bool { return slices.Contains(rr.(*dns.TXT).Txt, string(x.Value)) }) {
+			if err == nil && slices.ContainsFunc(in.Answer, func(rr dns.RR) bool {
+				txt, ok := rr.(*dns.TXT)
+				return ok && slices.Contains(txt.Txt, string(x.Value))
+			}) {
 				break
 			}
 			select {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/presence"
 )
 
 const (
@@ -15,8 +14,6 @@ const (
 	Seals = 12 * time.Hour
 	// Opens is how long tickets of a key are honoured after it has ceased to seal.
 	Opens = 24 * time.Hour
-	// Patience is how long a new key waits for nodes that are not connected.
-	Patience = 5 * time.Minute
 )
 
 // A Step takes the keys of a pool from one state to the next. Where a rotation is, is in the rows alone.
@@ -107,16 +104,6 @@ func Take(s Step, keys []*model.TicketKey, now time.Time, readable func(*model.T
 		}
 	}
 	return e
-}
-
-// Free reports whether no node is in the way of sealing with a key that was taught for a while.
-func Free(nodes map[model.NodeID]presence.Standing, taught time.Duration) bool {
-	for _, s := range nodes {
-		if s == presence.Behind || s == presence.Away && taught < Patience {
-			return false
-		}
-	}
-	return true
 }
 
 // same reports whether two readings of the keys are of one state. Both are sorted by id.

@@ -95,7 +95,7 @@ func (w *Worker) look(ctx context.Context, m *model.Model, now time.Time) (due b
 			continue
 		}
 		due = true
-		if step == Seal && !Free(w.fleet.Standing(now, nodes, w.seen[p.ID].at), now.Sub(taught(keys))) {
+		if step == Seal && !presence.Free(w.fleet.Standing(now, nodes, w.seen[p.ID].at), now.Sub(taught(keys))) {
 			continue
 		}
 		w.take(ctx, p.ID, step, keys, now)

@@ -142,7 +142,7 @@ func TestAwayForLong(t *testing.T) {
 	f.worker().look(t.Context(), f.follow(), time.Now())
 	f.worker().look(t.Context(), f.follow(), time.Now().Add(Seals+time.Minute))
 	f.fleet.standing = presence.Away
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(Patience+time.Minute))
+	f.worker().look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
 	f.want("away for long", "retired seals")
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"github.com/warrenedge/warren/controlplane/gossipkey"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -18,12 +17,12 @@ type fleet struct {
 
 // Standing implements gossipkey.Fleet. A node of which nothing is known, as when this replica has just started,
 // is not away: it is behind.
-func (f fleet) Standing(now time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]gossipkey.Standing {
+func (f fleet) Standing(now time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]presence.Standing {
 	ids := make([]string, len(nodes))
 	for i, n := range nodes {
 		ids[i] = n.String()
 	}
-	out, health := map[model.NodeID]gossipkey.Standing{}, f.seen.Health(now, ids)
+	out, health := map[model.NodeID]presence.Standing{}, f.seen.Health(now, ids)
 	for i, n := range nodes {
 		e, online := f.seen.Get(presence.Key{Kind: identity.Node, ID: ids[i]})
 		reader := push.Reader{Kind: identity.Node, ID: ids[i]}
@@ -34,11 +33,11 @@ func (f fleet) Standing(now time.Time, nodes []model.NodeID, rev model.Revision)
 		need, err := f.pusher.Required(reader, rev)
 		switch {
 		case err == nil && online && have >= need:
-			out[n] = gossipkey.Ready
+			out[n] = presence.Ready
 		case !online && health[ids[i]] == presence.Down:
-			out[n] = gossipkey.Away
+			out[n] = presence.Away
 		default:
-			out[n] = gossipkey.Behind
+			out[n] = presence.Behind
 		}
 	}
 	return out
