@@ -1,0 +1,61 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/accesslog"
+	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/challenge"
+	"github.com/warrenedge/warren/dataplane/config"
+	"github.com/warrenedge/warren/dataplane/dns"
+	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/l4"
+	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/dataplane/streams"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+)
+
+// front is what clients of a node meet, in the order in which a request passes: DNS, SNI or ports, HTTP.
+type front struct {
+	limit    *inbound.Limiter
+	targets  *balance.Health
+	names    *dns.Server
+	forward  *sni.Forwarder
+	ports    *l4.Server
+	asked    *challenge.Answerer
+	proxy    *httpproxy.Proxy
+	requests *accesslog.Log // nil: none
+
+	// Connections of the TLS port, by who takes them.
+	http, raw, wireguard, own, between, proofs *sni.Handoff
+}
+
+func newFront(cfg *config.Node, w *ways, log *slog.Logger, reg *prometheus.Registry) (*front, error) {
+	f := &front{
+		limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()), targets: balance.NewHealth(log, reg), names: dns.New(log, reg),
+		http: sni.NewHandoff(), raw: sni.NewHandoff(), wireguard: sni.NewHandoff(), own: sni.NewHandoff(), between: sni.NewHandoff(), proofs: sni.NewHandoff(),
+	}
+	var err error
+	if f.asked, err = challenge.New(challenge.Options{HTTPS: cfg.HTTPSPort(), Limit: f.limit, Log: log, Registerer: reg}); err != nil {
+		return nil, err
+	}
+	way := reach.Dialer{Dial: w.fabric.DialTarget, Health: f.targets, Log: log}
+	f.forward = sni.New(sni.Options{
+		Reach: way, Limit: f.limit, HTTP: f.http, TCP: f.raw, Log: log, Registerer: reg,
+		Own: []sni.Own{
+			{Protocol: tunnel.Protocol, To: f.wireguard}, {Protocol: streams.ProtocolControl, To: f.own}, {Protocol: streams.ProtocolStream, To: f.own},
+			{Protocol: streams.ProtocolRelayControl, To: f.between}, {Protocol: streams.ProtocolRelay, To: f.between},
+			{Protocol: challenge.Protocol, To: f.proofs, For: f.asked.Asked},
+		},
+	})
+	f.ports = l4.New(l4.Options{Host: cfg.Listen.ForwardHost, Reach: way, Limit: f.limit, Log: log, Registerer: reg})
+	if f.requests, err = accesslog.Open(cfg.AccessLog, log); err != nil {
+		return nil, err
+	}
+	f.proxy = httpproxy.New(w.fabric.Dial, f.targets, log, reg, f.requests.Logger())
+	return f, nil
+}
