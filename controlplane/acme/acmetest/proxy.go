@@ -2,6 +2,7 @@ package acmetest
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -196,9 +197,10 @@ func (p *Proxy) limited(a asked, d time.Duration) {
 	p.book.limited(a, now, now.Add(d))
 }
 
-// forward keeps the Host, from which Pebble makes its URLs.
+// forward keeps the Host, from which Pebble makes its URLs. It goes on when the client has ended meanwhile: the CA
+// has done the work by then, and the book must have it.
 func (p *Proxy) forward(r *http.Request, body []byte) (int, http.Header, []byte, error) {
-	out := r.Clone(r.Context())
+	out := r.Clone(context.WithoutCancel(r.Context()))
 	out.RequestURI, out.Body, out.ContentLength = "", io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	out.URL.Scheme, out.URL.Host = "https", p.upstream
 	resp, err := p.client.RoundTrip(out)
