@@ -123,10 +123,18 @@ func (c *Checker) Check(ctx context.Context, q Question) (Report, error) {
 	limited, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
 	f := gather(limited, newWalk(c.with, q), q)
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return Report{}, err
 	}
 	return Judge(q, f), nil
+}
+
+// ended is ctx.Err, also in the moment in which sockets have met the deadline and the context's own timer has not.
+func ended(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // roots are the name servers of the internet's root (IANA, named.root), IPv4 and IPv6 of some.
