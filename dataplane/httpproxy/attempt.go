@@ -74,7 +74,7 @@ func (x *exchange) send(r *http.Request, body *attemptBody) (*http.Response, err
 
 // next says where a request that failed goes now, if anywhere.
 func (x *exchange) next(r *http.Request, now time.Time, unsent bool) (balance.Target, bool) {
-	if !unsent && (x.again || x.upgrade || !idempotent(r.Method)) {
+	if !unsent && (x.again || x.Upgrade || !idempotent(r.Method)) {
 		return balance.Target{}, false
 	}
 	if t, ok := x.rule.group.Pick(now, append(slices.Clone(x.tried), x.target.ID)...); ok {

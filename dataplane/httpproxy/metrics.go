@@ -35,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		seconds:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "node_http_request_seconds", Help: "From the request's head to the end of its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),
 	}
 	for _, r := range refusals {
-		m.refused.WithLabelValues(r.reason)
+		m.refused.WithLabelValues(r.Reason)
 	}
 	for _, r := range failures {
 		m.failures.WithLabelValues(r)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/strict"
 	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
@@ -165,16 +166,16 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 	}()
 
 	state := p.current.Load()
-	var ref *refusal
+	var ref *strict.Refusal
 	if x.admitted, ref = admit(r, state.table, s.name); ref != nil {
 		p.refuse(rw, r, x, ref)
 		return
 	}
-	if x.upgrade && upgrades.draining() {
+	if x.Upgrade && upgrades.draining() {
 		p.refuse(rw, r, x, refuseDraining)
 		return
 	}
-	rule := x.route.rule(decoded(x.path))
+	rule := x.route.rule(strict.Decoded(x.Path))
 	if rule == nil && len(x.route.rules) > 0 {
 		p.refuse(rw, r, x, refuseNoRoute)
 		return
@@ -198,30 +199,21 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 func rewrite(pr *httputil.ProxyRequest) {
 	x := exchangeOf(pr.In.Context())
 	out := pr.Out
-	removeEdgeFields(out.Header)
+	strict.RemoveEdgeFields(out.Header)
 	// The client of this request. The PROXY header of the connection that it travels on says who was
 	// first to use that connection, which is anybody: the field is the truth, not the header.
 	if client := addrString(x.session.client.Addr()); client != "" {
 		out.Header.Set("X-Forwarded-For", client)
 	}
 	out.Header.Set("X-Forwarded-Proto", "https")
-	out.Header.Set("X-Forwarded-Host", x.authority)
+	out.Header.Set("X-Forwarded-Host", x.Authority)
 	out.Header.Set("X-Request-Id", x.id)
-	out.Host = x.authority
+	out.Host = x.Authority
 	out.URL = &url.URL{
 		Scheme: "http", Host: "target", // a pool has one target, whatever it is called
-		Path: decoded(x.path), RawPath: x.path, RawQuery: pr.In.URL.RawQuery, ForceQuery: pr.In.URL.ForceQuery,
+		Path: strict.Decoded(x.Path), RawPath: x.Path, RawQuery: pr.In.URL.RawQuery, ForceQuery: pr.In.URL.ForceQuery,
 	}
 	out.Trailer = nil // fields that would arrive after every check (RFC 9110 §6.5.1)
-}
-
-// decoded is the path that a normal form stands for.
-func decoded(path string) string {
-	d, err := url.PathUnescape(path)
-	if err != nil {
-		return path // normalTarget makes none of these
-	}
-	return d
 }
 
 func modifyResponse(r *http.Response) error {
@@ -262,23 +254,23 @@ func classify(ctx context.Context, x *exchange, err error) (status int, failure 
 
 // refuse answers a request that goes nowhere, and ends an HTTP/1 connection whose client can't be
 // trusted to mean by the next bytes what we would.
-func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref *refusal) {
-	x.failure = ref.reason
-	p.metrics.refused.WithLabelValues(ref.reason).Inc()
-	if r.ProtoMajor == 1 && ref.status < 500 && ref != refuseNoRoute {
+func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref *strict.Refusal) {
+	x.failure = ref.Reason
+	p.metrics.refused.WithLabelValues(ref.Reason).Inc()
+	if r.ProtoMajor == 1 && ref.Status < 500 && ref != refuseNoRoute {
 		w.Header().Set("Connection", "close")
 	}
-	if ref == refuseMethod {
+	if ref == strict.Method {
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	page(w, r, ref.status, x.id)
+	page(w, r, ref.Status, x.id)
 }
 
 // refusedOnWire notes a request that net/http was not shown. It answers 400.
 func (p *Proxy) refusedOnWire(s *session) {
-	p.metrics.refused.WithLabelValues(refuseWire.reason).Inc()
+	p.metrics.refused.WithLabelValues(strict.Wire.Reason).Inc()
 	p.access.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("client", addrString(s.client.Addr())),
-		slog.String("sni", s.name), slog.Int("status", refuseWire.status), slog.String("reason", refuseWire.reason))
+		slog.String("sni", s.name), slog.Int("status", strict.Wire.Status), slog.String("reason", strict.Wire.Reason))
 }
 
 // page is a plain answer of the node itself.
@@ -304,7 +296,7 @@ func (p *Proxy) done(r *http.Request, x *exchange, w *response, start time.Time)
 		slog.Int64("in", x.body.n.Load()), slog.Int64("out", w.sent.Load()), slog.Duration("dur", took),
 	}
 	if x.admitted != nil {
-		attrs = append(attrs, slog.String("host", x.host), slog.String("path", x.path), slog.String("service", x.route.service))
+		attrs = append(attrs, slog.String("host", x.Host), slog.String("path", x.Path), slog.String("service", x.route.service))
 	}
 	if x.target.ID != "" {
 		attrs = append(attrs, slog.String("target", x.target.ID), slog.String("site", x.target.Site))

@@ -78,7 +78,7 @@ func (t *table) match(name string) *route {
 }
 
 // rule finds the longest prefix of whole segments: "/a" is for "/a" and "/a/b", not for "/ab". The
-// path is decoded; strict.go has refused what could be decoded into other segments.
+// path is decoded; package strict has refused what could be decoded into other segments.
 func (r *route) rule(path string) *rule {
 	for i := range r.rules {
 		p := r.rules[i].prefix

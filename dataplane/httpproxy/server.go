@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/warrenedge/warren/dataplane/strict"
 	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
@@ -102,7 +103,7 @@ func (s *server) newServer(live context.Context) *http.Server {
 		Handler:                      s,
 		ReadHeaderTimeout:            headTime,
 		IdleTimeout:                  keepTime,
-		MaxHeaderBytes:               maxHeaderBytes,
+		MaxHeaderBytes:               strict.MaxHeaderBytes,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    new(http.Protocols),
 		ErrorLog:                     slog.NewLogLogger(s.proxy.log.Handler(), slog.LevelDebug),

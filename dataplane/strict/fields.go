@@ -1,4 +1,4 @@
-package httpproxy
+package strict
 
 import (
 	"net/http"
@@ -18,14 +18,14 @@ var (
 	edgePrefixes = []string{
 		"x-forwarded", "x-real-", "x-original-", "x-rewrite-", "remote-", "x-remote-", "x-auth-request-", "x-authenticated-",
 		"x-webauth-", "x-authentik-", "x-pomerium-", "x-ssl-", "ssl-client-", "x-client-cert", "x-envoy-",
-		"cf-access-", "x-goog-authenticated-", "x-goog-iap-", "x-amzn-oidc-", "x-ms-client-principal", "x-warren-",
+		"cf-access-", "warren-", "x-goog-authenticated-", "x-goog-iap-", "x-amzn-oidc-", "x-ms-client-principal", "x-warren-",
 	}
 )
 
-// removeEdgeFields deletes what a client may not say, in every spelling. Names with anything but
+// RemoveEdgeFields deletes what a client may not say, in every spelling. Names with anything but
 // letters, digits and hyphens go whatever they say: CGI, WSGI, PHP and others turn "_" and "-" into
 // the same, so X_Forwarded_For or Content_Length would come out as the field it only looks like.
-func removeEdgeFields(h http.Header) {
+func RemoveEdgeFields(h http.Header) {
 	for name := range h {
 		if ambiguous(name) || edgeField(strings.ToLower(name)) {
 			delete(h, name)
