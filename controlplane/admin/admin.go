@@ -21,12 +21,15 @@ type Admin struct {
 	issuer      *certs.Issuer
 	sealer      Sealer
 	fingerprint string // of the identity authority, for join tokens
-	keys        keyCache
+	callers     callers
 
 	// Health is shown with targets; nil: it is not. Set before the first call.
 	Health Health
 	// Alarms is shown with nodes and connectors; nil: it is not. Set before the first call.
 	Alarms Alarms
+	// Ended is called in the transaction in which sessions of a user end, or, without any, all that was given to him:
+	// what rests on them has to end as well. nil: nothing does. Set before the first call.
+	Ended func(ctx context.Context, tx *store.Tx, user model.UserID, sessions []model.SessionID) error
 
 	Organizations *Collection[model.Organization, OrganizationSpec, Organization]
 	Regions       *Collection[model.Region, RegionSpec, Region]
@@ -40,19 +43,31 @@ type Admin struct {
 	Certificates  *Collection[model.Certificate, struct{}, Certificate]
 	Issuers       *Collection[model.Issuer, IssuerSpec, Issuer]
 	Managed       *Collection[model.ManagedCertificate, ManagedSpec, Managed]
-	APIKeys       *Collection[model.APIKey, APIKeySpec, APIKey]
+	APIKeys       *Collection[model.APIKey, struct{}, APIKey]
+	OrgAPIKeys    *Collection[model.APIKey, struct{}, APIKey]
+	MyAPIKeys     *Collection[model.APIKey, struct{}, APIKey]
 	JoinTokens    *Collection[model.JoinToken, struct{}, JoinToken]
+
+	Users           *Collection[model.User, UserSpec, User]
+	Members         *Collection[model.Membership, MemberSpec, Member]
+	Roles           *Collection[model.Role, RoleSpec, Role] // of an organization
+	ClusterRoles    *Collection[model.Role, RoleSpec, Role]
+	Groups          *Collection[model.Group, GroupSpec, Group]
+	ServiceAccounts *Collection[model.ServiceAccount, ServiceAccountSpec, ServiceAccount]
 }
 
 // New makes the write side. fingerprint is that of the identity authority.
 func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string) *Admin {
 	a := &Admin{store: s, issuer: issuer, sealer: sealer, fingerprint: fingerprint}
-	a.keys.entries = map[[32]byte]keyEntry{}
+	a.callers.entries = map[[32]byte]*known{}
 	a.Organizations, a.Regions, a.Pools = organizations(a), regions(a), pools(a)
 	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
 	a.Services, a.Targets, a.Domains = services(a), targets(a), domains(a)
 	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
-	a.Certificates, a.APIKeys, a.JoinTokens = certificates(a), apiKeys(a), joinTokens(a)
+	a.Certificates, a.JoinTokens = certificates(a), joinTokens(a)
+	a.Users, a.Members, a.Groups = users(a), members(a), groups(a)
+	a.Roles, a.ClusterRoles, a.ServiceAccounts = roles(a, true), roles(a, false), serviceAccounts(a)
+	a.APIKeys, a.OrgAPIKeys, a.MyAPIKeys = apiKeys(a), orgAPIKeys(a), myAPIKeys(a)
 	return a
 }
 
@@ -67,8 +82,12 @@ type call struct {
 	names map[string]string // of rows that were looked up, by id
 }
 
-// organization finds the organization of a path by name or id, if the caller may see it.
-func (c *call) organization(ref string) error {
+func (a *Admin) call(ctx context.Context, tx *store.Tx, p access.Principal) *call {
+	return &call{Context: ctx, a: a, tx: tx, p: p, names: map[string]string{}}
+}
+
+// organization finds the organization of a path by name or id, if the caller may see it, and has what he needs there.
+func (c *call) organization(ref string, need access.Permission) error {
 	var o *model.Organization
 	id, err := model.OrgID{}.Parse(ref)
 	if err == nil {
@@ -81,6 +100,9 @@ func (c *call) organization(ref string) error {
 	}
 	if err := c.p.CheckOrg(o.ID); err != nil {
 		return err
+	}
+	if !c.p.Can(need, o.ID) {
+		return access.Refused(need)
 	}
 	c.org = o.ID
 	return nil
@@ -110,8 +132,8 @@ func missing(field, ref string, err error) error {
 	return err
 }
 
-// isID reports whether a reference is a typed id; names have no underscore.
-func isID(ref string) bool { return strings.Contains(ref, "_") }
+// isID reports whether a reference is a typed id; names have no underscore, but mail addresses may.
+func isID(ref string) bool { return strings.Contains(ref, "_") && !strings.Contains(ref, "@") }
 
 func (c *call) pool(field, ref string) (*model.Pool, error) {
 	if ref == "" {
@@ -205,6 +227,16 @@ func (c *call) regionName(id model.RegionID) (string, error) {
 			return "", err
 		}
 		return r.Name, nil
+	})
+}
+
+func (c *call) userName(id model.UserID) (string, error) {
+	return c.name(id.String(), func() (string, error) {
+		u, err := c.tx.GetUser(c, id)
+		if err != nil {
+			return "", err
+		}
+		return u.Email, nil
 	})
 }
 

@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -53,8 +55,8 @@ func TestReplicasThatStartAtOnceMakeOneCluster(t *testing.T) {
 		}
 		if c.FirstKey != "" {
 			keys++
-			p, err := New(db, nil, nil, "").Authenticate(t.Context(), c.FirstKey)
-			if err != nil || !p.Org.IsZero() || p.Name != "bootstrap" {
+			p, err := New(db, nil, nil, "").Authenticate(t.Context(), c.FirstKey, netip.Addr{})
+			if err != nil || p.Check(access.ClusterManage) != nil || p.Name != "bootstrap" {
 				t.Errorf("the first key: %+v, %v", p, err)
 			}
 		}

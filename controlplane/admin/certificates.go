@@ -34,7 +34,7 @@ type Certificate struct {
 
 func certificates(a *Admin) *Collection[model.Certificate, struct{}, Certificate] {
 	return &Collection[model.Certificate, struct{}, Certificate]{
-		a: a, kind: "certificate", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "certificate", inOrg: true, read: access.CertificatesRead, write: access.CertificatesWrite,
 		byRef: func(c *call, ref string) (*model.Certificate, error) {
 			id, err := model.CertificateID{}.Parse(ref)
 			if err != nil {
@@ -115,7 +115,7 @@ func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s Up
 	if err != nil {
 		known = nil // then a chain needs a certificate besides the leaf
 	}
-	rev, err = a.Certificates.do(ctx, p, org, func(c *call) error { // who may not write learns nothing of what he sent
+	rev, err = a.Certificates.with(ctx, p, org, access.CertificatesUpload, func(c *call) error { // who may not write learns nothing of what he sent
 		u, err := pemcheck.Check([]byte(s.Chain), []byte(s.Key), pemcheck.Options{Now: time.Now(), Roots: known})
 		if err != nil {
 			return err

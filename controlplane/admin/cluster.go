@@ -16,7 +16,7 @@ type Organization struct{ Meta }
 
 func organizations(a *Admin) *Collection[model.Organization, OrganizationSpec, Organization] {
 	return &Collection[model.Organization, OrganizationSpec, Organization]{
-		a: a, kind: "organization", read: access.ClusterAdmin, write: access.ClusterAdmin,
+		a: a, kind: "organization", read: access.OrganizationsRead, write: access.OrganizationsWrite,
 		byRef: func(c *call, ref string) (*model.Organization, error) {
 			if id, err := (model.OrgID{}).Parse(ref); err == nil {
 				return c.tx.GetOrganization(c, id)
@@ -49,7 +49,7 @@ type Region struct{ Meta }
 
 func regions(a *Admin) *Collection[model.Region, RegionSpec, Region] {
 	return &Collection[model.Region, RegionSpec, Region]{
-		a: a, kind: "region", read: access.ClusterRead, write: access.ClusterAdmin,
+		a: a, kind: "region", read: access.RegionsRead, write: access.RegionsWrite,
 		byRef: func(c *call, ref string) (*model.Region, error) {
 			if id, err := (model.RegionID{}).Parse(ref); err == nil {
 				return c.tx.GetRegion(c, id)
@@ -82,7 +82,7 @@ type Pool struct{ Meta }
 
 func pools(a *Admin) *Collection[model.Pool, PoolSpec, Pool] {
 	return &Collection[model.Pool, PoolSpec, Pool]{
-		a: a, kind: "pool", read: access.ClusterRead, write: access.ClusterAdmin,
+		a: a, kind: "pool", read: access.PoolsRead, write: access.PoolsWrite,
 		byRef: func(c *call, ref string) (*model.Pool, error) {
 			if id, err := (model.PoolID{}).Parse(ref); err == nil {
 				return c.tx.GetPool(c, id)

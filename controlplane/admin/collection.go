@@ -32,19 +32,24 @@ func (k *Collection[M, S, V]) Permissions() (read, write access.Permission) { re
 
 // begin checks the caller and finds the organization.
 func (k *Collection[M, S, V]) begin(ctx context.Context, tx *store.Tx, p access.Principal, need access.Permission, org string) (*call, error) {
-	c := &call{Context: ctx, a: k.a, tx: tx, p: p, names: map[string]string{}}
-	if err := p.Check(need); err != nil {
-		return nil, err
-	}
+	c := k.a.call(ctx, tx, p)
 	if k.inOrg {
-		return c, c.organization(org)
+		return c, c.organization(org, need)
+	}
+	if !p.Can(need, model.OrgID{}) {
+		return nil, access.Refused(need)
 	}
 	return c, nil
 }
 
 func (k *Collection[M, S, V]) do(ctx context.Context, p access.Principal, org string, fn func(c *call) error) (model.Revision, error) {
+	return k.with(ctx, p, org, k.write, fn)
+}
+
+// with is do for what needs a permission of its own.
+func (k *Collection[M, S, V]) with(ctx context.Context, p access.Principal, org string, need access.Permission, fn func(c *call) error) (model.Revision, error) {
 	return k.a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		c, err := k.begin(ctx, tx, p, k.write, org)
+		c, err := k.begin(ctx, tx, p, need, org)
 		if err != nil {
 			return err
 		}
@@ -130,8 +135,8 @@ func (k *Collection[M, S, V]) Delete(ctx context.Context, p access.Principal, or
 }
 
 // Change alters one object by a function that sees the row.
-func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, org, ref string, fn func(c *call, m *M) error) (v V, rev model.Revision, err error) {
-	rev, err = k.do(ctx, p, org, func(c *call) error {
+func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, org, ref string, need access.Permission, fn func(c *call, m *M) error) (v V, rev model.Revision, err error) {
+	rev, err = k.with(ctx, p, org, need, func(c *call) error {
 		m, err := k.byRef(c, ref)
 		if err != nil {
 			return err

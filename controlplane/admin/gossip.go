@@ -21,7 +21,7 @@ type GossipKey struct {
 // GossipKeys lists the keys of the gossip between nodes. One that seals, and no other, is no rotation at work.
 func (a *Admin) GossipKeys(ctx context.Context, p access.Principal) (out []GossipKey, err error) {
 	err = a.store.View(ctx, func(tx *store.Tx) error {
-		if err := p.Check(access.ClusterAdmin); err != nil {
+		if err := p.Check(access.GossipRead); err != nil {
 			return err
 		}
 		out, err = gossipKeys(ctx, tx)
@@ -34,7 +34,7 @@ func (a *Admin) GossipKeys(ctx context.Context, p access.Principal) (out []Gossi
 // for it. A rotation that is asked for already is the one; one that has begun is followed by another.
 func (a *Admin) RotateGossipKey(ctx context.Context, p access.Principal) (out []GossipKey, rev model.Revision, err error) {
 	rev, err = a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		if err := p.Check(access.ClusterAdmin); err != nil {
+		if err := p.Check(access.GossipRotate); err != nil {
 			return err
 		}
 		if err := askGossipKey(ctx, tx); err != nil {

@@ -75,7 +75,7 @@ const (
 
 func issuers(a *Admin) *Collection[model.Issuer, IssuerSpec, Issuer] {
 	return &Collection[model.Issuer, IssuerSpec, Issuer]{
-		a: a, kind: "issuer", read: access.ClusterAdmin, write: access.ClusterAdmin,
+		a: a, kind: "issuer", read: access.IssuersRead, write: access.IssuersWrite,
 		byRef:  issuerByRef,
 		list:   listIssuers,
 		after:  func(v *model.Issuer) string { return v.Name },

@@ -80,7 +80,7 @@ const shownOrders = 5
 
 func managedCertificates(a *Admin) *Collection[model.ManagedCertificate, ManagedSpec, Managed] {
 	return &Collection[model.ManagedCertificate, ManagedSpec, Managed]{
-		a: a, kind: "managed certificate", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "managed certificate", inOrg: true, read: access.CertificatesRead, write: access.CertificatesWrite,
 		byRef: managedByRef,
 		list: func(c *call, p store.Page) ([]*model.ManagedCertificate, error) {
 			return c.tx.ListManagedCertificates(c, c.org, p)

@@ -20,7 +20,7 @@ func TestServiceAndDomainRemovalExcludeEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := New(db, certs.NewIssuer(c.Web, sealer), sealer, c.Identity.Fingerprint())
-	p := access.Principal{Key: model.APIKeyID{}.New()}
+	p := access.Principal{Key: model.APIKeyID{}.New(), Grants: access.Everything()}
 	for i := range 40 {
 		apex := fmt.Sprintf("d%d.example", i)
 		if _, _, err := a.Domains.Create(t.Context(), p, DefaultName, apex, DomainSpec{Pool: DefaultName}); err != nil {

@@ -52,7 +52,7 @@ func serviceByRef(c *call, ref string) (*model.Service, error) {
 
 func services(a *Admin) *Collection[model.Service, ServiceSpec, Service] {
 	return &Collection[model.Service, ServiceSpec, Service]{
-		a: a, kind: "service", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "service", inOrg: true, read: access.ServicesRead, write: access.ServicesWrite,
 		byRef:  serviceByRef,
 		list:   func(c *call, p store.Page) ([]*model.Service, error) { return c.tx.ListServices(c, c.org, p) },
 		after:  func(v *model.Service) string { return v.Name },
@@ -129,16 +129,21 @@ func fillService(v *model.Service, s ServiceSpec) (err error) {
 			return fault.Field("ports", "%v", err)
 		}
 	}
-	for i, text := range s.Allow {
+	v.Allow, err = networks(s.Allow)
+	return err
+}
+
+// networks brings the networks of a field "allow" into their one form.
+func networks(texts []string) (out []netip.Prefix, err error) {
+	for i, text := range texts {
 		p, err := parseNetwork(text)
 		if err != nil {
-			return fault.Field("allow["+itoa(i)+"]", "%v", err)
+			return nil, fault.Field("allow["+itoa(i)+"]", "%v", err)
 		}
-		v.Allow = append(v.Allow, p)
+		out = append(out, p)
 	}
-	slices.SortFunc(v.Allow, model.ComparePrefix)
-	v.Allow = slices.Compact(v.Allow)
-	return nil
+	slices.SortFunc(out, model.ComparePrefix)
+	return slices.Compact(out), nil
 }
 
 // parseNetwork reads a network, or one address as the network of it alone.
@@ -279,7 +284,7 @@ type Domain struct {
 
 func domains(a *Admin) *Collection[model.Domain, DomainSpec, Domain] {
 	return &Collection[model.Domain, DomainSpec, Domain]{
-		a: a, kind: "domain", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "domain", inOrg: true, read: access.DomainsRead, write: access.DomainsWrite,
 		byRef: domainByRef,
 		list:  func(c *call, p store.Page) ([]*model.Domain, error) { return c.tx.ListDomains(c, c.org, p) },
 		after: func(v *model.Domain) string { return v.Name },

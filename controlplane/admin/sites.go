@@ -34,7 +34,7 @@ type SiteSpec struct {
 	Kind    string   `json:"kind,omitempty" enum:"connector,local,wireguard" doc:"connector: reached through connectors; local: the network of nodes, which dial the targets themselves; wireguard: one stock WireGuard device, such as a router; connector if absent"`
 	Carrier string   `json:"carrier,omitempty" enum:"auto,stream,wireguard" doc:"Over what TCP goes: TLS connections, the WireGuard tunnel, or what measures best; auto if absent"`
 	Region  string   `json:"region,omitempty" doc:"Region that the site stands in, by name or id: its nodes are preferred"`
-	Nodes   []string `json:"nodes,omitempty" maxItems:"64" doc:"Of a local site: the nodes that stand in its network, by name or id. Only a key of the whole cluster writes local sites"`
+	Nodes   []string `json:"nodes,omitempty" maxItems:"64" doc:"Of a local site: the nodes that stand in its network, by name or id. It takes the permission local-sites:write"`
 
 	WireGuardKey string `json:"wireguard_public_key,omitempty" maxLength:"64" doc:"Of a wireguard site: public key of the device, in base64. If absent it stays what it is: one is made by the action wireguard/rotate"`
 }
@@ -47,7 +47,7 @@ type Site struct {
 	Kind    string   `json:"kind" enum:"connector,local,wireguard"`
 	Carrier string   `json:"carrier" enum:"auto,stream,wireguard"`
 	Region  string   `json:"region,omitempty"`
-	Nodes   []string `json:"nodes,omitempty" doc:"Of a local site, for keys of the whole cluster"`
+	Nodes   []string `json:"nodes,omitempty" doc:"Of a local site, for those who may see nodes"`
 
 	WireGuardKey string `json:"wireguard_public_key,omitempty" doc:"Of a wireguard site: public key of its device; absent while it has none"`
 	Address      string `json:"address,omitempty" readOnly:"true" doc:"Of a wireguard site: the address of its device in the tunnels, which all its targets have"`
@@ -66,7 +66,7 @@ func siteByRef(c *call, ref string) (*model.Site, error) {
 
 func sites(a *Admin) *Collection[model.Site, SiteSpec, Site] {
 	return &Collection[model.Site, SiteSpec, Site]{
-		a: a, kind: "site", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "site", inOrg: true, read: access.SitesRead, write: access.SitesWrite,
 		byRef:  siteByRef,
 		list:   func(c *call, p store.Page) ([]*model.Site, error) { return c.tx.ListSites(c, c.org, p) },
 		after:  func(v *model.Site) string { return v.Name },
@@ -95,8 +95,8 @@ func buildSite(c *call, old *model.Site, name string, s SiteSpec) (*model.Site, 
 	}
 	if v.Kind == model.LocalSite || len(s.Nodes) > 0 || old != nil && old.Kind == model.LocalSite {
 		// Whoever writes targets there reaches all that the nodes reach.
-		if c.p.Check(access.ClusterAdmin) != nil {
-			return nil, fault.New(fault.Denied, "a local site opens the network of nodes: only a key of the whole cluster writes one")
+		if !c.p.Can(access.LocalSitesWrite, model.OrgID{}) {
+			return nil, fault.New(fault.Denied, "a local site opens the network of nodes: this needs the permission %s", access.LocalSitesWrite)
 		}
 	}
 	if v.Nodes, err = c.standing(s.Nodes); err != nil {
@@ -161,7 +161,7 @@ func viewSite(c *call, v *model.Site) (out Site, err error) {
 	if out.Region, err = c.regionName(v.Region); err != nil {
 		return out, err
 	}
-	if c.p.Check(access.ClusterAdmin) == nil {
+	if c.p.Can(access.NodesRead, model.OrgID{}) {
 		for _, id := range v.Nodes {
 			n, err := c.nodeName(id)
 			if err != nil {
@@ -201,7 +201,7 @@ func connectorByRef(c *call, ref string) (*model.Connector, error) {
 
 func connectors(a *Admin) *Collection[model.Connector, ConnectorSpec, Connector] {
 	return &Collection[model.Connector, ConnectorSpec, Connector]{
-		a: a, kind: "connector", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "connector", inOrg: true, read: access.ConnectorsRead, write: access.ConnectorsWrite,
 		byRef: connectorByRef,
 		list:  func(c *call, p store.Page) ([]*model.Connector, error) { return c.tx.ListConnectors(c, c.org, p) },
 		after: func(v *model.Connector) string { return v.Name },
@@ -242,7 +242,7 @@ func connectors(a *Admin) *Collection[model.Connector, ConnectorSpec, Connector]
 
 // RevokeConnector trusts a connector no more, for good.
 func (a *Admin) RevokeConnector(ctx context.Context, p access.Principal, org, ref string) (Connector, model.Revision, error) {
-	return a.Connectors.change(ctx, p, org, ref, func(c *call, v *model.Connector) error {
+	return a.Connectors.change(ctx, p, org, ref, access.ConnectorsRevoke, func(c *call, v *model.Connector) error {
 		if v.Revoked.IsZero() {
 			v.Revoked = time.Now().UTC().Truncate(time.Microsecond)
 		}

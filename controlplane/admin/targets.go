@@ -51,7 +51,7 @@ const DefaultWeight = 100
 
 func targets(a *Admin) *Collection[model.Target, TargetSpec, Target] {
 	return &Collection[model.Target, TargetSpec, Target]{
-		a: a, kind: "target", inOrg: true, read: access.OrgRead, write: access.OrgWrite,
+		a: a, kind: "target", inOrg: true, read: access.TargetsRead, write: access.TargetsWrite,
 		byRef: func(c *call, ref string) (*model.Target, error) {
 			if id, err := (model.TargetID{}).Parse(ref); err == nil {
 				v, err := c.tx.GetTarget(c, id)

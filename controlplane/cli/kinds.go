@@ -134,13 +134,47 @@ var kinds = []*kind{
 		name: "Certificate", plural: "certificates", aliases: []string{"cert", "certs"}, org: true,
 		columns: []string{"names", "not_after", "issuer", "uploaded"}, wide: []string{"not_before", "managed", "superseded_by", "fingerprint_sha256"},
 	},
+	{
+		name: "ClusterRole", plural: "cluster-roles", fields: []field{{"permissions", list, "what the role permits, such as nodes:read", true}},
+		columns: []string{"builtin"}, wide: []string{"permissions"},
+	},
+	{
+		name: "User", plural: "users", fields: []field{
+			{"display_name", text, "as the user wants to be called", false},
+			{"cluster_role", text, "role in the whole cluster", false},
+			{"disabled", toggle, "sessions and keys end at once, and nobody signs in", false},
+		},
+		columns: []string{"display_name", "cluster_role", "disabled"}, wide: []string{"disabled_at"},
+	},
+	{
+		name: "Role", plural: "roles", org: true, fields: []field{{"permissions", list, "what the role permits, such as sites:read", true}},
+		columns: []string{"builtin"}, wide: []string{"permissions"},
+	},
+	{
+		name: "Member", plural: "members", org: true, fields: []field{{"roles", list, "roles in the organization: its own, or owner, admin, member, viewer", true}},
+		columns: []string{"display_name", "roles", "groups", "disabled"},
+	},
+	{
+		name: "Group", plural: "groups", org: true, fields: []field{{"users", list, "members of the organization, by mail address", false}},
+		columns: []string{"users"},
+	},
+	{
+		name: "ServiceAccount", plural: "service-accounts", org: true, fields: []field{
+			{"roles", list, "roles in the organization", true},
+			{"disabled", toggle, "its keys are good for nothing", false},
+		},
+		columns: []string{"roles", "disabled"},
+	},
 	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
 	{
 		name: "APIKey", plural: "api-keys", fields: []field{
 			{"organization", text, "organization that the key is good for (default: the whole cluster)", false},
+			{"service_account", text, "service account of the organization that the key is of", false},
+			{"permissions", list, "what the key may do (default: all that its owner may; see the description of the API)", false},
+			{"allow", list, "networks from which the key is good (default: everywhere)", false},
 			{"expires_at", text, "when the key ends, as 2027-01-31T12:00:00Z (default: never)", false},
 		},
-		columns: []string{"organization", "expires_at"},
+		columns: []string{"organization", "service_account", "user", "expires_at", "used_at"}, wide: []string{"permissions", "allow", "used_from"},
 	},
 }
 

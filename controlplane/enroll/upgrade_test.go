@@ -52,7 +52,7 @@ func TestNodesFromBeforeAnnouncements(t *testing.T) {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	nodes, operator := admin.New(db, nil, nil, "").Nodes, access.Principal{Key: model.APIKeyID{}.New()}
+	nodes, operator := admin.New(db, nil, nil, "").Nodes, access.Principal{Key: model.APIKeyID{}.New(), Grants: access.Everything()}
 	var who identity.Identity
 	srv := New("cluster-1", db, nil, func(ctx context.Context) (identity.Identity, context.Context, error) { return who, ctx, nil },
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())

@@ -33,6 +33,11 @@ type (
 	challengeKind struct{}
 	ticketKeyKind struct{}
 	orderKind     struct{}
+	userKind      struct{}
+	roleKind      struct{}
+	groupKind     struct{}
+	sessionKind   struct{}
+	accountKind   struct{}
 )
 
 func (orgKind) prefix() string       { return "org" }
@@ -51,6 +56,11 @@ func (gossipKeyKind) prefix() string { return "gossipkey" }
 func (challengeKind) prefix() string { return "challenge" }
 func (ticketKeyKind) prefix() string { return "ticketkey" }
 func (orderKind) prefix() string     { return "order" }
+func (userKind) prefix() string      { return "user" }
+func (roleKind) prefix() string      { return "role" }
+func (groupKind) prefix() string     { return "group" }
+func (sessionKind) prefix() string   { return "session" }
+func (accountKind) prefix() string   { return "account" }
 
 // The kinds of ID.
 type (
@@ -70,6 +80,11 @@ type (
 	ChallengeID   = ID[challengeKind]
 	TicketKeyID   = ID[ticketKeyKind]
 	OrderID       = ID[orderKind] // of a certificate, at its authority
+	UserID        = ID[userKind]
+	RoleID        = ID[roleKind]
+	GroupID       = ID[groupKind]
+	SessionID     = ID[sessionKind] // of a user who has signed in
+	AccountID     = ID[accountKind] // of a service account
 )
 
 // New makes a fresh ID: SiteID{}.New(). IDs made later sort later. It panics only if the system has

@@ -232,13 +232,6 @@ func (c *Certificate) Validate() error {
 	return nil
 }
 
-func (k *APIKey) Validate() error {
-	if err := checkName(k.Name, MaxName); err != nil {
-		return err
-	}
-	return checkHash(k.Hash)
-}
-
 func (j *JoinToken) Validate() error {
 	if err := checkName(j.Name, MaxName); err != nil {
 		return err

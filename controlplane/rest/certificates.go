@@ -13,7 +13,7 @@ import (
 // certificates are uploaded, or made because services need them: then they are managed, and have no create.
 func (a *API) certificates() {
 	k := a.Admin
-	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/orgs/{org}/certificates", "upload-certificate", "Add a certificate that was made elsewhere; nobody renews it", "certificates", access.OrgWrite, 201),
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/orgs/{org}/certificates", "upload-certificate", "Add a certificate that was made elsewhere; nobody renews it", "certificates", access.CertificatesUpload, 201),
 		func(ctx context.Context, in *struct {
 			OrgPath
 			Body admin.UploadSpec
@@ -27,14 +27,14 @@ func (a *API) certificates() {
 
 	const base, tag = "/api/v1/orgs/{org}/managed-certificates", "managed-certificates"
 	pages := list(a, k.Managed)
-	huma.Register(a.huma, operation(http.MethodGet, base, "list-managed-certificates", "List the sets of names that are kept in certificates", tag, access.OrgRead, 200),
+	huma.Register(a.huma, operation(http.MethodGet, base, "list-managed-certificates", "List the sets of names that are kept in certificates", tag, access.CertificatesRead, 200),
 		func(ctx context.Context, in *struct {
 			OrgPath
 			PageQuery
 		}) (*answer[page[admin.Managed]], error) {
 			return pages(ctx, tag, in.Org, in.PageQuery)
 		})
-	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-managed-certificate", "Get one, by id or by a name that it carries, with what happened to its orders", tag, access.OrgRead, 200),
+	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-managed-certificate", "Get one, by id or by a name that it carries, with what happened to its orders", tag, access.CertificatesRead, 200),
 		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Managed], error) {
 			v, err := k.DescribeManaged(ctx, caller(ctx), in.Org, in.Name)
 			if err != nil {
@@ -42,7 +42,7 @@ func (a *API) certificates() {
 			}
 			return &answer[admin.Managed]{Status: http.StatusOK, Body: v}, nil
 		})
-	huma.Register(a.huma, operation(http.MethodPut, base+"/{name}", "put-managed-certificate", "Say of what kind a certificate is to be; it is not created", tag, access.OrgWrite, 200),
+	huma.Register(a.huma, operation(http.MethodPut, base+"/{name}", "put-managed-certificate", "Say of what kind a certificate is to be; it is not created", tag, access.CertificatesWrite, 200),
 		func(ctx context.Context, in *struct {
 			OrgPath
 			NamePath
@@ -51,7 +51,7 @@ func (a *API) certificates() {
 			v, _, err := k.ConfigureManaged(ctx, caller(ctx), in.Org, in.Name, in.Body)
 			return told(ctx, a, v, err)
 		})
-	huma.Register(a.huma, operation(http.MethodPost, base+"/{name}/renew", "renew-managed-certificate", "Order anew now, whatever the next attempt was", tag, access.OrgWrite, 200),
+	huma.Register(a.huma, operation(http.MethodPost, base+"/{name}/renew", "renew-managed-certificate", "Order anew now, whatever the next attempt was", tag, access.CertificatesWrite, 200),
 		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Managed], error) {
 			v, _, err := k.RenewManaged(ctx, caller(ctx), in.Org, in.Name)
 			return told(ctx, a, v, err)

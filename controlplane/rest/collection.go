@@ -69,7 +69,7 @@ func revision(r model.Revision) string {
 func operation(method, path, id, summary, tag string, need access.Permission, status int) huma.Operation {
 	op := huma.Operation{
 		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{tag}, DefaultStatus: status,
-		Security: []map[string][]string{{"key": {}}}, Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
+		Security: []map[string][]string{{"key": {}}, {"session": {}}}, Errors: []int{400, 401, 403, 404, 409, 422, 429, 503},
 		Extensions:                   map[string]any{"x-warren-permission": string(need)},
 		RejectUnknownQueryParameters: true, // a misspelt page_token would be the first page again, for ever
 	}
@@ -125,21 +125,11 @@ func list[M, S, V any](a *API, k *admin.Collection[M, S, V]) func(ctx context.Co
 
 // clusterReadable registers list and get of what belongs to no organization.
 func clusterReadable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
-	read, _ := k.Permissions()
-	base := "/api/v1/" + many
-	pages := list(a, k)
-	huma.Register(a.huma, operation(http.MethodGet, base, "list-"+many, "List "+words(many), many, read, 200),
-		func(ctx context.Context, in *struct{ PageQuery }) (*answer[page[V]], error) {
-			return pages(ctx, many, "", in.PageQuery)
-		})
-	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-"+one, "Get one of the "+words(many), many, read, 200),
-		func(ctx context.Context, in *oneInput) (*answer[V], error) { return get(ctx, a, k, "", in.Name) })
+	readable(a, k, "/api/v1/"+many, one, many)
 }
 
 func clusterDeletable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
-	_, write := k.Permissions()
-	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/"+many+"/{name}", "delete-"+one, "Delete one of the "+words(many), many, write, 204),
-		func(ctx context.Context, in *oneInput) (*done, error) { return remove(ctx, a, k, "", in.Name) })
+	deletable(a, k, "/api/v1/"+many, one, many)
 }
 
 // clusterKind registers all operations of a kind that belongs to no organization.
@@ -163,24 +153,44 @@ func clusterKind[M, S, V any, B body[S]](a *API, k *admin.Collection[M, S, V], o
 
 // orgReadable registers list and get of what belongs to an organization.
 func orgReadable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
-	read, _ := k.Permissions()
-	base := "/api/v1/orgs/{org}/" + many
-	pages := list(a, k)
-	huma.Register(a.huma, operation(http.MethodGet, base, "list-"+many, "List "+words(many), many, read, 200),
-		func(ctx context.Context, in *struct {
-			OrgPath
-			PageQuery
-		}) (*answer[page[V]], error) {
-			return pages(ctx, many, in.Org, in.PageQuery)
-		})
-	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-"+one, "Get one of the "+words(many), many, read, 200),
-		func(ctx context.Context, in *oneOrgInput) (*answer[V], error) { return get(ctx, a, k, in.Org, in.Name) })
+	readable(a, k, "/api/v1/orgs/{org}/"+many, one, many)
 }
 
 func orgDeletable[M, S, V any](a *API, k *admin.Collection[M, S, V], one, many string) {
+	deletable(a, k, "/api/v1/orgs/{org}/"+many, one, many)
+}
+
+// readable registers list and get of a collection at a path, of an organization if that says so.
+func readable[M, S, V any](a *API, k *admin.Collection[M, S, V], base, one, many string) {
+	read, _ := k.Permissions()
+	pages := list(a, k)
+	all := operation(http.MethodGet, base, "list-"+many, "List "+words(many), many, read, 200)
+	single := operation(http.MethodGet, base+"/{name}", "get-"+one, "Get one of the "+words(many), many, read, 200)
+	if !strings.Contains(base, "{org}") {
+		huma.Register(a.huma, all, func(ctx context.Context, in *struct{ PageQuery }) (*answer[page[V]], error) {
+			return pages(ctx, many, "", in.PageQuery)
+		})
+		huma.Register(a.huma, single, func(ctx context.Context, in *oneInput) (*answer[V], error) { return get(ctx, a, k, "", in.Name) })
+		return
+	}
+	huma.Register(a.huma, all, func(ctx context.Context, in *struct {
+		OrgPath
+		PageQuery
+	}) (*answer[page[V]], error) {
+		return pages(ctx, many, in.Org, in.PageQuery)
+	})
+	huma.Register(a.huma, single, func(ctx context.Context, in *oneOrgInput) (*answer[V], error) { return get(ctx, a, k, in.Org, in.Name) })
+}
+
+// deletable registers delete of a collection at a path.
+func deletable[M, S, V any](a *API, k *admin.Collection[M, S, V], base, one, many string) {
 	_, write := k.Permissions()
-	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/orgs/{org}/"+many+"/{name}", "delete-"+one, "Delete one of the "+words(many), many, write, 204),
-		func(ctx context.Context, in *oneOrgInput) (*done, error) { return remove(ctx, a, k, in.Org, in.Name) })
+	op := operation(http.MethodDelete, base+"/{name}", "delete-"+one, "Delete one of the "+words(many), many, write, 204)
+	if !strings.Contains(base, "{org}") {
+		huma.Register(a.huma, op, func(ctx context.Context, in *oneInput) (*done, error) { return remove(ctx, a, k, "", in.Name) })
+		return
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *oneOrgInput) (*done, error) { return remove(ctx, a, k, in.Org, in.Name) })
 }
 
 // orgKind registers all operations of a kind that belongs to an organization.

@@ -49,7 +49,7 @@ type domainRecordView struct {
 
 func (a *API) domainCheck() {
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/orgs/{org}/domains/{name}/check", "check-domain",
-		"Ask the DNS, from the root down, whether a certificate authority would be content with a domain; takes up to ten seconds", "domains", access.OrgRead, 200),
+		"Ask the DNS, from the root down, whether a certificate authority would be content with a domain; takes up to ten seconds", "domains", access.DomainsRead, 200),
 		func(ctx context.Context, in *oneOrgInput) (*answer[domainCheckView], error) {
 			v, err := a.checkDomain(ctx, in.Org, in.Name)
 			if err != nil {

@@ -101,7 +101,10 @@ func (w *world) as(key, method, path, body string) reply {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if key != "" {
+	switch {
+	case strings.HasPrefix(key, "wrn_session_"):
+		req.AddCookie(&http.Cookie{Name: SessionCookie, Value: key})
+	case key != "":
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	rec := httptest.NewRecorder()

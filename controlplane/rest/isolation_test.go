@@ -1,86 +1,223 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
 )
 
-// TestOrganizationsAreApart calls every operation of the description with an organization's key, on
-// objects of another: none may answer, none may write, and none may say that they exist.
-func TestOrganizationsAreApart(t *testing.T) {
-	w := newWorld(t)
+// bodies are what is sent to write an object of each kind.
+var bodies = map[string]string{
+	"sites": `{"name":"home","pool":"default"}`, "connectors": `{"name":"box","site":"home"}`,
+	"services": `{"name":"wiki","kind":"tls","hostname":"wiki.example.com","pool":"default"}`,
+	"targets":  `{"name":"wiki","service":"wiki","site":"home","address":"10.0.0.2","port":80}`,
+	"domains":  `{"name":"example.com","pool":"default"}`, "nodes": `{"name":"n1","pool":"default"}`,
+	"regions": `{"name":"x"}`, "pools": `{"name":"x"}`, "organizations": `{"name":"x"}`, "api-keys": `{"name":"x"}`,
+	"issuers": `{"name":"x","directory_url":"https://ca.example"}`, "certificates": `{"chain":"x","key":"x"}`, "managed-certificates": `{}`,
+	"users": `{"name":"x@example.com"}`, "cluster-roles": `{"name":"x","permissions":[]}`, "roles": `{"name":"x","permissions":["sites:read"]}`,
+	"members": `{"name":"ann@example.com","roles":["viewer"]}`, "groups": `{"name":"x"}`, "service-accounts": `{"name":"x","roles":["viewer"]}`,
+}
+
+// target is one operation of the description, on an object that is there.
+type target struct {
+	id, method, path, body string
+	need                   access.Permission
+	org                    bool
+}
+
+// targets are all operations that need a permission, with the name of an object of the organization "default".
+func (w *world) targets() []target {
+	w.t.Helper()
 	w.service()
-	stranger := w.orgKey("stranger")
-	others := []string{w.orgKey("second"), w.orgKey("third"), w.orgKey("fourth")} // a key may not call more often than its limit
-	before := w.head()
+	w.must(201, "POST", "/api/v1/users", `{"name":"ann@example.com"}`)
+	w.must(201, "POST", org+"/members", `{"name":"ann@example.com","roles":["viewer"]}`)
+	w.must(201, "POST", org+"/roles", `{"name":"gardener","permissions":["sites:read"]}`)
+	w.must(201, "POST", org+"/groups", `{"name":"staff","users":["ann@example.com"]}`)
+	w.must(201, "POST", org+"/service-accounts", `{"name":"ci","roles":["viewer"]}`)
+	w.must(201, "POST", "/api/v1/cluster-roles", `{"name":"watcher","permissions":["nodes:read"]}`)
+	w.must(201, "POST", "/api/v1/api-keys", `{"name":"deploy","organization":"default"}`)
 	subject := map[string]string{
 		"sites": "home", "connectors": "box", "services": "wiki", "targets": "wiki", "domains": "example.com", "certificates": w.certificate(),
-		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "bootstrap", "snapshots": "n1",
+		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
+		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
 	}
-	bodies := map[string]string{
-		"sites": `{"name":"home","pool":"default"}`, "connectors": `{"name":"box","site":"home"}`,
-		"services": `{"name":"wiki","kind":"tls","hostname":"wiki.example.com","pool":"default"}`,
-		"targets":  `{"name":"wiki","service":"wiki","site":"home","address":"10.0.0.2","port":80}`,
-		"domains":  `{"name":"example.com","pool":"default"}`, "nodes": `{"name":"n1","pool":"default"}`,
-		"regions": `{"name":"x"}`, "pools": `{"name":"x"}`, "organizations": `{"name":"x"}`, "api-keys": `{"name":"x"}`, "join-tokens": `{"node":"n1"}`,
-		"issuers": `{"name":"x","directory_url":"https://ca.example"}`, "certificates": `{"chain":"x","key":"x"}`, "managed-certificates": `{}`,
-	}
-	// What an organization's key may call outside of its organization.
-	free := []string{"list-pools", "get-pool", "list-regions", "get-region", "list-authorities", "wait", "status", "health", "ready"}
-	calls := 0
+	var out []target
 	for path, item := range w.api.huma.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
-			if op == nil || slices.Contains(free, op.OperationID) {
+			if op == nil {
 				continue
+			}
+			need, _ := op.Extensions["x-warren-permission"].(string)
+			if need == "none" {
+				if op.OperationID != "health" && op.OperationID != "ready" {
+					w.t.Errorf("%s %s needs no permission", method, path)
+				}
+				continue
+			}
+			if !access.Permission(need).Declared() {
+				w.t.Errorf("%s %s declares no permission: %q", method, path, need)
 			}
 			kind := strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/api/v1/orgs/{org}"), "/api/v1"), "/")[1]
 			if kind == "debug" {
 				kind = "snapshots"
 			}
-			at := strings.NewReplacer("{org}", "default", "{name}", subject[kind]).Replace(path)
-			body := ""
+			t := target{op.OperationID, method, strings.NewReplacer("{org}", "default", "{name}", subject[kind]).Replace(path), "", access.Permission(need), strings.Contains(path, "{org}")}
 			if method == "PUT" || method == "POST" && strings.HasSuffix(path, kind) {
-				body = bodies[kind]
+				t.body = bodies[kind]
 			}
 			if method == "PUT" { // the path has the name
-				body = strings.NewReplacer(`"name":"x",`, "", `"name":"x"`, "").Replace(body)
+				t.body = regexp.MustCompile(`"name":"[^"]*",?`).ReplaceAllString(t.body, "")
+			}
+			switch op.OperationID {
+			case "create-join-token":
+				t.body = `{"organization":"default","connector":"box"}`
+			case "create-my-api-key":
+				t.body = `{"name":"x"}`
+			case "wait":
+				t.path += "?revision=1"
+			}
+			out = append(out, t)
+		}
+	}
+	if len(out) < 100 {
+		w.t.Fatalf("only %d operations: this test looks at nothing", len(out))
+	}
+	slices.SortFunc(out, func(a, b target) int { return strings.Compare(a.method+a.path, b.method+b.path) }) // DELETE comes first
+	return out
+}
+
+// roleIDs are the built-in roles of an organization.
+var roleIDs = map[string]model.RoleID{"owner": model.RoleOwner, "admin": model.RoleAdmin, "member": model.RoleMember, "viewer": model.RoleViewer}
+
+// TestT37Strangers calls every operation of the description as everybody who may anything in one organization, on
+// objects of another: none may answer, none may write, and none may say that they exist.
+func TestT37Strangers(t *testing.T) {
+	w := newWorld(t)
+	ops := w.targets()
+	strangers := map[string]string{"key": w.orgKey("stranger")}
+	for name, id := range roleIDs {
+		strangers[name] = w.signIn(name+"@stranger.example", "stranger", id)
+	}
+	before := w.head()
+	for name, who := range strangers {
+		w.as(who, "GET", "/api/v1/me", "")
+		w.unlimited()
+		for _, op := range ops {
+			if op.need.ForEverybody() || op.id == "create-join-token" {
+				continue // TestReferencesStayInTheOrganization has the latter
 			}
 			want := http.StatusForbidden
-			if strings.Contains(path, "{org}") {
+			if op.org {
 				want = http.StatusNotFound
 			}
-			if calls++; calls%40 == 0 && len(others) > 0 {
-				stranger, others = others[0], others[1:]
-			}
-			r := w.as(stranger, method, at, body)
+			r := w.as(who, op.method, op.path, op.body)
 			if r.status != want {
-				t.Errorf("%s %s: %d %s; want %d", method, at, r.status, r.body, want)
+				t.Errorf("%s: %s %s: %d %s; want %d", name, op.method, op.path, r.status, r.body, want)
 			}
 			// What is not there gets the very same answer.
 			if want == http.StatusNotFound {
-				other := w.as(stranger, method, strings.Replace(at, "/orgs/default/", "/orgs/nowhere/", 1), body)
+				other := w.as(who, op.method, strings.Replace(op.path, "/orgs/default/", "/orgs/nowhere/", 1), op.body)
 				if strip(other) != strip(r) {
-					t.Errorf("%s %s tells a secret: %s, of what is not there %s", method, at, r.body, other.body)
+					t.Errorf("%s: %s %s tells a secret: %s, of what is not there %s", name, op.method, op.path, r.body, other.body)
 				}
 			}
 		}
-	}
-	if calls < 50 {
-		t.Errorf("only %d calls: this test looks at nothing", calls)
-	}
-	for _, path := range []string{"/api/v1/status", fmt.Sprintf("/api/v1/wait?revision=%d", before)} {
-		if r := w.as(stranger, "GET", path, ""); r.status != http.StatusOK || strings.Contains(string(r.body), "n1") || strings.Contains(string(r.body), "box") {
-			t.Errorf("%s: %d %s", path, r.status, r.body)
+		for _, path := range []string{"/api/v1/status", fmt.Sprintf("/api/v1/wait?revision=%d", before)} {
+			if r := w.as(who, "GET", path, ""); r.status != http.StatusOK || strings.Contains(string(r.body), "n1") || strings.Contains(string(r.body), "box") {
+				t.Errorf("%s: %s: %d %s", name, path, r.status, r.body)
+			}
 		}
 	}
 	if after := w.head(); after != before {
 		t.Errorf("revision %d before, %d after", before, after)
+	}
+}
+
+// TestEveryRoleEveryOperation calls every operation of the description as every role, at home: 403 if its permission is
+// not one of the role's, and never otherwise.
+func TestEveryRoleEveryOperation(t *testing.T) {
+	w := newWorld(t)
+	ops := w.targets()
+	for _, name := range []string{"viewer", "member", "admin", "owner"} { // who may less comes before things are gone
+		who := w.signIn(name+"@example.com", "default", roleIDs[name])
+		p := access.Principal{Session: model.SessionID{}.New(), Grants: access.Collect([]model.Grant{{Org: w.orgID("default"), Role: roleIDs[name]}})}
+		w.as(who, "GET", "/api/v1/me", "")
+		w.unlimited()
+		for _, op := range ops {
+			if strings.HasPrefix(op.path, "/api/v1/me/sessions") && op.method == "DELETE" {
+				continue // that would end the test
+			}
+			r := w.as(who, op.method, op.path, op.body)
+			at := model.OrgID{}
+			if op.org || op.id == "create-join-token" {
+				at = w.orgID("default")
+			}
+			may := p.Can(op.need, at)
+			// Only who may see all users makes a member without an invitation.
+			invited := op.id == "create-member" || op.id == "put-member"
+			if denied := r.status == http.StatusForbidden; denied == may && !(may && invited) || r.status == http.StatusUnauthorized || r.status >= 500 {
+				t.Errorf("%s: %s %s (%s): %d %s; may %v", name, op.method, op.path, op.need, r.status, r.body, may)
+			}
+		}
+	}
+}
+
+// signIn makes a user with a role in an organization and returns the token of a session.
+func (w *world) signIn(email, org string, role model.RoleID) string {
+	w.t.Helper()
+	var token string
+	_, err := w.db.Tx(w.t.Context(), "test", func(tx *store.Tx) (err error) {
+		u := &model.User{ID: model.UserID{}.New(), Email: email}
+		o, err := tx.GetOrganizationByName(w.t.Context(), org)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(tx.CreateUser(w.t.Context(), u), tx.CreateMembership(w.t.Context(), &model.Membership{Org: o.ID, User: u.ID, Roles: []model.RoleID{role}})); err != nil {
+			return err
+		}
+		token, _, err = w.api.Admin.NewSession(w.t.Context(), tx, admin.SignIn{User: u.ID, AMR: []string{"pwd"}})
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return token
+}
+
+func (w *world) orgID(name string) model.OrgID {
+	w.t.Helper()
+	var id model.OrgID
+	if err := w.db.View(w.t.Context(), func(tx *store.Tx) error {
+		o, err := tx.GetOrganizationByName(w.t.Context(), name)
+		if err == nil {
+			id = o.ID
+		}
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// unlimited lets those who have called once call as often as they like.
+func (w *world) unlimited() {
+	w.api.mu.Lock()
+	defer w.api.mu.Unlock()
+	for _, l := range w.api.limits {
+		l.SetLimit(rate.Inf)
 	}
 }
 

@@ -143,7 +143,7 @@ func writeProblem(w http.ResponseWriter, id string, status int, detail string) {
 
 // onlyName refuses a body whose name is not the one of the path.
 func onlyName(body, path string) error {
-	if body != "" && !strings.EqualFold(body, path) && !strings.Contains(path, "_") {
+	if body != "" && !strings.EqualFold(body, path) && (!strings.Contains(path, "_") || strings.Contains(path, "@")) {
 		return fault.Field("name", "%q, but the path says %q", body, path)
 	}
 	return nil

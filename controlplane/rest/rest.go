@@ -17,9 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
-	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -61,14 +59,16 @@ type API struct {
 
 	checks chan struct{} // one for each check of a domain at work
 
+	sameSite *http.CrossOriginProtection
+
 	wrong  rate.Sometimes // what strangers can put into the log
 	mu     sync.Mutex
-	limits map[model.APIKeyID]*rate.Limiter
+	limits map[string]*rate.Limiter // by credential
 }
 
 // New makes the handler with all routes.
 func New(o Options) *API {
-	a := &API{Options: o, checks: make(chan struct{}, maxChecks), mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, limits: map[model.APIKeyID]*rate.Limiter{}, calls: prometheus.NewCounterVec(
+	a := &API{Options: o, checks: make(chan struct{}, maxChecks), sameSite: http.NewCrossOriginProtection(), mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, limits: map[string]*rate.Limiter{}, calls: prometheus.NewCounterVec(
 		prometheus.CounterOpts{Name: "cp_rest_requests_total", Help: "API calls, by operation and status class."}, []string{"operation", "class"})}
 	o.Reg.MustRegister(a.calls)
 	cfg := huma.DefaultConfig("Warren", version.Version)
@@ -78,7 +78,10 @@ func New(o Options) *API {
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.CreateHooks = nil // no $schema in answers
 	cfg.Transformers = []huma.Transformer{finish}
-	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "An API key, wrn_key_…"}}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key":     {Type: "http", Scheme: "bearer", Description: "An API key, wrn_key_…"},
+		"session": {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "A user's session, as the sign-in sets it; writes from other sites are refused"},
+	}
 	a.huma = humago.New(a.mux, cfg)
 	if a.Admin != nil && a.Presence != nil {
 		a.Admin.Health = targetHealth{a.World, a.Presence}
@@ -147,70 +150,6 @@ func (a *API) noRoute(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	writeProblem(w, id, http.StatusMethodNotAllowed, "want "+strings.Join(allowed, ", "))
-}
-
-type (
-	requestKey   struct{}
-	principalKey struct{}
-)
-
-// caller is who makes a call.
-func caller(ctx context.Context) access.Principal {
-	p, _ := ctx.Value(principalKey{}).(access.Principal)
-	return p
-}
-
-// open marks operations that need no key.
-const open = "open"
-
-// authenticate finds the caller, or refuses without saying why.
-func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
-	if ctx.Operation().Metadata[open] == true {
-		next(ctx)
-		return
-	}
-	text, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-	if !ok {
-		a.refuse(ctx, http.StatusUnauthorized, "this needs an API key: Authorization: Bearer wrn_key_…")
-		return
-	}
-	p, err := a.Admin.Authenticate(ctx.Context(), strings.TrimSpace(text))
-	if err != nil {
-		if fault.Of(err) == fault.Denied {
-			a.wrong.Do(func() { a.Log.Warn("wrong API key", "peer", ctx.RemoteAddr()) })
-			a.refuse(ctx, http.StatusUnauthorized, "no valid API key")
-			return
-		}
-		a.refuse(ctx, statusOf(err), "the key can't be checked now, try again")
-		return
-	}
-	if !a.limit(p.Key).Allow() {
-		ctx.SetHeader("Retry-After", "1")
-		a.refuse(ctx, http.StatusTooManyRequests, "more than 100 calls a second with one key")
-		return
-	}
-	next(huma.WithValue(ctx, principalKey{}, p))
-}
-
-func (a *API) refuse(ctx huma.Context, status int, detail string) {
-	if status == http.StatusUnauthorized {
-		ctx.SetHeader("WWW-Authenticate", "Bearer")
-	}
-	_ = huma.WriteErr(a.huma, ctx, status, detail)
-}
-
-func (a *API) limit(key model.APIKeyID) *rate.Limiter {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.limits[key]
-	if l == nil {
-		if len(a.limits) >= maxKeys {
-			clear(a.limits)
-		}
-		l = rate.NewLimiter(keyRate, keyRate)
-		a.limits[key] = l
-	}
-	return l
 }
 
 func (a *API) count(ctx huma.Context, next func(huma.Context)) {

@@ -14,8 +14,10 @@ import (
 // routes is the whole route table. Each collection has list, get, and, unless it is read-only, create
 // (POST), put and delete:
 //
-//	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens}
+//	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens,users,cluster-roles}
 //	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates}
+//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys}
+//	/api/v1/me/api-keys
 //
 // and beside them:
 //
@@ -25,6 +27,8 @@ import (
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
 //	/api/v1/orgs/{org}/domains/{name}/check
 //	/api/v1/orgs/{org}/managed-certificates/{name}/renew
+//	/api/v1/users/{name}/sign-out
+//	/api/v1/me /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
@@ -53,6 +57,7 @@ func (a *API) routes() {
 
 	clusterKind(a, k.Issuers, "issuer", "issuers", issuerBody{})
 	a.certificates()
+	a.people()
 
 	a.secrets()
 	a.actions()
@@ -65,7 +70,7 @@ func (a *API) routes() {
 
 // secrets are made, shown once, and never again. Of a key, what is no secret can be changed.
 func (a *API) secrets() {
-	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/api-keys", "create-api-key", "Create an API key; its secret is shown once", "api-keys", access.ClusterAdmin, 201),
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/api-keys", "create-api-key", "Create an API key; its secret is shown once", "api-keys", access.KeysManage, 201),
 		func(ctx context.Context, in *struct{ Body apiKeyBody }) (*answer[admin.APIKey], error) {
 			v, err := a.Admin.CreateAPIKey(ctx, caller(ctx), in.Body.Name, in.Body.APIKeySpec)
 			if err != nil {
@@ -74,7 +79,7 @@ func (a *API) secrets() {
 			return &answer[admin.APIKey]{Status: http.StatusCreated, Body: v}, nil
 		})
 	huma.Register(a.huma, operation(http.MethodPut, "/api/v1/api-keys/{name}", "put-api-key",
-		"Replace the end of an API key, and its name where the path has the id; it is not created", "api-keys", access.ClusterAdmin, 200),
+		"Replace the end of an API key, and its name where the path has the id; it is not created", "api-keys", access.KeysManage, 200),
 		func(ctx context.Context, in *struct {
 			NamePath
 			Body apiKeyChangeBody
@@ -82,7 +87,7 @@ func (a *API) secrets() {
 			if err := onlyName(in.Body.Name, in.Name); err != nil {
 				return nil, a.failed(ctx, err)
 			}
-			v, changed, err := a.Admin.ChangeAPIKey(ctx, caller(ctx), in.Name, in.Body.Name, in.Body.APIKeyChange)
+			v, changed, err := a.Admin.ChangeAPIKey(ctx, caller(ctx), "", in.Name, in.Body.Name, in.Body.APIKeyChange)
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
@@ -93,7 +98,7 @@ func (a *API) secrets() {
 			return out, nil
 		})
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/join-tokens", "create-join-token",
-		"Create a join token for a node or connector; it is shown once, good once, for ten minutes", "join-tokens", access.OrgWrite, 201),
+		"Create a join token for a node or connector; it is shown once, good once, for ten minutes", "join-tokens", access.ConnectorsEnroll, 201),
 		func(ctx context.Context, in *struct{ Body admin.JoinTokenSpec }) (*answer[admin.JoinToken], error) {
 			v, err := a.Admin.CreateJoinToken(ctx, caller(ctx), in.Body)
 			if err != nil {
@@ -105,7 +110,7 @@ func (a *API) secrets() {
 
 // gossipKeys rotates the key of the gossip between nodes; the keys themselves are shown to nobody.
 func (a *API) gossipKeys() {
-	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/gossip-keys", "list-gossip-keys", "How far a rotation of the gossip key is", "gossip-keys", access.ClusterAdmin, 200),
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/gossip-keys", "list-gossip-keys", "How far a rotation of the gossip key is", "gossip-keys", access.GossipRead, 200),
 		func(ctx context.Context, _ *struct{}) (*answer[page[admin.GossipKey]], error) {
 			keys, err := a.Admin.GossipKeys(ctx, caller(ctx))
 			if err != nil {
@@ -114,7 +119,7 @@ func (a *API) gossipKeys() {
 			return &answer[page[admin.GossipKey]]{Status: http.StatusOK, Body: page[admin.GossipKey]{Items: keys}}, nil
 		})
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/gossip-keys/rotate", "rotate-gossip-key", "Replace the key of the gossip between nodes, step by step, while they talk",
-		"gossip-keys", access.ClusterAdmin, 200),
+		"gossip-keys", access.GossipRotate, 200),
 		func(ctx context.Context, _ *struct{}) (*answer[page[admin.GossipKey]], error) {
 			keys, rev, err := a.Admin.RotateGossipKey(ctx, caller(ctx))
 			return acted(ctx, a, page[admin.GossipKey]{Items: keys}, rev, err)
@@ -126,22 +131,22 @@ func (a *API) actions() {
 	post := func(path, id, summary, tag string, need access.Permission) huma.Operation {
 		return operation(http.MethodPost, path, id, summary, tag, need, 200)
 	}
-	huma.Register(a.huma, post("/api/v1/nodes/{name}/drain", "drain-node", "Take a node out of DNS answers, and sites away from it", "nodes", access.ClusterAdmin),
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/drain", "drain-node", "Take a node out of DNS answers, and sites away from it", "nodes", access.NodesDrain),
 		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
 			v, rev, err := a.Admin.Drain(ctx, caller(ctx), in.Name)
 			return acted(ctx, a, v, rev, err)
 		})
-	huma.Register(a.huma, post("/api/v1/nodes/{name}/activate", "activate-node", "Put a drained node back into DNS answers and assignments", "nodes", access.ClusterAdmin),
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/activate", "activate-node", "Put a drained node back into DNS answers and assignments", "nodes", access.NodesDrain),
 		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
 			v, rev, err := a.Admin.Activate(ctx, caller(ctx), in.Name)
 			return acted(ctx, a, v, rev, err)
 		})
-	huma.Register(a.huma, post("/api/v1/nodes/{name}/revoke", "revoke-node", "Trust a node no more, for good", "nodes", access.ClusterAdmin),
+	huma.Register(a.huma, post("/api/v1/nodes/{name}/revoke", "revoke-node", "Trust a node no more, for good", "nodes", access.NodesRevoke),
 		func(ctx context.Context, in *oneInput) (*answer[admin.Node], error) {
 			v, rev, err := a.Admin.Revoke(ctx, caller(ctx), in.Name)
 			return acted(ctx, a, v, rev, err)
 		})
-	huma.Register(a.huma, post("/api/v1/orgs/{org}/connectors/{name}/revoke", "revoke-connector", "Trust a connector no more, for good", "connectors", access.OrgWrite),
+	huma.Register(a.huma, post("/api/v1/orgs/{org}/connectors/{name}/revoke", "revoke-connector", "Trust a connector no more, for good", "connectors", access.ConnectorsRevoke),
 		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Connector], error) {
 			v, rev, err := a.Admin.RevokeConnector(ctx, caller(ctx), in.Org, in.Name)
 			return acted(ctx, a, v, rev, err)

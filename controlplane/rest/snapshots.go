@@ -75,9 +75,9 @@ type versionView struct {
 }
 
 func (a *API) snapshots() {
-	huma.Register(a.huma, operation(http.MethodGet, "/debug/snapshots", "list-snapshots", "Every node and connector, and whether it is in sync", "debug", access.ClusterAdmin, 200),
+	huma.Register(a.huma, operation(http.MethodGet, "/debug/snapshots", "list-snapshots", "Every node and connector, and whether it is in sync", "debug", access.SnapshotsRead, 200),
 		func(ctx context.Context, _ *struct{}) (*fleetAnswer, error) {
-			if err := caller(ctx).Check(access.ClusterAdmin); err != nil {
+			if err := caller(ctx).Check(access.SnapshotsRead); err != nil {
 				return nil, a.failed(ctx, err)
 			}
 			out := &fleetAnswer{}
@@ -88,9 +88,9 @@ func (a *API) snapshots() {
 			return out, nil
 		})
 	huma.Register(a.huma, operation(http.MethodGet, "/debug/snapshots/{name}", "get-snapshot",
-		"What a node or connector should hold: each resource as desired, sent, acknowledged and applied", "debug", access.ClusterAdmin, 200),
+		"What a node or connector should hold: each resource as desired, sent, acknowledged and applied", "debug", access.SnapshotsRead, 200),
 		func(ctx context.Context, in *oneInput) (*snapshotAnswer, error) {
-			if err := caller(ctx).Check(access.ClusterAdmin); err != nil {
+			if err := caller(ctx).Check(access.SnapshotsRead); err != nil {
 				return nil, a.failed(ctx, err)
 			}
 			for _, r := range a.readers() {

@@ -39,7 +39,7 @@ type authorityView struct {
 
 func (a *API) state() {
 	a.probes()
-	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/authorities", "list-authorities", "The cluster's certificate authorities; clients trust web", "state", access.ClusterRead, 200),
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/authorities", "list-authorities", "The cluster's certificate authorities; clients trust web", "state", access.AuthoritiesRead, 200),
 		func(ctx context.Context, _ *PageQuery) (*answer[page[authorityView]], error) { // one page, whatever its size
 			out := page[authorityView]{Items: []authorityView{}}
 			for _, kind := range []string{"identity", "web"} {
@@ -49,8 +49,8 @@ func (a *API) state() {
 			}
 			return &answer[page[authorityView]]{Status: http.StatusOK, Body: out}, nil
 		})
-	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/wait", "wait", "Wait until every connected node and connector that a revision concerns has applied it", "state", access.ClusterRead, 200), a.wait)
-	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/status", "status", "What is online and what can't serve; with an organization's key, of its connectors and targets", "state", access.ClusterRead, 200), a.status)
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/wait", "wait", "Wait until every connected node and connector that a revision concerns has applied it", "state", access.StatusRead, 200), a.wait)
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/status", "status", "What is online and what can't serve; of nodes, connectors and targets that the caller may see", "state", access.StatusRead, 200), a.status)
 }
 
 type waitInput struct {
@@ -85,7 +85,7 @@ func (a *API) wait(ctx context.Context, in *waitInput) (*waitAnswer, error) {
 	defer tick.Stop()
 	for {
 		changed := a.Presence.Changed()
-		out := a.applied(rev, caller(ctx).Org)
+		out := a.applied(rev, caller(ctx))
 		if len(out.Body.Pending) == 0 {
 			return out, nil
 		}
@@ -98,9 +98,10 @@ func (a *API) wait(ctx context.Context, in *waitInput) (*waitAnswer, error) {
 	}
 }
 
-// applied sorts the readers by whether they have a revision. An organization's key sees its own connectors,
-// and all nodes without their names.
-func (a *API) applied(rev model.Revision, org model.OrgID) *waitAnswer {
+// applied sorts the readers by whether they have a revision. A caller sees the connectors of his organizations,
+// and all nodes, without their names if he may not read nodes.
+func (a *API) applied(rev model.Revision, who access.Principal) *waitAnswer {
+	names := who.Can(access.NodesRead, model.OrgID{})
 	out := &waitAnswer{}
 	out.Body.Revision, out.Body.Applied, out.Body.Pending, out.Body.Offline = uint64(rev), []reader{}, []reader{}, []reader{}
 	put := func(r reader) {
@@ -114,7 +115,7 @@ func (a *API) applied(rev model.Revision, org model.OrgID) *waitAnswer {
 		if here, ok := a.Push.Applied(key); ok {
 			have, online = max(have, here), true
 		}
-		if !org.IsZero() && key.Kind == identity.Node {
+		if !names && key.Kind == identity.Node {
 			r.Name = ""
 		}
 		switch {
@@ -133,7 +134,7 @@ func (a *API) applied(rev model.Revision, org model.OrgID) *waitAnswer {
 		}
 	}
 	for c := range m.Connectors() {
-		if c.Enrolled() && (org.IsZero() || c.Org == org) {
+		if c.Enrolled() && who.Can(access.ConnectorsRead, c.Org) {
 			put(reader{"connector", c.ID.String(), c.Name})
 		}
 	}
@@ -204,13 +205,13 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*statusAnswer, error) {
 	}
 	m := a.World.Get()
 	for n := range m.Nodes() {
-		if who.Check(access.ClusterAdmin) != nil {
+		if !who.Can(access.NodesRead, model.OrgID{}) {
 			break
 		}
 		b.Nodes = append(b.Nodes, a.member(identity.Node, n.ID.String(), n.Name, n.Enrolled(), !n.Revoked.IsZero()))
 	}
 	for c := range m.Connectors() {
-		if who.CheckOrg(c.Org) != nil {
+		if !who.Can(access.ConnectorsRead, c.Org) {
 			continue
 		}
 		v := a.member(identity.Connector, c.ID.String(), c.Name, c.Enrolled(), !c.Revoked.IsZero())
@@ -219,7 +220,7 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*statusAnswer, error) {
 		}
 		b.Connectors = append(b.Connectors, v)
 	}
-	b.Targets = a.targets(m, func(o model.OrgID) bool { return who.CheckOrg(o) == nil })
+	b.Targets = a.targets(m, func(o model.OrgID) bool { return who.Can(access.TargetsRead, o) })
 	return out, nil
 }
 

@@ -17,7 +17,7 @@ type WireGuardQuery struct {
 // wireGuard configures the devices of WireGuard sites.
 func (a *API) wireGuard() {
 	const base = "/api/v1/orgs/{org}/sites/{name}/wireguard"
-	huma.Register(a.huma, operation(http.MethodGet, base, "get-site-wireguard", "What the device of a wireguard site is configured with, without its private key", "sites", access.OrgRead, 200),
+	huma.Register(a.huma, operation(http.MethodGet, base, "get-site-wireguard", "What the device of a wireguard site is configured with, without its private key", "sites", access.SitesRead, 200),
 		func(ctx context.Context, in *struct {
 			OrgPath
 			NamePath
@@ -30,7 +30,7 @@ func (a *API) wireGuard() {
 			return &answer[admin.WireGuard]{Status: http.StatusOK, Body: v}, nil
 		})
 	huma.Register(a.huma, operation(http.MethodPost, base+"/rotate", "rotate-site-wireguard",
-		"Give the device of a wireguard site another key, or its first; a private key that is made here is shown once", "sites", access.OrgWrite, 200),
+		"Give the device of a wireguard site another key, or its first; a private key that is made here is shown once", "sites", access.SitesWrite, 200),
 		func(ctx context.Context, in *struct {
 			OrgPath
 			NamePath

@@ -44,6 +44,12 @@ var fields = map[string]string{
 	"challenges_owned":                  "name",
 	"managed_certificates_organization": "organization",
 	"managed_certificates_issuer":       "issuer",
+	"memberships_user":                  "user",
+	"membership_roles_role":             "roles",
+	"service_account_roles_role":        "roles",
+	"user_group_members_user":           "users",
+	"api_keys_service_account":          "service_account",
+	"users_cluster_role":                "cluster_role",
 }
 
 // types names the field whose column is of one of our own types.
@@ -103,6 +109,13 @@ var wants = map[string]string{
 	"managed_certificates_names":    "want canonical hostnames, at least one",
 	"managed_certificates_key_type": "want ecdsa or rsa",
 	"certificates_uploaded":         "are ordered by nobody",
+	"users_email":                   "want name@domain, in lower case",
+	"users_name":                    "want 100 characters at most, none of them a control character",
+	"roles_scope":                   "want organization or cluster",
+	"roles_permissions":             "want a list of permissions",
+	"api_keys_owner":                "want one at most of user and service account, which is of an organization",
+	"api_keys_permissions":          "want a list of permissions",
+	"api_keys_allow":                "want networks",
 }
 
 func retryable(err error) bool {

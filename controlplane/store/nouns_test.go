@@ -228,11 +228,14 @@ func TestRoundTrip(t *testing.T) {
 				"API key", &w.key, tx.CreateAPIKey, tx.UpdateAPIKey,
 				gets(
 					func() (*model.APIKey, error) { return tx.GetAPIKey(ctx, w.key.ID) },
-					one(func() ([]*model.APIKey, error) { return tx.ListAPIKeysNamed(ctx, w.key.Name, 2) }),
+					one(func() ([]*model.APIKey, error) { return tx.ListAPIKeysNamed(ctx, store.Keys{}, w.key.Name, 2) }),
 					func() (*model.APIKey, error) { return tx.GetAPIKeyByHash(ctx, w.key.Hash) },
 				),
-				lists(func() ([]*model.APIKey, error) { return tx.ListAPIKeys(ctx, all) }),
-				func(v *model.APIKey) { v.Org, v.Name, v.Expires = w.org.ID, "k2", time.Time{} }, nil, func() error { return tx.DeleteAPIKey(ctx, w.key.ID) },
+				lists(func() ([]*model.APIKey, error) { return tx.ListAPIKeys(ctx, store.Keys{}, all) }),
+				func(v *model.APIKey) {
+					v.Org, v.Name, v.Expires = w.org.ID, "k2", time.Time{}
+					v.Permissions, v.Allow = []string{"sites:read"}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+				}, func(v *model.APIKey) { v.Allow = []netip.Prefix{} }, func() error { return tx.DeleteAPIKey(ctx, w.key.ID) },
 			}),
 			check(t, noun[model.JoinToken]{
 				"join token", &w.join, tx.CreateJoinToken, tx.UpdateJoinToken,

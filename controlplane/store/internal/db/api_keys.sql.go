@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +26,8 @@ func (q *Queries) DeleteAPIKey(ctx context.Context, id uuid.UUID) (int64, error)
 }
 
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id = $1
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+  FROM api_keys WHERE id = $1
 `
 
 func (q *Queries) GetAPIKey(ctx context.Context, id uuid.UUID) (ApiKey, error) {
@@ -39,12 +41,19 @@ func (q *Queries) GetAPIKey(ctx context.Context, id uuid.UUID) (ApiKey, error) {
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.UserID,
+		&i.ServiceAccountID,
+		&i.Permissions,
+		&i.Allow,
+		&i.UsedAt,
+		&i.UsedFrom,
 	)
 	return i, err
 }
 
 const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE hash = $1
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+  FROM api_keys WHERE hash = $1
 `
 
 func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (ApiKey, error) {
@@ -58,21 +67,31 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (ApiKey, err
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.UserID,
+		&i.ServiceAccountID,
+		&i.Permissions,
+		&i.Allow,
+		&i.UsedAt,
+		&i.UsedFrom,
 	)
 	return i, err
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :exec
-INSERT INTO api_keys (id, org_id, name, hash, expires_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO api_keys (id, org_id, name, hash, expires_at, user_id, service_account_id, permissions, allow)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 `
 
 type InsertAPIKeyParams struct {
-	ID        uuid.UUID
-	OrgID     *uuid.UUID
-	Name      string
-	Hash      []byte
-	ExpiresAt *time.Time
+	ID               uuid.UUID
+	OrgID            *uuid.UUID
+	Name             string
+	Hash             []byte
+	ExpiresAt        *time.Time
+	UserID           *uuid.UUID
+	ServiceAccountID *uuid.UUID
+	Permissions      []string
+	Allow            []netip.Prefix
 }
 
 func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) error {
@@ -82,21 +101,34 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) erro
 		arg.Name,
 		arg.Hash,
 		arg.ExpiresAt,
+		arg.UserID,
+		arg.ServiceAccountID,
+		arg.Permissions,
+		arg.Allow,
 	)
 	return err
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+  FROM api_keys WHERE id > $1 AND ($2::uuid IS NULL OR org_id = $2::uuid)
+   AND ($3::uuid IS NULL OR user_id = $3::uuid) ORDER BY id LIMIT $4
 `
 
 type ListAPIKeysParams struct {
-	After uuid.UUID
-	Most  int32
+	After  uuid.UUID
+	OrgID  *uuid.UUID
+	UserID *uuid.UUID
+	Most   int32
 }
 
 func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]ApiKey, error) {
-	rows, err := q.db.Query(ctx, listAPIKeys, arg.After, arg.Most)
+	rows, err := q.db.Query(ctx, listAPIKeys,
+		arg.After,
+		arg.OrgID,
+		arg.UserID,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +144,12 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]Api
 			&i.ExpiresAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.UserID,
+			&i.ServiceAccountID,
+			&i.Permissions,
+			&i.Allow,
+			&i.UsedAt,
+			&i.UsedFrom,
 		); err != nil {
 			return nil, err
 		}
@@ -124,16 +162,25 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]Api
 }
 
 const listAPIKeysNamed = `-- name: ListAPIKeysNamed :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at FROM api_keys WHERE name = $1 ORDER BY id LIMIT $2
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+  FROM api_keys WHERE name = $1 AND ($2::uuid IS NULL OR org_id = $2::uuid)
+   AND ($3::uuid IS NULL OR user_id = $3::uuid) ORDER BY id LIMIT $4
 `
 
 type ListAPIKeysNamedParams struct {
-	Name string
-	Most int32
+	Name   string
+	OrgID  *uuid.UUID
+	UserID *uuid.UUID
+	Most   int32
 }
 
 func (q *Queries) ListAPIKeysNamed(ctx context.Context, arg ListAPIKeysNamedParams) ([]ApiKey, error) {
-	rows, err := q.db.Query(ctx, listAPIKeysNamed, arg.Name, arg.Most)
+	rows, err := q.db.Query(ctx, listAPIKeysNamed,
+		arg.Name,
+		arg.OrgID,
+		arg.UserID,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +196,12 @@ func (q *Queries) ListAPIKeysNamed(ctx context.Context, arg ListAPIKeysNamedPara
 			&i.ExpiresAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.UserID,
+			&i.ServiceAccountID,
+			&i.Permissions,
+			&i.Allow,
+			&i.UsedAt,
+			&i.UsedFrom,
 		); err != nil {
 			return nil, err
 		}
@@ -160,18 +213,40 @@ func (q *Queries) ListAPIKeysNamed(ctx context.Context, arg ListAPIKeysNamedPara
 	return items, nil
 }
 
+const touchAPIKey = `-- name: TouchAPIKey :exec
+UPDATE api_keys SET used_at = $1, used_from = $2
+ WHERE id = (SELECT k.id FROM api_keys k WHERE k.id = $3 AND (k.used_at IS NULL OR k.used_at < $1) FOR UPDATE SKIP LOCKED)
+`
+
+type TouchAPIKeyParams struct {
+	UsedAt   *time.Time
+	UsedFrom *netip.Addr
+	ID       uuid.UUID
+}
+
+// Not waited for: of two who have used it at once, one writes.
+func (q *Queries) TouchAPIKey(ctx context.Context, arg TouchAPIKeyParams) error {
+	_, err := q.db.Exec(ctx, touchAPIKey, arg.UsedAt, arg.UsedFrom, arg.ID)
+	return err
+}
+
 const updateAPIKey = `-- name: UpdateAPIKey :execrows
 UPDATE api_keys
-   SET org_id = $1, name = $2, hash = $3, expires_at = $4, updated_at = now()
- WHERE id = $5
+   SET org_id = $1, name = $2, hash = $3, expires_at = $4, user_id = $5, service_account_id = $6,
+       permissions = $7, allow = $8, updated_at = now()
+ WHERE id = $9
 `
 
 type UpdateAPIKeyParams struct {
-	OrgID     *uuid.UUID
-	Name      string
-	Hash      []byte
-	ExpiresAt *time.Time
-	ID        uuid.UUID
+	OrgID            *uuid.UUID
+	Name             string
+	Hash             []byte
+	ExpiresAt        *time.Time
+	UserID           *uuid.UUID
+	ServiceAccountID *uuid.UUID
+	Permissions      []string
+	Allow            []netip.Prefix
+	ID               uuid.UUID
 }
 
 func (q *Queries) UpdateAPIKey(ctx context.Context, arg UpdateAPIKeyParams) (int64, error) {
@@ -180,6 +255,10 @@ func (q *Queries) UpdateAPIKey(ctx context.Context, arg UpdateAPIKeyParams) (int
 		arg.Name,
 		arg.Hash,
 		arg.ExpiresAt,
+		arg.UserID,
+		arg.ServiceAccountID,
+		arg.Permissions,
+		arg.Allow,
 		arg.ID,
 	)
 	if err != nil {

@@ -13,13 +13,19 @@ import (
 )
 
 type ApiKey struct {
-	ID        uuid.UUID
-	OrgID     *uuid.UUID
-	Name      string
-	Hash      []byte
-	ExpiresAt *time.Time
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID               uuid.UUID
+	OrgID            *uuid.UUID
+	Name             string
+	Hash             []byte
+	ExpiresAt        *time.Time
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+	UserID           *uuid.UUID
+	ServiceAccountID *uuid.UUID
+	Permissions      []string
+	Allow            []netip.Prefix
+	UsedAt           *time.Time
+	UsedFrom         *netip.Addr
 }
 
 type Authority struct {
@@ -170,6 +176,19 @@ type ManagedCertificate struct {
 	UpdatedAt     time.Time
 }
 
+type Membership struct {
+	OrgID     uuid.UUID
+	UserID    uuid.UUID
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type MembershipRole struct {
+	OrgID  uuid.UUID
+	UserID uuid.UUID
+	RoleID uuid.UUID
+}
+
 type Node struct {
 	ID                 uuid.UUID
 	Name               string
@@ -260,6 +279,17 @@ type RevisionCounter struct {
 	Rev int64
 }
 
+type Role struct {
+	ID          uuid.UUID
+	OrgID       *uuid.UUID
+	Name        string
+	Scope       string
+	Builtin     bool
+	Permissions []string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
 type Service struct {
 	ID            uuid.UUID
 	OrgID         uuid.UUID
@@ -274,6 +304,21 @@ type Service struct {
 	Allow         []netip.Prefix
 	ProxyProtocol int32
 	Terminate     bool
+}
+
+type ServiceAccount struct {
+	ID         uuid.UUID
+	OrgID      uuid.UUID
+	Name       string
+	DisabledAt *time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+type ServiceAccountRole struct {
+	OrgID            uuid.UUID
+	ServiceAccountID uuid.UUID
+	RoleID           uuid.UUID
 }
 
 type Setting struct {
@@ -318,4 +363,42 @@ type TicketKey struct {
 	SealedKey []byte
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+type User struct {
+	ID            uuid.UUID
+	Email         string
+	Name          string
+	ClusterRoleID *uuid.UUID
+	DisabledAt    *time.Time
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+type UserGroup struct {
+	ID        uuid.UUID
+	OrgID     uuid.UUID
+	Name      string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type UserGroupMember struct {
+	OrgID   uuid.UUID
+	GroupID uuid.UUID
+	UserID  uuid.UUID
+}
+
+type UserSession struct {
+	ID             uuid.UUID
+	UserID         uuid.UUID
+	Hash           []byte
+	Address        *netip.Addr
+	UserAgent      string
+	Amr            []string
+	SecondFactorAt *time.Time
+	SeenAt         time.Time
+	ExpiresAt      time.Time
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
 }

@@ -1,0 +1,124 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault"
+)
+
+// people are those who run the cluster, and what they may. Only admins of the cluster see who there is at all.
+func (a *API) people() {
+	k := a.Admin
+	clusterKind(a, k.Users, "user", "users", userBody{})
+	clusterKind(a, k.ClusterRoles, "cluster-role", "cluster-roles", roleBody{})
+	orgKind(a, k.Members, "member", "members", memberBody{})
+	orgKind(a, k.Roles, "role", "roles", roleBody{})
+	orgKind(a, k.Groups, "group", "groups", groupBody{})
+	orgKind(a, k.ServiceAccounts, "service-account", "service-accounts", serviceAccountBody{})
+	orgKeys := "org-api-keys"
+	readable(a, k.OrgAPIKeys, "/api/v1/orgs/{org}/api-keys", "org-api-key", orgKeys)
+	deletable(a, k.OrgAPIKeys, "/api/v1/orgs/{org}/api-keys", "org-api-key", orgKeys)
+	a.signedIn()
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/users/{name}/sign-out", "sign-out-user", "End all sessions of a user", "users", access.UsersManage, 200),
+		func(ctx context.Context, in *oneInput) (*answer[admin.User], error) {
+			v, err := k.SignOutUser(ctx, caller(ctx), in.Name)
+			return told(ctx, a, v, err)
+		})
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/permissions", "list-permissions", "What roles and keys can permit", "roles", access.MeRead, 200),
+		func(context.Context, *PageQuery) (*answer[page[permissionView]], error) { // one page, whatever its size
+			out := page[permissionView]{Items: []permissionView{}}
+			for _, p := range access.Permissions(true) {
+				out.Items = append(out.Items, permissionView{string(p), p.InOrganization()})
+			}
+			return &answer[page[permissionView]]{Status: http.StatusOK, Body: out}, nil
+		})
+}
+
+type permissionView struct {
+	Name           string `json:"name"`
+	InOrganization bool   `json:"in_organization" doc:"It can be given in one organization alone; else in the whole cluster only"`
+}
+
+// signedIn is what users see and change of themselves.
+func (a *API) signedIn() {
+	k := a.Admin
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/me", "me", "Who calls, and what he may", "me", access.MeRead, 200),
+		func(ctx context.Context, _ *struct{}) (*answer[admin.Me], error) {
+			v, err := k.Me(ctx, caller(ctx))
+			return told(ctx, a, v, err)
+		})
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/me/sessions", "list-my-sessions", "Where the calling user is signed in", "me", access.MeRead, 200),
+		func(ctx context.Context, _ *PageQuery) (*answer[page[admin.Session]], error) { // one page, whatever its size
+			list, err := k.MySessions(ctx, caller(ctx))
+			return told(ctx, a, page[admin.Session]{Items: list}, err)
+		})
+	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/me/sessions/{name}", "delete-my-session", "End one of the calling user's sessions, by id", "me", access.MeWrite, 204),
+		func(ctx context.Context, in *oneInput) (*done, error) {
+			return gone(ctx, a, k.EndMySession(ctx, caller(ctx), in.Name))
+		})
+	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/me/sessions", "delete-my-sessions", "End all of the calling user's sessions but the one that asks", "me", access.MeWrite, 204),
+		func(ctx context.Context, _ *struct{}) (*done, error) {
+			return gone(ctx, a, k.EndMySessions(ctx, caller(ctx)))
+		})
+	readable(a, k.MyAPIKeys, "/api/v1/me/api-keys", "my-api-key", "my-api-keys")
+	deletable(a, k.MyAPIKeys, "/api/v1/me/api-keys", "my-api-key", "my-api-keys")
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/me/api-keys", "create-my-api-key", "Create an API key of the calling user; its secret is shown once", "my-api-keys", access.MeWrite, 201),
+		func(ctx context.Context, in *struct{ Body apiKeyBody }) (*answer[admin.APIKey], error) {
+			if in.Body.ServiceAccount != "" {
+				return nil, a.failed(ctx, fault.Field("service_account", "a key of yours is of no service account"))
+			}
+			v, err := k.CreateMyAPIKey(ctx, caller(ctx), in.Body.Name, in.Body.APIKeySpec)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[admin.APIKey]{Status: http.StatusCreated, Body: v}, nil
+		})
+}
+
+// gone is the answer to the removal of what is no configuration of nodes.
+func gone(ctx context.Context, a *API, err error) (*done, error) {
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &done{}, nil
+}
+
+type userBody struct {
+	Title
+	admin.UserSpec
+}
+
+func (b userBody) spec() admin.UserSpec { return b.UserSpec }
+
+type memberBody struct {
+	Title
+	admin.MemberSpec
+}
+
+func (b memberBody) spec() admin.MemberSpec { return b.MemberSpec }
+
+type roleBody struct {
+	Title
+	admin.RoleSpec
+}
+
+func (b roleBody) spec() admin.RoleSpec { return b.RoleSpec }
+
+type groupBody struct {
+	Title
+	admin.GroupSpec
+}
+
+func (b groupBody) spec() admin.GroupSpec { return b.GroupSpec }
+
+type serviceAccountBody struct {
+	Title
+	admin.ServiceAccountSpec
+}
+
+func (b serviceAccountBody) spec() admin.ServiceAccountSpec { return b.ServiceAccountSpec }
