@@ -21,11 +21,20 @@ import (
 	"github.com/warrenedge/warren/shared/version"
 )
 
-// Every is how often a report is sent although nothing changed; look is how often it is looked for changes.
+// Every is how often a report is sent although nothing changed; look is how often it is looked for changes. Of many
+// tunnels neither is done as often: WireGuard is asked for all of them at once, which takes a processor some
+// microseconds for each.
 const (
-	Every = 2 * time.Second
-	look  = 250 * time.Millisecond
+	Every     = 2 * time.Second
+	look      = 250 * time.Millisecond
+	eachTakes = 2500 * time.Microsecond // of the time between two looks, for each tunnel
+	lookMost  = 5 * time.Second
 )
+
+// spacing is the time between two looks at so many tunnels.
+func spacing(tunnels int) time.Duration {
+	return min(max(look, time.Duration(tunnels)*eachTakes), lookMost)
+}
 
 // Source is what there is to tell.
 type Source struct {
@@ -104,13 +113,17 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 		}
 	}()
 	var last *nodev1.ReportRequest
-	var at time.Time
+	var at, looked time.Time
+	var tunnels []*nodev1.TunnelState
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
 		now := time.Now()
-		next := r.collect(now)
-		if last == nil || now.Sub(at) >= Every || differs(last, next) {
+		next, apart := r.collect(), spacing(len(tunnels))
+		if late := now.Sub(looked); late >= apart-look/2 || late < 0 || next.GetAppliedRevision() != last.GetAppliedRevision() { // the ticks are not exact
+			tunnels, looked = r.tunnels(now), now
+		}
+		if next.Tunnels = tunnels; last == nil || now.Sub(at) >= max(Every, apart) || differs(last, next) {
 			if err := s.Send(next); err != nil {
 				return <-ended // the reason
 			}
@@ -126,8 +139,18 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 	}
 }
 
-func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
+// collect makes a report without tunnels.
+func (r *Reporter) collect() *nodev1.ReportRequest {
 	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied(), Instance: r.instance}
+	if r.src.Targets != nil {
+		for _, t := range r.src.Targets() {
+			req.Targets = append(req.Targets, targetReport(t))
+		}
+	}
+	return req
+}
+
+func (r *Reporter) tunnels(now time.Time) (out []*nodev1.TunnelState) {
 	for _, p := range r.src.Tunnels() {
 		if p.Kind == tunnel.Stock && p.LastHandshake.IsZero() {
 			continue // all nodes of a pool hold it, and it calls a few: to the others it has no tunnel
@@ -142,14 +165,9 @@ func (r *Reporter) collect(now time.Time) *nodev1.ReportRequest {
 		if !p.LastHandshake.IsZero() {
 			t.LastHandshakeAge = durationpb.New(now.Sub(p.LastHandshake))
 		}
-		req.Tunnels = append(req.Tunnels, t)
+		out = append(out, t)
 	}
-	if r.src.Targets != nil {
-		for _, t := range r.src.Targets() {
-			req.Targets = append(req.Targets, targetReport(t))
-		}
-	}
-	return req
+	return out
 }
 
 func targetReport(t health.State) *nodev1.TargetReport {

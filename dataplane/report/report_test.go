@@ -150,6 +150,14 @@ func TestReports(t *testing.T) {
 	}
 }
 
+func TestManyTunnelsAreLookedAtSeldom(t *testing.T) {
+	for n, want := range map[int]time.Duration{0: look, 1: look, 100: look, 400: time.Second, 2000: lookMost, 1 << 20: lookMost} {
+		if got := spacing(n); got != want {
+			t.Errorf("%d tunnels: %v, want %v", n, got, want)
+		}
+	}
+}
+
 func TestWhatIsWorthTellingAtOnce(t *testing.T) {
 	base := func() *nodev1.ReportRequest {
 		return &nodev1.ReportRequest{
