@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 const (
@@ -29,6 +32,9 @@ type bind struct {
 	log       *slog.Logger
 	m         *metrics
 
+	gate     *gate
+	inflight inflight
+
 	in   chan frame
 	wake chan *way // ways to dial; a way that does not fit is offered again with its next packet
 
@@ -42,11 +48,12 @@ type bind struct {
 
 var _ conn.Bind = (*bind)(nil)
 
-func newBind(udp conn.Bind, dial dialFunc, log *slog.Logger, m *metrics) *bind {
+func newBind(udp conn.Bind, key wgkey.Public, dial dialFunc, log *slog.Logger, m *metrics) *bind {
 	b := &bind{
 		Bind: udp, dial: dial, log: log, m: m,
 		in: make(chan frame, tlsQueued), wake: make(chan *way, 16), links: map[string]*tlsLink{},
 	}
+	b.gate = newGate(device.NoisePublicKey(key), func(p []byte, to conn.Endpoint) { _ = b.Bind.Send([][]byte{p}, to) }, func(why refusal) { m.refused[why].Inc() })
 	b.ways.Store(&map[netip.AddrPort]*way{})
 	return b
 }
@@ -123,13 +130,21 @@ func (b *bind) Close() error {
 	return b.Bind.Close()
 }
 
-// listening notes who is heard over UDP.
+// listening gives what comes over UDP, without what the gate refuses, and notes who is heard.
 func (b *bind) listening(fn conn.ReceiveFunc) conn.ReceiveFunc {
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		b.inflight.wait()
 		n, err := fn(bufs, sizes, eps)
 		if err != nil {
 			return n, err
 		}
+		now := time.Now()
+		for i := range n {
+			if sizes[i] > 0 && !b.gate.pass(bufs[i][:sizes[i]], eps[i], now) {
+				sizes[i] = 0 // WireGuard passes over it
+			}
+		}
+		b.inflight.begin(contents(bufs, sizes[:n]))
 		ways := *b.ways.Load()
 		if len(ways) == 0 {
 			return n, nil
@@ -151,9 +166,20 @@ func (b *bind) listening(fn conn.ReceiveFunc) conn.ReceiveFunc {
 	}
 }
 
-// receiver gives WireGuard what comes by TLS.
+// contents counts packets with something in them: the device is given it, if they are good.
+func contents(bufs [][]byte, sizes []int) (n int) {
+	for i, size := range sizes {
+		if size > device.MessageKeepaliveSize && bufs[i][0] == device.MessageTransportType {
+			n++
+		}
+	}
+	return n
+}
+
+// receiver gives WireGuard what comes by TLS, from peers that have shown who they are.
 func (b *bind) receiver(closed <-chan struct{}) conn.ReceiveFunc {
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		b.inflight.wait()
 		var p frame
 		select {
 		case <-closed:
@@ -163,14 +189,15 @@ func (b *bind) receiver(closed <-chan struct{}) conn.ReceiveFunc {
 		for n := 0; ; {
 			sizes[n], eps[n] = copy(bufs[n], p.bytes()), p.from
 			p.free()
-			if n++; n == len(bufs) {
-				return n, nil
+			if n++; n < len(bufs) {
+				select {
+				case p = <-b.in:
+					continue
+				default:
+				}
 			}
-			select {
-			case p = <-b.in:
-			default:
-				return n, nil
-			}
+			b.inflight.begin(contents(bufs, sizes[:n]))
+			return n, nil
 		}
 	}
 }

@@ -187,6 +187,7 @@ type filtered struct {
 	dropped [verdicts]prometheus.Counter
 	events  chan tun.Event
 	echo    func(from netip.Addr, body []byte) bool // takes answers of stock peers; may be nil
+	came    func(packets int)                       // told of all that come out of tunnels; may be nil
 }
 
 // newFiltered puts a filter that lets nothing in before a device.
@@ -271,6 +272,9 @@ func (f *filtered) traffic(from netip.Addr) uint64 {
 // Write passes on what the filter lets through. The refused count as written: to WireGuard, dropping is
 // what a network does.
 func (f *filtered) Write(bufs [][]byte, offset int) (int, error) {
+	if f.came != nil {
+		defer f.came(len(bufs))
+	}
 	peers := *f.peers.Load()
 	kept := bufs[:0:len(bufs)] // in place: WireGuard keeps the buffers elsewhere and clears this slice
 	for _, b := range bufs {

@@ -9,6 +9,7 @@ import (
 // metrics is also the collector of what only the device knows.
 type metrics struct {
 	dropped    [verdicts]prometheus.Counter
+	refused    [refusalKinds]prometheus.Counter
 	heals      [liveness.Rebind + 1]prometheus.Counter
 	tlsLinks   *prometheus.CounterVec
 	tlsDropped prometheus.Counter
@@ -23,6 +24,9 @@ func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
 	heals := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "node_tunnel_heal_steps_total", Help: "What was done about tunnels that were down, by step.",
 	}, []string{"step"})
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "node_tunnel_refused_handshakes_total", Help: "Packets that were refused before WireGuard saw them, by reason.",
+	}, []string{"reason"})
 	m := &metrics{
 		tlsLinks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "node_tunnel_tls_links_total", Help: "TLS connections for packets of WireGuard, by how they began.",
@@ -37,13 +41,16 @@ func newMetrics(reg prometheus.Registerer, states func() []PeerState) *metrics {
 	for v := taken + 1; v < verdicts; v++ {
 		m.dropped[v] = dropped.WithLabelValues(v.String())
 	}
+	for r := range m.refused {
+		m.refused[r] = refused.WithLabelValues(refusal(r).String())
+	}
 	for s := range m.heals {
 		m.heals[s] = heals.WithLabelValues(liveness.Step(s).String())
 	}
 	for _, r := range []string{"ok", "failed", "refused"} {
 		m.tlsLinks.WithLabelValues(r)
 	}
-	reg.MustRegister(dropped, heals, m.tlsLinks, m.tlsDropped, m)
+	reg.MustRegister(dropped, refused, heals, m.tlsLinks, m.tlsDropped, m)
 	return m
 }
 

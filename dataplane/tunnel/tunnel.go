@@ -138,7 +138,7 @@ func New(o Options) (*Tunnel, error) {
 			return dialTLS(ctx, *o.TLS, node, addr)
 		}
 	}
-	t.bind = newBind(conn.NewDefaultBind(), dial, o.Log, t.m)
+	t.bind = newBind(conn.NewDefaultBind(), o.Key.Public(), dial, o.Log, t.m)
 	t.beats = liveness.New(liveness.Options{
 		Port: fabric.HeartbeatPort, Traffic: t.traffic, Changed: t.changed, Resized: t.resized, Log: o.Log, Registerer: o.Registerer,
 	})
@@ -265,7 +265,7 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 		return err
 	}
 	f := newFiltered(dev, self, t.opts.Filter, t.m.dropped)
-	f.echo = t.stock.answered
+	f.echo, f.came = t.stock.answered, t.bind.inflight.end
 	wg := device.NewDevice(f, t.bind, t.logger())
 	err = wg.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\n", t.opts.Key.RevealHex(), t.opts.ListenPort))
 	if err == nil {
