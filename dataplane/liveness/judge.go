@@ -33,6 +33,7 @@ const (
 	EveryInUse = 200 * time.Millisecond // while the path is used, and until an answer is had
 	EveryIdle  = time.Second            // after idleAfter of health and no use
 	EveryRest  = 5 * time.Second        // after restAfter: thousands of sites may be idle on one node
+	EveryLean  = time.Minute            // instead of that, while another path to the same peer is watched
 	everyDead  = 5 * time.Second        // by the end that follows, after deadAfter
 	hurry      = 50 * time.Millisecond  // while it is in doubt: many questions tell loss from silence
 
@@ -79,6 +80,8 @@ type Judge struct {
 	// Follows is set at the end that leaves asking to the other, as long as that does: it asks late, and
 	// has its proof from Proved.
 	Follows bool
+	// Leans is set while another path to the same peer is watched: what ends both is found there, and Doubt called.
+	Leans bool
 
 	begun bool
 	real  time.Time     // of the last call
@@ -89,6 +92,7 @@ type Judge struct {
 	proof     time.Duration // when an answer was had last
 	sent      time.Duration // when a question was sent last
 	asked     bool          // sent is valid
+	doubted   bool          // since then
 	proven    bool          // proof is valid
 	used      time.Duration // when the path was used last
 	state     State         // without Suspect, which follows from out
@@ -202,7 +206,7 @@ func (j *Judge) Sent(seq uint64, now time.Time) {
 		j.forget(1)
 	}
 	j.out = append(j.out, question{seq: seq, sent: j.at})
-	j.sent, j.asked = j.at, true
+	j.sent, j.asked, j.doubted = j.at, true, false
 }
 
 // Received tells that the other end has sent back the number of a question. It reports whether the
@@ -297,6 +301,12 @@ func (j *Judge) Use(now time.Time) {
 	j.used = j.at
 }
 
+// Doubt tells that there is reason to ask now. Of a path that is down, it is asked anyway.
+func (j *Judge) Doubt(now time.Time) {
+	j.tick(now)
+	j.doubted = j.state != Down
+}
+
 // Next says when the next question should be sent; in the past: now.
 func (j *Judge) Next(now time.Time) time.Time {
 	j.tick(now)
@@ -306,6 +316,9 @@ func (j *Judge) Next(now time.Time) time.Time {
 // due is Next in own time.
 func (j *Judge) due() time.Duration {
 	if !j.asked && !j.proven {
+		return j.at
+	}
+	if j.doubted {
 		return j.at
 	}
 	if j.gap > max(j.sent, j.proof) { // we were away: ask at once
@@ -336,6 +349,9 @@ func (j *Judge) every() time.Duration {
 		}
 		return EveryIdle
 	case j.state == Up && j.at-max(j.used, j.rose) > restAfter:
+		if j.Leans {
+			return EveryLean
+		}
 		return EveryRest
 	case j.state == Up && j.at-j.used > idleAfter:
 		return EveryIdle

@@ -285,6 +285,55 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// A path that leans on another is asked seldom once it is at rest, and not before; with a doubt it is asked at once, and
+// its end is noticed as soon as that of any.
+func TestLeaning(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now, seq := start, uint64(0)
+	j := Judge{Leans: true}
+	ask := func() {
+		seq++
+		j.Sent(seq, now)
+		now = now.Add(20 * ms)
+		j.Received(seq, now)
+	}
+	for start.Add(restAfter - time.Second).After(now) {
+		ask()
+		if wait := j.Next(now).Sub(now); wait > EveryIdle {
+			t.Fatalf("after %v, %v until the next question", now.Sub(start), wait)
+		}
+		now = j.Next(now)
+	}
+	ask()
+	now = j.Next(now)
+	for range 3 {
+		ask()
+		if wait := j.Next(now).Sub(now); wait < EveryLean-100*ms || wait > EveryLean {
+			t.Fatalf("at rest, %v until the next question, want %v", wait, EveryLean)
+		}
+		now = now.Add(EveryLean / 2)
+		j.Doubt(now)
+		if next := j.Next(now); next.After(now) {
+			t.Fatalf("in doubt, %v until the next question", next.Sub(now))
+		}
+	}
+	doubted := now
+	for j.State(now) != Down { // nothing is answered
+		if now = j.Next(now); now.Sub(doubted) > silenceMost {
+			t.Fatal("not down")
+		}
+		seq++
+		j.Sent(seq, now)
+	}
+	if took := now.Sub(doubted); took > silenceLeast+EveryInUse {
+		t.Errorf("down %v after a doubt", took)
+	}
+	j.Doubt(now)
+	if next := j.Next(now); !next.After(now) {
+		t.Error("a doubt about a path that is down makes haste")
+	}
+}
+
 // The end that is asked learns from acknowledged answers, and asks nothing as long as they come.
 func TestProvedByTheOther(t *testing.T) {
 	j := Judge{Follows: true}

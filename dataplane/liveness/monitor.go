@@ -57,6 +57,7 @@ type Monitor struct {
 	until  time.Time            // guarded by mu; the sender sleeps until then
 	told   []Change             // guarded by mu; not yet given to Changed, at most one per peer
 	sized  map[netip.Addr]int   // guarded by mu; not yet given to Resized
+	leans  map[string]bool      // guarded by mu; peers to which another path is watched, whether they are ours or not
 }
 
 // New makes a Monitor without peers.
@@ -64,6 +65,7 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		opts: o, epoch: 1 + rand.Uint32N(1<<32-1), wake: make(chan struct{}, 1),
 		byID: map[string]*path{}, byAddr: map[netip.Addr]*path{}, sized: map[netip.Addr]int{},
+		leans: map[string]bool{},
 	}
 	m.m = newMetrics(o.Registerer, m.count)
 	return m
@@ -81,6 +83,7 @@ func (m *Monitor) Apply(peers []Peer) {
 		p := m.byID[peer.ID]
 		if p == nil || p.peer != peer {
 			p = newPath(peer)
+			p.judge.Leans = m.leans[peer.ID]
 		}
 		byID[peer.ID], byAddr[peer.Addr] = p, p
 		p.due = p.next(now)
@@ -128,6 +131,29 @@ func (m *Monitor) Use(peer string) {
 		m.queue.update(p, now)
 		m.rouseLocked()
 	}
+}
+
+// Lean tells whether another path to a peer is watched. Then this one is asked less often while it is idle; as soon as
+// it is no more, at once.
+func (m *Monitor) Lean(peer string, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if was := m.leans[peer]; was == on {
+		return
+	}
+	if m.leans[peer] = on; !on {
+		delete(m.leans, peer)
+	}
+	p := m.byID[peer]
+	if p == nil {
+		return
+	}
+	now := time.Now()
+	if p.judge.Leans = on; !on && p.heard {
+		p.judge.Doubt(now)
+	}
+	m.queue.update(p, now)
+	m.rouseLocked()
 }
 
 // Serve exchanges heartbeats over a socket until ctx ends; then the socket is closed.
@@ -315,6 +341,7 @@ func (m *Monitor) take(from netip.Addr, msg message, now time.Time) (reply messa
 		return message{}, false
 	}
 	reply, ok = p.receive(msg, m.epoch, now)
+	m.lookLocked(p, now) // the other end has noticed use that we, who ask seldom, have not
 	m.settleLocked(p, now)
 	m.rouseLocked()
 	if (msg.kind == ask || msg.kind == probe) && !ok {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,6 +190,40 @@ func TestTrafficIsUse(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if n := l.count(addrA); n < 48 {
 			t.Errorf("%d questions in 10 s of traffic", n)
+		}
+	})
+}
+
+// While another path is watched at both ends, one at rest costs little; when that ends, both ask at once.
+func TestLeaningOnAnotherPath(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		l := newLAN(15 * ms)
+		var traffic atomic.Uint64
+		a := start(t, l, addrA, Options{Traffic: func(netip.Addr) uint64 { return traffic.Load() }})
+		a.Lean("b", true) // before it is a peer
+		a.Apply([]Peer{{ID: "b", Addr: addrB}})
+		b := start(t, l, addrB, Options{}, Peer{ID: "a", Addr: addrA, Follow: true})
+		time.Sleep(time.Second)
+		b.Lean("a", true)
+		time.Sleep(restAfter + 30*time.Second)
+		l.count(addrA)
+		time.Sleep(10 * EveryLean)
+		if n := l.count(addrA); n < 9 || n > 11+10 { // and the size of packets is looked at again
+			t.Errorf("at rest, %d messages in %v", n, 10*EveryLean)
+		}
+		traffic.Add(1) // which only the other end notices by itself
+		b.Use("a")
+		time.Sleep(5 * time.Second)
+		if n := l.count(addrA); n < 20 {
+			t.Errorf("in use, %d messages in 5 s", n)
+		}
+		time.Sleep(restAfter + 30*time.Second)
+		l.cut(addrA, addrB, true)
+		a.Lean("b", false)
+		b.Lean("a", false)
+		time.Sleep(time.Second)
+		if a.Up("b") || b.Up("a") {
+			t.Errorf("a second after the other path: %v, %v", a.Status("b").State, b.Status("a").State)
 		}
 	})
 }

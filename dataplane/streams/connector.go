@@ -28,9 +28,10 @@ type Options struct {
 	Credentials identity.Credentials
 	As          identity.Kind // what this process is: a connector, or a node that relays for others
 	Handler     Handler
-	TUN         func() bool            // our tunnel is an interface of the system
-	Stuck       func(node string) bool // our tunnel to a node does not come up; may be nil
-	Drain       time.Duration          // for streams in progress when Run's context has ended
+	TUN         func() bool                   // our tunnel is an interface of the system
+	Stuck       func(node string) bool        // our tunnel to a node does not come up; may be nil
+	Watched     func(node string, works bool) // the path of the control connection to a node works, or not any more; it must not wait; may be nil
+	Drain       time.Duration                 // for streams in progress when Run's context has ended
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer
 }
@@ -87,6 +88,12 @@ func (c *Connector) Doubt(node string) {
 	}
 	if s := l.now.Load(); s != nil {
 		s.doubt()
+	}
+}
+
+func (c *Connector) watched(node string, works bool) {
+	if c.opts.Watched != nil {
+		c.opts.Watched(node, works)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -83,7 +84,8 @@ type edge struct {
 	relays *Connector
 	stop   func()
 
-	stuck atomic.Value // the connector that said so last
+	stuck   atomic.Value // the connector that said so last
+	watched sync.Map     // of connectors: whether their path works, as was told last
 }
 
 func newEdge(t testing.TB, ca *identitytest.Authority, id string, connectors ...string) *edge {
@@ -92,7 +94,8 @@ func newEdge(t testing.TB, ca *identitytest.Authority, id string, connectors ...
 	e := &edge{id: id, port: l.Addr().(*net.TCPAddr).AddrPort()}
 	e.node = NewNode(NodeOptions{
 		Credentials: ca.Credentials(t, identity.Node, id), From: identity.Connector, Stuck: func(connector string) { e.stuck.Store(connector) },
-		Log: quiet(), Registerer: prometheus.NewRegistry(),
+		Watched: func(connector string, works bool) { e.watched.Store(connector, works) },
+		Log:     quiet(), Registerer: prometheus.NewRegistry(),
 	})
 	e.others = NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), From: identity.Node, Log: quiet(), Registerer: prometheus.NewRegistry()})
 	own, between := sni.NewHandoff(), sni.NewHandoff()
@@ -143,7 +146,14 @@ type site struct {
 	link *Connector
 	stop func()
 
-	stuck atomic.Value // the node to which its tunnel does not come up
+	stuck   atomic.Value // the node to which its tunnel does not come up
+	watched sync.Map     // of nodes: whether their path works, as was told last
+}
+
+// told reports whether that was told last of a peer.
+func told(watched *sync.Map, peer string, works bool) bool {
+	last, ok := watched.Load(peer)
+	return ok && last == works
 }
 
 func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes ...*edge) *site {
@@ -159,7 +169,8 @@ func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes 
 	s := &site{id: id}
 	s.link = NewConnector(Options{
 		Credentials: ca.Credentials(t, identity.Connector, id), As: identity.Connector, Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
-		Stuck: func(node string) bool { return node == s.stuck.Load() },
+		Stuck:   func(node string) bool { return node == s.stuck.Load() },
+		Watched: func(node string, works bool) { s.watched.Store(node, works) },
 	})
 	s.link.Apply(endpoints(nodes...))
 	s.stop = serve(t, s.link.Run)

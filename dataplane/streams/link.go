@@ -71,6 +71,7 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 		l.c.m.fails.WithLabelValues(l.c.speaks.control).Inc()
 		return err
 	}
+	watch(conn, watchPatience)
 	s := newSession(conn, false, retryAfter)
 	d := &dialler{link: l, session: s, poke: make(chan struct{}, 1), idle: map[*wire]bool{}}
 	s.flags = l.flags
@@ -88,19 +89,20 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 		} else {
 			l.c.m.nodes.Dec()
 		}
+		l.c.watched(l.node, s.usable.Load())
 	}
 	l.now.Store(s)
 	defer l.now.Store(nil)
 	var dialling sync.WaitGroup
 	dialling.Go(func() { d.run(ctx, streams) })
-	wasUp := s.run(ctx)
-	if s.usable.Load() {
-		l.c.m.nodes.Dec()
+	ended := s.run(ctx)
+	if s.usable.Swap(false) {
+		s.changed()
 	}
 	cancel()
 	dialling.Wait()
 	d.end()
-	return wasUp
+	return ended
 }
 
 // flags are what our asks say of the tunnel.

@@ -41,7 +41,10 @@ type NodeOptions struct {
 	Silent func(peer string)
 	// Stuck is called when a connector says that its WireGuard handshakes with us go unanswered, again and again while
 	// they do. It must not wait. May be nil.
-	Stuck      func(connector string)
+	Stuck func(connector string)
+	// Watched is called when the path of a peer's control connection works, or does not any more. It must not wait. May
+	// be nil.
+	Watched    func(peer string, works bool)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -53,6 +56,7 @@ type Node struct {
 	tls    *tls.Config
 	silent func(peer string)
 	stuck  func(connector string)
+	watch  func(peer string, works bool)
 	log    *slog.Logger
 	m      *nodeMetrics
 
@@ -67,7 +71,7 @@ var _ fabric.Carrier = (*Node)(nil)
 
 // NewNode makes a Node that knows no peer.
 func NewNode(o NodeOptions) *Node {
-	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, stuck: o.Stuck, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
+	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, stuck: o.Stuck, watch: o.Watched, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
 	n.tls = serverTLS(o.Credentials, n.speaks, n.admit)
 	n.m = newNodeMetrics(o.Registerer, n.counts)
 	return n
@@ -248,9 +252,11 @@ func (n *Node) serve(ctx context.Context, raw net.Conn, shaken func()) {
 // control keeps a control connection.
 func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) {
 	log := n.log.With(string(n.speaks.kind), id)
+	watch(conn, forgetAfter)
 	s := newSession(conn, true, forgetAfter)
 	s.changed = func() {
 		log.Info("stream carrier changed", "up", s.usable.Load())
+		n.watched(id)
 		if !s.usable.Load() && n.silent != nil {
 			n.silent(id)
 		}
@@ -266,12 +272,21 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 		}
 	}
 	p.begin(s)
+	defer n.watched(id)
 	defer p.end(s)
 	if n.admit(id) != nil { // withdrawn meanwhile: Apply did not see this session
 		return
 	}
 	err := s.run(ctx)
+	s.usable.Store(false)
 	log.Info("stream carrier changed", "up", false, "err", err)
+}
+
+// watched tells whether the control connection of a peer works. An older one may end after a newer one has begun.
+func (n *Node) watched(id string) {
+	if n.watch != nil {
+		n.watch(id, n.Up(id))
+	}
 }
 
 // sweep keeps the pools as large as they are needed.

@@ -168,7 +168,13 @@ func TestNodeDies(t *testing.T) {
 	a.wait(t, "connector_1")
 	b.wait(t, "connector_1")
 	held := dial(t, b)
+	eventually(t, "the connector is told of both", func() bool {
+		return told(&s.watched, "node_a", true) && told(&s.watched, "node_b", true) && gauge(t, s.link.m.nodes) == 2
+	})
 	a.stop()
+	eventually(t, "the connector is told of the end", func() bool {
+		return told(&s.watched, "node_a", false) && told(&s.watched, "node_b", true) && gauge(t, s.link.m.nodes) == 1
+	})
 	if a.node.Up("connector_1") {
 		t.Error("a node that is over says that it has a connector")
 	}
@@ -190,7 +196,9 @@ func TestConnectorDies(t *testing.T) {
 	for range 10 { // the other one serves, whatever is known of the first
 		talk(t, dial(t, e), 1000)
 	}
-	eventually(t, "the node knows", func() bool { return !e.node.Up("connector_1") })
+	eventually(t, "the node knows", func() bool {
+		return !e.node.Up("connector_1") && told(&e.watched, "connector_1", false) && told(&e.watched, "connector_2", true)
+	})
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
 }

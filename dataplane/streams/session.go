@@ -20,9 +20,9 @@ const (
 	retryAfter  = 2 * time.Second  // a connector makes a connection that is down for so long anew
 	forgetAfter = 10 * time.Second // a node waits longer: the connector knows first
 
-	// A path that is well and not used is asked this seldom: thousands of sites may be idle on one node, and TCP
-	// tells of most deaths by itself. The first use ends it.
-	restEvery = 10 * time.Second
+	// A path that is well and not used is asked this seldom: thousands of sites may be idle on one node, and their
+	// kernels ask each other meanwhile (watch). The first use ends it.
+	restEvery = 20 * time.Second
 )
 
 // hasteMost is how soon at least the judge of a path in use asks again, also one that follows.
@@ -72,9 +72,9 @@ func newSession(conn *tls.Conn, follows bool, patient time.Duration) *session {
 	return s
 }
 
-// run exchanges heartbeats until ctx ends or the connection does. It closes the connection.
+// run exchanges heartbeats until ctx ends or the connection does. It closes the connection. usable is then what it
+// was.
 func (s *session) run(ctx context.Context) error {
-	defer s.usable.Store(false)
 	defer s.conn.NetConn().Close()
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.NetConn().Close() })
 	defer stop()

@@ -41,6 +41,29 @@ func tune(conn net.Conn) {
 	}
 }
 
+// How kernels watch an idle control connection: below the patience of who waits for a site, and for a fraction of what
+// a heartbeat costs.
+const (
+	watchIdle     = 4 * time.Second
+	watchInterval = time.Second
+	watchPatience = 6 * time.Second // of who dials; a node has that of forgetAfter
+)
+
+// watch has the kernel ask the other one while a control connection is idle, and end it when nothing is acknowledged
+// for so long. What fails here leaves it to heartbeats.
+func watch(conn net.Conn, patience time.Duration) {
+	t := tcp(conn)
+	if t == nil {
+		return
+	}
+	_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: watchIdle, Interval: watchInterval, Count: int((patience - watchIdle) / watchInterval)})
+	if raw, err := t.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(patience/time.Millisecond))
+		})
+	}
+}
+
 // silent reports whether a connection that should have nothing to say has said nothing: no end, no error,
 // no byte. It costs one system call and reads nothing.
 func silent(conn net.Conn) bool {

@@ -36,6 +36,10 @@ func leads(self netip.Addr, p Peer) bool {
 	return p.Kind == Node || p.Kind == Mesh && self.Less(p.Addr)
 }
 
+// Watched tells whether a path to a peer outside the tunnel is known to work, to lean on: an idle tunnel is asked less
+// often then, and at once when that path has ended.
+func (t *Tunnel) Watched(peer string, works bool) { t.beats.Lean(peer, works) }
+
 // traffic is what the heartbeats take for use of a path.
 func (t *Tunnel) traffic(from netip.Addr) uint64 { return t.tun.traffic(from) }
 

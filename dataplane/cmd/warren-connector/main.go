@@ -67,7 +67,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	checks := health.New(targets.DialTarget, log, reg)
 	dials = streams.NewConnector(streams.Options{
 		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
-		As:          identity.Connector, Handler: targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Stuck: tun.Stuck, Log: log, Registerer: reg,
+		As:          identity.Connector, Handler: targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Stuck: tun.Stuck, Watched: tun.Watched, Log: log, Registerer: reg,
 	})
 	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Streams: dials, Connector: targets, Checks: checks, Trust: id.Trust}, disk, log, reg)
 	conns := ads.NewConns(cfg.Control, id.Credentials())
@@ -82,6 +82,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 		}),
 		dials,
 		checks,
+		program.Thrift{},
 		daemon.Func("state on disk", site.Keep),
 		daemon.Func("snapshot", func(ctx context.Context) error {
 			defer conns.Close()

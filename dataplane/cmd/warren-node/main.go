@@ -80,7 +80,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	told, tell := talk(open, &sub, log, reg)
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
-	tasks := append([]daemon.Task{tell, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep)},
+	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep)},
 		serving(w, f, open, newEnd(told, f.forward.Handed()), restored)...)
 	conns := ads.NewConns(cfg.Control, id.Credentials())
 	tasks = append(tasks, daemon.Func("snapshot", func(ctx context.Context) error {

@@ -37,18 +37,18 @@ func newWays(cfg *config.Node, id *join.Identity, lost func(peer string), log *s
 	if err != nil {
 		return nil, err
 	}
-	dialled := func(from identity.Kind, stuck func(string)) *streams.Node {
+	dialled := func(from identity.Kind, stuck func(string), watched func(string, bool)) *streams.Node {
 		return streams.NewNode(streams.NodeOptions{
-			Credentials: me, From: from, Silent: lost, Stuck: stuck,
+			Credentials: me, From: from, Silent: lost, Stuck: stuck, Watched: watched,
 			Log: log, Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"from": string(from)}, reg),
 		})
 	}
-	w := &ways{tun: tun, others: dialled(identity.Node, nil), local: connector.NewLocal(nil, tun, log, reg)}
+	w := &ways{tun: tun, others: dialled(identity.Node, nil, nil), local: connector.NewLocal(nil, tun, log, reg)}
 	w.ends = dialled(identity.Connector, func(connector string) {
 		if _, err := tun.Renew(connector); err != nil {
 			log.Warn("begin anew with a connector", "connector", connector, "err", err)
 		}
-	})
+	}, tun.Watched)
 	w.checks = health.New(w.local.DialTarget, log, reg)
 	w.fabric = fabric.New(fabric.Carriers{
 		WireGuard: tun, Stream: w.ends, Nodes: w.others, Local: w.local,
