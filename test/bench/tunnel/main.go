@@ -23,6 +23,7 @@ func main() {
 	peers := flag.String("peers", ".bin/peers", "folder of frps, frpc and chisel")
 	only := flag.String("run", "", "regular expression: the parts to run, of idle, http, relay, flood, loss (default all)")
 	congestion := flag.String("congestion", "", "congestion control of every host, such as bbr or cubic (default the system's)")
+	flood := flag.String("flood", "", "be the flooder that JSON tells of")
 	flag.Parse()
 	which, err := regexp.Compile(*only)
 	if err != nil || flag.NArg() > 0 {
@@ -30,7 +31,11 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err = lab.Program(os.Stderr, func(l *lab.Lab) error { return run(ctx, l, *bin, *peers, *congestion, which) })
+	if *flood != "" {
+		err = runFlooder(ctx, *flood)
+	} else {
+		err = lab.Program(os.Stderr, func(l *lab.Lab) error { return run(ctx, l, *bin, *peers, *congestion, which) })
+	}
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tunnel:", err)
