@@ -179,7 +179,7 @@ func BenchmarkIdle(b *testing.B) {
 	for _, id := range ids {
 		newSite(b, ca, id, "127.0.0.1:1", e)
 	}
-	eventually(b, "all are idle", func() bool { idle, _, up := e.node.counts(); return up == sites && idle == sites*leastConns })
+	eventually(b, "all are idle", func() bool { idle, _, up := e.node.counts(); return up == sites && idle == sites*restConns })
 	for b.Loop() {
 		time.Sleep(12 * time.Second) // until heartbeats are at their pace of idleness
 		each := float64(memory()-before) / sites / 1024

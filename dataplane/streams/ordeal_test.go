@@ -200,7 +200,7 @@ func runBubble(f func(t *testing.T)) (ok bool) {
 	})
 }
 
-// An idle control connection asks every twenty seconds; in doubt it asks at once.
+// An idle control connection asks every ten seconds; in doubt it asks at once.
 func TestDoubtFindsAConnectionThatLeadsNowhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -20,8 +20,10 @@ const (
 	retryAfter  = 2 * time.Second  // a connector makes a connection that is down for so long anew
 	forgetAfter = 10 * time.Second // a node waits longer: the connector knows first
 
-	// A path that is well and not used is asked this seldom: thousands of sites may be idle on one node, and their
-	// kernels ask each other meanwhile (watch). The first use ends it.
+	// A path that is well and not used is asked so much less often than a tunnel, and after a minute of that this
+	// seldom: thousands of sites may be idle on one node, and their kernels ask each other meanwhile (watch). The first
+	// use ends it.
+	restTimes = 10
 	restEvery = 20 * time.Second
 )
 
@@ -128,7 +130,7 @@ func (s *session) next(now time.Time) time.Time {
 		if s.judge.Follows { // the other end asks before
 			most += restEvery / 2
 		}
-		return now.Add(min(rest*time.Duration(restEvery/liveness.EveryIdle), most))
+		return now.Add(min(rest*restTimes, most))
 	}
 	s.rests.Store(false)
 	return next

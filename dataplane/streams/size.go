@@ -4,7 +4,8 @@ import "time"
 
 // Bounds of the stream connections between a connector and a node.
 const (
-	leastConns = 2    // kept idle whatever happens: the first request of the day waits for nobody
+	restConns  = 1    // kept idle whatever happens: the first request of the day waits for nobody
+	leastConns = 2    // and so many while there is any demand
 	spareConns = 64   // at most so many more than were needed lately
 	mostConns  = 1024 // in all; whoever needs more is told at once
 )
@@ -13,8 +14,12 @@ const (
 const window = 30 * time.Second
 
 // size is how many stream connections there should be when as many as peak were needed at one time
-// lately. It doubles, so that a rising demand finds them ready, and holds still while demand does.
+// lately. It doubles, so that a rising demand finds them ready, and holds still while demand does. Each costs a node a
+// dozen kilobytes, and thousands of sites have no demand.
 func size(peak int) int {
+	if peak == 0 {
+		return restConns
+	}
 	n := leastConns
 	for n < peak+leastConns {
 		n *= 2

@@ -7,7 +7,7 @@ import (
 
 func TestSize(t *testing.T) {
 	for _, tt := range []struct{ peak, want int }{
-		{0, 2}, {1, 4}, {2, 4}, {3, 8}, {6, 8}, {7, 16}, {30, 32}, {31, 64}, {62, 64}, {63, 127}, {64, 128}, {100, 128}, {126, 128},
+		{0, 1}, {1, 4}, {2, 4}, {3, 8}, {6, 8}, {7, 16}, {30, 32}, {31, 64}, {62, 64}, {63, 127}, {64, 128}, {100, 128}, {126, 128},
 		{127, 191}, {500, 512}, {900, 964}, {1000, 1024}, {1024, 1024}, {5000, 1024},
 	} {
 		if got := size(tt.peak); got != tt.want {
@@ -15,7 +15,7 @@ func TestSize(t *testing.T) {
 		}
 	}
 	for peak := range mostConns {
-		if n := size(peak); n < size(max(peak-1, 0)) || n < min(peak+leastConns, mostConns) || n > peak+spareConns {
+		if n := size(peak); n < size(max(peak-1, 0)) || peak > 0 && n < min(peak+leastConns, mostConns) || n > peak+spareConns {
 			t.Errorf("size(%d) = %d", peak, n)
 		}
 	}

@@ -104,7 +104,7 @@ func TestResumedStranger(t *testing.T) {
 		_, err = conn.Read(make([]byte, 1)) // takes the ticket in; the node closes what is too much
 		return conn.ConnectionState().DidResume, err
 	}
-	eventually(t, "the node wants no more", func() bool { idle, _, _ := e.node.counts(); return idle == leastConns })
+	eventually(t, "the node wants no more", func() bool { idle, _, _ := e.node.counts(); return idle == restConns })
 	if _, err := once(); err != io.EOF {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestGarbage(t *testing.T) {
 	// On a stream connection that is idle a byte is one too many: it is not used.
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
-	eventually(t, "two are idle", func() bool { idle, _, _ := e.node.counts(); return idle == leastConns })
+	eventually(t, "one is idle", func() bool { idle, _, _ := e.node.counts(); return idle == restConns })
 	p := e.node.pool("connector_1", false)
 	near, far := tcpPair(t)
 	p.mu.Lock()
@@ -187,7 +187,7 @@ func TestIdleFlood(t *testing.T) {
 	flood()
 	eventually(t, "all are refused", func() bool { return counter(t, e.node.m.refuses.WithLabelValues("surplus")) == 20 })
 	newSite(t, ca, "connector_1", echo(t), e)
-	eventually(t, "what is wanted is there", func() bool { idle, _, _ := e.node.counts(); return idle == leastConns })
+	eventually(t, "what is wanted is there", func() bool { idle, _, _ := e.node.counts(); return idle == restConns })
 	flood()
 	eventually(t, "all are refused", func() bool { return counter(t, e.node.m.refuses.WithLabelValues("surplus")) == 40 })
 	talk(t, dial(t, e), 1000)

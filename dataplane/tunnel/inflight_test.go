@@ -62,7 +62,10 @@ type writes struct {
 	packets int
 }
 
-func (w *writes) Write(bufs [][]byte, _ int) (int, error) { w.packets += len(bufs); return len(bufs), nil }
+func (w *writes) Write(bufs [][]byte, _ int) (int, error) {
+	w.packets += len(bufs)
+	return len(bufs), nil
+}
 
 // WireGuard's slices hold no buffers while a peer is idle.
 func TestBuffersAreLetGo(t *testing.T) {
