@@ -6,6 +6,7 @@
 package liveness
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -82,6 +83,8 @@ type Judge struct {
 	Follows bool
 	// Leans is set while another path to the same peer is watched: what ends both is found there, and Doubt called.
 	Leans bool
+	// Idle and Rest are instead of EveryIdle and EveryRest, while the path is up; 0: those.
+	Idle, Rest time.Duration
 
 	begun bool
 	real  time.Time     // of the last call
@@ -352,9 +355,9 @@ func (j *Judge) every() time.Duration {
 		if j.Leans {
 			return EveryLean
 		}
-		return EveryRest
+		return cmp.Or(j.Rest, EveryRest)
 	case j.state == Up && j.at-j.used > idleAfter:
-		return EveryIdle
+		return cmp.Or(j.Idle, EveryIdle)
 	}
 	return EveryInUse
 }

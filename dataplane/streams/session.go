@@ -20,10 +20,9 @@ const (
 	retryAfter  = 2 * time.Second  // a connector makes a connection that is down for so long anew
 	forgetAfter = 10 * time.Second // a node waits longer: the connector knows first
 
-	// A path that is well and not used is asked so much less often than a tunnel, and after a minute of that this
-	// seldom: thousands of sites may be idle on one node, and their kernels ask each other meanwhile (watch). The first
-	// use ends it.
-	restTimes = 10
+	// A path that is well and not used is asked so seldom, and after a minute of that even less: thousands of sites may
+	// be idle on one node, and their kernels ask each other meanwhile (watch). The first use ends it.
+	idleEvery = 10 * time.Second
 	restEvery = 20 * time.Second
 )
 
@@ -70,7 +69,7 @@ func newSession(conn *tls.Conn, follows bool, patient time.Duration) *session {
 		conn: conn, patient: patient, in: make([]byte, 0, 2*messageMost),
 		flags: func() byte { return 0 }, heard: func(message) {}, changed: func() {},
 	}
-	s.judge.Follows = follows
+	s.judge.Follows, s.judge.Idle, s.judge.Rest = follows, idleEvery, restEvery
 	return s
 }
 
@@ -123,16 +122,7 @@ func (s *session) next(now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.judge.Next(now)
-	well := s.judge.State(now) == liveness.Up && s.open == 0
-	if rest := next.Sub(now); well && rest > hasteMost && !s.used.Load() {
-		s.rests.Store(true)
-		most := restEvery
-		if s.judge.Follows { // the other end asks before
-			most += restEvery / 2
-		}
-		return now.Add(min(rest*restTimes, most))
-	}
-	s.rests.Store(false)
+	s.rests.Store(s.judge.State(now) == liveness.Up && s.open == 0 && next.Sub(now) > hasteMost && !s.used.Load())
 	return next
 }
 
