@@ -13,4 +13,5 @@
 //	2  2026-11-26  Forward, TargetHealth; carriers, local sites, health checks, gossip, TLS-terminated TCP, targets with
 //	               several ports, rejections that are counted only
 //	3  2026-11-26  sites that are a stock WireGuard peer; Challenge; authorities in zones; keys of session tickets
+//	4  2026-11-26  Policy; routes and forwards with one, which older nodes refuse
 package nodev1

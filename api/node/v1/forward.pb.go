@@ -23,18 +23,20 @@ const (
 
 // Forward is a raw TCP or UDP service: ports that the nodes of a pool open.
 type Forward struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ServiceId      string                 `protobuf:"bytes,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
-	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	ServiceName    string                 `protobuf:"bytes,3,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	Protocol       TargetProtocol         `protobuf:"varint,4,opt,name=protocol,proto3,enum=warren.node.v1.TargetProtocol" json:"protocol,omitempty"`
-	FirstPort      uint32                 `protobuf:"varint,5,opt,name=first_port,json=firstPort,proto3" json:"first_port,omitempty"`             // 1..65535
-	LastPort       uint32                 `protobuf:"varint,6,opt,name=last_port,json=lastPort,proto3" json:"last_port,omitempty"`                // not below first_port; each port p goes to target port + (p - first_port)
-	AllowedCidrs   []string               `protobuf:"bytes,7,rep,name=allowed_cidrs,json=allowedCidrs,proto3" json:"allowed_cidrs,omitempty"`     // of clients, canonical; empty: everybody
-	ProxyProtocol  uint32                 `protobuf:"varint,8,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"` // version sent to the target: 0 (none), 1 or 2
-	Targets        []*RouteTarget         `protobuf:"bytes,9,rep,name=targets,proto3" json:"targets,omitempty"`                                   // sorted by id
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	ServiceId       string                 `protobuf:"bytes,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	OrganizationId  string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	ServiceName     string                 `protobuf:"bytes,3,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	Protocol        TargetProtocol         `protobuf:"varint,4,opt,name=protocol,proto3,enum=warren.node.v1.TargetProtocol" json:"protocol,omitempty"`
+	FirstPort       uint32                 `protobuf:"varint,5,opt,name=first_port,json=firstPort,proto3" json:"first_port,omitempty"`                                                       // 1..65535
+	LastPort        uint32                 `protobuf:"varint,6,opt,name=last_port,json=lastPort,proto3" json:"last_port,omitempty"`                                                          // not below first_port; each port p goes to target port + (p - first_port)
+	AllowedCidrs    []string               `protobuf:"bytes,7,rep,name=allowed_cidrs,json=allowedCidrs,proto3" json:"allowed_cidrs,omitempty"`                                               // of clients, canonical; empty: everybody
+	ProxyProtocol   uint32                 `protobuf:"varint,8,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`                                           // version sent to the target: 0 (none), 1 or 2
+	Targets         []*RouteTarget         `protobuf:"bytes,9,rep,name=targets,proto3" json:"targets,omitempty"`                                                                             // sorted by id
+	Policy          string                 `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`                                                                              // resource name; set if and only if protocol is GUARDED
+	GuardedProtocol TargetProtocol         `protobuf:"varint,11,opt,name=guarded_protocol,json=guardedProtocol,proto3,enum=warren.node.v1.TargetProtocol" json:"guarded_protocol,omitempty"` // of a GUARDED forward: what it is beside that
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Forward) Reset() {
@@ -130,11 +132,25 @@ func (x *Forward) GetTargets() []*RouteTarget {
 	return nil
 }
 
+func (x *Forward) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Forward) GetGuardedProtocol() TargetProtocol {
+	if x != nil {
+		return x.GuardedProtocol
+	}
+	return TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED
+}
+
 var File_node_v1_forward_proto protoreflect.FileDescriptor
 
 const file_node_v1_forward_proto_rawDesc = "" +
 	"\n" +
-	"\x15node/v1/forward.proto\x12\x0ewarren.node.v1\x1a\x13node/v1/route.proto\"\xef\x02\n" +
+	"\x15node/v1/forward.proto\x12\x0ewarren.node.v1\x1a\x13node/v1/route.proto\"\xd2\x03\n" +
 	"\aForward\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12'\n" +
@@ -146,7 +162,10 @@ const file_node_v1_forward_proto_rawDesc = "" +
 	"\tlast_port\x18\x06 \x01(\rR\blastPort\x12#\n" +
 	"\rallowed_cidrs\x18\a \x03(\tR\fallowedCidrs\x12%\n" +
 	"\x0eproxy_protocol\x18\b \x01(\rR\rproxyProtocol\x125\n" +
-	"\atargets\x18\t \x03(\v2\x1b.warren.node.v1.RouteTargetR\atargetsB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\atargets\x18\t \x03(\v2\x1b.warren.node.v1.RouteTargetR\atargets\x12\x16\n" +
+	"\x06policy\x18\n" +
+	" \x01(\tR\x06policy\x12I\n" +
+	"\x10guarded_protocol\x18\v \x01(\x0e2\x1e.warren.node.v1.TargetProtocolR\x0fguardedProtocolB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_forward_proto_rawDescOnce sync.Once
@@ -169,11 +188,12 @@ var file_node_v1_forward_proto_goTypes = []any{
 var file_node_v1_forward_proto_depIdxs = []int32{
 	1, // 0: warren.node.v1.Forward.protocol:type_name -> warren.node.v1.TargetProtocol
 	2, // 1: warren.node.v1.Forward.targets:type_name -> warren.node.v1.RouteTarget
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	1, // 2: warren.node.v1.Forward.guarded_protocol:type_name -> warren.node.v1.TargetProtocol
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_forward_proto_init() }

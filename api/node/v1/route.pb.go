@@ -28,6 +28,9 @@ const (
 	RouteMode_ROUTE_MODE_TERMINATE     RouteMode = 1 // TLS ends at the node, HTTP is routed
 	RouteMode_ROUTE_MODE_PASSTHROUGH   RouteMode = 2 // the TLS stream is spliced to the target untouched
 	RouteMode_ROUTE_MODE_TERMINATE_TCP RouteMode = 3 // TLS ends at the node, what is in it goes to the target as it is
+	// A policy decides who may come. A mode of its own, because who does not know policies must refuse the route. Such
+	// a route has another resource name than one without policy, so that an old reader does not keep that one instead.
+	RouteMode_ROUTE_MODE_GUARDED RouteMode = 4
 )
 
 // Enum value maps for RouteMode.
@@ -37,12 +40,14 @@ var (
 		1: "ROUTE_MODE_TERMINATE",
 		2: "ROUTE_MODE_PASSTHROUGH",
 		3: "ROUTE_MODE_TERMINATE_TCP",
+		4: "ROUTE_MODE_GUARDED",
 	}
 	RouteMode_value = map[string]int32{
 		"ROUTE_MODE_UNSPECIFIED":   0,
 		"ROUTE_MODE_TERMINATE":     1,
 		"ROUTE_MODE_PASSTHROUGH":   2,
 		"ROUTE_MODE_TERMINATE_TCP": 3,
+		"ROUTE_MODE_GUARDED":       4,
 	}
 )
 
@@ -79,6 +84,7 @@ const (
 	TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED TargetProtocol = 0 // read as TCP
 	TargetProtocol_TARGET_PROTOCOL_TCP         TargetProtocol = 1
 	TargetProtocol_TARGET_PROTOCOL_UDP         TargetProtocol = 2
+	TargetProtocol_TARGET_PROTOCOL_GUARDED     TargetProtocol = 3 // only of Forward, as ROUTE_MODE_GUARDED
 )
 
 // Enum value maps for TargetProtocol.
@@ -87,11 +93,13 @@ var (
 		0: "TARGET_PROTOCOL_UNSPECIFIED",
 		1: "TARGET_PROTOCOL_TCP",
 		2: "TARGET_PROTOCOL_UDP",
+		3: "TARGET_PROTOCOL_GUARDED",
 	}
 	TargetProtocol_value = map[string]int32{
 		"TARGET_PROTOCOL_UNSPECIFIED": 0,
 		"TARGET_PROTOCOL_TCP":         1,
 		"TARGET_PROTOCOL_UDP":         2,
+		"TARGET_PROTOCOL_GUARDED":     3,
 	}
 )
 
@@ -136,6 +144,9 @@ type Route struct {
 	Certificate string `protobuf:"bytes,7,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	// Version of the PROXY protocol sent to targets of PASSTHROUGH and TERMINATE_TCP: 0 (none), 1 or 2.
 	ProxyProtocol uint32 `protobuf:"varint,8,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
+	// Resource name of the policy that decides who may come; empty: everybody. Set if and only if mode is GUARDED.
+	Policy        string    `protobuf:"bytes,9,opt,name=policy,proto3" json:"policy,omitempty"`
+	GuardedMode   RouteMode `protobuf:"varint,10,opt,name=guarded_mode,json=guardedMode,proto3,enum=warren.node.v1.RouteMode" json:"guarded_mode,omitempty"` // of a GUARDED route: what it is beside that
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -224,6 +235,20 @@ func (x *Route) GetProxyProtocol() uint32 {
 		return x.ProxyProtocol
 	}
 	return 0
+}
+
+func (x *Route) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Route) GetGuardedMode() RouteMode {
+	if x != nil {
+		return x.GuardedMode
+	}
+	return RouteMode_ROUTE_MODE_UNSPECIFIED
 }
 
 type RouteRule struct {
@@ -350,7 +375,7 @@ var File_node_v1_route_proto protoreflect.FileDescriptor
 
 const file_node_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\xb7\x02\n" +
+	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\x8d\x03\n" +
 	"\x05Route\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12'\n" +
@@ -360,7 +385,10 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\x04mode\x18\x05 \x01(\x0e2\x19.warren.node.v1.RouteModeR\x04mode\x12/\n" +
 	"\x05rules\x18\x06 \x03(\v2\x19.warren.node.v1.RouteRuleR\x05rules\x12 \n" +
 	"\vcertificate\x18\a \x01(\tR\vcertificate\x12%\n" +
-	"\x0eproxy_protocol\x18\b \x01(\rR\rproxyProtocol\"c\n" +
+	"\x0eproxy_protocol\x18\b \x01(\rR\rproxyProtocol\x12\x16\n" +
+	"\x06policy\x18\t \x01(\tR\x06policy\x12<\n" +
+	"\fguarded_mode\x18\n" +
+	" \x01(\x0e2\x19.warren.node.v1.RouteModeR\vguardedMode\"c\n" +
 	"\tRouteRule\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x125\n" +
@@ -369,16 +397,18 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x12\x17\n" +
 	"\asite_id\x18\x02 \x01(\tR\x06siteId\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\rR\x06weight\x12%\n" +
-	"\x0ehealth_checked\x18\x04 \x01(\bR\rhealthChecked*{\n" +
+	"\x0ehealth_checked\x18\x04 \x01(\bR\rhealthChecked*\x93\x01\n" +
 	"\tRouteMode\x12\x1a\n" +
 	"\x16ROUTE_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROUTE_MODE_TERMINATE\x10\x01\x12\x1a\n" +
 	"\x16ROUTE_MODE_PASSTHROUGH\x10\x02\x12\x1c\n" +
-	"\x18ROUTE_MODE_TERMINATE_TCP\x10\x03*c\n" +
+	"\x18ROUTE_MODE_TERMINATE_TCP\x10\x03\x12\x16\n" +
+	"\x12ROUTE_MODE_GUARDED\x10\x04*\x80\x01\n" +
 	"\x0eTargetProtocol\x12\x1f\n" +
 	"\x1bTARGET_PROTOCOL_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13TARGET_PROTOCOL_TCP\x10\x01\x12\x17\n" +
-	"\x13TARGET_PROTOCOL_UDP\x10\x02B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\x13TARGET_PROTOCOL_UDP\x10\x02\x12\x1b\n" +
+	"\x17TARGET_PROTOCOL_GUARDED\x10\x03B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_route_proto_rawDescOnce sync.Once
@@ -404,12 +434,13 @@ var file_node_v1_route_proto_goTypes = []any{
 var file_node_v1_route_proto_depIdxs = []int32{
 	0, // 0: warren.node.v1.Route.mode:type_name -> warren.node.v1.RouteMode
 	3, // 1: warren.node.v1.Route.rules:type_name -> warren.node.v1.RouteRule
-	4, // 2: warren.node.v1.RouteRule.targets:type_name -> warren.node.v1.RouteTarget
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 2: warren.node.v1.Route.guarded_mode:type_name -> warren.node.v1.RouteMode
+	4, // 3: warren.node.v1.RouteRule.targets:type_name -> warren.node.v1.RouteTarget
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_route_proto_init() }
