@@ -78,6 +78,7 @@ type route struct {
 	proxy                          int // version of the PROXY protocol towards the target; 0: none
 	rules                          []httpproxy.Rule
 	checked                        []string // targets with a health check
+	policy                         string   // resource name; "": everybody may come
 }
 
 type zone struct {
@@ -111,6 +112,8 @@ func decode(r ads.Resource) (any, error) {
 		return message(r, &nodev1.Node{}, decodeNode)
 	case resource.Site:
 		return message(r, &nodev1.Site{}, decodeSite)
+	case resource.Policy:
+		return message(r, &nodev1.Policy{}, decodePolicy)
 	case resource.Route:
 		return message(r, &nodev1.Route{}, decodeRoute)
 	case resource.Forward:
@@ -304,12 +307,13 @@ func carrier(c nodev1.Carrier) string {
 }
 
 func decodeRoute(m *nodev1.Route) (route, error) {
-	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), proxy: int(m.GetProxyProtocol())}
-	errs := []error{required("service_id", r.service)}
+	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), proxy: int(m.GetProxyProtocol()), policy: m.GetPolicy()}
+	mode, err := guardedMode(m)
+	errs := []error{required("service_id", r.service), err}
 	if s, err := hostname.CanonicalPattern(r.hostname); err != nil || s != r.hostname {
 		errs = append(errs, fmt.Errorf("hostname: %q is not canonical", r.hostname))
 	}
-	switch m.GetMode() {
+	switch mode {
 	case nodev1.RouteMode_ROUTE_MODE_TERMINATE:
 		errs = append(errs, required("certificate", r.certificate))
 		r.mode = sni.HTTP
@@ -319,7 +323,7 @@ func decodeRoute(m *nodev1.Route) (route, error) {
 	case nodev1.RouteMode_ROUTE_MODE_PASSTHROUGH:
 		r.mode = sni.Passthrough
 	default:
-		errs = append(errs, fmt.Errorf("mode: %v is not known here", m.GetMode()))
+		errs = append(errs, fmt.Errorf("mode: %v is not known here", mode))
 	}
 	if m.GetProxyProtocol() > 2 || r.mode == sni.HTTP && r.proxy != 0 {
 		errs = append(errs, fmt.Errorf("proxy_protocol: %d", m.GetProxyProtocol()))

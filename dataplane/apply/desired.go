@@ -157,19 +157,22 @@ func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 	cfg := httpproxy.Config{Certificates: values[httpproxy.Certificate](l, resource.Certificate)}
 	for _, r := range routes {
 		if r.mode == sni.HTTP {
-			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Rules: r.rules})
+			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy)})
 		}
 	}
 	slices.SortFunc(cfg.Routes, func(a, b httpproxy.Route) int { return strings.Compare(a.Hostname, b.Hostname) })
 	return cfg
 }
 
-func sniConfig(routes map[string]route) sni.Config {
+func (n *Node) sniConfig(l *ledger, routes map[string]route) sni.Config {
 	var cfg sni.Config
 	for _, r := range routes {
 		out := sni.Route{Hostname: r.hostname, Mode: r.mode, Service: r.service}
 		if r.mode == sni.Passthrough {
 			out.ProxyProtocol, out.Targets = r.proxy, r.targets()
+			if r.policy != "" {
+				out.Admit = n.sub.Access.Connection(decides(l, r.policy))
+			}
 		}
 		cfg.Routes = append(cfg.Routes, out)
 	}
@@ -188,9 +191,12 @@ func (r route) targets() []balance.Target {
 
 // l4Config is the services that are carried as they are. A name whose certificate is for other names is told
 // so by its handshakes, as it is for HTTP.
-func l4Config(l *ledger, routes map[string]route) l4.Config {
+func (n *Node) l4Config(l *ledger, routes map[string]route) l4.Config {
 	var cfg l4.Config
 	for _, f := range values[forward](l, resource.Forward) {
+		if f.policy != "" {
+			f.Admit = n.sub.Access.Connection(decides(l, f.policy))
+		}
 		cfg.Forwards = append(cfg.Forwards, f.Forward)
 	}
 	for _, r := range routes {
@@ -200,6 +206,13 @@ func l4Config(l *ledger, routes map[string]route) l4.Config {
 		out := l4.Name{Service: r.service, Hostname: r.hostname, ProxyProtocol: r.proxy, Targets: r.targets()}
 		if c, ok := l.good[resource.Certificate][r.certificate].value.(httpproxy.Certificate); ok && c.Covers(r.hostname) {
 			out.Certificate = &c.TLS
+		}
+		if r.policy != "" {
+			p := decides(l, r.policy)
+			out.Admit = n.sub.Access.Named(p)
+			if p != nil {
+				out.Clients = httpproxy.Clients(p)
+			}
 		}
 		cfg.Names = append(cfg.Names, out)
 	}

@@ -18,15 +18,16 @@ const maxPorts = 1000
 type forward struct {
 	l4.Forward
 	checked []string // targets with a health check
+	policy  string   // resource name; "": everybody may come
 }
 
 func decodeForward(m *nodev1.Forward) (forward, error) {
 	f := forward{Forward: l4.Forward{
 		Service: m.GetServiceId(), FirstPort: uint16(m.GetFirstPort()), LastPort: uint16(m.GetLastPort()), ProxyProtocol: int(m.GetProxyProtocol()),
-	}}
+	}, policy: m.GetPolicy()}
 	var err error
-	f.Network, err = network(m.GetProtocol())
-	errs := []error{required("service_id", f.Service), field("protocol", err)}
+	f.Network, err = guardedProtocol(m)
+	errs := []error{required("service_id", f.Service), err}
 	first, last := m.GetFirstPort(), m.GetLastPort()
 	switch {
 	case first == 0 || first > 65535:

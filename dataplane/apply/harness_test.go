@@ -35,6 +35,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -62,6 +63,7 @@ type machine struct {
 	unfit   error                    // of the DNS or the connector, about single objects
 	out     error                    // of local sites, about single targets
 	tickets [2][]terminate.TicketKey // of HTTP, of TCP
+	sharing int                      // nodes that divide the limits of attempts
 }
 
 type (
@@ -81,6 +83,7 @@ type (
 	localOf       struct{ *machine }
 	healthOf      struct{ *machine }
 	localChecksOf struct{ *machine }
+	accessOf      struct{ *machine }
 )
 
 func (m tunnelOf) Apply(_ context.Context, c tunnel.Config) error {
@@ -130,6 +133,15 @@ func (m localChecksOf) Apply(targets []health.Target) { m.checks = targets }
 func (m healthOf) Keep(targets map[string]bool)    { m.kept = append(m.kept, targets) }
 func (m healthOf) Apply(unhealthy map[string]bool) { m.sick = append(m.sick, unhealthy) }
 
+// It lets in who comes from where the policy's name says, or by its certificate.
+func (m accessOf) Connection(p *policy.Compiled) func(netip.Addr) bool {
+	return func(client netip.Addr) bool { return p != nil && p.Name() == client.String() }
+}
+func (m accessOf) Named(p *policy.Compiled) func(netip.Addr, []*x509.Certificate) bool {
+	return func(client netip.Addr, shown []*x509.Certificate) bool { return p != nil && len(shown) > 0 }
+}
+func (m accessOf) SetNodes(n int) { m.sharing = n }
+
 func (m *machine) keep(pem []byte) error { m.trust = pem; return nil }
 
 // took returns and forgets the calls.
@@ -151,7 +163,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, DNS: dnsOf{m}, Asked: askedOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, Access: accessOf{m}, DNS: dnsOf{m}, Asked: askedOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 

@@ -4,6 +4,7 @@ package apply
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
@@ -63,6 +65,11 @@ type Subsystems struct {
 		SetTicketKeys([]terminate.TicketKey)
 	}
 	SNI    interface{ Apply(sni.Config) }
+	Access interface { // who may reach what has a policy
+		Connection(*policy.Compiled) func(client netip.Addr) bool
+		Named(*policy.Compiled) func(client netip.Addr, shown []*x509.Certificate) bool
+		SetNodes(int) // that divide the limits of attempts
+	}
 	DNS    interface{ Apply(dns.Config) error }
 	Asked  interface{ Apply(challenge.Config) } // what certificate authorities are answered on the other ports
 	Health Health                               // nil: nobody asks
@@ -193,16 +200,19 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		n.sub.Proxy.SetTicketKeys(me.ticketKeys)
 		n.sub.L4.SetTicketKeys(me.ticketKeys)
 	}
-	names := changed[resource.Certificate] || changed[resource.Route]
+	if ok && (changed[resource.NodeConfig] || changed[resource.Node]) {
+		n.sub.Access.SetNodes(poolSize(l, me))
+	}
+	names := changed[resource.Certificate] || changed[resource.Route] || changed[resource.Policy]
 	if names || changed[resource.Forward] || n.ports != nil { // a port that was taken may be free now
-		n.ports = n.sub.L4.Apply(l4Config(l, routes))
+		n.ports = n.sub.L4.Apply(n.l4Config(l, routes))
 		if n.ports != nil {
 			n.log.Warn("some ports can't be served", "err", n.ports)
 		}
 	}
 	if names {
 		n.sub.Proxy.Apply(proxyConfig(l, routes))
-		n.sub.SNI.Apply(sniConfig(routes))
+		n.sub.SNI.Apply(n.sniConfig(l, routes))
 		n.used = routes
 	}
 	if names || changed[resource.Challenge] {
@@ -218,6 +228,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	n.state = l
 	unnamed := n.applyDNS()
 	n.ready.Store(true)
+	missing = append(missing, unguarded(l, routes)...)
 	return l.rejections(append(missing, l.refused(errors.Join(n.noWay, unnamed, n.ports))...)...), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/terminate"
+	"github.com/warrenedge/warren/shared/policy"
 )
 
 // DialFunc opens a stream to a target and says what it leads through; it is all that a Proxy asks of the rest of
@@ -30,6 +31,9 @@ type Route struct {
 	Hostname    string // canonical; may start with "*."
 	Certificate string // Name of a Certificate
 	Rules       []Rule
+
+	Policy  string           // resource name of the policy that decides who may come; "": everybody may
+	Decides *policy.Compiled // that policy; nil if it is not known: nobody may come then
 }
 
 // Rule sends what is below a path prefix, matched by whole segments, to its targets.

@@ -41,6 +41,7 @@ type Proxy struct {
 	dial    DialFunc
 	health  *balance.Health
 	forward *httputil.ReverseProxy
+	guard   Guard
 	ways    ways // of all connections to targets
 
 	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
@@ -126,6 +127,7 @@ type exchange struct {
 	grpc    bool
 	conn    *kept  // of the attempt under way, or the last
 	failure string // why there is no answer of a target; for counter and access log
+	pass    *Pass  // of the guard; nil where there is none
 }
 
 type exchangeKey struct{}
@@ -154,6 +156,9 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 			x.failure = "cut"
 		}
 		p.metrics.inFlight.Dec()
+		if x.pass != nil && x.pass.Leave != nil {
+			x.pass.Leave()
+		}
 		p.done(r, x, rw, start)
 		switch v {
 		case nil:
@@ -173,6 +178,9 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 	}
 	if x.Upgrade && upgrades.draining() {
 		p.refuse(rw, r, x, refuseDraining)
+		return
+	}
+	if !p.pass(rw, r, x, cancel) {
 		return
 	}
 	rule := x.route.rule(strict.Decoded(x.Path))
@@ -208,6 +216,11 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.Header.Set("X-Forwarded-Proto", "https")
 	out.Header.Set("X-Forwarded-Host", x.Authority)
 	out.Header.Set("X-Request-Id", x.id)
+	if x.pass != nil {
+		for name, values := range x.pass.Fields {
+			out.Header[name] = values
+		}
+	}
 	out.Host = x.Authority
 	out.URL = &url.URL{
 		Scheme: "http", Host: "target", // a pool has one target, whatever it is called
@@ -300,6 +313,9 @@ func (p *Proxy) done(r *http.Request, x *exchange, w *response, start time.Time)
 	}
 	if x.target.ID != "" {
 		attrs = append(attrs, slog.String("target", x.target.ID), slog.String("site", x.target.Site))
+	}
+	if x.pass != nil && x.pass.User != "" {
+		attrs = append(attrs, slog.String("user", x.pass.User))
 	}
 	if x.failure != "" {
 		attrs = append(attrs, slog.String("reason", x.failure))

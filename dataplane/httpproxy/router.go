@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
+	"github.com/warrenedge/warren/shared/policy"
 )
 
 // table is what Apply makes of a Config. A request loads it once and asks nothing else.
@@ -19,6 +21,10 @@ type route struct {
 	service, hostname string
 	cert              *tls.Certificate // nil: handshakes for this name are refused
 	rules             []rule           // longest prefix first
+
+	policy  string           // resource name; "": everybody may come
+	decides *policy.Compiled // nil of one that is not known: nobody may
+	clients *terminate.Clients
 }
 
 type rule struct {
@@ -40,7 +46,10 @@ func newTable(cfg Config, health *balance.Health) *table {
 			t.problems = append(t.problems, "service "+r.Service+": hostname of another service")
 			continue
 		}
-		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health)}
+		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health), policy: r.Policy, decides: r.Decides}
+		if r.Decides != nil {
+			built.clients = Clients(r.Decides)
+		}
 		switch c := certs[r.Certificate]; {
 		case c == nil:
 			t.problems = append(t.problems, "service "+r.Service+": certificate missing")

@@ -30,6 +30,7 @@ type session struct {
 	client, local netip.AddrPort
 	gate          *gate  // nil for HTTP/2
 	first         func() // called with the first request; more calls do nothing
+	papers
 }
 
 type sessionKey struct{}
@@ -165,7 +166,10 @@ func (s *server) handshake(ctx context.Context, raw net.Conn) {
 // newSession describes a connection after its handshake. Without a canonical name there is no
 // certificate, hence no handshake.
 func newSession(c *tls.Conn) *session {
-	return &session{name: canonicalOrEmpty(c.ConnectionState().ServerName), client: addrPort(c.RemoteAddr()), local: addrPort(c.LocalAddr())}
+	state := c.ConnectionState()
+	return &session{
+		name: canonicalOrEmpty(state.ServerName), client: addrPort(c.RemoteAddr()), local: addrPort(c.LocalAddr()), papers: papers{shown: state.PeerCertificates},
+	}
 }
 
 // sessionOf finds the session of what net/http was given: HTTP/2 it serves only on a bare tls.Conn.

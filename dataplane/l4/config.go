@@ -2,6 +2,7 @@ package l4
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
 // Config is everything a Server should do, whole.
@@ -23,8 +25,11 @@ type Forward struct {
 	Network             fabric.Network
 	FirstPort, LastPort uint16
 	Allow               []netip.Prefix // of clients; empty: everybody
-	ProxyProtocol       int            // version that targets are sent: 0 (none), 1 or 2; not for UDP
-	Targets             []balance.Target
+	// Admit says whether a client may come, beside Allow; nil: every one. It is asked again about those who are there when
+	// Apply brings a Forward.
+	Admit         func(client netip.Addr) bool
+	ProxyProtocol int // version that targets are sent: 0 (none), 1 or 2; not for UDP
+	Targets       []balance.Target
 }
 
 // Name is a service that is reached by a hostname at the node's TLS port, where its TLS ends.
@@ -34,6 +39,9 @@ type Name struct {
 	Certificate   *tls.Certificate
 	ProxyProtocol int // version that targets are sent: 0 (none), 1 or 2
 	Targets       []balance.Target
+
+	Clients *terminate.Clients                                      // whose certificates they are asked for
+	Admit   func(client netip.Addr, shown []*x509.Certificate) bool // nil: everybody
 }
 
 // ForwardError is about the ports of one service that can't be served. Its other ports, and all other
@@ -106,7 +114,10 @@ func unmap(p netip.Prefix) netip.Prefix {
 // allows reports whether a client may use the service.
 func (f *forward) allows(client netip.Addr) bool {
 	client = client.Unmap().WithZone("")
-	return len(f.Allow) == 0 || slices.ContainsFunc(f.Allow, func(p netip.Prefix) bool { return p.Contains(client) })
+	if len(f.Allow) > 0 && !slices.ContainsFunc(f.Allow, func(p netip.Prefix) bool { return p.Contains(client) }) {
+		return false
+	}
+	return f.Admit == nil || f.Admit(client)
 }
 
 // leadsTo reports whether a target is one of the service's.

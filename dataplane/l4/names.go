@@ -1,10 +1,13 @@
 package l4
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,7 +24,9 @@ type names struct {
 
 type name struct {
 	*forward
-	cert *tls.Certificate
+	cert    *tls.Certificate
+	clients *terminate.Clients
+	admit   func(client netip.Addr, shown []*x509.Certificate) bool
 }
 
 // newNames indexes services by their pattern. Of two with one hostname, which the control plane never
@@ -31,7 +36,7 @@ func newNames(in []Name, health *balance.Health) *names {
 	for _, n := range in {
 		if _, taken := t.byPattern[n.Hostname]; !taken {
 			f := newForward(Forward{Service: n.Service, ProxyProtocol: n.ProxyProtocol, Targets: n.Targets}, health)
-			t.byPattern[n.Hostname] = &name{f, n.Certificate}
+			t.byPattern[n.Hostname] = &name{f, n.Certificate, n.Clients, n.Admit}
 		}
 	}
 	return t
@@ -54,17 +59,19 @@ func (t *names) match(canonical string) *name {
 // A client that offers one application protocol gets it: some insist (PostgreSQL's direct TLS), and the
 // target speaks nothing else. One that offers several gets none, since only the target could choose.
 func (s *Server) tlsConfig() *tls.Config {
-	cfg := terminate.Config(func(canonical string) *tls.Certificate {
+	cfg := terminate.Config(func(canonical string) (*tls.Certificate, *terminate.Clients) {
 		if n := s.names.Load().match(canonical); n != nil {
-			return n.cert
+			return n.cert, n.clients
 		}
-		return nil
+		return nil, nil
 	}, &s.tickets)
+	asking := cfg.GetConfigForClient
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if len(hello.SupportedProtos) != 1 {
-			return nil, nil // this one
+		own, err := asking(hello)
+		if err != nil || len(hello.SupportedProtos) != 1 {
+			return own, err
 		}
-		only := cfg.Clone()
+		only := cmp.Or(own, cfg).Clone()
 		only.NextProtos = hello.SupportedProtos
 		return only, nil
 	}
@@ -114,6 +121,11 @@ func (s *Server) serveName(live context.Context, raw net.Conn, cfg *tls.Config) 
 	n := s.names.Load().match(canonical)
 	if err != nil || n == nil { // gone since
 		s.m.closed.WithLabelValues(string(reasonNoRoute)).Inc()
+		_ = c.Close()
+		return
+	}
+	if n.admit != nil && !n.admit(client.Addr(), c.ConnectionState().PeerCertificates) {
+		s.m.closed.WithLabelValues(string(reasonNotAllowed)).Inc()
 		_ = c.Close()
 		return
 	}

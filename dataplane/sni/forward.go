@@ -165,6 +165,9 @@ func (f *Forwarder) route(live context.Context, c *conn, client netip.AddrPort, 
 	}
 	if e.Mode == Passthrough {
 		decided()
+		if e.Admit != nil && !e.Admit(client.Addr()) {
+			return reasonNotAllowed
+		}
 		return f.pass(live, c, e, hello, client)
 	}
 	to := f.with.HTTP

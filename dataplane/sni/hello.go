@@ -27,25 +27,26 @@ type reason string
 func (r reason) Error() string { return "client hello: " + string(r) }
 
 const (
-	reasonSlow      reason = "slow"       // no hello in time
-	reasonGone      reason = "gone"       // the client closed or reset first
-	reasonPlainHTTP reason = "plain_http" // an HTTP request
-	reasonNotTLS    reason = "not_tls"    // no handshake record: SSLv2, SSH, noise
-	reasonMalformed reason = "malformed"  // a handshake record that holds no well-formed ClientHello
-	reasonTooLarge  reason = "too_large"
-	reasonNoName    reason = "no_name"  // no server name, or only an encrypted one
-	reasonBadName   reason = "bad_name" // an IP address, or no hostname
-	reasonNoRoute   reason = "no_route"
-	reasonNoTarget  reason = "no_target"
-	reasonDial      reason = "dial"
-	reasonPerIP     reason = "per_ip"
-	reasonCrowded   reason = "crowded"
-	reasonTLSBusy   reason = "tls_busy"
-	reasonDraining  reason = "draining"
+	reasonSlow       reason = "slow"       // no hello in time
+	reasonGone       reason = "gone"       // the client closed or reset first
+	reasonPlainHTTP  reason = "plain_http" // an HTTP request
+	reasonNotTLS     reason = "not_tls"    // no handshake record: SSLv2, SSH, noise
+	reasonMalformed  reason = "malformed"  // a handshake record that holds no well-formed ClientHello
+	reasonTooLarge   reason = "too_large"
+	reasonNoName     reason = "no_name"  // no server name, or only an encrypted one
+	reasonBadName    reason = "bad_name" // an IP address, or no hostname
+	reasonNoRoute    reason = "no_route"
+	reasonNoTarget   reason = "no_target"
+	reasonDial       reason = "dial"
+	reasonPerIP      reason = "per_ip"
+	reasonCrowded    reason = "crowded"
+	reasonTLSBusy    reason = "tls_busy"
+	reasonDraining   reason = "draining"
+	reasonNotAllowed reason = "not_allowed"
 )
 
 var reasons = []reason{reasonSlow, reasonGone, reasonPlainHTTP, reasonNotTLS, reasonMalformed, reasonTooLarge, reasonNoName,
-	reasonBadName, reasonNoRoute, reasonNoTarget, reasonDial, reasonPerIP, reasonCrowded, reasonTLSBusy, reasonDraining}
+	reasonBadName, reasonNoRoute, reasonNoTarget, reasonDial, reasonPerIP, reasonCrowded, reasonTLSBusy, reasonDraining, reasonNotAllowed}
 
 // readHello reads from conn until one whole ClientHello is there, and returns its canonical server
 // name and the protocol that it asks for (ALPN; "" unless it names exactly one) with every byte that

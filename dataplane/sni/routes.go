@@ -1,6 +1,8 @@
 package sni
 
 import (
+	"net/netip"
+
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/shared/hostname"
 )
@@ -29,6 +31,7 @@ type Route struct {
 	// Of Passthrough.
 	ProxyProtocol int // version that targets are sent before all else: 0 (none), 1 or 2
 	Targets       []balance.Target
+	Admit         func(client netip.Addr) bool // nil: everybody may come
 }
 
 // table is what Apply makes of a Config: the only thing a connection looks at, once.

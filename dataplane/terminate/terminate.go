@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -33,9 +34,17 @@ func (c *Certificate) Covers(pattern string) bool {
 	return ok && !hostname.IsWildcard(pattern) && slices.Contains(c.Names, w)
 }
 
-// Lookup gives the certificate of the route that a canonical name belongs to; nil if there is none. It is
-// asked at each handshake, also when a session is resumed.
-type Lookup func(name string) *tls.Certificate
+// Lookup gives the certificate of the route that a canonical name belongs to, nil if there is none, and whose
+// certificates clients are asked for there, nil if they are asked for none. It is asked at each handshake, also when a
+// session is resumed.
+type Lookup func(name string) (*tls.Certificate, *Clients)
+
+// Clients is whose certificates clients are asked for. They need not show one, and what they show is judged by whoever
+// asked, not by the handshake.
+type Clients struct {
+	Authorities *x509.CertPool
+	ID          string // another one for others
+}
 
 // ErrNoCertificate is the error of a handshake for a name without a certificate. The client has been sent
 // unrecognized_name.
@@ -78,18 +87,27 @@ func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			// Neither a certificate nor an error: crypto/tls then sends unrecognized_name (RFC 6066
 			// §3), where an error of ours would be an internal_error.
-			cert := lookup.of(hello.ServerName)
+			cert, _ := lookup.of(hello.ServerName)
 			if missing, ok := hello.Context().Value(missingKey{}).(*bool); ok && cert == nil {
 				*missing = true
 			}
 			return cert, nil
 		},
 	}
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		_, clients := lookup.of(hello.ServerName)
+		if clients == nil {
+			return nil, nil // this one
+		}
+		asking := cfg.Clone()
+		asking.ClientAuth, asking.ClientCAs = tls.RequestClientCert, clients.Authorities
+		return asking, nil
+	}
 	tickets.attach(cfg, useOf(protocols))
-	// A ticket is bound to the name that it was issued for (research T3): resuming skips the choice
-	// of a certificate, and with it the check that the name still has one.
+	// A ticket is bound to the name that it was issued for, and to whose certificates clients were asked for (research T3):
+	// resuming skips the choice of a certificate, with it the check that the name still has one, and the question.
 	cfg.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
-		ss.Extra = append(ss.Extra, append(bytes.Clone(ticketMark), canonicalOrEmpty(cs.ServerName)...))
+		ss.Extra = append(ss.Extra, lookup.mark(cs.ServerName))
 		return cfg.EncryptTicket(cs, ss)
 	}
 	cfg.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
@@ -97,10 +115,10 @@ func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 		if err != nil || ss == nil {
 			return nil, nil // not ours, or of an old key: a full handshake
 		}
-		if lookup.of(cs.ServerName) == nil {
+		if cert, _ := lookup.of(cs.ServerName); cert == nil {
 			return nil, nil
 		}
-		want := append(bytes.Clone(ticketMark), canonicalOrEmpty(cs.ServerName)...)
+		want := lookup.mark(cs.ServerName)
 		for _, extra := range ss.Extra {
 			if bytes.Equal(extra, want) {
 				return ss, nil
@@ -112,12 +130,21 @@ func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 }
 
 // of finds the certificate for a name as a client has sent it.
-func (l Lookup) of(serverName string) *tls.Certificate {
+func (l Lookup) of(serverName string) (*tls.Certificate, *Clients) {
 	name, err := hostname.Canonical(serverName)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	return l(name)
+}
+
+// mark is what a ticket for a name carries.
+func (l Lookup) mark(serverName string) []byte {
+	mark := append(bytes.Clone(ticketMark), canonicalOrEmpty(serverName)...)
+	if _, clients := l.of(serverName); clients != nil {
+		mark = append(append(mark, ' '), clients.ID...)
+	}
+	return mark
 }
 
 func canonicalOrEmpty(name string) string {

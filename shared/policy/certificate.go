@@ -133,3 +133,11 @@ func (c *Compiled) Authorities() *x509.CertPool {
 	}
 	return c.authorities.roots
 }
+
+// CertificateVersion is another one as soon as other certificates are a way in; "" if none are.
+func (c *Compiled) CertificateVersion() string {
+	if c.authorities == nil {
+		return ""
+	}
+	return c.credentials[certificateID].Version
+}

@@ -18,6 +18,7 @@ const (
 	Certificate     = prefix + "Certificate"
 	Node            = prefix + "Node"
 	Site            = prefix + "Site"
+	Policy          = prefix + "Policy"
 	Route           = prefix + "Route"
 	Forward         = prefix + "Forward"
 	Zone            = prefix + "Zone"
@@ -44,7 +45,7 @@ const ScopeCluster = "cluster"
 // removals are applied in the reverse order. Checkpoint is last. NodeHealth and TargetHealth are
 // presence: outside checkpoints, applied on arrival.
 func NodeTypes() []string {
-	return []string{NodeConfig, Trust, Certificate, Node, Site, Route, Forward, Zone, RecordSet, Challenge, NodeHealth, TargetHealth, Checkpoint}
+	return []string{NodeConfig, Trust, Certificate, Node, Site, Policy, Route, Forward, Zone, RecordSet, Challenge, NodeHealth, TargetHealth, Checkpoint}
 }
 
 // ConnectorTypes are the types a connector subscribes to, in apply order.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/dataplane/access"
 	"github.com/warrenedge/warren/dataplane/accesslog"
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/challenge"
@@ -28,6 +29,7 @@ type front struct {
 	ports    *l4.Server
 	asked    *challenge.Answerer
 	proxy    *httpproxy.Proxy
+	access   *access.Access
 	requests *accesslog.Log // nil: none
 
 	// Connections of the TLS port, by who takes them.
@@ -56,6 +58,8 @@ func newFront(cfg *config.Node, w *ways, log *slog.Logger, reg *prometheus.Regis
 	if f.requests, err = accesslog.Open(cfg.AccessLog, log); err != nil {
 		return nil, err
 	}
+	f.access = access.New(access.Options{Log: log, Registerer: reg})
 	f.proxy = httpproxy.New(w.fabric.Dial, f.targets, log, reg, f.requests.Logger())
+	f.proxy.SetGuard(f.access)
 	return f, nil
 }
