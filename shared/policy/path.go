@@ -101,7 +101,7 @@ func hexDigit(c byte) byte {
 func (p Path) Match(path string, bare bool) bool {
 	path = strings.TrimSuffix(path, "/")
 	at, i := 0, 0
-	run, runAt := -1, 0           // pattern behind the last anyRun of this segment; where in the path it ends for now
+	run, runAt := -1, 0           // pattern behind the last anyRun of this segment; where in the path it ends so far
 	segments, segmentsAt := -1, 0 // the same for anySegments
 	for {
 		if bare {
