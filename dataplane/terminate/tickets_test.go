@@ -33,7 +33,8 @@ func TestTicketsOfOneUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	lookup := func(string) *tls.Certificate { return cert }
+	var asked *Clients
+	lookup := func(string) (*tls.Certificate, *Clients) { return cert, asked }
 	var tickets, others Tickets
 	tickets.Set([]TicketKey{{1}})
 	others.Set([]TicketKey{{1}})
@@ -65,5 +66,17 @@ func TestTicketsOfOneUse(t *testing.T) {
 	}
 	if resumed(Config(lookup, &tickets)) {
 		t.Error("another use resumes")
+	}
+
+	// Nor does a ticket carry a session past the question for a certificate, or past the question for another one's (T3).
+	web := Config(lookup, &tickets, "h2", "http/1.1")
+	for _, a := range []*Clients{{Authorities: x509.NewCertPool(), ID: "one"}, {Authorities: x509.NewCertPool(), ID: "two"}, nil} {
+		asked = a
+		if resumed(web) {
+			t.Errorf("a session resumes after the question for certificates has become %v", a)
+		}
+		if !resumed(web) {
+			t.Errorf("a session does not resume although the question is the same, %v", a)
+		}
 	}
 }
