@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -48,9 +49,20 @@ type Managed struct {
 	NextAttempt    time.Time    `json:"next_attempt"`
 	LastProblem    string       `json:"last_problem,omitempty" doc:"In the authority's own words"`
 	FailingSince   *time.Time   `json:"failing_since,omitempty"`
+	Found          *Finding     `json:"found,omitempty" doc:"What the DNS was found to say of the domain, from which follows what is ordered; only where one certificate is asked for"`
 	Orders         []Order      `json:"orders,omitempty" doc:"The newest first; only where one certificate is asked for"`
 	CreatedAt      time.Time    `json:"created_at"`
 	UpdatedAt      time.Time    `json:"updated_at"`
+}
+
+// Finding is what the DNS was found to say of a domain. It is asked again and again.
+type Finding struct {
+	Domain    string     `json:"domain"`
+	Delegated bool       `json:"delegated" doc:"Whether apex and wildcard can be proved in the DNS: the domain is delegated to the nodes, or its _acme-challenge leads to a domain that is. True until the contrary is found"`
+	Provable  []string   `json:"provable,omitempty" doc:"Of a domain that is not delegated: hostnames that can be proved by themselves, because they lead to the nodes. As soon as there is one, each hostname gets a certificate of its own"`
+	Problem   string     `json:"problem,omitempty" doc:"Why nothing could be found out the last time"`
+	FoundAt   *time.Time `json:"found_at,omitempty"`
+	NextCheck time.Time  `json:"next_check"`
 }
 
 // Order is an order at an authority, with what happened to it.
@@ -185,10 +197,29 @@ func (a *Admin) DescribeManaged(ctx context.Context, p access.Principal, org, re
 		if out, err = viewManaged(c, v); err != nil {
 			return err
 		}
+		if out.Found, err = c.found(v); err != nil {
+			return err
+		}
 		out.Orders, err = c.orders(v.ID)
 		return err
 	})
 	return out, err
+}
+
+// found is what is known of the domain that the names of a certificate stand in; nil if it was not asked about.
+func (c *call) found(v *model.ManagedCertificate) (*Finding, error) {
+	ds, err := c.tx.ListDomainsCovering(c, strings.TrimPrefix(v.Names[0], "*."))
+	if err != nil || len(ds) == 0 || ds[0].Org != v.Org {
+		return nil, err
+	}
+	f, err := c.tx.GetDomainFinding(c, ds[0].ID)
+	if fault.Of(err) == fault.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Finding{ds[0].Name, f.Delegated, f.Provable, f.Problem, when(f.Found), f.NextCheck.UTC()}, nil
 }
 
 func (c *call) orders(of model.ManagedCertificateID) ([]Order, error) {

@@ -30,6 +30,7 @@ func (i *Issuer) Issue(ctx context.Context, tx *store.Tx, org model.OrgID, hostn
 	}
 	c := &model.Certificate{
 		ID: model.CertificateID{}.New(), Org: org, Names: []string{hostname}, ChainPEM: w.ChainPEM, NotBefore: w.NotBefore, NotAfter: w.NotAfter,
+		KeyType: model.ECDSA,
 	}
 	if c.SealedKey, err = i.sealer.Seal(w.KeyPEM, c.ID.String()); err != nil {
 		return err

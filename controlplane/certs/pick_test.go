@@ -3,6 +3,7 @@ package certs
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,9 +33,44 @@ func TestWanted(t *testing.T) {
 		{org, []string{"*.a.org", "a.org"}}, {org, []string{"*.sub.a.org", "sub.a.org"}}, {org, []string{"*.y.a.org"}}, {org, []string{"deep.x.a.org"}},
 		{other, []string{"*.b.org", "b.org"}}, {other, []string{"deep.x.b.org"}},
 	}
-	got := Wanted(model.Empty().Apply(b))
+	got := Wanted(model.Empty().Apply(b), nil)
 	if !slices.EqualFunc(got, want, func(a, b Want) bool { return a.Org == b.Org && slices.Equal(a.Names, b.Names) }) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// Of a domain that is not delegated, each name has its own certificate as soon as one of them can be had so; what can't, waits for
+// the delegation. An alias of the challenge proves a wildcard.
+func TestWantedByName(t *testing.T) {
+	org, pool := model.OrgID{}.New(), model.PoolID{}.New()
+	d := &model.Domain{ID: model.DomainID{}.New(), Org: org, Name: "a.org", Pool: pool}
+	b := model.Batch{To: 1, Reload: true, Services: map[model.ServiceID]*model.Service{}, Domains: map[model.DomainID]*model.Domain{d.ID: d}}
+	for _, h := range []string{"a.org", "www.a.org", "api.a.org", "*.x.a.org", "one.x.a.org"} {
+		s := &model.Service{ID: model.ServiceID{}.New(), Org: org, Name: h, Hostname: h, Kind: model.HTTP, Pool: pool}
+		b.Services[s.ID] = s
+	}
+	m := model.Empty().Apply(b)
+	whole := []string{"*.a.org a.org", "*.x.a.org"}
+	for name, c := range map[string]struct {
+		f    *model.DomainFinding
+		want []string
+	}{
+		"not asked yet":      {nil, whole},
+		"delegated":          {&model.DomainFinding{Delegated: true, Provable: []string{"www.a.org"}}, whole},
+		"nothing leads here": {&model.DomainFinding{}, whole},
+		"one name does":      {&model.DomainFinding{Provable: []string{"www.a.org"}}, []string{"*.x.a.org", "a.org", "api.a.org", "one.x.a.org", "www.a.org"}},
+		"a wildcard's alias": {&model.DomainFinding{Provable: []string{"*.x.a.org"}}, []string{"*.x.a.org", "a.org", "api.a.org", "www.a.org"}},
+	} {
+		var got []string
+		for _, w := range Wanted(m, Findings{d.ID: c.f}) {
+			got = append(got, strings.Join(w.Names, " "))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if got := Hostnames(m)[d.ID]; !slices.Equal(got, []string{"*.x.a.org", "a.org", "api.a.org", "one.x.a.org", "www.a.org"}) {
+		t.Errorf("hostnames %q", got)
 	}
 }
 
@@ -179,7 +215,7 @@ func BenchmarkPlan(b *testing.B) {
 	m := model.Empty().Apply(rows)
 	b.ResetTimer()
 	for b.Loop() {
-		if got := Wanted(m); len(got) != n {
+		if got := Wanted(m, nil); len(got) != n {
 			b.Fatal(len(got))
 		}
 		if got := Pick(list, []*model.Issuer{i}, map[model.IssuerID]Room{i.ID: {New: n, Renewals: n}}, start); len(got) != n {

@@ -15,10 +15,14 @@ type Want struct {
 	Names []string // canonical patterns, sorted
 }
 
+// Findings are what the DNS was found to say of domains. One that is not in them counts as delegated.
+type Findings map[model.DomainID]*model.DomainFinding
+
 // Wanted returns the certificates that the services need, ordered by organization and names: for a domain one
 // with its apex and the wildcard below it as soon as a service stands there, and one for each name that neither
-// that nor another wildcard of the organization covers. Nothing mixes organizations.
-func Wanted(m *model.Model) []Want {
+// that nor another wildcard of the organization covers. A wildcard can be proved in the DNS alone: of a domain that is
+// not delegated, while names of it lead here all the same, each name has its own. Nothing mixes organizations.
+func Wanted(m *model.Model, found Findings) []Want {
 	var out []Want
 	seen := map[string]bool{}
 	add := func(org model.OrgID, names ...string) {
@@ -37,6 +41,9 @@ func Wanted(m *model.Model) []Want {
 		d := m.DomainCovering(s.Hostname)
 		switch {
 		case d == nil || d.Org != s.Org: // nobody would answer a challenge of ours there
+		case found[d.ID].ByName():
+			apart = append(apart, s)
+			wildcards[s.Org.String()+" "+s.Hostname] = hostname.IsWildcard(s.Hostname) && slices.Contains(found[d.ID].Provable, s.Hostname)
 		case s.Hostname == d.Name || s.Hostname == "*."+d.Name || below(s.Hostname, d.Name):
 			add(d.Org, d.Name, "*."+d.Name)
 		default:
@@ -58,4 +65,19 @@ func Wanted(m *model.Model) []Want {
 func below(name, apex string) bool {
 	w, ok := hostname.Wildcard(name)
 	return ok && !hostname.IsWildcard(name) && w == "*."+apex
+}
+
+// Hostnames returns for each domain the hostnames of services there that need certificates, sorted.
+func Hostnames(m *model.Model) map[model.DomainID][]string {
+	out := map[model.DomainID][]string{}
+	for s := range m.Services() {
+		if d := m.DomainCovering(s.Hostname); s.EndsTLS() && d != nil && d.Org == s.Org {
+			out[d.ID] = append(out[d.ID], s.Hostname)
+		}
+	}
+	for id, names := range out {
+		slices.Sort(names)
+		out[id] = slices.Compact(names)
+	}
+	return out
 }

@@ -26,7 +26,14 @@ type managed struct {
 	RenewAt     *time.Time `json:"renew_at"`
 	NextAttempt time.Time  `json:"next_attempt"`
 	LastProblem string     `json:"last_problem"`
-	Orders      []struct {
+	Found       *struct {
+		Domain    string     `json:"domain"`
+		Delegated bool       `json:"delegated"`
+		Provable  []string   `json:"provable"`
+		Problem   string     `json:"problem"`
+		FoundAt   *time.Time `json:"found_at"`
+	} `json:"found"`
+	Orders []struct {
 		ID      string `json:"id"`
 		State   string `json:"state"`
 		Issuer  string `json:"issuer"`
@@ -120,6 +127,7 @@ func describeManaged(out io.Writer, m managed) error {
 	line("Renewal", stamp(m.RenewAt))
 	line("Next attempt", stamp(&m.NextAttempt))
 	line("Last problem", m.LastProblem)
+	line("Domain", found(m))
 	for _, o := range m.Orders {
 		fmt.Fprintf(&b, "\nOrder %s at %s: %s\n", o.ID, o.Issuer, o.State)
 		if o.URL != "" {
@@ -134,6 +142,29 @@ func describeManaged(out io.Writer, m managed) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// found says what is known of the domain.
+func found(m managed) string {
+	f := m.Found
+	switch {
+	case f == nil:
+		return ""
+	case f.FoundAt == nil:
+		return f.Domain + " could not be asked about yet: " + f.Problem
+	}
+	text := f.Domain + " can be proved in the DNS"
+	if !f.Delegated {
+		text = f.Domain + " is not delegated to the nodes"
+		if len(f.Provable) > 0 {
+			text += "; each hostname has a certificate of its own, as these lead here: " + strings.Join(f.Provable, ", ")
+		}
+	}
+	text += " (found " + stamp(f.FoundAt)
+	if f.Problem != "" {
+		text += "; asked since, without success: " + f.Problem
+	}
+	return text + ")"
 }
 
 func stamp(t *time.Time) string {

@@ -86,8 +86,24 @@ type ManagedCertificate struct {
 	LadderStep   int    // failures in a row
 	LastProblem  string // in the authority's own words
 	FailingSince time.Time
+	Held         map[IssuerID]Hold // issuers that are passed over for a while
 	Meta
 }
+
+// Hold is until when a certificate is not ordered from an issuer.
+type Hold struct {
+	Until time.Time  `json:"until"`
+	Why   HoldReason `json:"why"`
+}
+
+// HoldReason is why an issuer is passed over.
+type HoldReason string
+
+// Reasons.
+const (
+	HeldByLimit HoldReason = "limit" // it has asked to wait, and is asked nothing of these names before
+	HeldByCAA   HoldReason = "caa"   // it may not issue: asked again when nobody else may either
+)
 
 // OrderState is how far an order has come.
 type OrderState string

@@ -205,6 +205,7 @@ type Certificate struct {
 	Issuer       IssuerID             // zero: the cluster's own authority, or uploaded
 	Uploaded     bool
 	SupersededBy CertificateID // what took its place; zero: nothing did
+	KeyType      KeyType       // "": not known
 	Meta
 }
 

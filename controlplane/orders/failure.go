@@ -237,7 +237,11 @@ func (t *turn) cleared(ctx context.Context, tx *store.Tx, now time.Time) (*model
 // customer's: the certificate waits for the issuer that may.
 func (t *turn) refused(r *Refusal, now time.Time) outcome {
 	if !r.CAA || t.better == nil {
-		return t.fail("pre-flight", r.Reason, false, time.Time{}, now)
+		out := t.fail("pre-flight", r.Reason, false, time.Time{}, now)
+		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+			return tx.RecheckDomains(ctx, t.order.Org, t.order.Names, now) // other names may have to be ordered
+		})
+		return out
 	}
 	return t.abandonUntil(r.Reason, later(t.better.PausedUntil, now.Add(time.Second)), now)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
@@ -44,26 +45,43 @@ func (p *Planner) Run(ctx context.Context) error {
 			}
 		}
 		pause(ctx, planBreath)
-		next, cancel := context.WithTimeout(ctx, planEvery)
-		_, _ = p.w.World.Wait(next, m.Revision()+1)
-		cancel()
+		p.rest(ctx, m.Revision())
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
 }
 
+// rest waits for another revision, for Replan, or for planEvery.
+func (p *Planner) rest(ctx context.Context, rev model.Revision) {
+	next, cancel := context.WithTimeout(ctx, planEvery)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		select {
+		case <-p.w.replan:
+			cancel()
+		case <-next.Done():
+		}
+	})
+	_, _ = p.w.World.Wait(next, rev+1)
+	cancel()
+	listening.Wait()
+}
+
 // Plan does what is to be done at a moment.
 func (p *Planner) Plan(ctx context.Context, m *model.Model, now time.Time) error {
 	var issuers []*model.Issuer
+	var found certs.Findings
 	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
-		issuers, err = tx.ListIssuers(ctx)
+		if issuers, err = tx.ListIssuers(ctx); err == nil {
+			found, err = tx.AllDomainFindings(ctx)
+		}
 		return err
 	})
 	if err != nil || !slices.ContainsFunc(issuers, func(i *model.Issuer) bool { return !i.Internal() }) {
 		return err
 	}
-	if err := p.sync(ctx, certs.Wanted(m), now); err != nil {
+	if err := p.sync(ctx, certs.Wanted(m, found), now); err != nil {
 		return err
 	}
 	return p.begin(ctx, issuers, now)
@@ -112,13 +130,32 @@ func (p *Planner) sync(ctx context.Context, wanted []certs.Want, now time.Time) 
 			if err != nil {
 				return err
 			}
-			v.Wanted = needed[key(h.Org, h.Names)]
+			if v.Wanted = needed[key(h.Org, h.Names)]; v.Wanted {
+				if err := p.again(ctx, tx, v, now); err != nil {
+					return err
+				}
+			}
 			return tx.UpdateManagedCertificate(ctx, v)
 		})
 		if err != nil && fault.Of(err) != fault.NotFound {
 			return err
 		}
 	}
+	return nil
+}
+
+// again makes what is wanted once more due at once, unless its certificate is still one that is served.
+func (p *Planner) again(ctx context.Context, tx *store.Tx, v *model.ManagedCertificate, now time.Time) error {
+	if !v.Certificate.IsZero() {
+		c, err := tx.GetCertificate(ctx, v.Certificate)
+		if err != nil && fault.Of(err) != fault.NotFound {
+			return err
+		}
+		if err == nil && c.SupersededBy.IsZero() && now.Before(c.NotAfter) {
+			return nil
+		}
+	}
+	v.LadderStep, v.NextAttempt = 0, now
 	return nil
 }
 
@@ -199,6 +236,7 @@ func (p *Planner) Maintain(ctx context.Context, now time.Time) error {
 
 func (p *Planner) clean(ctx context.Context, now time.Time) error {
 	return p.tx(ctx, func(tx *store.Tx) error {
+		e0 := tx.SupersedeUnwanted(ctx, now)
 		old, err := tx.SupersededCertificates(ctx, now.Add(-certs.Overlap))
 		for _, id := range old {
 			if e := tx.DeleteCertificate(ctx, id); e != nil && fault.Of(e) != fault.NotFound {
@@ -206,8 +244,9 @@ func (p *Planner) clean(ctx context.Context, now time.Time) error {
 			}
 		}
 		_, e1 := tx.PruneOrders(ctx, now.Add(-keepOrders))
+		e3 := tx.DeleteUnused(ctx, now.Add(-certs.Overlap))
 		_, e2 := tx.DeleteExpiredChallenges(ctx, now)
-		return errors.Join(err, e1, e2, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)))
+		return errors.Join(e0, err, e1, e2, e3, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)))
 	})
 }
 

@@ -29,7 +29,7 @@ func (t *turn) publish(ctx context.Context) (outcome, error) {
 		}
 		c := &model.Certificate{
 			ID: t.order.Certificate, Org: t.order.Org, Names: t.order.Names, ChainPEM: t.order.ChainPEM, SealedKey: t.order.SealedKey,
-			NotBefore: life.NotBefore, NotAfter: life.NotAfter, Managed: t.order.Managed, Issuer: t.order.Issuer,
+			NotBefore: life.NotBefore, NotAfter: life.NotAfter, Managed: t.order.Managed, Issuer: t.order.Issuer, KeyType: t.order.KeyType,
 		}
 		if err := tx.CreateCertificate(ctx, c); err != nil {
 			return err
@@ -39,6 +39,9 @@ func (t *turn) publish(ctx context.Context) (outcome, error) {
 		}
 		next := certs.Succeed(*m, c.ID, life, true, time.Now(), random)
 		if err := tx.UpdateManagedCertificate(ctx, &next); err != nil {
+			return err
+		}
+		if err := tx.SupersedeUnwanted(ctx, time.Now()); err != nil {
 			return err
 		}
 		rev, err := tx.Stamp(ctx)

@@ -48,6 +48,7 @@ type Worker struct {
 	Options
 	accounts *accounts
 	kick     chan struct{}
+	replan   chan struct{}
 	pauses   *pauses
 	found    sync.Map // model.OrderID -> Methods
 	steps    *prometheus.CounterVec
@@ -61,7 +62,7 @@ func New(o Options) *Worker {
 	o.Lease, o.AtOnce, o.Every = cmp.Or(o.Lease, 30*time.Second), cmp.Or(o.AtOnce, 16), cmp.Or(o.Every, time.Second)
 	asked := &pauses{}
 	w := &Worker{
-		Options: o, kick: make(chan struct{}, 1), pauses: asked,
+		Options: o, kick: make(chan struct{}, 1), replan: make(chan struct{}, 1), pauses: asked,
 		accounts: &accounts{store: o.Store, sealer: o.Sealer, userAgent: o.UserAgent, pauses: asked, open: map[model.IssuerID]*account{}},
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cp_order_steps_total", Help: "Steps of certificate orders that this replica took, by result.",
@@ -107,6 +108,14 @@ func (w *Worker) heed(ctx context.Context, places chan struct{}) {
 func (w *Worker) Kick() {
 	select {
 	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Replan makes the planner look again at once.
+func (w *Worker) Replan() {
+	select {
+	case w.replan <- struct{}{}:
 	default:
 	}
 }

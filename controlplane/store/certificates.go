@@ -20,7 +20,7 @@ func (t *Tx) CreateCertificate(ctx context.Context, v *model.Certificate) error 
 		NotBefore: v.NotBefore,
 		NotAfter:  v.NotAfter,
 
-		ManagedID: nullID(v.Managed.UUID), IssuerID: nullID(v.Issuer.UUID), Uploaded: v.Uploaded, SupersededBy: nullID(v.SupersededBy.UUID),
+		ManagedID: nullID(v.Managed.UUID), IssuerID: nullID(v.Issuer.UUID), Uploaded: v.Uploaded, SupersededBy: nullID(v.SupersededBy.UUID), KeyType: string(v.KeyType),
 	}), "create certificate")
 }
 
@@ -46,7 +46,7 @@ func (t *Tx) UpdateCertificate(ctx context.Context, v *model.Certificate) (chang
 		NotBefore: v.NotBefore,
 		NotAfter:  v.NotAfter,
 
-		ManagedID: nullID(v.Managed.UUID), IssuerID: nullID(v.Issuer.UUID), Uploaded: v.Uploaded, SupersededBy: nullID(v.SupersededBy.UUID),
+		ManagedID: nullID(v.Managed.UUID), IssuerID: nullID(v.Issuer.UUID), Uploaded: v.Uploaded, SupersededBy: nullID(v.SupersededBy.UUID), KeyType: string(v.KeyType),
 	})
 	return true, affected(n, err, "update certificate")
 }
@@ -83,7 +83,7 @@ func certificate(r db.Certificate) *model.Certificate {
 		NotAfter:  r.NotAfter,
 
 		Managed: model.ManagedCertificateID{UUID: idOrZero(r.ManagedID)}, Issuer: model.IssuerID{UUID: idOrZero(r.IssuerID)}, Uploaded: r.Uploaded,
-		SupersededBy: model.CertificateID{UUID: idOrZero(r.SupersededBy)},
+		SupersededBy: model.CertificateID{UUID: idOrZero(r.SupersededBy)}, KeyType: model.KeyType(r.KeyType),
 
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
@@ -93,6 +93,12 @@ func certificate(r db.Certificate) *model.Certificate {
 // cluster's own authority made for names that it carries.
 func (t *Tx) SupersedeCertificates(ctx context.Context, id model.CertificateID) error {
 	_, err := t.q.SupersedeCertificates(ctx, id.UUID)
+	return classify(err, "update certificates")
+}
+
+// SupersedeUnwanted lets certificates that nobody renews any more give way to those that carry their names instead.
+func (t *Tx) SupersedeUnwanted(ctx context.Context, now time.Time) error {
+	_, err := t.q.SupersedeUnwanted(ctx, now)
 	return classify(err, "update certificates")
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -16,12 +17,18 @@ func (t *Tx) CreateManagedCertificate(ctx context.Context, v *model.ManagedCerti
 	}), "create managed certificate")
 }
 
+// DeleteUnused removes managed certificates that nobody has needed since a moment, and that never came to anything.
+func (t *Tx) DeleteUnused(ctx context.Context, before time.Time) error {
+	_, err := t.q.DeleteUnused(ctx, before)
+	return classify(err, "delete managed certificates")
+}
+
 // UpdateManagedCertificate writes all of a row but what makes it the one it is: organization, names, type of key.
 func (t *Tx) UpdateManagedCertificate(ctx context.Context, v *model.ManagedCertificate) error {
 	n, err := t.q.UpdateManagedCertificate(ctx, db.UpdateManagedCertificateParams{
 		ID: v.ID.UUID, Profile: v.Profile, IssuerID: nullID(v.Issuer.UUID), Wanted: v.Wanted, CertificateID: nullID(v.Certificate.UUID), RenewAt: nullTime(v.RenewAt),
 		AriStart: nullTime(v.ARIStart), AriEnd: nullTime(v.ARIEnd), AriPollAt: nullTime(v.ARIPollAt), NextAttempt: v.NextAttempt, LadderStep: int32(v.LadderStep),
-		LastProblem: v.LastProblem, FailingSince: nullTime(v.FailingSince),
+		LastProblem: v.LastProblem, FailingSince: nullTime(v.FailingSince), Held: heldJSON(v.Held),
 	})
 	return affected(n, err, "update managed certificate")
 }
@@ -76,7 +83,7 @@ func (t *Tx) DueManagedCertificates(ctx context.Context, now time.Time, most int
 		out[i] = Due{managedCertificate(db.ManagedCertificate{
 			ID: r.ID, OrgID: r.OrgID, Names: r.Names, KeyType: r.KeyType, Profile: r.Profile, IssuerID: r.IssuerID, Wanted: r.Wanted, CertificateID: r.CertificateID,
 			RenewAt: r.RenewAt, AriStart: r.AriStart, AriEnd: r.AriEnd, AriPollAt: r.AriPollAt, NextAttempt: r.NextAttempt, LadderStep: r.LadderStep,
-			LastProblem: r.LastProblem, FailingSince: r.FailingSince, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+			LastProblem: r.LastProblem, FailingSince: r.FailingSince, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Held: r.Held,
 		}), timeOrZero(r.NotAfter)}
 	}
 	return out, classify(err, "list due certificates")
@@ -88,20 +95,36 @@ func (t *Tx) ManagedCertificatesToPoll(ctx context.Context, now time.Time, most 
 	return convert(rows, managedCertificate), classify(err, "list certificates to poll")
 }
 
-// ResetLadder lets what has failed below an apex be tried again at once: its owner has changed something.
+// ResetLadder lets what has failed below an apex be tried again at once, and its domain be asked about: its owner has
+// changed something.
 func (t *Tx) ResetLadder(ctx context.Context, org model.OrgID, apex string, now time.Time) error {
 	_, err := t.q.ResetLadder(ctx, db.ResetLadderParams{OrgID: org.UUID, Apex: apex, At: now})
-	return classify(err, "reset attempts")
+	if err != nil {
+		return classify(err, "reset attempts")
+	}
+	return t.RecheckDomains(ctx, org, []string{apex}, now)
+}
+
+func heldJSON(m map[model.IssuerID]model.Hold) []byte {
+	if len(m) == 0 {
+		return []byte("{}")
+	}
+	b, _ := json.Marshal(m) // texts and times only: it can't fail
+	return b
 }
 
 func managedCertificate(r db.ManagedCertificate) *model.ManagedCertificate {
-	return &model.ManagedCertificate{
+	v := &model.ManagedCertificate{
 		ID: model.ManagedCertificateID{UUID: r.ID}, Org: model.OrgID{UUID: r.OrgID}, Names: r.Names, KeyType: model.KeyType(r.KeyType), Profile: r.Profile,
 		Issuer: model.IssuerID{UUID: idOrZero(r.IssuerID)}, Wanted: r.Wanted, Certificate: model.CertificateID{UUID: idOrZero(r.CertificateID)},
 		RenewAt: timeOrZero(r.RenewAt), ARIStart: timeOrZero(r.AriStart), ARIEnd: timeOrZero(r.AriEnd), ARIPollAt: timeOrZero(r.AriPollAt),
 		NextAttempt: r.NextAttempt, LadderStep: int(r.LadderStep), LastProblem: r.LastProblem, FailingSince: timeOrZero(r.FailingSince),
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
+	if json.Unmarshal(r.Held, &v.Held) != nil || len(v.Held) == 0 { // what somebody wrote by hand and can't be read counts as nothing
+		v.Held = nil
+	}
+	return v
 }
 
 // FindManagedCertificates returns those of an organization that carry a canonical pattern; what services need

@@ -74,6 +74,7 @@ func TestEveryTableIsFollowed(t *testing.T) {
 		"api_keys", "change_log", "goose_db_version", "join_tokens", "revision_counter", "revisions", "settings", "data_keys", "data_keysets",
 		"budgets", "managed_certificates", "order_events", "orders",
 		"membership_roles", "memberships", "roles", "service_account_roles", "service_accounts", "user_group_members", "user_groups", "user_sessions", "users",
+		"budgets", "managed_certificates", "order_events", "orders", "domain_findings", "revocations", "compromised_keys",
 	}
 	rows, err := connect(t, storetest.DSN(t)).Query(t.Context(), `
 		SELECT r.relname || ' ' || count(g.oid) FROM pg_class r LEFT JOIN pg_trigger g ON g.tgrelid = r.oid AND g.tgname LIKE 'log\_%'

@@ -35,13 +35,14 @@ func ordering(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db
 	if err != nil {
 		return nil, err
 	}
+	asked := preflights{preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}), world}
 	worker = orders.New(orders.Options{
 		Store: db, Sealer: sealer, World: world, Gate: gate.New(gate.Options{World: world, Fleet: nodes, Policy: gate.Policy(cfg.ChallengeAway), Log: log}),
-		Preflight: preflights{preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}), world}, Fleet: holders{nodes, world},
+		Preflight: asked, Fleet: holders{nodes, world},
 		Alarm: q, Replica: cfg.ReplicaID, UserAgent: "warren/" + version.Version, Log: log, Reg: reg,
 	})
 	planner = orders.NewPlanner(worker)
-	return []daemon.Task{worker, planner, q}, nil
+	return []daemon.Task{worker, planner, orders.NewSurvey(worker, asked), q}, nil
 }
 
 // preflights asks about the names of an order.
@@ -75,6 +76,11 @@ func (p preflights) Check(ctx context.Context, names []string, issuer *model.Iss
 		out[name] = orders.Proof{Types: may, At: r.Aliases[name]}
 	}
 	return out, nil
+}
+
+// Survey implements orders.Surveyor.
+func (p preflights) Survey(ctx context.Context, d *model.Domain, hostnames []string) (bool, []string, error) {
+	return p.checker.Survey(ctx, p.world.Get(), d, hostnames)
 }
 
 // holders says which nodes do not have a certificate yet. Who is away holds up nobody: it gets the newest when it

@@ -1,30 +1,30 @@
 -- name: InsertCertificate :exec
-INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after, managed_id, issuer_id, uploaded, superseded_by)
-VALUES (@id, @org_id, @names, @chain_pem, @sealed_key, @not_before, @not_after, @managed_id, @issuer_id, @uploaded, @superseded_by);
+INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after, managed_id, issuer_id, uploaded, superseded_by, key_type)
+VALUES (@id, @org_id, @names, @chain_pem, @sealed_key, @not_before, @not_after, @managed_id, @issuer_id, @uploaded, @superseded_by, @key_type);
 
 -- name: UpdateCertificate :execrows
 UPDATE certificates
    SET org_id = @org_id, names = @names, chain_pem = @chain_pem, sealed_key = @sealed_key, not_before = @not_before, not_after = @not_after,
-       managed_id = @managed_id, issuer_id = @issuer_id, uploaded = @uploaded, superseded_by = @superseded_by, updated_at = now()
+       managed_id = @managed_id, issuer_id = @issuer_id, uploaded = @uploaded, superseded_by = @superseded_by, key_type = @key_type, updated_at = now()
  WHERE id = @id;
 
 -- name: DeleteCertificate :execrows
 DELETE FROM certificates WHERE id = @id;
 
 -- name: GetCertificate :one
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = @id;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE id = @id;
 
 -- name: GetCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = ANY(@ids::uuid[]);
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE id = ANY(@ids::uuid[]);
 
 -- name: AllCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates;
 
 -- name: ListCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = @org_id AND id > @after ORDER BY id LIMIT @most;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE org_id = @org_id AND id > @after ORDER BY id LIMIT @most;
 
 -- name: ListCertificatesNamed :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY not_after DESC, id;
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY not_after DESC, id;
 
 -- name: SupersedeCertificates :execrows
 -- What a new certificate takes the place of: its predecessors, and what the cluster's own authority made for names
@@ -35,6 +35,13 @@ UPDATE certificates c SET superseded_by = n.id, updated_at = now()
    AND (c.managed_id = n.managed_id
         OR c.managed_id IS NULL AND c.issuer_id IS NULL
            AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names)));
+
+-- name: SupersedeUnwanted :execrows
+-- What nobody renews any more because others carry its names gives way to them: it would be chosen until it ends, and after.
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM managed_certificates u, managed_certificates w JOIN certificates n ON n.id = w.certificate_id
+ WHERE c.managed_id = u.id AND NOT u.wanted AND c.superseded_by IS NULL AND w.wanted AND w.org_id = u.org_id AND n.superseded_by IS NULL AND n.not_after > @now
+   AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names));
 
 -- name: SupersededCertificates :many
 -- What was replaced long enough ago by a certificate that all nodes have.

@@ -14,17 +14,20 @@ DELETE FROM issuers WHERE id = @id AND directory_url <> '';
 
 -- name: GetIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE id = @id;
 
 -- name: LockIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE id = @id FOR UPDATE;
 
 -- name: ListIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers ORDER BY rank, name;
 
 -- name: HasIssuers :one
@@ -33,6 +36,10 @@ SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '');
 
 -- name: SetAccountKeys :execrows
 UPDATE issuers SET sealed_account_key = @sealed_account_key, sealed_pending_key = @sealed_pending_key, updated_at = now() WHERE id = @id;
+
+-- name: SetDirectory :execrows
+-- What the authority says of itself.
+UPDATE issuers SET directory_caa = @directory_caa, directory_read_at = @at, updated_at = now() WHERE id = @id;
 
 -- name: SetAccountURL :execrows
 UPDATE issuers SET account_url = @account_url, updated_at = now() WHERE id = @id;
@@ -63,10 +70,12 @@ DELETE FROM budgets WHERE updated_at < @before;
 -- name: GetIssuers :many
 -- The cluster's own is no configuration of nodes.
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE id = ANY(@ids::uuid[]) AND directory_url <> '';
 
 -- name: AllIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE directory_url <> '';

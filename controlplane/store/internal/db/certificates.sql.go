@@ -13,7 +13,7 @@ import (
 )
 
 const allCertificates = `-- name: AllCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates
 `
 
 func (q *Queries) AllCertificates(ctx context.Context) ([]Certificate, error) {
@@ -39,6 +39,7 @@ func (q *Queries) AllCertificates(ctx context.Context) ([]Certificate, error) {
 			&i.IssuerID,
 			&i.Uploaded,
 			&i.SupersededBy,
+			&i.KeyType,
 		); err != nil {
 			return nil, err
 		}
@@ -63,7 +64,7 @@ func (q *Queries) DeleteCertificate(ctx context.Context, id uuid.UUID) (int64, e
 }
 
 const getCertificate = `-- name: GetCertificate :one
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = $1
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE id = $1
 `
 
 func (q *Queries) GetCertificate(ctx context.Context, id uuid.UUID) (Certificate, error) {
@@ -83,12 +84,13 @@ func (q *Queries) GetCertificate(ctx context.Context, id uuid.UUID) (Certificate
 		&i.IssuerID,
 		&i.Uploaded,
 		&i.SupersededBy,
+		&i.KeyType,
 	)
 	return i, err
 }
 
 const getCertificates = `-- name: GetCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE id = ANY($1::uuid[])
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetCertificates(ctx context.Context, ids []uuid.UUID) ([]Certificate, error) {
@@ -114,6 +116,7 @@ func (q *Queries) GetCertificates(ctx context.Context, ids []uuid.UUID) ([]Certi
 			&i.IssuerID,
 			&i.Uploaded,
 			&i.SupersededBy,
+			&i.KeyType,
 		); err != nil {
 			return nil, err
 		}
@@ -126,8 +129,8 @@ func (q *Queries) GetCertificates(ctx context.Context, ids []uuid.UUID) ([]Certi
 }
 
 const insertCertificate = `-- name: InsertCertificate :exec
-INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after, managed_id, issuer_id, uploaded, superseded_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO certificates (id, org_id, names, chain_pem, sealed_key, not_before, not_after, managed_id, issuer_id, uploaded, superseded_by, key_type)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertCertificateParams struct {
@@ -142,6 +145,7 @@ type InsertCertificateParams struct {
 	IssuerID     *uuid.UUID
 	Uploaded     bool
 	SupersededBy *uuid.UUID
+	KeyType      string
 }
 
 func (q *Queries) InsertCertificate(ctx context.Context, arg InsertCertificateParams) error {
@@ -157,12 +161,13 @@ func (q *Queries) InsertCertificate(ctx context.Context, arg InsertCertificatePa
 		arg.IssuerID,
 		arg.Uploaded,
 		arg.SupersededBy,
+		arg.KeyType,
 	)
 	return err
 }
 
 const listCertificates = `-- name: ListCertificates :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
 type ListCertificatesParams struct {
@@ -194,6 +199,7 @@ func (q *Queries) ListCertificates(ctx context.Context, arg ListCertificatesPara
 			&i.IssuerID,
 			&i.Uploaded,
 			&i.SupersededBy,
+			&i.KeyType,
 		); err != nil {
 			return nil, err
 		}
@@ -206,7 +212,7 @@ func (q *Queries) ListCertificates(ctx context.Context, arg ListCertificatesPara
 }
 
 const listCertificatesNamed = `-- name: ListCertificatesNamed :many
-SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by FROM certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY not_after DESC, id
+SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY not_after DESC, id
 `
 
 type ListCertificatesNamedParams struct {
@@ -237,6 +243,7 @@ func (q *Queries) ListCertificatesNamed(ctx context.Context, arg ListCertificate
 			&i.IssuerID,
 			&i.Uploaded,
 			&i.SupersededBy,
+			&i.KeyType,
 		); err != nil {
 			return nil, err
 		}
@@ -261,6 +268,22 @@ UPDATE certificates c SET superseded_by = n.id, updated_at = now()
 // that it carries.
 func (q *Queries) SupersedeCertificates(ctx context.Context, id uuid.UUID) (int64, error) {
 	result, err := q.db.Exec(ctx, supersedeCertificates, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const supersedeUnwanted = `-- name: SupersedeUnwanted :execrows
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM managed_certificates u, managed_certificates w JOIN certificates n ON n.id = w.certificate_id
+ WHERE c.managed_id = u.id AND NOT u.wanted AND c.superseded_by IS NULL AND w.wanted AND w.org_id = u.org_id AND n.superseded_by IS NULL AND n.not_after > $1
+   AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names))
+`
+
+// What nobody renews any more because others carry its names gives way to them: it would be chosen until it ends, and after.
+func (q *Queries) SupersedeUnwanted(ctx context.Context, now time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, supersedeUnwanted, now)
 	if err != nil {
 		return 0, err
 	}
@@ -296,8 +319,8 @@ func (q *Queries) SupersededCertificates(ctx context.Context, before *time.Time)
 const updateCertificate = `-- name: UpdateCertificate :execrows
 UPDATE certificates
    SET org_id = $1, names = $2, chain_pem = $3, sealed_key = $4, not_before = $5, not_after = $6,
-       managed_id = $7, issuer_id = $8, uploaded = $9, superseded_by = $10, updated_at = now()
- WHERE id = $11
+       managed_id = $7, issuer_id = $8, uploaded = $9, superseded_by = $10, key_type = $11, updated_at = now()
+ WHERE id = $12
 `
 
 type UpdateCertificateParams struct {
@@ -311,6 +334,7 @@ type UpdateCertificateParams struct {
 	IssuerID     *uuid.UUID
 	Uploaded     bool
 	SupersededBy *uuid.UUID
+	KeyType      string
 	ID           uuid.UUID
 }
 
@@ -326,6 +350,7 @@ func (q *Queries) UpdateCertificate(ctx context.Context, arg UpdateCertificatePa
 		arg.IssuerID,
 		arg.Uploaded,
 		arg.SupersededBy,
+		arg.KeyType,
 		arg.ID,
 	)
 	if err != nil {

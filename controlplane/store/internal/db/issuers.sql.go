@@ -14,7 +14,8 @@ import (
 
 const allIssuers = `-- name: AllIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE directory_url <> ''
 `
 
@@ -48,6 +49,11 @@ func (q *Queries) AllIssuers(ctx context.Context) ([]Issuer, error) {
 			&i.LastProblem,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.DirectoryCaa,
+			&i.DirectoryReadAt,
+			&i.RolloverNextAt,
+			&i.RolloverProblem,
+			&i.RolledOverAt,
 		); err != nil {
 			return nil, err
 		}
@@ -111,7 +117,8 @@ func (q *Queries) FillBuckets(ctx context.Context, arg FillBucketsParams) error 
 
 const getIssuer = `-- name: GetIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE id = $1
 `
 
@@ -139,13 +146,19 @@ func (q *Queries) GetIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) {
 		&i.LastProblem,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.DirectoryCaa,
+		&i.DirectoryReadAt,
+		&i.RolloverNextAt,
+		&i.RolloverProblem,
+		&i.RolledOverAt,
 	)
 	return i, err
 }
 
 const getIssuers = `-- name: GetIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE id = ANY($1::uuid[]) AND directory_url <> ''
 `
 
@@ -180,6 +193,11 @@ func (q *Queries) GetIssuers(ctx context.Context, ids []uuid.UUID) ([]Issuer, er
 			&i.LastProblem,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.DirectoryCaa,
+			&i.DirectoryReadAt,
+			&i.RolloverNextAt,
+			&i.RolloverProblem,
+			&i.RolledOverAt,
 		); err != nil {
 			return nil, err
 		}
@@ -282,7 +300,8 @@ func (q *Queries) ListBuckets(ctx context.Context, arg ListBucketsParams) ([]Lis
 
 const listIssuers = `-- name: ListIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers ORDER BY rank, name
 `
 
@@ -316,6 +335,11 @@ func (q *Queries) ListIssuers(ctx context.Context) ([]Issuer, error) {
 			&i.LastProblem,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.DirectoryCaa,
+			&i.DirectoryReadAt,
+			&i.RolloverNextAt,
+			&i.RolloverProblem,
+			&i.RolledOverAt,
 		); err != nil {
 			return nil, err
 		}
@@ -373,7 +397,8 @@ func (q *Queries) LockBuckets(ctx context.Context, arg LockBucketsParams) ([]Loc
 
 const lockIssuer = `-- name: LockIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
-       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at
+       sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE id = $1 FOR UPDATE
 `
 
@@ -401,6 +426,11 @@ func (q *Queries) LockIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) 
 		&i.LastProblem,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.DirectoryCaa,
+		&i.DirectoryReadAt,
+		&i.RolloverNextAt,
+		&i.RolloverProblem,
+		&i.RolledOverAt,
 	)
 	return i, err
 }
@@ -461,6 +491,25 @@ func (q *Queries) SetBucket(ctx context.Context, arg SetBucketParams) error {
 		arg.Key,
 	)
 	return err
+}
+
+const setDirectory = `-- name: SetDirectory :execrows
+UPDATE issuers SET directory_caa = $1, directory_read_at = $2, updated_at = now() WHERE id = $3
+`
+
+type SetDirectoryParams struct {
+	DirectoryCaa []string
+	At           *time.Time
+	ID           uuid.UUID
+}
+
+// What the authority says of itself.
+func (q *Queries) SetDirectory(ctx context.Context, arg SetDirectoryParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setDirectory, arg.DirectoryCaa, arg.At, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setIssuerHealth = `-- name: SetIssuerHealth :execrows

@@ -14,7 +14,7 @@ import (
 
 const allManagedCertificates = `-- name: AllManagedCertificates :many
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
-       created_at, updated_at
+       created_at, updated_at, held
   FROM managed_certificates ORDER BY id
 `
 
@@ -46,6 +46,7 @@ func (q *Queries) AllManagedCertificates(ctx context.Context) ([]ManagedCertific
 			&i.FailingSince,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -96,9 +97,24 @@ func (q *Queries) DeleteManagedCertificate(ctx context.Context, id uuid.UUID) (i
 	return result.RowsAffected(), nil
 }
 
+const deleteUnused = `-- name: DeleteUnused :execrows
+DELETE FROM managed_certificates m
+ WHERE NOT m.wanted AND m.certificate_id IS NULL AND m.profile = '' AND m.issuer_id IS NULL AND m.key_type = 'ecdsa' AND m.updated_at < $1
+   AND NOT EXISTS (SELECT FROM orders o WHERE o.managed_id = m.id AND o.finished_at IS NULL)
+`
+
+// What nobody needs, has no certificate and was never said anything about by an operator leaves nothing behind.
+func (q *Queries) DeleteUnused(ctx context.Context, before time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUnused, before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const dueManagedCertificates = `-- name: DueManagedCertificates :many
 SELECT m.id, m.org_id, m.names, m.key_type, m.profile, m.issuer_id, m.wanted, m.certificate_id, m.renew_at, m.ari_start, m.ari_end, m.ari_poll_at, m.next_attempt,
-       m.ladder_step, m.last_problem, m.failing_since, m.created_at, m.updated_at, c.not_after
+       m.ladder_step, m.last_problem, m.failing_since, m.created_at, m.updated_at, m.held, c.not_after
   FROM managed_certificates m LEFT JOIN certificates c ON c.id = m.certificate_id
  WHERE m.wanted AND m.next_attempt <= $1 AND NOT EXISTS (SELECT FROM orders o WHERE o.managed_id = m.id AND o.finished_at IS NULL)
  ORDER BY c.not_after NULLS FIRST, m.id
@@ -129,6 +145,7 @@ type DueManagedCertificatesRow struct {
 	FailingSince  *time.Time
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	Held          []byte
 	NotAfter      *time.Time
 }
 
@@ -162,6 +179,7 @@ func (q *Queries) DueManagedCertificates(ctx context.Context, arg DueManagedCert
 			&i.FailingSince,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Held,
 			&i.NotAfter,
 		); err != nil {
 			return nil, err
@@ -176,7 +194,7 @@ func (q *Queries) DueManagedCertificates(ctx context.Context, arg DueManagedCert
 
 const findManagedCertificates = `-- name: FindManagedCertificates :many
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
-       created_at, updated_at
+       created_at, updated_at, held
   FROM managed_certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY wanted DESC, id
 `
 
@@ -214,6 +232,7 @@ func (q *Queries) FindManagedCertificates(ctx context.Context, arg FindManagedCe
 			&i.FailingSince,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -227,7 +246,7 @@ func (q *Queries) FindManagedCertificates(ctx context.Context, arg FindManagedCe
 
 const getManagedCertificate = `-- name: GetManagedCertificate :one
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
-       created_at, updated_at
+       created_at, updated_at, held
   FROM managed_certificates WHERE id = $1
 `
 
@@ -253,6 +272,7 @@ func (q *Queries) GetManagedCertificate(ctx context.Context, id uuid.UUID) (Mana
 		&i.FailingSince,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Held,
 	)
 	return i, err
 }
@@ -288,7 +308,7 @@ func (q *Queries) InsertManagedCertificate(ctx context.Context, arg InsertManage
 
 const listManagedCertificates = `-- name: ListManagedCertificates :many
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
-       created_at, updated_at
+       created_at, updated_at, held
   FROM managed_certificates WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
@@ -326,6 +346,7 @@ func (q *Queries) ListManagedCertificates(ctx context.Context, arg ListManagedCe
 			&i.FailingSince,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -339,7 +360,7 @@ func (q *Queries) ListManagedCertificates(ctx context.Context, arg ListManagedCe
 
 const lockManagedCertificate = `-- name: LockManagedCertificate :one
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
-       created_at, updated_at
+       created_at, updated_at, held
   FROM managed_certificates WHERE id = $1 FOR UPDATE
 `
 
@@ -365,13 +386,14 @@ func (q *Queries) LockManagedCertificate(ctx context.Context, id uuid.UUID) (Man
 		&i.FailingSince,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Held,
 	)
 	return i, err
 }
 
 const managedCertificatesToPoll = `-- name: ManagedCertificatesToPoll :many
 SELECT m.id, m.org_id, m.names, m.key_type, m.profile, m.issuer_id, m.wanted, m.certificate_id, m.renew_at, m.ari_start, m.ari_end, m.ari_poll_at, m.next_attempt,
-       m.ladder_step, m.last_problem, m.failing_since, m.created_at, m.updated_at
+       m.ladder_step, m.last_problem, m.failing_since, m.created_at, m.updated_at, m.held
   FROM managed_certificates m
  WHERE m.wanted AND m.ari_poll_at <= $1
  ORDER BY m.ari_poll_at, m.id LIMIT $2
@@ -410,6 +432,7 @@ func (q *Queries) ManagedCertificatesToPoll(ctx context.Context, arg ManagedCert
 			&i.FailingSince,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -422,7 +445,9 @@ func (q *Queries) ManagedCertificatesToPoll(ctx context.Context, arg ManagedCert
 }
 
 const resetLadder = `-- name: ResetLadder :execrows
-UPDATE managed_certificates SET ladder_step = 0, next_attempt = least(next_attempt, $1), updated_at = now()
+UPDATE managed_certificates
+   SET ladder_step = 0, next_attempt = least(next_attempt, $1), updated_at = now(),
+       held = (SELECT coalesce(jsonb_object_agg(h.key, h.value), '{}') FROM jsonb_each(held) h WHERE h.value ->> 'why' <> 'caa')
  WHERE org_id = $2 AND ladder_step > 0
    AND EXISTS (SELECT FROM unnest(names) n WHERE right('.' || n, length($3::text) + 1) = '.' || $3::text)
 `
@@ -433,7 +458,7 @@ type ResetLadderParams struct {
 	Apex  string
 }
 
-// The customer has changed something: what failed is tried again at once.
+// The customer has changed something: what failed is tried again at once, also with issuers that could not issue.
 func (q *Queries) ResetLadder(ctx context.Context, arg ResetLadderParams) (int64, error) {
 	result, err := q.db.Exec(ctx, resetLadder, arg.At, arg.OrgID, arg.Apex)
 	if err != nil {
@@ -445,8 +470,9 @@ func (q *Queries) ResetLadder(ctx context.Context, arg ResetLadderParams) (int64
 const updateManagedCertificate = `-- name: UpdateManagedCertificate :execrows
 UPDATE managed_certificates
    SET profile = $1, issuer_id = $2, wanted = $3, certificate_id = $4, renew_at = $5, ari_start = $6, ari_end = $7,
-       ari_poll_at = $8, next_attempt = $9, ladder_step = $10, last_problem = $11, failing_since = $12, updated_at = now()
- WHERE id = $13
+       ari_poll_at = $8, next_attempt = $9, ladder_step = $10, last_problem = $11, failing_since = $12,
+       held = $13, updated_at = now()
+ WHERE id = $14
 `
 
 type UpdateManagedCertificateParams struct {
@@ -462,6 +488,7 @@ type UpdateManagedCertificateParams struct {
 	LadderStep    int32
 	LastProblem   string
 	FailingSince  *time.Time
+	Held          []byte
 	ID            uuid.UUID
 }
 
@@ -479,6 +506,7 @@ func (q *Queries) UpdateManagedCertificate(ctx context.Context, arg UpdateManage
 		arg.LadderStep,
 		arg.LastProblem,
 		arg.FailingSince,
+		arg.Held,
 		arg.ID,
 	)
 	if err != nil {

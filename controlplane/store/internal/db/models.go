@@ -56,6 +56,7 @@ type Certificate struct {
 	IssuerID     *uuid.UUID
 	Uploaded     bool
 	SupersededBy *uuid.UUID
+	KeyType      string
 }
 
 type Challenge struct {
@@ -78,6 +79,11 @@ type ChangeLog struct {
 	Kind string
 	Key  string
 	Op   string
+}
+
+type CompromisedKey struct {
+	SpkiSha256 []byte
+	CreatedAt  time.Time
 }
 
 type Connector struct {
@@ -112,6 +118,16 @@ type Domain struct {
 	UpdatedAt time.Time
 }
 
+type DomainFinding struct {
+	DomainID  uuid.UUID
+	Delegated bool
+	Asked     []string
+	Provable  []string
+	Problem   string
+	FoundAt   *time.Time
+	NextCheck time.Time
+}
+
 type GossipKey struct {
 	ID        uuid.UUID
 	State     string
@@ -141,6 +157,11 @@ type Issuer struct {
 	LastProblem      string
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
+	DirectoryCaa     []string
+	DirectoryReadAt  *time.Time
+	RolloverNextAt   *time.Time
+	RolloverProblem  string
+	RolledOverAt     *time.Time
 }
 
 type JoinToken struct {
@@ -174,6 +195,7 @@ type ManagedCertificate struct {
 	FailingSince  *time.Time
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	Held          []byte
 }
 
 type Membership struct {
@@ -288,6 +310,20 @@ type Role struct {
 	Permissions []string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+type Revocation struct {
+	CertificateID uuid.UUID
+	OrgID         uuid.UUID
+	ManagedID     uuid.UUID
+	IssuerID      uuid.UUID
+	Leaf          []byte
+	Reason        int32
+	NotAfter      time.Time
+	NextAttempt   time.Time
+	Attempts      int32
+	Problem       string
+	RevokedAt     *time.Time
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 type Service struct {
