@@ -301,15 +301,6 @@ type RevisionCounter struct {
 	Rev int64
 }
 
-type Role struct {
-	ID          uuid.UUID
-	OrgID       *uuid.UUID
-	Name        string
-	Scope       string
-	Builtin     bool
-	Permissions []string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
 type Revocation struct {
 	CertificateID uuid.UUID
 	OrgID         uuid.UUID
@@ -324,6 +315,17 @@ type Revocation struct {
 	RevokedAt     *time.Time
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+}
+
+type Role struct {
+	ID          uuid.UUID
+	OrgID       *uuid.UUID
+	Name        string
+	Scope       string
+	Builtin     bool
+	Permissions []string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
 }
 
 type Service struct {
