@@ -7,8 +7,9 @@ import (
 
 // Bounds of what is on its way through WireGuard.
 const (
-	inflightMost = 512                    // packets
-	inflightLook = 500 * time.Microsecond // so often it is looked whether there is room
+	inflightMost  = 512                    // packets
+	inflightLook  = 500 * time.Microsecond // so often it is looked whether there is room
+	inflightLooks = 5                      // at which nothing has come out: on a busy machine who looks may be the only one who runs
 )
 
 // inflight bounds the packets that WireGuard has taken from the network and not yet given to the device. Each is in a
@@ -36,10 +37,12 @@ func (f *inflight) end(n int) {
 
 // wait returns when there is room, or nothing comes out any more: what is left is lost then.
 func (f *inflight) wait() {
+	ends, looks := f.ends.Load(), 0
 	for f.now.Load() > inflightMost {
-		ends := f.ends.Load()
 		time.Sleep(inflightLook)
-		if f.ends.Load() == ends {
+		if now := f.ends.Load(); now != ends {
+			ends, looks = now, 0
+		} else if looks++; looks == inflightLooks {
 			f.now.Store(0)
 		}
 	}

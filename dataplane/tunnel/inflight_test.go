@@ -33,7 +33,7 @@ func TestInflight(t *testing.T) {
 		}()
 		waits(5 * inflightLook)
 		f.begin(inflightMost) // of which nothing comes out
-		waits(inflightLook)
+		waits(inflightLooks * inflightLook)
 		f.end(3) // after it was given up
 		f.begin(inflightMost)
 		waits(0)
