@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"maps"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -36,6 +37,8 @@ func Fail(m model.ManagedCertificate, problem string, terminal bool, until, now 
 		m.FailingSince = now
 	}
 	m.LastProblem = problem
+	m.Held = maps.Clone(m.Held)
+	maps.DeleteFunc(m.Held, func(_ model.IssuerID, h model.Hold) bool { return h.Why == model.HeldByCAA }) // next time all are asked
 	return m
 }
 

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"maps"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -42,14 +43,49 @@ func Pick(due []store.Due, issuers []*model.Issuer, room map[model.IssuerID]Room
 }
 
 // Choice returns the issuer that a certificate is ordered from now: the one that is named on it, else the first
-// that is not paused. Nil: none.
+// that neither is paused nor passed over for this certificate. Nil: none.
 func Choice(m *model.ManagedCertificate, issuers []*model.Issuer, now time.Time) *model.Issuer {
 	for _, i := range issuers {
-		switch {
-		case i.Internal() || !m.Issuer.IsZero() && i.ID != m.Issuer:
-		case !now.Before(i.PausedUntil):
+		if may(m, i) && !now.Before(Back(m, i)) {
 			return i
 		}
 	}
 	return nil
+}
+
+// may reports whether a certificate is ever ordered from an issuer.
+func may(m *model.ManagedCertificate, i *model.Issuer) bool {
+	return !i.Internal() && (m.Issuer.IsZero() || i.ID == m.Issuer)
+}
+
+// Back is from when on a certificate may be ordered from an issuer again; a time that has passed: it may be now.
+func Back(m *model.ManagedCertificate, i *model.Issuer) time.Time {
+	if until := m.Held[i.ID].Until; until.After(i.PausedUntil) {
+		return until
+	}
+	return i.PausedUntil
+}
+
+// Soonest is when a certificate can be ordered from any issuer; now if it can be now. False: there is none to order it from.
+func Soonest(m *model.ManagedCertificate, issuers []*model.Issuer, now time.Time) (at time.Time, ok bool) {
+	for _, i := range issuers {
+		if back := Back(m, i); may(m, i) && (!ok || back.Before(at)) {
+			at, ok = back, true
+		}
+	}
+	if at.Before(now) {
+		at = now
+	}
+	return at, ok
+}
+
+// Hold returns what a certificate passes over once an issuer is held, too; what is over is forgotten.
+func Hold(held map[model.IssuerID]model.Hold, id model.IssuerID, h model.Hold, now time.Time) map[model.IssuerID]model.Hold {
+	out := maps.Clone(held)
+	maps.DeleteFunc(out, func(_ model.IssuerID, h model.Hold) bool { return !now.Before(h.Until) })
+	if out == nil {
+		out = map[model.IssuerID]model.Hold{}
+	}
+	out[id] = h
+	return out
 }

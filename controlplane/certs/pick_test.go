@@ -224,3 +224,31 @@ func BenchmarkPlan(b *testing.B) {
 	}
 	fmt.Printf(`{"bench":"certificates planned","certificates":%d,"seconds":%.6f,"want_under":1}`+"\n", n, b.Elapsed().Seconds()/float64(b.N))
 }
+
+// A certificate passes over issuers for a while, and comes back to the first to the second.
+func TestHeldIssuers(t *testing.T) {
+	first, second := issuer("first", 1), issuer("second", 2)
+	all := []*model.Issuer{first, second}
+	m := &model.ManagedCertificate{}
+	m.Held = Hold(nil, first.ID, model.Hold{Until: start.Add(time.Hour), Why: model.HeldByLimit}, start)
+	if got := Choice(m, all, start.Add(time.Hour-time.Nanosecond)); got != second {
+		t.Errorf("while the first is held: %v", got)
+	}
+	if got := Choice(m, all, start.Add(time.Hour)); got != first {
+		t.Errorf("when its time has come: %v", got)
+	}
+	m.Held = Hold(m.Held, second.ID, model.Hold{Until: start.Add(6 * time.Hour), Why: model.HeldByCAA}, start)
+	if at, ok := Soonest(m, all, start); !ok || !at.Equal(start.Add(time.Hour)) || Choice(m, all, start) != nil {
+		t.Errorf("while both are held: %v, %v", at, ok)
+	}
+	if got := Fail(*m, "p", false, time.Time{}, start, 0).Held; len(got) != 1 || got[first.ID].Why != model.HeldByLimit || len(m.Held) != 2 {
+		t.Errorf("after a failure: %v", got)
+	}
+	if got := Hold(m.Held, second.ID, m.Held[second.ID], start.Add(2*time.Hour)); len(got) != 1 {
+		t.Errorf("what is over is kept: %v", got)
+	}
+	m.Issuer = second.ID
+	if at, _ := Soonest(m, all, start); !at.Equal(start.Add(6 * time.Hour)) {
+		t.Errorf("of a certificate with one issuer: %v", at)
+	}
+}

@@ -118,7 +118,7 @@ var kinds = []*kind{
 			{"roots_pem", text, "certificates in PEM that the authority's server is verified with (default: the system's)", false},
 			{"rank", number, "the lowest is asked first, 0 to 999 (default 100)", false},
 			{"profiles", pairs, "our word for a profile=the authority's; default is for certificates that name none", false},
-			{"caa_identities", list, "domains that stand for the authority in CAA records; when every issuer names some, zones allow no others", false},
+			{"caa_identities", list, "domains that stand for the authority in CAA records (default: what its directory says); when they are known of every issuer, zones allow no others", false},
 			{"limits.new_orders", number, "new orders in 3 hours (default: Let's Encrypt's 300)", false},
 			{"limits.per_domain", number, "certificates of a registered domain in 7 days (default 50)", false},
 			{"limits.per_set", number, "certificates of exactly the same names in 7 days (default 5)", false},

@@ -30,18 +30,32 @@ type Issuer struct {
 	RootsPEM      []byte            // nil: the system's
 	Rank          int               // the lowest is asked first
 	Profiles      map[string]string // our word, "" for the default -> the authority's
-	CAAIdentities []string
+	CAAIdentities []string          // as an operator says; CAADomains is what counts
+	DirectoryCAA  []string          // as the authority's directory says
+	DirectoryRead time.Time
 	Limits        IssuerLimits
 
 	AccountURL       string
-	SealedAccountKey []byte // Tink AEAD over the PKCS #8 PEM, associated data: the ID's text form; nil: none yet
-	SealedPendingKey []byte // the same of a rollover that has begun
+	SealedAccountKey []byte    // Tink AEAD over the PKCS #8 PEM, associated data: the ID's text form; nil: none yet
+	SealedPendingKey []byte    // the same of a rollover that is under way; nil: none is
+	RolloverNext     time.Time // nobody carries the rollover on before
+	RolloverProblem  string    // why it is not over, in the authority's own words
+	RolledOver       time.Time // when the key was changed last; zero: never
 
 	PausedUntil  time.Time // nothing is asked before
 	Failures     int       // in a row
 	FailingSince time.Time
 	LastProblem  string
 	Meta
+}
+
+// CAADomains are the domains that stand for the authority in CAA records: as an operator says, else as it says itself. None: it is not
+// known.
+func (i *Issuer) CAADomains() []string {
+	if len(i.CAAIdentities) > 0 {
+		return i.CAAIdentities
+	}
+	return i.DirectoryCAA
 }
 
 // Internal reports whether this is the cluster's own authority.

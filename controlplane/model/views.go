@@ -256,10 +256,11 @@ func pools(x index, prefix string) iter.Seq[PoolID] {
 func (m *Model) CAAIdentities() []string {
 	var out []string
 	for i := range m.Issuers() {
-		if len(i.CAAIdentities) == 0 {
+		domains := i.CAADomains()
+		if len(domains) == 0 {
 			return nil
 		}
-		out = append(out, i.CAAIdentities...)
+		out = append(out, domains...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

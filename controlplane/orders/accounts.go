@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
 	"github.com/warrenedge/warren/controlplane/authority"
@@ -90,6 +91,12 @@ func (a *accounts) make(ctx context.Context, i *model.Issuer) (*account, error) 
 	url := i.AccountURL
 	if url == "" {
 		if url, err = a.register(ctx, i, c); err != nil {
+			tr.CloseIdleConnections()
+			return nil, err
+		}
+	}
+	if i.DirectoryRead.IsZero() { // before the first order, whose pre-flight asks whether CAA permits this authority
+		if err := learn(ctx, a.store, i, c, time.Now()); err != nil {
 			tr.CloseIdleConnections()
 			return nil, err
 		}

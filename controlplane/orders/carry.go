@@ -71,6 +71,9 @@ func (w *Worker) carry(ctx context.Context, o *model.Order) {
 		w.steps.WithLabelValues(string(step), "ok").Inc()
 		if o.State.Final() {
 			w.ended.WithLabelValues(string(o.State)).Inc()
+			if o.Class == abandoned {
+				w.Replan() // another issuer may be asked
+			}
 			log.Info("order is over", "state", o.State, "problem", o.Problem)
 			return
 		}

@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/bits"
@@ -56,7 +57,14 @@ func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error
 		out := t.undone("", now)
 		out.order.Class, out.order.Problem = class.String(), words(err)
 		out.what, out.wait = "the account can't be used", time.Minute
+		if t.issuer.SealedPendingKey != nil {
+			out.what, out.wait = "the account's key is being changed", inline+time.Second
+		}
 		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+			i, err := tx.LockIssuer(ctx, t.issuer.ID)
+			if err != nil || i.SealedPendingKey != nil || !bytes.Equal(i.SealedAccountKey, t.issuer.SealedAccountKey) {
+				return err // the account is there: with another key than the one that was asked with
+			}
 			return tx.SetAccountURL(ctx, t.issuer.ID, "") // one that is gone is made again
 		})
 		return out, nil
@@ -138,6 +146,9 @@ func (t *turn) limited(step Step, problem string, until, now time.Time) outcome 
 	out.order.Class, out.order.Problem = acme.RateLimited.String(), problem
 	out.what, out.wait = "asked to wait until "+until.UTC().Format(time.RFC3339), until.Sub(now)
 	if until.Sub(now) > shortPause {
+		if next, ok := t.handOver(problem, model.Hold{Until: until, Why: model.HeldByLimit}, now); ok && t.sent {
+			return next
+		}
 		return out
 	}
 	t.pauses.set(t.issuer.ID, until)
@@ -233,23 +244,64 @@ func (t *turn) cleared(ctx context.Context, tx *store.Tx, now time.Time) (*model
 	return m, err
 }
 
-// refused ends an order that pre-flight speaks against. That a stand-in may not issue is no failure of the
-// customer's: the certificate waits for the issuer that may.
+// notPermitted is how long an issuer is passed over that CAA forbids, while another one may issue.
+const notPermitted = 6 * time.Hour
+
+// refused ends an order that pre-flight speaks against. An issuer that CAA forbids is passed over. That a stand-in may not issue is no
+// failure of the customer's: the certificate waits for the issuer that may.
 func (t *turn) refused(r *Refusal, now time.Time) outcome {
-	if !r.CAA || t.better == nil {
+	standIn, back := false, now.Add(notPermitted)
+	if t.better != nil && t.managed.Held[t.better.ID].Why != model.HeldByCAA {
+		standIn, back = true, later(certs.Back(t.managed, t.better), now.Add(time.Second))
+	}
+	if r.CAA {
+		if out, ok := t.handOver(r.Reason, model.Hold{Until: back, Why: model.HeldByCAA}, now); ok {
+			return out
+		}
+	}
+	if !r.CAA || !standIn {
 		out := t.fail("pre-flight", r.Reason, false, time.Time{}, now)
 		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
 			return tx.RecheckDomains(ctx, t.order.Org, t.order.Names, now) // other names may have to be ordered
 		})
 		return out
 	}
-	return t.abandonUntil(r.Reason, later(t.better.PausedUntil, now.Add(time.Second)), now)
+	return t.abandonUntil(r.Reason, back, now)
 }
+
+// handOver ends an order that its authority has not made, so that another issuer gets the next one, as soon as there is one that
+// neither is away nor passed over; false if that is not before this one is back.
+func (t *turn) handOver(why string, h model.Hold, now time.Time) (outcome, bool) {
+	next := *t.managed
+	next.Held = certs.Hold(next.Held, t.issuer.ID, h, now)
+	at, ok := certs.Soonest(&next, t.all, now)
+	if !ok || !at.Before(h.Until) {
+		return outcome{}, false
+	}
+	out := t.abandonUntil(why, at, now)
+	if t.sent {
+		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+			return t.refund(ctx, tx, budget.ForOrder(), now)
+		})
+	}
+	out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+		m, err := tx.LockManagedCertificate(ctx, t.order.Managed)
+		if err != nil {
+			return err
+		}
+		m.Held = certs.Hold(m.Held, t.issuer.ID, h, now)
+		return tx.UpdateManagedCertificate(ctx, m)
+	})
+	return out, true
+}
+
+// abandoned is the class of an order that is nobody's failure.
+const abandoned = "abandoned"
 
 // abandonUntil ends an order that is nobody's failure; another one may begin at a time.
 func (t *turn) abandonUntil(why string, at, now time.Time) outcome {
 	out := t.to(model.OrderFailed, "abandoned")
-	out.order.Class, out.order.Problem = "abandoned", why
+	out.order.Class, out.order.Problem = abandoned, why
 	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
 		m, err := t.cleared(ctx, tx, now)
 		if err != nil {

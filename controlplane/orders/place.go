@@ -85,6 +85,7 @@ func (m Methods) method(a *acme.Authorization) *acme.Challenge {
 var errBudget = errors.New("the budget is used up")
 
 func (t *turn) send(ctx context.Context) (outcome, error) {
+	t.sent = true
 	got, err := t.account.ca.NewOrder(ctx, t.order.Names, t.order.Profile, t.order.Replaces)
 	if err != nil {
 		return outcome{}, err

@@ -231,7 +231,7 @@ func (p *Planner) start(ctx context.Context, s certs.Start, now time.Time) (made
 // all nodes have had for a day, old orders, full buckets, challenges that nobody answers any more. One replica at a
 // time is enough.
 func (p *Planner) Maintain(ctx context.Context, now time.Time) error {
-	return errors.Join(p.poll(ctx, now), p.clean(ctx, now))
+	return errors.Join(p.directories(ctx, now), p.poll(ctx, now), p.clean(ctx, now))
 }
 
 func (p *Planner) clean(ctx context.Context, now time.Time) error {

@@ -22,7 +22,10 @@ type turn struct {
 	order   model.Order // a copy: what becomes of it is the outcome's
 	issuer  *model.Issuer
 	better  *model.Issuer // for which the order's stands in; nil: it is the first choice
+	managed *model.ManagedCertificate
+	all     []*model.Issuer
 	account *account
+	sent    bool // newOrder was, so that what the authority says is its answer
 }
 
 // take takes a step. An error is one of this side: nothing is written, and the step is taken again when the lease
@@ -54,7 +57,7 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	if i < 0 {
 		return outcome{}, fault.New(fault.NotFound, "the order's issuer is gone")
 	}
-	t.issuer = all[i]
+	t.issuer, t.managed, t.all = all[i], m, all
 	t.better = better(m, t.issuer, all)
 	now := time.Now()
 	if why := leave(o, m, t.issuer, all, now); why != "" {
@@ -62,6 +65,9 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	}
 	if until := later(t.issuer.PausedUntil, w.pauses.get(o.Issuer)); until.After(now) {
 		return outcome{order: t.order, wait: until.Sub(now), quiet: true}, nil
+	}
+	if step == Initiate && t.issuer.SealedPendingKey != nil { // authorities compare with the key of the moment
+		return outcome{order: t.order, wait: inline + time.Second}, nil
 	}
 	out, err := t.ask(ctx, step)
 	switch {
@@ -85,7 +91,10 @@ func later(a, b time.Time) time.Time {
 
 // ask takes a step that asks the authority.
 func (t *turn) ask(ctx context.Context, step Step) (out outcome, err error) {
-	if step == Place { // before the authority hears anything
+	if step == Place { // before the authority hears anything, but what it is called in CAA records
+		if err := t.introduce(ctx); err != nil {
+			return outcome{}, err
+		}
 		if _, err := t.methods(ctx); err != nil {
 			return outcome{}, err
 		}
@@ -213,12 +222,9 @@ func (t *turn) challenge(ctx context.Context) (outcome, error) {
 		if c == nil {
 			return outcome{}, dead{fmt.Errorf("the authority offers no challenge that %s can be proved by", a.Name)}
 		}
-		proof, err := acme.KeyAuthorization(c.Token, t.account.key)
+		proof, err := t.proof(model.ChallengeType(c.Type), c.Token)
 		if err != nil {
 			return outcome{}, dead{err}
-		}
-		if c.Type != acme.HTTP01 {
-			proof = acme.TXTValue(proof) // the digest that tls-alpn-01 has, too
 		}
 		name := a.Name
 		if at := methods[name].At; at != "" && c.Type == acme.DNS01 {
@@ -226,7 +232,7 @@ func (t *turn) challenge(ctx context.Context) (outcome, error) {
 		}
 		rows = append(rows, &model.Challenge{
 			ID: model.ChallengeID{}.New(), Org: t.order.Org, Order: t.order.ID, Type: model.ChallengeType(c.Type), Name: name, Token: c.Token,
-			Value: model.Authorization(proof), Expires: expires,
+			Value: proof, Expires: expires,
 		})
 	}
 	if len(rows) == 0 {
@@ -245,6 +251,21 @@ func (t *turn) challenge(ctx context.Context) (outcome, error) {
 		return err
 	}
 	return out, nil
+}
+
+// proof is what a challenge is answered with.
+func (t *turn) proof(kind model.ChallengeType, token string) (model.Authorization, error) {
+	text, err := acme.KeyAuthorization(token, t.account.key)
+	if err == nil && kind != model.HTTP01 {
+		text = acme.TXTValue(text) // the digest that tls-alpn-01 has, too
+	}
+	return model.Authorization(text), err
+}
+
+// answers reports whether what nodes answer is of the key that the account has now.
+func (t *turn) answers(r *model.Challenge) bool {
+	want, err := t.proof(r.Type, r.Token)
+	return err == nil && want == r.Value
 }
 
 // gateWait is how long the gate is asked at a time.
@@ -308,6 +329,9 @@ func (t *turn) initiate(ctx context.Context) (outcome, error) {
 		})
 		if i < 0 { // it was taken away meanwhile
 			return t.to(model.OrderOrdered, "challenges have expired"), g.Wait()
+		}
+		if !slices.ContainsFunc(rows, func(r *model.Challenge) bool { return r.Token == a.Challenges[i].Token && t.answers(r) }) {
+			return t.to(model.OrderOrdered, "the account has another key: challenges are written anew"), g.Wait()
 		}
 		if c := a.Challenges[i]; c.Status == acme.StatusPending {
 			g.Go(func() error {

@@ -81,7 +81,7 @@ func (a *API) checkDomain(ctx context.Context, org, name string) (v domainCheckV
 	}
 	var issuers []preflight.Issuer
 	for i := range m.Issuers() {
-		issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAAIdentities, Account: i.AccountURL})
+		issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAADomains(), Account: i.AccountURL})
 	}
 	r, err := a.Preflight.Check(ctx, preflight.For(m, d, checkedNames(m, d), issuers))
 	if err != nil {

@@ -75,6 +75,12 @@ func (t *Tx) SetAccountURL(ctx context.Context, id model.IssuerID, url string) e
 	return affected(n, err, "update issuer")
 }
 
+// SetDirectory writes what the authority says of itself.
+func (t *Tx) SetDirectory(ctx context.Context, id model.IssuerID, caa []string, now time.Time) error {
+	n, err := t.q.SetDirectory(ctx, db.SetDirectoryParams{ID: id.UUID, DirectoryCaa: notNil(caa), At: &now})
+	return affected(n, err, "update issuer")
+}
+
 // SetIssuerHealth writes until when nothing is asked of the issuer, and why.
 func (t *Tx) SetIssuerHealth(ctx context.Context, v *model.Issuer) error {
 	n, err := t.q.SetIssuerHealth(ctx, db.SetIssuerHealthParams{
@@ -143,7 +149,9 @@ func issuer(r db.Issuer) *model.Issuer {
 	v := &model.Issuer{
 		ID: model.IssuerID{UUID: r.ID}, Name: r.Name, DirectoryURL: r.DirectoryUrl, Contacts: orNil(r.Contacts), EABKeyID: r.EabKeyID, SealedEABKey: r.SealedEabKey,
 		RootsPEM: r.RootsPem, Rank: int(r.Rank), CAAIdentities: orNil(r.CaaIdentities),
+		DirectoryCAA: orNil(r.DirectoryCaa), DirectoryRead: timeOrZero(r.DirectoryReadAt),
 		AccountURL: r.AccountUrl, SealedAccountKey: r.SealedAccountKey, SealedPendingKey: r.SealedPendingKey,
+		RolloverNext: timeOrZero(r.RolloverNextAt), RolloverProblem: r.RolloverProblem, RolledOver: timeOrZero(r.RolledOverAt),
 		PausedUntil: timeOrZero(r.PausedUntil), Failures: int(r.Failures), FailingSince: timeOrZero(r.FailingSince), LastProblem: r.LastProblem,
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}

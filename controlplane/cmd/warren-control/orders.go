@@ -58,7 +58,7 @@ func (p preflights) Check(ctx context.Context, names []string, issuer *model.Iss
 	if d == nil {
 		return nil, &orders.Refusal{Reason: fmt.Sprintf("%s is in no domain", names[0])}
 	}
-	q := preflight.For(m, d, names, []preflight.Issuer{{Name: issuer.Name, Domains: issuer.CAAIdentities, Account: issuer.AccountURL}})
+	q := preflight.For(m, d, names, []preflight.Issuer{{Name: issuer.Name, Domains: issuer.CAADomains(), Account: issuer.AccountURL}})
 	r, err := p.checker.Check(ctx, q)
 	if err != nil {
 		return nil, err
