@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -28,7 +29,7 @@ type IssuerSpec struct {
 	RootsPEM      string            `json:"roots_pem,omitempty" maxLength:"262144" doc:"Certificates that the authority's server is verified with; the system's if empty"`
 	Rank          *int              `json:"rank,omitempty" minimum:"0" maximum:"999" doc:"The lowest is asked first; 100 if absent"`
 	Profiles      map[string]string `json:"profiles,omitempty" doc:"Our word for a profile, and the authority's; what stands under default is asked for where a certificate names none"`
-	CAAIdentities []string          `json:"caa_identities,omitempty" maxItems:"16" doc:"Domains that stand for the authority in CAA records (RFC 8659); as soon as every issuer names some, zones allow these and no others"`
+	CAAIdentities []string          `json:"caa_identities,omitempty" maxItems:"16" doc:"Domains that stand for the authority in CAA records (RFC 8659); what the authority's directory names if absent. As soon as they are known of every issuer, zones allow these and no others"`
 	Limits        IssuerLimits      `json:"limits,omitempty" doc:"What the authority lets one account do; Let's Encrypt's where absent"`
 }
 
@@ -55,12 +56,44 @@ type Issuer struct {
 	RootsPEM      string            `json:"roots_pem,omitempty"`
 	Rank          int               `json:"rank"`
 	Profiles      map[string]string `json:"profiles,omitempty"`
-	CAAIdentities []string          `json:"caa_identities,omitempty"`
+	CAAIdentities []string          `json:"caa_identities,omitempty" doc:"As written"`
+	CAADomains    []string          `json:"caa_domains,omitempty" doc:"What counts in CAA records: as written, else as the authority's directory says, which is read when the account is made and once a day"`
 	Limits        IssuerLimits      `json:"limits"`
 	AccountURL    string            `json:"account_url,omitempty" doc:"Empty until the first order"`
+	Rollover      *Rollover         `json:"rollover,omitempty" doc:"Of the account's key, as long as it is under way"`
+	RolledOverAt  *time.Time        `json:"rolled_over_at,omitempty" doc:"When the account's key was changed last"`
 	PausedUntil   *time.Time        `json:"paused_until,omitempty" doc:"Nothing is asked before: it said so, or it fails"`
 	FailingSince  *time.Time        `json:"failing_since,omitempty"`
 	LastProblem   string            `json:"last_problem,omitempty" doc:"In its own words"`
+}
+
+// Rollover is a change of an account's key (RFC 8555 §7.3.5) that is under way.
+type Rollover struct {
+	NextAttempt time.Time `json:"next_attempt"`
+	Problem     string    `json:"problem,omitempty" doc:"In the authority's own words"`
+}
+
+// RollOver has the key of an issuer's account changed. The worker does it, and goes on until the authority agrees; what is ordered
+// goes on meanwhile.
+func (a *Admin) RollOver(ctx context.Context, p access.Principal, ref string) (out Issuer, rev model.Revision, err error) {
+	rev, err = a.Issuers.do(ctx, p, "", func(c *call) error {
+		v, err := issuerByRef(c, ref)
+		if err != nil {
+			return err
+		}
+		if v.Internal() {
+			return errInternal
+		}
+		if v.AccountURL == "" {
+			return fault.New(fault.Conflict, "issuer %s has no account yet: its key is made with the first order", v.Name)
+		}
+		if err := c.tx.AskRollover(c, v.ID, time.Now()); err != nil {
+			return err
+		}
+		out, err = a.Issuers.shown(c, v.ID.String())
+		return err
+	})
+	return out, rev, err
 }
 
 // Sealer seals secrets that callers hand over, for the row that they are kept in.
@@ -236,8 +269,11 @@ func profiles(in map[string]string) map[string]string {
 
 func viewIssuer(v *model.Issuer) Issuer {
 	out := Issuer{
-		Meta: meta(v.ID.String(), v.Name, v.Meta), DirectoryURL: v.DirectoryURL, RootsPEM: string(v.RootsPEM), Rank: v.Rank, CAAIdentities: v.CAAIdentities,
-		Limits: IssuerLimits(v.Limits), AccountURL: v.AccountURL, PausedUntil: when(v.PausedUntil), FailingSince: when(v.FailingSince), LastProblem: v.LastProblem,
+		Meta: meta(v.ID.String(), v.Name, v.Meta), DirectoryURL: v.DirectoryURL, RootsPEM: string(v.RootsPEM), Rank: v.Rank, CAAIdentities: v.CAAIdentities, CAADomains: v.CAADomains(),
+		Limits: IssuerLimits(v.Limits), AccountURL: v.AccountURL, RolledOverAt: when(v.RolledOver), PausedUntil: when(v.PausedUntil), FailingSince: when(v.FailingSince), LastProblem: v.LastProblem,
+	}
+	if !v.RolloverNext.IsZero() {
+		out.Rollover = &Rollover{v.RolloverNext.UTC(), v.RolloverProblem}
 	}
 	for _, c := range v.Contacts {
 		out.Contacts = append(out.Contacts, strings.TrimPrefix(c, "mailto:"))

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"crypto"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -106,6 +107,11 @@ func (p pointed) Authorization(ctx context.Context, url string) (a *acme.Authori
 
 func (p pointed) Initiate(ctx context.Context, url string) (err error) {
 	p.around("initiate", func() { err = p.CA.Initiate(ctx, url) })
+	return err
+}
+
+func (p pointed) Rollover(ctx context.Context, key crypto.Signer) (err error) {
+	p.around("rollover", func() { err = p.CA.Rollover(ctx, key) })
 	return err
 }
 

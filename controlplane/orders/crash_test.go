@@ -79,6 +79,16 @@ func (x *replicas) once(t *testing.T, i int) bool {
 	return !x.ending
 }
 
+// next has a replica that starts now killed at a point: those that run are ended.
+func (x *replicas) next(point string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.todo = append(x.todo, point)
+	for _, c := range x.cmds {
+		_ = c.Process.Signal(syscall.SIGTERM)
+	}
+}
+
 func (x *replicas) end() {
 	x.mu.Lock()
 	x.ending = true

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 
 	"github.com/warrenedge/warren/controlplane/acme"
@@ -19,6 +20,7 @@ type CA interface {
 	Finalize(ctx context.Context, o *acme.Order, csrDER []byte) (*acme.Order, error)
 	Certificate(ctx context.Context, url string) (chainPEM []byte, alternates []string, err error)
 	RenewalInfo(ctx context.Context, leaf *x509.Certificate) (*acme.RenewalInfo, error)
+	Rollover(ctx context.Context, newKey crypto.Signer) error
 }
 
 // Gate knows when nodes answer challenges.

@@ -127,6 +127,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer carrying.Wait()
 	places := make(chan struct{}, w.AtOnce)
 	carrying.Go(func() { w.heed(ctx, places) })
+	carrying.Go(func() { w.rollovers(ctx) })
 	tick := time.NewTicker(w.Every)
 	defer tick.Stop()
 	for {

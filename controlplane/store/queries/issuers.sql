@@ -79,3 +79,32 @@ SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
        directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
   FROM issuers WHERE directory_url <> '';
+
+-- name: AskRollover :execrows
+-- One that is under way goes on as it is.
+UPDATE issuers SET rollover_next_at = coalesce(rollover_next_at, @at), updated_at = now() WHERE id = @id AND account_url <> '';
+
+-- name: ClaimRollover :one
+-- Nobody else carries it on before a moment.
+UPDATE issuers SET rollover_next_at = @until
+ WHERE id = (SELECT i.id FROM issuers i
+              WHERE i.rollover_next_at <= @now AND (i.paused_until IS NULL OR i.paused_until <= @now) ORDER BY i.rollover_next_at, i.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id;
+
+-- name: SetPendingKey :execrows
+-- Written once: whoever asks the authority asks with this key.
+UPDATE issuers SET sealed_pending_key = @sealed_pending_key, updated_at = now() WHERE id = @id AND sealed_pending_key IS NULL AND rollover_next_at IS NOT NULL;
+
+-- name: DelayRollover :execrows
+UPDATE issuers SET rollover_next_at = @at, rollover_problem = @problem, updated_at = now() WHERE id = @id AND rollover_next_at IS NOT NULL;
+
+-- name: FinishRollover :execrows
+-- What is pending now counts: it may have been sealed anew meanwhile.
+UPDATE issuers
+   SET sealed_account_key = sealed_pending_key, sealed_pending_key = NULL, rollover_next_at = NULL, rollover_problem = '', rolled_over_at = @at, updated_at = now()
+ WHERE id = @id AND sealed_pending_key IS NOT NULL;
+
+-- name: HasOrdersInValidation :one
+-- Orders whose challenges an authority may look at now.
+SELECT EXISTS (SELECT FROM orders
+                WHERE issuer_id = @issuer_id AND finished_at IS NULL AND (state = 'initiated' OR state = 'nodes_acked' AND lease_until > clock_timestamp()));

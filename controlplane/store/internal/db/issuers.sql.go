@@ -65,6 +65,62 @@ func (q *Queries) AllIssuers(ctx context.Context) ([]Issuer, error) {
 	return items, nil
 }
 
+const askRollover = `-- name: AskRollover :execrows
+UPDATE issuers SET rollover_next_at = coalesce(rollover_next_at, $1), updated_at = now() WHERE id = $2 AND account_url <> ''
+`
+
+type AskRolloverParams struct {
+	At *time.Time
+	ID uuid.UUID
+}
+
+// One that is under way goes on as it is.
+func (q *Queries) AskRollover(ctx context.Context, arg AskRolloverParams) (int64, error) {
+	result, err := q.db.Exec(ctx, askRollover, arg.At, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const claimRollover = `-- name: ClaimRollover :one
+UPDATE issuers SET rollover_next_at = $1
+ WHERE id = (SELECT i.id FROM issuers i
+              WHERE i.rollover_next_at <= $2 AND (i.paused_until IS NULL OR i.paused_until <= $2) ORDER BY i.rollover_next_at, i.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id
+`
+
+type ClaimRolloverParams struct {
+	Until *time.Time
+	Now   *time.Time
+}
+
+// Nobody else carries it on before a moment.
+func (q *Queries) ClaimRollover(ctx context.Context, arg ClaimRolloverParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, claimRollover, arg.Until, arg.Now)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const delayRollover = `-- name: DelayRollover :execrows
+UPDATE issuers SET rollover_next_at = $1, rollover_problem = $2, updated_at = now() WHERE id = $3 AND rollover_next_at IS NOT NULL
+`
+
+type DelayRolloverParams struct {
+	At      *time.Time
+	Problem string
+	ID      uuid.UUID
+}
+
+func (q *Queries) DelayRollover(ctx context.Context, arg DelayRolloverParams) (int64, error) {
+	result, err := q.db.Exec(ctx, delayRollover, arg.At, arg.Problem, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteFullBuckets = `-- name: DeleteFullBuckets :execrows
 DELETE FROM budgets WHERE updated_at < $1
 `
@@ -113,6 +169,26 @@ func (q *Queries) FillBuckets(ctx context.Context, arg FillBucketsParams) error 
 		arg.At,
 	)
 	return err
+}
+
+const finishRollover = `-- name: FinishRollover :execrows
+UPDATE issuers
+   SET sealed_account_key = sealed_pending_key, sealed_pending_key = NULL, rollover_next_at = NULL, rollover_problem = '', rolled_over_at = $1, updated_at = now()
+ WHERE id = $2 AND sealed_pending_key IS NOT NULL
+`
+
+type FinishRolloverParams struct {
+	At *time.Time
+	ID uuid.UUID
+}
+
+// What is pending now counts: it may have been sealed anew meanwhile.
+func (q *Queries) FinishRollover(ctx context.Context, arg FinishRolloverParams) (int64, error) {
+	result, err := q.db.Exec(ctx, finishRollover, arg.At, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const getIssuer = `-- name: GetIssuer :one
@@ -216,6 +292,19 @@ SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '')
 // Whether any but the cluster's own authority is there.
 func (q *Queries) HasIssuers(ctx context.Context) (bool, error) {
 	row := q.db.QueryRow(ctx, hasIssuers)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const hasOrdersInValidation = `-- name: HasOrdersInValidation :one
+SELECT EXISTS (SELECT FROM orders
+                WHERE issuer_id = $1 AND finished_at IS NULL AND (state = 'initiated' OR state = 'nodes_acked' AND lease_until > clock_timestamp()))
+`
+
+// Orders whose challenges an authority may look at now.
+func (q *Queries) HasOrdersInValidation(ctx context.Context, issuerID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, hasOrdersInValidation, issuerID)
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
@@ -532,6 +621,24 @@ func (q *Queries) SetIssuerHealth(ctx context.Context, arg SetIssuerHealthParams
 		arg.LastProblem,
 		arg.ID,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const setPendingKey = `-- name: SetPendingKey :execrows
+UPDATE issuers SET sealed_pending_key = $1, updated_at = now() WHERE id = $2 AND sealed_pending_key IS NULL AND rollover_next_at IS NOT NULL
+`
+
+type SetPendingKeyParams struct {
+	SealedPendingKey []byte
+	ID               uuid.UUID
+}
+
+// Written once: whoever asks the authority asks with this key.
+func (q *Queries) SetPendingKey(ctx context.Context, arg SetPendingKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setPendingKey, arg.SealedPendingKey, arg.ID)
 	if err != nil {
 		return 0, err
 	}
