@@ -209,16 +209,6 @@ type Certificate struct {
 	Meta
 }
 
-// APIKey is a credential for the REST API. Only a hash of its secret is kept.
-type APIKey struct {
-	ID      APIKeyID
-	Org     OrgID // zero: the whole cluster
-	Name    string
-	Hash    []byte    // SHA-256
-	Expires time.Time // zero: never
-	Meta
-}
-
 // JoinToken is a single-use right to become one node or connector. Only a hash of its secret is kept.
 type JoinToken struct {
 	ID        JoinTokenID

@@ -56,7 +56,7 @@ func (a *API) certificates() {
 			v, _, err := k.RenewManaged(ctx, caller(ctx), in.Org, in.Name)
 			return told(ctx, a, v, err)
 		})
-	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/issuers/{name}/rollover", "roll-over-issuer", "Change the key of the account at an authority, while orders go on", "issuers", access.ClusterAdmin, 200),
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/issuers/{name}/rollover", "roll-over-issuer", "Change the key of the account at an authority, while orders go on", "issuers", access.IssuersWrite, 200),
 		func(ctx context.Context, in *oneInput) (*answer[admin.Issuer], error) {
 			v, _, err := k.RollOver(ctx, caller(ctx), in.Name)
 			return told(ctx, a, v, err)
