@@ -18,18 +18,19 @@ import (
 
 // Certificate is a TLS certificate; its private key is never shown.
 type Certificate struct {
-	ID                string    `json:"id"`
-	Organization      string    `json:"organization"`
-	Names             []string  `json:"names"`
-	NotBefore         time.Time `json:"not_before"`
-	NotAfter          time.Time `json:"not_after"`
-	FingerprintSHA256 string    `json:"fingerprint_sha256" doc:"Of the leaf; empty when the chain can't be read"`
-	Issuer            string    `json:"issuer,omitempty" doc:"Where it was ordered; empty of one that was uploaded"`
-	Managed           string    `json:"managed,omitempty" doc:"The managed certificate that it is of, by id"`
-	Uploaded          bool      `json:"uploaded"`
-	SupersededBy      string    `json:"superseded_by,omitempty" doc:"The certificate that took its place, by id: this one goes when all nodes have had that one for a day"`
-	CreatedAt         time.Time `json:"created_at"`
-	UpdatedAt         time.Time `json:"updated_at"`
+	ID                string      `json:"id"`
+	Organization      string      `json:"organization"`
+	Names             []string    `json:"names"`
+	NotBefore         time.Time   `json:"not_before"`
+	NotAfter          time.Time   `json:"not_after"`
+	FingerprintSHA256 string      `json:"fingerprint_sha256" doc:"Of the leaf; empty when the chain can't be read"`
+	Issuer            string      `json:"issuer,omitempty" doc:"Where it was ordered; empty of one that was uploaded"`
+	Managed           string      `json:"managed,omitempty" doc:"The managed certificate that it is of, by id"`
+	Uploaded          bool        `json:"uploaded"`
+	Revocation        *Revocation `json:"revocation,omitempty" doc:"Present as soon as it was asked for"`
+	SupersededBy      string      `json:"superseded_by,omitempty" doc:"The certificate that took its place, by id: this one goes when all nodes have had that one for a day"`
+	CreatedAt         time.Time   `json:"created_at"`
+	UpdatedAt         time.Time   `json:"updated_at"`
 }
 
 func certificates(a *Admin) *Collection[model.Certificate, struct{}, Certificate] {
@@ -89,6 +90,9 @@ func viewCertificate(c *call, v *model.Certificate) (out Certificate, err error)
 	if !v.SupersededBy.IsZero() {
 		out.SupersededBy = v.SupersededBy.String()
 	}
+	if out.Revocation, err = c.revocation(v.ID); err != nil {
+		return out, err
+	}
 	switch {
 	case v.Uploaded:
 	case v.Issuer.IsZero():
@@ -120,9 +124,16 @@ func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s Up
 		if err != nil {
 			return err
 		}
+		switch known, err := c.tx.KeyCompromised(c, u.Leaf.RawSubjectPublicKeyInfo); {
+		case err != nil:
+			return err
+		case known:
+			return fault.Field("key", "a certificate of this key was revoked because others know the key")
+		}
 		keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: u.KeyDER})
 		v := &model.Certificate{
 			ID: model.CertificateID{}.New(), Org: c.org, Names: u.Names, ChainPEM: u.ChainPEM, NotBefore: u.Leaf.NotBefore.UTC(), NotAfter: u.Leaf.NotAfter.UTC(), Uploaded: true,
+			KeyType: keyType(u.Leaf),
 		}
 		if v.SealedKey, err = a.sealer.Seal(keyPEM, v.ID.String()); err != nil {
 			return err
@@ -134,4 +145,15 @@ func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s Up
 		return err
 	})
 	return out, rev, err
+}
+
+// keyType says of what type a certificate's key is, as far as it matters to anybody.
+func keyType(leaf *x509.Certificate) model.KeyType {
+	switch leaf.PublicKeyAlgorithm {
+	case x509.RSA:
+		return model.RSA
+	case x509.ECDSA:
+		return model.ECDSA
+	}
+	return ""
 }

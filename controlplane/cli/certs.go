@@ -54,7 +54,7 @@ func (a *app) certCommand() *cobra.Command {
 		Long: "Certificates. With an issuer (warren create issuer) the control plane orders one for each domain with a service in it, apex and\n" +
 			"wildcard together, and one for each hostname beside those, and renews them. Without one the cluster's own authority signs.",
 	}
-	cmd.AddCommand(a.certList(), a.certDescribe(), a.certRenew(), a.certConfigure(), a.certUpload())
+	cmd.AddCommand(a.certList(), a.certDescribe(), a.certRenew(), a.certConfigure(), a.certUpload(), a.certRevoke())
 	return cmd
 }
 

@@ -21,6 +21,8 @@ type CA interface {
 	Certificate(ctx context.Context, url string) (chainPEM []byte, alternates []string, err error)
 	RenewalInfo(ctx context.Context, leaf *x509.Certificate) (*acme.RenewalInfo, error)
 	Rollover(ctx context.Context, newKey crypto.Signer) error
+	Revoke(ctx context.Context, leafDER []byte, reason int) error
+	RevokeWithKey(ctx context.Context, leafDER []byte, reason int, key crypto.Signer) error
 }
 
 // Gate knows when nodes answer challenges.

@@ -90,6 +90,11 @@ func TestRolloverSurvivesKills(t *testing.T) {
 	for _, p := range points {
 		before := r.issuerNow(t)
 		x.next(p)
+		r.until(t, "the replica that is to be killed", 20*time.Second, func(*store.Tx) (bool, error) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			return len(x.todo) == 0, nil
+		})
 		r.ask(t)
 		r.rolled(t, before)
 		x.mu.Lock()

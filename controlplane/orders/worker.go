@@ -128,6 +128,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	places := make(chan struct{}, w.AtOnce)
 	carrying.Go(func() { w.heed(ctx, places) })
 	carrying.Go(func() { w.rollovers(ctx) })
+	carrying.Go(func() { w.revocations(ctx) })
 	tick := time.NewTicker(w.Every)
 	defer tick.Stop()
 	for {

@@ -25,6 +25,16 @@ func (a *API) certificates() {
 			return &answer[admin.Certificate]{Status: http.StatusCreated, Revision: revision(rev), Body: v}, nil
 		})
 
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/orgs/{org}/certificates/{name}/revoke", "revoke-certificate", "Have a certificate revoked by its authority, once another one has taken its place", "certificates", access.CertificatesWrite, 200),
+		func(ctx context.Context, in *struct {
+			OrgPath
+			NamePath
+			Body admin.RevocationSpec
+		}) (*answer[admin.Certificate], error) {
+			v, _, err := k.RevokeCertificate(ctx, caller(ctx), in.Org, in.Name, in.Body)
+			return told(ctx, a, v, err)
+		})
+
 	const base, tag = "/api/v1/orgs/{org}/managed-certificates", "managed-certificates"
 	pages := list(a, k.Managed)
 	huma.Register(a.huma, operation(http.MethodGet, base, "list-managed-certificates", "List the sets of names that are kept in certificates", tag, access.CertificatesRead, 200),

@@ -78,6 +78,9 @@ func (w *world) targets() []target {
 			if method == "PUT" || method == "POST" && strings.HasSuffix(path, kind) {
 				t.body = bodies[kind]
 			}
+			if strings.HasSuffix(path, "/certificates/{name}/revoke") {
+				t.body = `{"reason":"keyCompromise"}`
+			}
 			if method == "PUT" { // the path has the name
 				t.body = regexp.MustCompile(`"name":"[^"]*",?`).ReplaceAllString(t.body, "")
 			}

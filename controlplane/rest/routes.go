@@ -30,6 +30,7 @@ import (
 //	/api/v1/users/{name}/sign-out
 //	/api/v1/me /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/issuers/{name}/rollover
+//	/api/v1/orgs/{org}/certificates/{name}/revoke
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}

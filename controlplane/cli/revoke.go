@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) certRevoke() *cobra.Command {
+	body := struct {
+		Reason string `json:"reason"`
+	}{}
+	cmd := &cobra.Command{
+		Use: "revoke NAME", Short: "Have a certificate revoked by its authority, by its id or a name in the newest one", Args: cobra.ExactArgs(1),
+		Long: "Have a certificate revoked by the authority that it was ordered from. Another one is ordered first, and this one revoked when all nodes\n" +
+			"have that. With --reason keyCompromise it is revoked at once, and its key is not taken again; it is served until the next one is there.",
+		Example: "  warren cert revoke example.org --reason keyCompromise",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			id := args[0]
+			if !strings.HasPrefix(id, "cert_") {
+				var m managed
+				if _, err := s.Do(cmd.Context(), http.MethodGet, managedPath(s.org, id, ""), nil, &m); err != nil {
+					return err
+				}
+				if id = m.Certificate; id == "" {
+					a.say("there is no certificate of %s", args[0])
+					return errNotReady
+				}
+			}
+			k, err := findKind("certificates")
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, id)+"/revoke", body, &raw); err != nil {
+				return err
+			}
+			a.say("%s is to be revoked: warren get certificates %s -o yaml says how that goes", id, id)
+			if a.structured() {
+				return a.print(raw)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&body.Reason, "reason", "unspecified", "unspecified, keyCompromise, superseded or cessationOfOperation")
+	return cmd
+}
