@@ -30,6 +30,8 @@ var SealedColumns = []SealedColumn{
 	{"issuers", "id", "sealed_pending_key", typed(func(id uuid.UUID) string { return model.IssuerID{UUID: id}.String() })},
 	{"orders", "certificate_id", "sealed_key", typed(func(id uuid.UUID) string { return model.CertificateID{UUID: id}.String() })}, // sealed for the row that will be
 	{"gossip_keys", "id", "sealed_key", typed(func(id uuid.UUID) string { return model.GossipKeyID{UUID: id}.String() })},
+	{"user_totps", "user_id", "sealed_secret", typed(func(id uuid.UUID) string { return model.TOTPRow(model.UserID{UUID: id}) })},
+	{"identity_providers", "id", "sealed_client_secret", typed(func(id uuid.UUID) string { return model.IdentityProviderID{UUID: id}.String() })},
 	{"ticket_keys", "id", "sealed_key", typed(func(id uuid.UUID) string { return model.TicketKeyID{UUID: id}.String() })},
 }
 

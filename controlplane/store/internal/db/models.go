@@ -109,6 +109,21 @@ type DataKeyset struct {
 	CreatedAt  time.Time
 }
 
+type DeviceLogin struct {
+	ID             uuid.UUID
+	Hash           []byte
+	UserCode       string
+	Client         string
+	Address        *netip.Addr
+	UserID         *uuid.UUID
+	Amr            []string
+	SecondFactorAt *time.Time
+	Denied         bool
+	PolledAt       *time.Time
+	ExpiresAt      time.Time
+	CreatedAt      time.Time
+}
+
 type Domain struct {
 	ID        uuid.UUID
 	OrgID     uuid.UUID
@@ -134,6 +149,37 @@ type GossipKey struct {
 	SealedKey []byte
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+type IdentityProvider struct {
+	ID                 uuid.UUID
+	OrgID              *uuid.UUID
+	Name               string
+	Title              string
+	Issuer             string
+	ClientID           string
+	SealedClientSecret []byte
+	Scopes             []string
+	Rules              []byte
+	Provision          bool
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+}
+
+type Invitation struct {
+	ID        uuid.UUID
+	OrgID     uuid.UUID
+	Email     string
+	Hash      []byte
+	InvitedBy string
+	ExpiresAt time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type InvitationRole struct {
+	InvitationID uuid.UUID
+	RoleID       uuid.UUID
 }
 
 type Issuer struct {
@@ -276,6 +322,13 @@ type Organization struct {
 	UpdatedAt time.Time
 }
 
+type OrganizationSecurity struct {
+	OrgID               uuid.UUID
+	RequireSecondFactor bool
+	MaxSessionSeconds   int32
+	UpdatedAt           time.Time
+}
+
 type Pool struct {
 	ID        uuid.UUID
 	Name      string
@@ -364,6 +417,16 @@ type Setting struct {
 	ClusterID uuid.UUID
 }
 
+type SigninFlow struct {
+	Hash      []byte
+	Kind      string
+	UserID    *uuid.UUID
+	Data      []byte
+	Attempts  int32
+	ExpiresAt time.Time
+	CreatedAt time.Time
+}
+
 type Site struct {
 	ID                 uuid.UUID
 	OrgID              uuid.UUID
@@ -413,6 +476,11 @@ type User struct {
 	UpdatedAt     time.Time
 }
 
+type UserBackupCode struct {
+	UserID uuid.UUID
+	Hash   []byte
+}
+
 type UserGroup struct {
 	ID        uuid.UUID
 	OrgID     uuid.UUID
@@ -427,6 +495,33 @@ type UserGroupMember struct {
 	UserID  uuid.UUID
 }
 
+type UserIdentity struct {
+	ProviderID uuid.UUID
+	Issuer     string
+	Subject    string
+	UserID     uuid.UUID
+	UsedAt     time.Time
+	CreatedAt  time.Time
+}
+
+type UserPasskey struct {
+	ID           uuid.UUID
+	UserID       uuid.UUID
+	CredentialID []byte
+	Name         string
+	Record       []byte
+	UsedAt       *time.Time
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+type UserPassword struct {
+	UserID    uuid.UUID
+	Hash      string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type UserSession struct {
 	ID             uuid.UUID
 	UserID         uuid.UUID
@@ -439,4 +534,13 @@ type UserSession struct {
 	ExpiresAt      time.Time
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+}
+
+type UserTotp struct {
+	UserID       uuid.UUID
+	SealedSecret []byte
+	ConfirmedAt  *time.Time
+	LastStep     int64
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
 }
