@@ -50,7 +50,7 @@ type Provider struct {
 }
 
 // Start runs a provider that sends browsers back to a URL, until the test ends.
-func Start(t *testing.T, redirect string) *Provider {
+func Start(t testing.TB, redirect string) *Provider {
 	t.Helper()
 	p := &Provider{users: map[string]*storage.User{}}
 	p.srv = httptest.NewTLSServer(p)
@@ -104,7 +104,7 @@ func (p *Provider) ExampleClientID() string { return storage.ServiceUserID }
 
 // SignIn does what a browser and a person at it do: it follows authURL, signs a user in, and returns where the browser
 // is sent, with what.
-func (p *Provider) SignIn(t *testing.T, authURL, user string) *url.URL {
+func (p *Provider) SignIn(t testing.TB, authURL, user string) *url.URL {
 	t.Helper()
 	to := p.redirected(t, authURL)
 	id := to.Query().Get("authRequestID")
@@ -120,7 +120,7 @@ func (p *Provider) SignIn(t *testing.T, authURL, user string) *url.URL {
 	return back
 }
 
-func (p *Provider) redirected(t *testing.T, to string) *url.URL {
+func (p *Provider) redirected(t testing.TB, to string) *url.URL {
 	t.Helper()
 	c := *p.srv.Client()
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
