@@ -14,6 +14,7 @@ BUF         := github.com/bufbuild/buf/cmd/buf@v1.75.0
 PROTOC_GO   := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 PROTOC_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 SQLC        := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
+TEMPL       := github.com/a-h/templ/cmd/templ@v0.3.977
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What bench-tunnel compares with, built the same way.
@@ -60,14 +61,14 @@ lint: $(TOOLS)/staticcheck $(TOOLS)/buf ## gofmt, vet, staticcheck, buf lint
 	cd api && buf lint
 
 .PHONY: generate
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc ## write all generated code anew
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc $(TOOLS)/templ ## write all generated code anew
 	cd api && buf generate
 	cd controlplane/store && sqlc generate
 	go generate ./...
 
 .PHONY: generate-check
 generate-check: generate ## fail if generated code is not what generate writes
-	@git status --porcelain -- api controlplane/store/internal controlplane/rest | { ! grep .; } || \
+	@git status --porcelain -- api controlplane/store/internal controlplane/rest controlplane/web | { ! grep .; } || \
 		{ echo 'generated code differs: run make generate, commit what it writes' >&2; exit 1; }
 
 .PHONY: check
@@ -95,6 +96,10 @@ bench-failover: build ## print what clients see when parts of a cluster die, one
 bench-cert: ## print what certificates cost at Pebble, beside lego's own workflow in the same run, one JSON line each
 	@go build -o bin/bench-cert ./test/bench/cert && exec bin/bench-cert $(BENCH)
 
+.PHONY: bench-access
+bench-access: ## print what people who sign in cost the others, one JSON line each
+	@go test -run '^$$' -bench '^BenchmarkSignIn$$' -benchtime 1x ./controlplane/web/ | grep '^{'
+
 .PHONY: bench-idle
 bench-idle: build ## print what two thousand idle sites cost a node, one JSON line; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-idle makes network namespaces: run it as root' >&2; exit 1; fi
@@ -109,6 +114,7 @@ $(TOOLS)/buf: ; GOBIN=$(TOOLS) go install $(BUF)
 $(TOOLS)/protoc-gen-go: ; GOBIN=$(TOOLS) go install $(PROTOC_GO)
 $(TOOLS)/protoc-gen-go-grpc: ; GOBIN=$(TOOLS) go install $(PROTOC_GRPC)
 $(TOOLS)/sqlc: ; GOBIN=$(TOOLS) go install $(SQLC)
+$(TOOLS)/templ: ; GOBIN=$(TOOLS) go install $(TEMPL)
 $(TOOLS)/staticcheck: ; GOBIN=$(TOOLS) go install $(STATICCHECK)
 
 # In a module of its own: "go install" asks for a list of versions, which not every module proxy has.

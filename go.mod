@@ -59,6 +59,7 @@ require (
 
 require (
 	cel.dev/expr v0.25.3 // indirect
+	github.com/a-h/templ v0.3.977 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/bmatcuk/doublestar/v4 v4.10.0 // indirect
 	github.com/boombuler/barcode v1.0.1 // indirect
