@@ -31,6 +31,9 @@ type Admin struct {
 	// what rests on them has to end as well. nil: nothing does. Set before the first call.
 	Ended func(ctx context.Context, tx *store.Tx, user model.UserID, sessions []model.SessionID) error
 
+	// Inviter makes links of invitations; nil: nobody is invited. Set before the first call.
+	Inviter Inviter
+
 	Organizations *Collection[model.Organization, OrganizationSpec, Organization]
 	Regions       *Collection[model.Region, RegionSpec, Region]
 	Pools         *Collection[model.Pool, PoolSpec, Pool]
@@ -48,10 +51,15 @@ type Admin struct {
 	MyAPIKeys     *Collection[model.APIKey, struct{}, APIKey]
 	JoinTokens    *Collection[model.JoinToken, struct{}, JoinToken]
 
-	Users           *Collection[model.User, UserSpec, User]
-	Members         *Collection[model.Membership, MemberSpec, Member]
-	Roles           *Collection[model.Role, RoleSpec, Role] // of an organization
-	ClusterRoles    *Collection[model.Role, RoleSpec, Role]
+	Users        *Collection[model.User, UserSpec, User]
+	Members      *Collection[model.Membership, MemberSpec, Member]
+	Roles        *Collection[model.Role, RoleSpec, Role] // of an organization
+	ClusterRoles *Collection[model.Role, RoleSpec, Role]
+
+	IdentityProviders        *Collection[model.IdentityProvider, IdentityProviderSpec, IdentityProvider] // of organizations
+	ClusterIdentityProviders *Collection[model.IdentityProvider, IdentityProviderSpec, IdentityProvider]
+	Invitations              *Collection[model.Invitation, InvitationSpec, Invitation]
+
 	Groups          *Collection[model.Group, GroupSpec, Group]
 	ServiceAccounts *Collection[model.ServiceAccount, ServiceAccountSpec, ServiceAccount]
 }
@@ -68,6 +76,7 @@ func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string
 	a.Users, a.Members, a.Groups = users(a), members(a), groups(a)
 	a.Roles, a.ClusterRoles, a.ServiceAccounts = roles(a, true), roles(a, false), serviceAccounts(a)
 	a.APIKeys, a.OrgAPIKeys, a.MyAPIKeys = apiKeys(a), orgAPIKeys(a), myAPIKeys(a)
+	a.IdentityProviders, a.ClusterIdentityProviders, a.Invitations = identityProviders(a, true), identityProviders(a, false), invitations(a)
 	return a
 }
 

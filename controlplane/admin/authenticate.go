@@ -72,6 +72,9 @@ func (k *known) from(addr netip.Addr) bool {
 
 // Authenticate finds the caller of a key, who calls from an address.
 func (a *Admin) Authenticate(ctx context.Context, text string, from netip.Addr) (access.Principal, error) {
+	if strings.HasPrefix(text, sessionPrefix) { // of a command line that a user has signed in
+		return a.AuthenticateSession(ctx, text, from)
+	}
 	id, secret, err := parseKey(text)
 	if err != nil {
 		return access.Principal{}, ErrKey
@@ -233,6 +236,15 @@ func sessionPrincipal(ctx context.Context, tx *store.Tx, v *model.Session) (acce
 	u, g, err := userGrants(ctx, tx, v.User)
 	if err != nil {
 		return access.Principal{}, err
+	}
+	rules, err := tx.SecurityOfUser(ctx, v.User)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	for _, r := range rules {
+		if !r.Met(v, time.Now()) {
+			delete(g.Orgs, r.Org) // the session is not enough for it: as if he were no member
+		}
 	}
 	return access.Principal{Session: v.ID, User: v.User, Name: u.Email, Grants: g}, nil
 }

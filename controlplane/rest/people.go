@@ -65,6 +65,14 @@ func (a *API) signedIn() {
 		func(ctx context.Context, _ *struct{}) (*done, error) {
 			return gone(ctx, a, k.EndMySessions(ctx, caller(ctx)))
 		})
+	huma.Register(a.huma, operation(http.MethodDelete, "/api/v1/me/session", "delete-this-session", "End the session that asks", "me", access.MeWrite, 204),
+		func(ctx context.Context, _ *struct{}) (*done, error) {
+			p := caller(ctx)
+			if p.Session.IsZero() {
+				return nil, a.failed(ctx, fault.New(fault.Conflict, "this is a key, and no session"))
+			}
+			return gone(ctx, a, k.EndMySession(ctx, p, p.Session.String()))
+		})
 	readable(a, k.MyAPIKeys, "/api/v1/me/api-keys", "my-api-key", "my-api-keys")
 	deletable(a, k.MyAPIKeys, "/api/v1/me/api-keys", "my-api-key", "my-api-keys")
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/me/api-keys", "create-my-api-key", "Create an API key of the calling user; its secret is shown once", "my-api-keys", access.MeWrite, 201),

@@ -40,6 +40,8 @@ type Options struct {
 	World    *model.Current
 	Push     *push.Server
 	Presence *presence.Store
+	// SignIn signs people in; nil: nobody can.
+	SignIn SignIn
 	// Database says how long ago the database last answered.
 	Database func() time.Duration
 	// Preflight checks domains; nil: nobody can.
