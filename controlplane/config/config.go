@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -21,6 +22,8 @@ import (
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
 
+	"github.com/warrenedge/warren/controlplane/mail"
+	"github.com/warrenedge/warren/controlplane/outbound"
 	"github.com/warrenedge/warren/shared/settings"
 )
 
@@ -54,10 +57,14 @@ type Config struct {
 	ReplicaID        string   `yaml:"replica_id" env:"REPLICA_ID"` // unique among the replicas; hostname and random letters if empty
 	APITLSCert       string   `yaml:"api_tls_cert" env:"API_TLS_CERT"`
 	APITLSKey        string   `yaml:"api_tls_key" env:"API_TLS_KEY"`
-	APIInsecure      bool     `yaml:"api_insecure" env:"API_INSECURE"`       // plain HTTP beyond loopback
-	DNSRoots         []string `yaml:"dns_roots" env:"DNS_ROOTS"`             // name servers of the root for checks of domains; those of the internet if empty
-	ChallengeAway    string   `yaml:"challenge_away" env:"CHALLENGE_AWAY"`   // nodes that are away when a challenge is to be answered: withdraw goes on without them if they answer nothing, wait waits
-	QueuePollOnly    bool     `yaml:"queue_poll_only" env:"QUEUE_POLL_ONLY"` // no LISTEN for jobs: where a transaction pooler stands before PostgreSQL
+	APIInsecure      bool     `yaml:"api_insecure" env:"API_INSECURE"`           // plain HTTP beyond loopback
+	DNSRoots         []string `yaml:"dns_roots" env:"DNS_ROOTS"`                 // name servers of the root for checks of domains; those of the internet if empty
+	ChallengeAway    string   `yaml:"challenge_away" env:"CHALLENGE_AWAY"`       // nodes that are away when a challenge is to be answered: withdraw goes on without them if they answer nothing, wait waits
+	OutboundNetworks []string `yaml:"outbound_networks" env:"OUTBOUND_NETWORKS"` // private networks, or loopback, that webhooks may reach all the same
+	QueuePollOnly    bool     `yaml:"queue_poll_only" env:"QUEUE_POLL_ONLY"`     // no LISTEN for jobs: where a transaction pooler stands before PostgreSQL
+	URL              string   `yaml:"url" env:"URL"`                             // where people reach the pages and the API, such as https://control.example.org; nobody can sign in without
+	SetupTokenFile   string   `yaml:"setup_token_file" env:"SETUP_TOKEN_FILE"`   // where the first setup link of a fresh cluster goes; standard output if empty
+	Mail             Mail     `yaml:"mail" envPrefix:"MAIL_"`
 	Listen           Listen   `yaml:"listen" envPrefix:"LISTEN_"`
 	LogFormat        string   `yaml:"log_format" env:"LOG_FORMAT"` // text or json
 	LogLevel         string   `yaml:"log_level" env:"LOG_LEVEL"`
@@ -70,10 +77,42 @@ type Listen struct {
 	Admin string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
 }
 
+// Mail is how invitations and links to reset passwords are sent.
+type Mail struct {
+	Server   string `yaml:"server" env:"SERVER"`     // host:port; "": links are shown to who makes them
+	Security string `yaml:"security" env:"SECURITY"` // starttls, tls or none
+	Username string `yaml:"username" env:"USERNAME"`
+	Password Secret `yaml:"password" env:"PASSWORD"`
+	From     string `yaml:"from" env:"FROM"`
+	CAFile   string `yaml:"ca_file" env:"CA_FILE"`
+}
+
+// Options are what package mail takes.
+func (m Mail) Options() mail.Options {
+	return mail.Options{Server: m.Server, Security: mail.Security(m.Security), Username: m.Username, Password: m.Password.Reveal(), From: m.From, CAFile: m.CAFile}
+}
+
+// Pages is URL, nil if it is empty. What is behind the host has no meaning.
+func (c *Config) Pages() (*url.URL, error) {
+	if c.URL == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(net.JoinHostPort(u.Hostname(), "0"))) {
+		return nil, fmt.Errorf("url: %q, want https://host or https://host:port (http for localhost only: browsers keep the cookies of nothing else)", c.URL)
+	}
+	u.Path, u.Host = "", strings.ToLower(u.Host)
+	if u.Scheme == "https" { // browsers leave it out
+		u.Host = strings.TrimSuffix(u.Host, ":443")
+	}
+	return u, nil
+}
+
 // Load reads settings: defaults, then the file if path is not "", then WARREN_CONTROL_… variables.
 func Load(path string) (*Config, error) {
 	c := &Config{
 		Roles: AllRoles, ChallengeAway: "withdraw", LogFormat: "text", LogLevel: "info",
+		Mail:   Mail{Security: "starttls"},
 		Listen: Listen{API: "127.0.0.1:8080", Push: ":8443", Admin: "127.0.0.1:9090"},
 	}
 	if path != "" {
@@ -133,6 +172,17 @@ func (c *Config) Roots() []netip.Addr {
 	return out
 }
 
+// Outbound is what webhooks may reach besides the internet.
+func (c *Config) Outbound() outbound.Policy {
+	var p outbound.Policy
+	for _, n := range c.OutboundNetworks {
+		if prefix, err := netip.ParsePrefix(n); err == nil { // Validate says so
+			p.Allowed = append(p.Allowed, prefix)
+		}
+	}
+	return p
+}
+
 // Validate says everything that is wrong.
 func (c *Config) Validate() error {
 	var errs []error
@@ -141,6 +191,14 @@ func (c *Config) Validate() error {
 	}
 	if n := given(c.KEKFile != "", len(c.KEKCommand) > 0, c.KEK != ""); n != 1 {
 		errs = append(errs, fmt.Errorf("kek_file, kek_command, WARREN_KEK: %d of them are set, want one; warren-control new-kek makes a key", n))
+	}
+	if _, err := c.Pages(); err != nil {
+		errs = append(errs, err)
+	}
+	if c.Mail.Server != "" {
+		if err := c.Mail.Options().Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("mail.%w", err))
+		}
 	}
 	if len(c.Roles) == 0 {
 		errs = append(errs, errors.New("roles: none"))
@@ -162,6 +220,11 @@ func (c *Config) Validate() error {
 	for i, r := range c.DNSRoots {
 		if _, err := netip.ParseAddr(r); err != nil {
 			errs = append(errs, fmt.Errorf("dns_roots[%d]: %q, want an IP address", i, r))
+		}
+	}
+	for i, n := range c.OutboundNetworks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			errs = append(errs, fmt.Errorf("outbound_networks[%d]: %q, want a network like 10.1.0.0/16", i, n))
 		}
 	}
 	for _, l := range []struct{ field, addr string }{{"api", c.Listen.API}, {"push", c.Listen.Push}, {"admin", c.Listen.Admin}} {

@@ -39,6 +39,8 @@ func (c *cluster) startControl(ctx context.Context) error {
 	conf := c.path("control.yaml")
 	err := writeYAML(conf, map[string]any{
 		"database_url": c.pg.DSN(""), "kek_file": c.path("kek.json"), "bootstrap_key_file": c.path("api.key"),
+		// By this name, as browsers keep cookies that are for TLS alone, and passkeys, of no address.
+		"url": fmt.Sprintf("http://localhost:%d", c.ports.API), "setup_token_file": c.path("setup.url"),
 		"listen": map[string]any{"api": local(c.ports.API), "push": local(c.ports.Push), "admin": local(c.ports.Admin[0])},
 	})
 	if err != nil {
@@ -318,6 +320,10 @@ func (c *cluster) help() {
 	}
 	cli := fmt.Sprintf("%s --config %s", quote(self), quote(c.path("cli.yaml")))
 	p := c.ports
+	signIn := fmt.Sprintf("http://localhost:%d/", c.ports.API)
+	if link, err := os.ReadFile(c.path("setup.url")); err == nil {
+		signIn = strings.TrimSpace(string(link)) + "\n  (once, within a day of the first start; later " + signIn + ")"
+	}
 	fmt.Fprintf(c.Out, `
 Warren is up. Everything listens on loopback; the state is in %s.
 Paste these into another terminal:
@@ -328,8 +334,12 @@ Paste these into another terminal:
   %s snapshot
   %s snapshot node-1
 
+Sign in as its first administrator:
+
+  %s
+
 Ctrl-C ends it.
-`, c.Dir, quote(c.path("ca.pem")), Hostname, p.HTTPS[0], Hostname, p.HTTPS[0], p.DNS[0], Hostname, cli, cli, cli)
+`, c.Dir, quote(c.path("ca.pem")), Hostname, p.HTTPS[0], Hostname, p.HTTPS[0], p.DNS[0], Hostname, cli, cli, cli, signIn)
 }
 
 // quote makes a path safe to paste.

@@ -90,6 +90,7 @@ func command() *cobra.Command {
 			},
 		},
 		rotateKey(load),
+		setupToken(load),
 		&cobra.Command{
 			Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {

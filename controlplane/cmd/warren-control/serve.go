@@ -71,6 +71,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := handOver(cluster.FirstKey, cfg.BootstrapKeyFile, os.Stdout, log); err != nil {
 		return err
 	}
+	if err := handOverSetup(ctx, cfg, db, cluster.FirstKey != "", os.Stdout, log); err != nil {
+		return err
+	}
 	tasks, err := wire(cfg, log, reg, db, ring.Sealer(), cluster)
 	if err != nil {
 		return err
@@ -124,8 +127,13 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
+		adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
+		people, err := newPeople(cfg, adm, db, sealer, log, reg)
+		if err != nil {
+			return nil, err
+		}
 		api := rest.New(rest.Options{
-			Admin: admin.New(db, issuer, sealer, cluster.Identity.Fingerprint()), World: world, Push: pusher, Presence: seen,
+			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen,
 			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
 			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
@@ -133,7 +141,8 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
-		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, api) }))
+		tasks = append(tasks, people.tasks...)
+		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api)) }))
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))
@@ -262,6 +271,12 @@ func pruner(db *store.Store, log *slog.Logger) daemon.Task {
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
+			}
+			if _, err := db.Tx(ctx, "prune", func(tx *store.Tx) error {
+				_, err := tx.PruneSignIn(ctx, time.Now())
+				return err
+			}); err != nil && ctx.Err() == nil {
+				log.Warn("sign-ins that are over not forgotten", "err", err)
 			}
 			n, err := db.Prune(ctx, time.Now().Add(-keepChanges))
 			switch {

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/mail"
+	"github.com/warrenedge/warren/controlplane/rest"
+	"github.com/warrenedge/warren/controlplane/signin"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
+	"github.com/warrenedge/warren/controlplane/signin/oidc"
+	"github.com/warrenedge/warren/controlplane/signin/password"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/web"
+	"github.com/warrenedge/warren/shared/atomicfile"
+	"github.com/warrenedge/warren/shared/daemon"
+)
+
+// providerLimit bounds one call to an identity provider.
+const providerLimit = 10 * time.Second
+
+// people is where people sign in, if the settings say where that is.
+type people struct {
+	service *signin.Service // nil: nowhere
+	pages   *web.Pages
+	tasks   []daemon.Task
+}
+
+func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
+	base, err := cfg.Pages()
+	if err != nil || base == nil {
+		return &people{}, err
+	}
+	o := cfg.Mail.Options()
+	o.Log, o.Reg = log, reg
+	mailer, err := mail.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	limiter, err := limits.New(cfg.ValkeyURL.Reveal(), log, reg)
+	if err != nil {
+		return nil, err
+	}
+	p := &people{service: signin.New(signin.Options{
+		Store: db, Admin: adm, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer,
+		OIDC: oidc.New(cfg.Outbound().Client(providerLimit)), Log: log, Reg: reg,
+		Audit: func(_ context.Context, e signin.Event) {
+			log.Info("people", "action", e.Action, "user", e.User, "peer", e.Client.Address, "refused", e.Refused, "detail", e.Detail)
+		},
+	})}
+	adm.Inviter = p.service
+	p.pages = web.New(web.Options{SignIn: p.service, URL: base, Cookie: rest.SessionCookie, Log: log, Reg: reg})
+	p.tasks = []daemon.Task{p.service, limiter, mailer}
+	return p, nil
+}
+
+// api is the service for the API, which knows nil.
+func (p *people) api() rest.SignIn {
+	if p.service == nil {
+		return nil
+	}
+	return p.service
+}
+
+// handler gives the API its paths, and the pages all others.
+func (p *people) handler(api http.Handler) http.Handler {
+	if p.pages == nil {
+		return api
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, own := range []string{"/api/", "/debug/", "/healthz", "/readyz"} {
+			if strings.HasPrefix(r.URL.Path, own) {
+				api.ServeHTTP(w, r)
+				return
+			}
+		}
+		p.pages.ServeHTTP(w, r)
+	})
+}
+
+// handOverSetup gives the operator of a fresh cluster the link with which he becomes its first administrator.
+func handOverSetup(ctx context.Context, cfg *config.Config, db *store.Store, fresh bool, out io.Writer, log *slog.Logger) error {
+	base, err := cfg.Pages()
+	if err != nil || base == nil || !fresh {
+		return err
+	}
+	token, err := signin.NewSetupToken(ctx, db)
+	if err != nil {
+		return err
+	}
+	link := setupLink(base, token)
+	if cfg.SetupTokenFile != "" {
+		err := atomicfile.Write(cfg.SetupTokenFile, []byte(link+"\n"))
+		if err == nil {
+			log.Info("setup link written", "file", cfg.SetupTokenFile)
+			return nil
+		}
+		log.Error("setup_token_file can't be written, the link goes to standard output", "err", err)
+	}
+	_, err = fmt.Fprintf(out, "Become the first administrator here, once, within a day:\n%s\n", link)
+	return err
+}
+
+func setupLink(base *url.URL, token string) string {
+	u := *base
+	u.Path, u.RawQuery = signin.PathSetup, url.Values{"token": {token}}.Encode()
+	return u.String()
+}
+
+// setupToken makes another link while there is no administrator. Those before are void.
+func setupToken(load func() (*config.Config, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: "setup-token", Short: "Print a link with which the first administrator is made, while there is none", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			base, err := cfg.Pages()
+			if err == nil && base == nil {
+				err = errors.New("url: missing: it is where people sign in")
+			}
+			if err != nil {
+				return usage{err}
+			}
+			db, err := store.Open(cmd.Context(), cfg.DatabaseURL.Reveal(), store.Options{Log: cfg.Logger(os.Stderr)})
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			token, err := signin.NewSetupToken(cmd.Context(), db)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), setupLink(base, token))
+			return err
+		},
+	}
+}
