@@ -65,17 +65,16 @@ func invitations(a *Admin) *Collection[model.Invitation, InvitationSpec, Invitat
 // Invite makes an invitation for a mail address, and mails its link where there is mail. An earlier one for the same
 // address is void. Whether there is such a user is not told.
 func (a *Admin) Invite(ctx context.Context, p access.Principal, org, email string, s InvitationSpec) (out Invitation, err error) {
-	if a.Inviter == nil {
-		return out, fault.New(fault.Conflict, "nobody can sign in here: the control plane's settings have no url")
-	}
-	canon, err := model.CanonicalEmail(email)
-	if err != nil {
-		return out, err
-	}
-	v := &model.Invitation{Email: canon, By: p.Name}
+	v := &model.Invitation{By: p.Name}
 	var link, name string
 	_, err = a.Invitations.do(ctx, p, org, func(c *call) error {
+		if a.Inviter == nil {
+			return fault.New(fault.Conflict, "nobody can sign in here: the control plane's settings have no url")
+		}
 		if err := c.fresh(); err != nil {
+			return err
+		}
+		if v.Email, err = model.CanonicalEmail(email); err != nil {
 			return err
 		}
 		v.ID, v.Org, v.Roles = model.InvitationID{}.New(), c.org, nil
@@ -131,17 +130,17 @@ func (a *Admin) Security(ctx context.Context, p access.Principal, org string) (o
 // SetSecurity writes what an organization wants of sessions. It holds from the next call on, of whoever is signed in.
 func (a *Admin) SetSecurity(ctx context.Context, p access.Principal, org string, s SecuritySpec) (SecuritySpec, error) {
 	v := model.Security{RequireSecondFactor: s.RequireSecondFactor}
-	if s.MaxSessionAge != "" {
-		d, err := time.ParseDuration(s.MaxSessionAge)
-		if err != nil || d < model.MinSessionAge || d > model.SessionLife {
-			return SecuritySpec{}, fault.Field("max_session_age", "%q, want a duration from %s to %s", s.MaxSessionAge, model.MinSessionAge, model.SessionLife)
-		}
-		v.MaxSession = d.Truncate(time.Second)
-	}
 	_, err := a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
 		c := a.call(ctx, tx, p)
 		if err := c.organization(org, access.SecurityManage); err != nil {
 			return err
+		}
+		if s.MaxSessionAge != "" {
+			d, err := time.ParseDuration(s.MaxSessionAge)
+			if err != nil || d < model.MinSessionAge || d > model.SessionLife {
+				return fault.Field("max_session_age", "%q, want a duration from %s to %s", s.MaxSessionAge, model.MinSessionAge, model.SessionLife)
+			}
+			v.MaxSession = d.Truncate(time.Second)
 		}
 		v.Org = c.org
 		return tx.SetSecurity(ctx, v)

@@ -114,6 +114,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.upCommand(), a.statusCommand(), a.getCommand(), a.createCommand(), a.deleteCommand(), a.applyCommand(), a.waitCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.versionCommand(), sampleCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(),
 	)
 	for _, c := range root.Commands() {
 		withUsage(c)

@@ -97,8 +97,14 @@ func (a *app) connect() (*session, error) {
 		}
 		key = strings.TrimSpace(string(b))
 	}
-	if key == "" {
-		return nil, usagef("no API key: give --api-key-file, or set WARREN_API_KEY_FILE or WARREN_API_KEY")
+	if key == "" { // nobody said as whom: as who has signed in
+		all, err := c.credentials()
+		if err != nil {
+			return nil, err
+		}
+		if key = all[c.Server].Token; key == "" {
+			return nil, usagef("not signed in at %s, and no API key: warren login, or give --api-key-file, or set WARREN_API_KEY_FILE or WARREN_API_KEY", c.Server)
+		}
 	}
 	client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: key, CAFile: c.CAFile})
 	if err != nil {

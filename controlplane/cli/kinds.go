@@ -36,6 +36,16 @@ type kind struct {
 	rank    int      // apply order: what others refer to comes first
 }
 
+// providerFields are those of identity providers. Rules are written in manifests alone.
+var providerFields = []field{
+	{"issuer", text, "URL that the provider's tokens say, such as https://accounts.example.com", true},
+	{"client_id", text, "what this cluster is registered as", true},
+	{"client_secret", text, "others on this machine may see flags: a manifest hides it", false},
+	{"title", text, "on the button of the sign-in page (default: the name)", false},
+	{"scopes", list, "what is asked for beside openid (default: email, profile)", false},
+	{"provision", toggle, "who is not known yet, and to whom a rule gives a role, becomes a user", false},
+}
+
 // kinds is every noun that can be listed, in the order in which they are applied.
 var kinds = []*kind{
 	{name: "Organization", plural: "organizations", aliases: []string{"org", "orgs"}},
@@ -153,6 +163,12 @@ var kinds = []*kind{
 	{
 		name: "Member", plural: "members", org: true, fields: []field{{"roles", list, "roles in the organization: its own, or owner, admin, member, viewer", true}},
 		columns: []string{"display_name", "roles", "groups", "disabled"},
+	},
+	{
+		name: "IdentityProvider", plural: "identity-providers", org: true, fields: providerFields, columns: []string{"issuer", "client_id", "provision"}, wide: []string{"title", "scopes"},
+	},
+	{
+		name: "ClusterIdentityProvider", plural: "cluster-identity-providers", fields: providerFields, columns: []string{"issuer", "client_id", "provision"}, wide: []string{"title", "scopes"},
 	},
 	{
 		name: "Group", plural: "groups", org: true, fields: []field{{"users", list, "members of the organization, by mail address", false}},

@@ -100,6 +100,9 @@ func (a *API) signIn() {
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/users/{name}/password-reset", "reset-password",
 		"Make a link with which a user chooses another password; it is shown once, good once, for 30 minutes", "users", access.UsersManage, 201),
 		func(ctx context.Context, in *oneInput) (*answer[linkAnswer], error) {
+			if err := caller(ctx).Check(access.UsersManage); err != nil {
+				return nil, a.failed(ctx, err)
+			}
 			if a.SignIn == nil {
 				return nil, a.failed(ctx, errNoPages)
 			}

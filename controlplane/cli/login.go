@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/shared/atomicfile"
+)
+
+// credentials are what users have signed in with at control planes, by the URL of each. The file is its owner's alone.
+type credentials map[string]credential
+
+type credential struct {
+	Token   string    `yaml:"token"`
+	Expires time.Time `yaml:"expires"`
+}
+
+// credentialsFile is beside the settings.
+func (c connection) credentialsFile() string {
+	return filepath.Join(filepath.Dir(c.Config), "credentials.yaml")
+}
+
+func (c connection) credentials() (credentials, error) {
+	path := c.credentialsFile()
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return credentials{}, nil
+	case err != nil:
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("credentials: others can read %s: chmod 600 it, and sign in anew", path)
+	}
+	out := credentials{}
+	if err := yaml.UnmarshalWithOptions(b, &out, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("credentials: %s is malformed: remove it, and sign in anew", path) // without the lines around it: they hold tokens
+	}
+	return out, nil
+}
+
+func (c connection) saveCredentials(all credentials) error {
+	b, err := yaml.Marshal(all)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(c.Config), 0o700); err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	return atomicfile.Write(c.credentialsFile(), b)
+}
+
+func (a *app) loginCommand() *cobra.Command {
+	var web bool
+	cmd := &cobra.Command{
+		Use: "login", Short: "Sign in as a user, in a browser on this or any other machine", Args: cobra.NoArgs,
+		Long: "Sign in as a user. It shows an address and a code; whoever is signed in there approves it, and commands act for him from then on,\n" +
+			"until warren logout, or until he ends the session on his account page. An API key that is given wins over it.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.login(cmd.Context(), web) },
+	}
+	cmd.Flags().BoolVar(&web, "web", false, "open the address in the browser of this machine")
+	return cmd
+}
+
+func (a *app) login(ctx context.Context, web bool) error {
+	c, client, err := a.anonymous()
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	var d struct {
+		Code     string `json:"device_code"`
+		UserCode string `json:"user_code"`
+		Page     string `json:"verification_uri"`
+		Whole    string `json:"verification_uri_complete"`
+		Life     int    `json:"expires_in"`
+		Interval int    `json:"interval"`
+	}
+	if _, err := client.Do(ctx, http.MethodPost, "/api/v1/device-logins", map[string]string{"client": host}, &d); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "Open %s\nand approve the code %s\n", d.Page, d.UserCode)
+	if web {
+		if err := browse(ctx, d.Whole); err != nil {
+			a.say("no browser opened: %v", err)
+		}
+	}
+	wait := max(time.Duration(d.Interval)*time.Second, time.Second)
+	for deadline := time.Now().Add(time.Duration(d.Life) * time.Second); time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		var s struct {
+			Token   string    `json:"token"`
+			Expires time.Time `json:"expires_at"`
+		}
+		_, err := client.Do(ctx, http.MethodPost, "/api/v1/device-logins/token", map[string]string{"device_code": d.Code}, &s)
+		p, refused := errors.AsType[*apiclient.Problem](err)
+		switch {
+		case err == nil:
+			return a.loggedIn(ctx, c, credential{s.Token, s.Expires})
+		case refused && p.Detail == "authorization_pending", refused && p.Status >= 500:
+		case refused && p.Detail == "slow_down":
+			wait += 5 * time.Second
+		case refused && p.Detail == "access_denied":
+			return errors.New("not approved")
+		case refused && p.Detail == "expired_token":
+			return errors.New("the code is over: begin again")
+		default:
+			return err
+		}
+	}
+	return errors.New("nobody has approved the code in time")
+}
+
+func (a *app) loggedIn(ctx context.Context, c connection, got credential) error {
+	all, err := c.credentials()
+	if err != nil {
+		return err
+	}
+	all[c.Server] = got
+	if err := c.saveCredentials(all); err != nil {
+		return err
+	}
+	client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: got.Token, CAFile: c.CAFile})
+	if err != nil {
+		return err
+	}
+	var me struct {
+		Name string `json:"name"`
+	}
+	if _, err := client.Do(ctx, http.MethodGet, "/api/v1/me", nil, &me); err != nil {
+		return err
+	}
+	a.say("Signed in at %s as %s, until %s at the latest.", c.Server, me.Name, got.Expires.Local().Format("2006-01-02 15:04"))
+	return nil
+}
+
+// anonymous is a client without a key.
+func (a *app) anonymous() (connection, *apiclient.Client, error) {
+	c, err := a.flags.resolve()
+	if err != nil {
+		return c, nil, err
+	}
+	if c.Server == "" {
+		return c, nil, usagef("no control plane: give --server, set WARREN_SERVER, or write server: into %s", c.Config)
+	}
+	client, err := apiclient.New(apiclient.Options{Server: c.Server, CAFile: c.CAFile})
+	if err != nil {
+		return c, nil, usageError{err}
+	}
+	return c, client, nil
+}
+
+// browse opens an address in the browser of this machine. It is our server's own, of http or https alone.
+func browse(ctx context.Context, url string) error {
+	for _, program := range []string{"xdg-open", "open"} {
+		if path, err := exec.LookPath(program); err == nil {
+			return exec.CommandContext(ctx, path, url).Start()
+		}
+	}
+	return errors.New("there is neither xdg-open nor open")
+}
+
+func (a *app) logoutCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "logout", Short: "End the session that warren login began", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.flags.resolve()
+			if err != nil {
+				return err
+			}
+			all, err := c.credentials()
+			if err != nil {
+				return err
+			}
+			have, ok := all[c.Server]
+			if !ok {
+				return usagef("not signed in at %s", c.Server)
+			}
+			client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: have.Token, CAFile: c.CAFile})
+			if err != nil {
+				return usageError{err}
+			}
+			_, err = client.Do(cmd.Context(), http.MethodDelete, "/api/v1/me/session", nil, nil)
+			if err != nil && apiclient.StatusOf(err) != http.StatusUnauthorized { // it is over already
+				return err
+			}
+			delete(all, c.Server)
+			if err := c.saveCredentials(all); err != nil {
+				return err
+			}
+			a.say("Signed out of %s.", c.Server)
+			return nil
+		},
+	}
+}
+
+func (a *app) whoamiCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "whoami", Short: "Show as whom commands act", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var me map[string]any
+			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me", nil, &me); err != nil {
+				return err
+			}
+			if a.output == "table" {
+				_, err := fmt.Fprintf(a.out, "%v\n", me["name"])
+				return err
+			}
+			return a.print(me)
+		},
+	}
+}
+
+// userCommand has what administrators do about how others sign in.
+func (a *app) userCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "user", Short: "Links for people who are to sign in"}
+	var roles []string
+	link := func(path string, body any) error {
+		s, err := a.connect()
+		if err != nil {
+			return err
+		}
+		var out map[string]any
+		if _, err := s.Do(context.Background(), http.MethodPost, path, body, &out); err != nil {
+			return err
+		}
+		if a.output == "table" {
+			if out["mailed"] == true {
+				a.say("The link is mailed, too.")
+			}
+			a.say("Good once, for 30 minutes; shown this once:")
+			_, err := fmt.Fprintf(a.out, "%v\n", out["link"])
+			return err
+		}
+		return a.print(out)
+	}
+	invite := &cobra.Command{
+		Use: "invite ADDRESS", Short: "Invite somebody to the organization, by mail or with the link that is shown", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := a.flags.resolve()
+			if err != nil {
+				return err
+			}
+			return link("/api/v1/orgs/"+c.Organization+"/invitations", map[string]any{"name": args[0], "roles": roles})
+		},
+	}
+	invite.Flags().StringSliceVar(&roles, "roles", []string{"member"}, "roles in the organization")
+	cmd.AddCommand(invite, &cobra.Command{
+		Use: "reset-password ADDRESS", Short: "Make a link with which a user chooses another password", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return link("/api/v1/users/"+args[0]+"/password-reset", nil)
+		},
+	})
+	return cmd
+}
