@@ -30,7 +30,7 @@ type Message struct {
 }
 
 // Start runs a server until the test ends.
-func Start(t *testing.T) *Server {
+func Start(t testing.TB) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Server) Busy(n int) {
 }
 
 // Next is the next message; none within 20 s fails the test.
-func (s *Server) Next(t *testing.T) Message {
+func (s *Server) Next(t testing.TB) Message {
 	t.Helper()
 	select {
 	case m := <-s.got:
