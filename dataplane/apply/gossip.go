@@ -151,11 +151,12 @@ func (n *Node) tellSites() {
 	if !n.ready.Load() {
 		return
 	}
-	var connected []string
-	for _, s := range values[site](n.state, resource.Site) {
+	connected := n.connected[:0] // twice a second, of thousands: SetSites keeps a copy if anything has changed
+	for s := range each[site](n.state, resource.Site) {
 		if n.standsIn(s) || s.peer != nil && slices.Contains(s.nodes, n.id) && n.sub.Up(s.id) || slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
 			connected = append(connected, s.id)
 		}
 	}
+	n.connected = connected
 	n.sub.Gossip.SetSites(connected)
 }

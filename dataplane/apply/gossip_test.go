@@ -77,7 +77,7 @@ func (c *chatter) View() gossip.View {
 func (c *chatter) SetSites(s []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sites = s
+	c.sites = slices.Sorted(slices.Values(s)) // a copy, as the real one keeps
 }
 
 func (c *chatter) SetLoad(thousandths int) {

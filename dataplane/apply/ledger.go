@@ -2,6 +2,7 @@ package apply
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -127,4 +128,15 @@ func values[T any](l *ledger, typ string) []T {
 		out = append(out, good[name].value.(T))
 	}
 	return out
+}
+
+// each yields what values does, in no order and without a copy of all.
+func each[T any](l *ledger, typ string) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, g := range l.good[typ] {
+			if !yield(g.value.(T)) {
+				return
+			}
+		}
+	}
 }

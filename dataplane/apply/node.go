@@ -95,18 +95,19 @@ type Node struct {
 	ready atomic.Bool
 	*saver
 
-	mu      sync.Mutex       // held while subsystems are told what to be, never while the disk is written
-	state   *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
-	view    gossip.View      // what nodes say of each other
-	down    map[string]bool  // presence of other nodes
-	sick    sick             // presence of targets
-	used    map[string]route // routes in use, by resource name
-	peers   []tunnel.Peer    // that the tunnel was last told of
-	noWay   error            // peers among them, and targets of local sites, that can't be reached
-	leaving bool             // the process is about to end
-	retreat retreat
-	load    load  // of Follow alone
-	ports   error // services among those that l4 was told of that can't have theirs
+	mu        sync.Mutex       // held while subsystems are told what to be, never while the disk is written
+	state     *ledger          // guarded by mu, and replaced by the handler alone, as all of the following
+	view      gossip.View      // what nodes say of each other
+	connected []string         // of tellSites alone, used again
+	down      map[string]bool  // presence of other nodes
+	sick      sick             // presence of targets
+	used      map[string]route // routes in use, by resource name
+	peers     []tunnel.Peer    // that the tunnel was last told of
+	noWay     error            // peers among them, and targets of local sites, that can't be reached
+	leaving   bool             // the process is about to end
+	retreat   retreat
+	load      load  // of Follow alone
+	ports     error // services among those that l4 was told of that can't have theirs
 }
 
 // NewNode makes a Node with this id that has applied nothing.
