@@ -85,7 +85,10 @@ func enlist(ctx context.Context, c *cluster.Cluster, sites int) (string, error) 
 				return "", ctx.Err()
 			case <-slow.C:
 			}
-			if err := c.API(ctx, call.method, call.path, strings.NewReader(call.body), &token); err != nil {
+			err := c.Until(ctx, call.path, func() error { // all of these may be said twice
+				return c.API(ctx, call.method, call.path, strings.NewReader(call.body), &token)
+			})
+			if err != nil {
 				return "", err
 			}
 		}
