@@ -22,6 +22,7 @@ type Admin struct {
 	sealer      Sealer
 	fingerprint string // of the identity authority, for join tokens
 	callers     callers
+	see         func(access.Principal) store.As // what the database lets a caller see
 
 	// Health is shown with targets; nil: it is not. Set before the first call.
 	Health Health
@@ -67,6 +68,7 @@ type Admin struct {
 // New makes the write side. fingerprint is that of the identity authority.
 func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string) *Admin {
 	a := &Admin{store: s, issuer: issuer, sealer: sealer, fingerprint: fingerprint}
+	a.see = as
 	a.callers.entries = map[[32]byte]*known{}
 	a.Organizations, a.Regions, a.Pools = organizations(a), regions(a), pools(a)
 	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
@@ -87,6 +89,8 @@ type call struct {
 	tx  *store.Tx
 	p   access.Principal
 	org model.OrgID // of the path; zero for what belongs to no organization
+
+	action string // of a write, for the audit log
 
 	names map[string]string // of rows that were looked up, by id
 }
@@ -110,10 +114,10 @@ func (c *call) organization(ref string, need access.Permission) error {
 	if err := c.p.CheckOrg(o.ID); err != nil {
 		return err
 	}
+	c.org = o.ID // also of what is refused now, for the audit log
 	if !c.p.Can(need, o.ID) {
 		return access.Refused(need)
 	}
-	c.org = o.ID
 	return nil
 }
 

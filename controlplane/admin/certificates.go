@@ -119,7 +119,7 @@ func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s Up
 	if err != nil {
 		known = nil // then a chain needs a certificate besides the leaf
 	}
-	rev, err = a.Certificates.with(ctx, p, org, access.CertificatesUpload, func(c *call) error { // who may not write learns nothing of what he sent
+	rev, err = a.Certificates.with(ctx, p, org, "upload", access.CertificatesUpload, func(c *call) error { // who may not write learns nothing of what he sent
 		u, err := pemcheck.Check([]byte(s.Chain), []byte(s.Key), pemcheck.Options{Now: time.Now(), Roots: known})
 		if err != nil {
 			return err
@@ -141,6 +141,7 @@ func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s Up
 		if err := c.tx.CreateCertificate(c, v); err != nil {
 			return err
 		}
+		a.Certificates.did(c, "upload", v)
 		out, err = a.Certificates.shown(c, v.ID.String())
 		return err
 	})

@@ -31,74 +31,81 @@ type Collection[M, S, V any] struct {
 func (k *Collection[M, S, V]) Permissions() (read, write access.Permission) { return k.read, k.write }
 
 // begin checks the caller and finds the organization.
-func (k *Collection[M, S, V]) begin(ctx context.Context, tx *store.Tx, p access.Principal, need access.Permission, org string) (*call, error) {
-	c := k.a.call(ctx, tx, p)
+func (k *Collection[M, S, V]) begin(c *call, need access.Permission, org string) error {
 	if k.inOrg {
-		return c, c.organization(org, need)
+		return c.organization(org, need)
 	}
-	if !p.Can(need, model.OrgID{}) {
-		return nil, access.Refused(need)
+	if !c.p.Can(need, model.OrgID{}) {
+		return access.Refused(need)
 	}
-	return c, nil
+	return nil
 }
 
-func (k *Collection[M, S, V]) do(ctx context.Context, p access.Principal, org string, fn func(c *call) error) (model.Revision, error) {
-	return k.with(ctx, p, org, k.write, fn)
+// do runs an action that a verb names, which needs the permission to write.
+func (k *Collection[M, S, V]) do(ctx context.Context, p access.Principal, org, verb string, fn func(c *call) error) (model.Revision, error) {
+	return k.with(ctx, p, org, verb, k.write, fn)
 }
 
 // with is do for what needs a permission of its own.
-func (k *Collection[M, S, V]) with(ctx context.Context, p access.Principal, org string, need access.Permission, fn func(c *call) error) (model.Revision, error) {
-	return k.a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		c, err := k.begin(ctx, tx, p, need, org)
-		if err != nil {
+func (k *Collection[M, S, V]) with(ctx context.Context, p access.Principal, org, verb string, need access.Permission, fn func(c *call) error) (model.Revision, error) {
+	return k.a.write(ctx, p, action(k.kind, verb), func(c *call) error {
+		if err := k.begin(c, need, org); err != nil {
 			return err
 		}
 		return fn(c)
 	})
 }
 
+// did records what was done to a row.
+func (k *Collection[M, S, V]) did(c *call, verb string, m *M) {
+	c.action = action(k.kind, verb)
+	id, name := named(any(m))
+	c.did(id, name)
+}
+
 // Create makes an object; a name that is taken is a Conflict.
 func (k *Collection[M, S, V]) Create(ctx context.Context, p access.Principal, org, name string, s S) (v V, rev model.Revision, err error) {
-	rev, err = k.do(ctx, p, org, func(c *call) error {
-		m, err := k.build(c, nil, name, s)
-		if err != nil {
-			return err
-		}
-		if err := k.create(c, m); err != nil {
-			return err
-		}
-		v, err = k.shown(c, name)
+	rev, err = k.do(ctx, p, org, "create", func(c *call) error {
+		v, err = k.make(c, name, s)
 		return err
 	})
 	return v, rev, err
 }
 
+func (k *Collection[M, S, V]) make(c *call, name string, s S) (v V, err error) {
+	m, err := k.build(c, nil, name, s)
+	if err != nil {
+		return v, err
+	}
+	if err := k.create(c, m); err != nil {
+		return v, err
+	}
+	k.did(c, "create", m)
+	return k.shown(c, name)
+}
+
 // Put makes an object be as wanted: it is made when it is not there, and not written when it is so already;
 // then the revision is 0.
 func (k *Collection[M, S, V]) Put(ctx context.Context, p access.Principal, org, name string, s S) (v V, created bool, rev model.Revision, err error) {
-	rev, err = k.do(ctx, p, org, func(c *call) error {
+	rev, err = k.do(ctx, p, org, "update", func(c *call) error {
 		old, err := k.byRef(c, name)
 		if err != nil && (fault.Of(err) != fault.NotFound || isID(name)) {
 			return err
 		}
-		created = err != nil
-		if created {
-			m, err := k.build(c, nil, name, s)
-			if err != nil {
-				return err
-			}
-			if err := k.create(c, m); err != nil {
-				return err
-			}
-			v, err = k.shown(c, name)
+		if created = err != nil; created {
+			v, err = k.make(c, name, s)
 			return err
 		}
 		m, err := k.build(c, old, name, s)
 		if err != nil {
 			return err
 		}
-		if _, err := k.update(c, m); err != nil {
+		changed, err := k.update(c, m)
+		if err != nil {
 			return err
+		}
+		if changed {
+			k.did(c, "update", m)
 		}
 		v, err = k.shown(c, name)
 		return err
@@ -125,18 +132,19 @@ func (k *Collection[M, S, V]) shown(c *call, ref string) (v V, err error) {
 
 // Delete removes an object; one that others need is a Conflict.
 func (k *Collection[M, S, V]) Delete(ctx context.Context, p access.Principal, org, ref string) (model.Revision, error) {
-	return k.do(ctx, p, org, func(c *call) error {
+	return k.do(ctx, p, org, "delete", func(c *call) error {
 		m, err := k.byRef(c, ref)
 		if err != nil {
 			return err
 		}
+		k.did(c, "delete", m)
 		return k.drop(c, m)
 	})
 }
 
-// Change alters one object by a function that sees the row.
-func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, org, ref string, need access.Permission, fn func(c *call, m *M) error) (v V, rev model.Revision, err error) {
-	rev, err = k.with(ctx, p, org, need, func(c *call) error {
+// change alters one object by a function that sees the row; the verb names the action.
+func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, org, ref, verb string, need access.Permission, fn func(c *call, m *M) error) (v V, rev model.Revision, err error) {
+	rev, err = k.with(ctx, p, org, verb, need, func(c *call) error {
 		m, err := k.byRef(c, ref)
 		if err != nil {
 			return err
@@ -147,6 +155,7 @@ func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, or
 		if _, err := k.update(c, m); err != nil {
 			return err
 		}
+		k.did(c, verb, m)
 		v, err = k.shown(c, ref)
 		return err
 	})
@@ -155,9 +164,8 @@ func (k *Collection[M, S, V]) change(ctx context.Context, p access.Principal, or
 
 // Get returns an object by name or id.
 func (k *Collection[M, S, V]) Get(ctx context.Context, p access.Principal, org, ref string) (v V, err error) {
-	err = k.a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := k.begin(ctx, tx, p, k.read, org)
-		if err != nil {
+	err = k.a.read(ctx, p, func(c *call) error {
+		if err := k.begin(c, k.read, org); err != nil {
 			return err
 		}
 		v, err = k.shown(c, ref)
@@ -168,10 +176,9 @@ func (k *Collection[M, S, V]) Get(ctx context.Context, p access.Principal, org, 
 
 // List returns objects after a mark, at most limit, and the mark for the next page, "" at the end.
 func (k *Collection[M, S, V]) List(ctx context.Context, p access.Principal, org, after string, limit int) (items []V, next string, err error) {
-	err = k.a.store.View(ctx, func(tx *store.Tx) error {
+	err = k.a.read(ctx, p, func(c *call) error {
 		items, next = []V{}, ""
-		c, err := k.begin(ctx, tx, p, k.read, org)
-		if err != nil {
+		if err := k.begin(c, k.read, org); err != nil {
 			return err
 		}
 		rows, err := k.list(c, store.Page{After: after, Limit: limit + 1})

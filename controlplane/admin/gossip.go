@@ -20,11 +20,11 @@ type GossipKey struct {
 
 // GossipKeys lists the keys of the gossip between nodes. One that seals, and no other, is no rotation at work.
 func (a *Admin) GossipKeys(ctx context.Context, p access.Principal) (out []GossipKey, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
+	err = a.read(ctx, p, func(c *call) error {
 		if err := p.Check(access.GossipRead); err != nil {
 			return err
 		}
-		out, err = gossipKeys(ctx, tx)
+		out, err = gossipKeys(c, c.tx)
 		return err
 	})
 	return out, err
@@ -33,14 +33,15 @@ func (a *Admin) GossipKeys(ctx context.Context, p access.Principal) (out []Gossi
 // RotateGossipKey asks for a new key of the gossip. The worker takes the steps, each when all nodes are ready
 // for it. A rotation that is asked for already is the one; one that has begun is followed by another.
 func (a *Admin) RotateGossipKey(ctx context.Context, p access.Principal) (out []GossipKey, rev model.Revision, err error) {
-	rev, err = a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
+	rev, err = a.write(ctx, p, action("gossip key", "rotate"), func(c *call) error {
 		if err := p.Check(access.GossipRotate); err != nil {
 			return err
 		}
-		if err := askGossipKey(ctx, tx); err != nil {
+		if err := askGossipKey(c, c.tx); err != nil {
 			return err
 		}
-		out, err = gossipKeys(ctx, tx)
+		c.did("", "")
+		out, err = gossipKeys(c, c.tx)
 		return err
 	})
 	return out, rev, err

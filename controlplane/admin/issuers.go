@@ -76,7 +76,7 @@ type Rollover struct {
 // RollOver has the key of an issuer's account changed. The worker does it, and goes on until the authority agrees; what is ordered
 // goes on meanwhile.
 func (a *Admin) RollOver(ctx context.Context, p access.Principal, ref string) (out Issuer, rev model.Revision, err error) {
-	rev, err = a.Issuers.do(ctx, p, "", func(c *call) error {
+	rev, err = a.Issuers.do(ctx, p, "", "roll-over", func(c *call) error {
 		v, err := issuerByRef(c, ref)
 		if err != nil {
 			return err
@@ -90,6 +90,7 @@ func (a *Admin) RollOver(ctx context.Context, p access.Principal, ref string) (o
 		if err := c.tx.AskRollover(c, v.ID, time.Now()); err != nil {
 			return err
 		}
+		a.Issuers.did(c, "roll-over", v)
 		out, err = a.Issuers.shown(c, v.ID.String())
 		return err
 	})

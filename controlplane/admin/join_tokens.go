@@ -60,26 +60,26 @@ type JoinTokenSpec struct {
 // CreateJoinToken makes a token; those of the same subject that were not used are void then. An
 // organization's key makes them for its connectors.
 func (a *Admin) CreateJoinToken(ctx context.Context, p access.Principal, s JoinTokenSpec) (out JoinToken, err error) {
-	_, err = a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		c := a.call(ctx, tx, p)
+	_, err = a.write(ctx, p, action("join token", "create"), func(c *call) error {
 		v := &model.JoinToken{ID: model.JoinTokenID{}.New()}
 		if err := c.subject(v, s); err != nil {
 			return err
 		}
 		t := jointoken.New(a.fingerprint)
 		v.Hash, v.Expires = t.Hash(), time.Now().Add(JoinTokenLife).UTC().Truncate(time.Microsecond)
-		if err := tx.VoidJoinTokens(c, v.Node, v.Connector); err != nil {
+		if err := c.tx.VoidJoinTokens(c, v.Node, v.Connector); err != nil {
 			return err
 		}
-		if err := tx.CreateJoinToken(c, v); err != nil {
+		if err := c.tx.CreateJoinToken(c, v); err != nil {
 			return err
 		}
-		stored, err := tx.GetJoinToken(c, v.ID)
+		stored, err := c.tx.GetJoinToken(c, v.ID)
 		if err != nil {
 			return err
 		}
 		out = viewToken(stored)
 		out.Token = t.Reveal()
+		c.did(named(v))
 		return nil
 	})
 	return out, err

@@ -174,8 +174,7 @@ func (a *Admin) CreateMyAPIKey(ctx context.Context, p access.Principal, name str
 }
 
 func (a *Admin) createKey(ctx context.Context, p access.Principal, name string, s APIKeySpec, owned func(c *call, v *model.APIKey) error) (out APIKey, err error) {
-	_, err = a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		c := a.call(ctx, tx, p)
+	_, err = a.write(ctx, p, action("API key", "create"), func(c *call) error {
 		if err := c.fresh(); err != nil {
 			return err
 		}
@@ -190,20 +189,21 @@ func (a *Admin) createKey(ctx context.Context, p access.Principal, name string, 
 		if err := v.Validate(); err != nil {
 			return err
 		}
-		may, err := keyPrincipal(c, tx, v)
+		may, err := keyPrincipal(c, c.tx, v)
 		if err != nil {
 			return err
 		}
 		if err := c.give(may.Grants); err != nil {
 			return err
 		}
-		if err := tx.CreateAPIKey(c, v); err != nil {
+		if err := c.tx.CreateAPIKey(c, v); err != nil {
 			return err
 		}
-		stored, err := tx.GetAPIKey(c, v.ID)
+		stored, err := c.tx.GetAPIKey(c, v.ID)
 		if err != nil {
 			return err
 		}
+		c.did(named(v))
 		out, err = viewAPIKey(c, stored)
 		out.Secret = secret
 		return err
@@ -281,7 +281,7 @@ func (a *Admin) ChangeAPIKey(ctx context.Context, p access.Principal, org, ref, 
 	if org != "" {
 		k = a.OrgAPIKeys
 	}
-	_, err = k.do(ctx, p, org, func(c *call) error {
+	_, err = k.do(ctx, p, org, "update", func(c *call) error {
 		if err := c.fresh(); err != nil {
 			return err
 		}
@@ -311,6 +311,9 @@ func (a *Admin) ChangeAPIKey(ctx context.Context, p access.Principal, org, ref, 
 		}
 		if changed, err = c.tx.UpdateAPIKey(c, v); err != nil {
 			return err
+		}
+		if changed {
+			k.did(c, "update", v)
 		}
 		out, err = k.shown(c, v.ID.String())
 		return err

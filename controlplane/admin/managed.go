@@ -185,9 +185,8 @@ func (c *call) issuerName(id model.IssuerID) (string, error) {
 
 // DescribeManaged returns a managed certificate with what happened to its orders.
 func (a *Admin) DescribeManaged(ctx context.Context, p access.Principal, org, ref string) (out Managed, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := a.Managed.begin(ctx, tx, p, a.Managed.read, org)
-		if err != nil {
+	err = a.read(ctx, p, func(c *call) error {
+		if err := a.Managed.begin(c, a.Managed.read, org); err != nil {
 			return err
 		}
 		v, err := managedByRef(c, ref)
@@ -259,7 +258,7 @@ func (c *call) orders(of model.ManagedCertificateID) ([]Order, error) {
 
 // ConfigureManaged says of what kind a certificate is to be; one that there is gets replaced if it is of another.
 func (a *Admin) ConfigureManaged(ctx context.Context, p access.Principal, org, ref string, s ManagedSpec) (Managed, model.Revision, error) {
-	return a.changeManaged(ctx, p, org, ref, func(c *call, v *model.ManagedCertificate) error {
+	return a.changeManaged(ctx, p, org, ref, "update", func(c *call, v *model.ManagedCertificate) error {
 		want := *v
 		if want.KeyType = model.KeyType(s.KeyType); s.KeyType == "" {
 			want.KeyType = model.ECDSA
@@ -305,7 +304,7 @@ func (c *call) someIssuerKnows(profile string) error {
 // RenewManaged makes a certificate due now, whatever its next attempt was. Budgets and pauses of issuers hold all
 // the same.
 func (a *Admin) RenewManaged(ctx context.Context, p access.Principal, org, ref string) (Managed, model.Revision, error) {
-	return a.changeManaged(ctx, p, org, ref, func(c *call, v *model.ManagedCertificate) error {
+	return a.changeManaged(ctx, p, org, ref, "renew", func(c *call, v *model.ManagedCertificate) error {
 		if !v.Wanted {
 			return fault.New(fault.Conflict, "no service needs %s", v.Names[0])
 		}
@@ -315,8 +314,8 @@ func (a *Admin) RenewManaged(ctx context.Context, p access.Principal, org, ref s
 }
 
 // changeManaged alters a row that nobody else changes meanwhile.
-func (a *Admin) changeManaged(ctx context.Context, p access.Principal, org, ref string, fn func(c *call, v *model.ManagedCertificate) error) (out Managed, rev model.Revision, err error) {
-	rev, err = a.Managed.do(ctx, p, org, func(c *call) error {
+func (a *Admin) changeManaged(ctx context.Context, p access.Principal, org, ref, verb string, fn func(c *call, v *model.ManagedCertificate) error) (out Managed, rev model.Revision, err error) {
+	rev, err = a.Managed.do(ctx, p, org, verb, func(c *call) error {
 		v, err := managedByRef(c, ref)
 		if err != nil {
 			return err
@@ -327,6 +326,7 @@ func (a *Admin) changeManaged(ctx context.Context, p access.Principal, org, ref 
 		if err := fn(c, v); err != nil {
 			return err
 		}
+		a.Managed.did(c, verb, v)
 		out, err = a.Managed.shown(c, v.ID.String())
 		return err
 	})

@@ -153,18 +153,18 @@ func dropNode(c *call, v *model.Node) error {
 
 // Drain takes a node out of DNS answers, and sites away from it; Activate puts it back.
 func (a *Admin) Drain(ctx context.Context, p access.Principal, ref string) (Node, model.Revision, error) {
-	return a.Nodes.change(ctx, p, "", ref, access.NodesDrain, func(_ *call, n *model.Node) error { n.Lifecycle = model.Draining; return nil })
+	return a.Nodes.change(ctx, p, "", ref, "drain", access.NodesDrain, func(_ *call, n *model.Node) error { n.Lifecycle = model.Draining; return nil })
 }
 
 // Activate puts a drained node back into DNS answers and assignments.
 func (a *Admin) Activate(ctx context.Context, p access.Principal, ref string) (Node, model.Revision, error) {
-	return a.Nodes.change(ctx, p, "", ref, access.NodesDrain, func(_ *call, n *model.Node) error { n.Lifecycle = model.Active; return nil })
+	return a.Nodes.change(ctx, p, "", ref, "activate", access.NodesDrain, func(_ *call, n *model.Node) error { n.Lifecycle = model.Active; return nil })
 }
 
 // Revoke trusts a node no more, for good: a machine of this name is a new node. The key of the gossip is
 // replaced by one that it does not get.
 func (a *Admin) Revoke(ctx context.Context, p access.Principal, ref string) (Node, model.Revision, error) {
-	return a.Nodes.change(ctx, p, "", ref, access.NodesRevoke, func(c *call, n *model.Node) error {
+	return a.Nodes.change(ctx, p, "", ref, "revoke", access.NodesRevoke, func(c *call, n *model.Node) error {
 		if n.Enrolled() { // it knows the key of the gossip
 			if err := askGossipKey(c, c.tx); err != nil {
 				return err

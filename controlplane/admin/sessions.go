@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 )
@@ -48,6 +49,7 @@ func (a *Admin) NewSession(ctx context.Context, tx *store.Tx, s SignIn) (token s
 		Seen: now, Expires: now.Add(life),
 	}
 	token, v.Hash = newSessionToken()
+	tx.Audit(Actor(access.Principal{Session: v.ID, User: u.ID, Name: u.Email, Address: s.Address}).With("session.begin", v.ID.String(), strings.Join(s.AMR, " ")))
 	return token, v, tx.CreateSession(ctx, v)
 }
 

@@ -242,7 +242,7 @@ func connectors(a *Admin) *Collection[model.Connector, ConnectorSpec, Connector]
 
 // RevokeConnector trusts a connector no more, for good.
 func (a *Admin) RevokeConnector(ctx context.Context, p access.Principal, org, ref string) (Connector, model.Revision, error) {
-	return a.Connectors.change(ctx, p, org, ref, access.ConnectorsRevoke, func(c *call, v *model.Connector) error {
+	return a.Connectors.change(ctx, p, org, ref, "revoke", access.ConnectorsRevoke, func(c *call, v *model.Connector) error {
 		if v.Revoked.IsZero() {
 			v.Revoked = time.Now().UTC().Truncate(time.Microsecond)
 		}

@@ -131,7 +131,7 @@ func (c *call) mayManage(id model.UserID) (*model.User, error) {
 
 // SignOutUser ends all sessions of a user.
 func (a *Admin) SignOutUser(ctx context.Context, p access.Principal, ref string) (User, error) {
-	v, _, err := a.Users.change(ctx, p, "", ref, access.UsersManage, func(c *call, v *model.User) error {
+	v, _, err := a.Users.change(ctx, p, "", ref, "sign-out", access.UsersManage, func(c *call, v *model.User) error {
 		if _, err := c.mayManage(v.ID); err != nil {
 			return err
 		}
@@ -158,8 +158,7 @@ type MyMembership struct {
 
 // Me says who the caller is.
 func (a *Admin) Me(ctx context.Context, p access.Principal) (out Me, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c := a.call(ctx, tx, p)
+	err = a.read(ctx, p, func(c *call) error {
 		out = Me{Key: p.Key.String(), Session: p.Session.String(), Permissions: p.Grants.Cluster.Names(), Organizations: []MyMembership{}}
 		for _, id := range p.Organizations() {
 			name, err := c.orgName(id)
@@ -171,7 +170,7 @@ func (a *Admin) Me(ctx context.Context, p access.Principal) (out Me, err error) 
 		if p.User.IsZero() {
 			return nil
 		}
-		u, err := tx.GetUser(ctx, p.User)
+		u, err := c.tx.GetUser(c, p.User)
 		if err != nil {
 			return err
 		}
@@ -197,14 +196,13 @@ type Session struct {
 
 // MySessions lists where the calling user is signed in.
 func (a *Admin) MySessions(ctx context.Context, p access.Principal) (out []Session, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
+	err = a.read(ctx, p, func(c *call) error {
 		out = []Session{}
-		c := a.call(ctx, tx, p)
 		id, err := c.self()
 		if err != nil {
 			return err
 		}
-		rows, err := tx.ListSessions(ctx, id)
+		rows, err := c.tx.ListSessions(c, id)
 		now := time.Now()
 		for _, s := range rows {
 			if !s.Ended(now) {
@@ -231,8 +229,8 @@ func viewSession(s *model.Session, current model.SessionID) Session {
 
 // EndMySession ends one of the calling user's sessions.
 func (a *Admin) EndMySession(ctx context.Context, p access.Principal, ref string) error {
-	_, err := a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		user, err := a.call(ctx, tx, p).self()
+	_, err := a.write(ctx, p, action("session", "end"), func(c *call) error {
+		user, err := c.self()
 		if err != nil {
 			return err
 		}
@@ -240,13 +238,14 @@ func (a *Admin) EndMySession(ctx context.Context, p access.Principal, ref string
 		if err != nil {
 			return notHere("session")
 		}
-		v, err := tx.GetSession(ctx, id)
+		v, err := c.tx.GetSession(c, id)
 		if err == nil && v.User != user {
 			return notHere("session")
 		} else if err != nil {
 			return err
 		}
-		return a.EndSession(ctx, tx, v)
+		c.did(v.ID.String(), "")
+		return a.EndSession(c, c.tx, v)
 	})
 	a.forgetUser(p.User)
 	return err
@@ -254,12 +253,13 @@ func (a *Admin) EndMySession(ctx context.Context, p access.Principal, ref string
 
 // EndMySessions ends all of the calling user's sessions but the one that asks.
 func (a *Admin) EndMySessions(ctx context.Context, p access.Principal) error {
-	_, err := a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		user, err := a.call(ctx, tx, p).self()
+	_, err := a.write(ctx, p, action("session", "end-others"), func(c *call) error {
+		user, err := c.self()
 		if err != nil {
 			return err
 		}
-		return a.EndSessions(ctx, tx, user, p.Session)
+		c.did("", "")
+		return a.EndSessions(c, c.tx, user, p.Session)
 	})
 	a.forgetUser(p.User)
 	return err

@@ -8,7 +8,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/peerconfig"
-	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -42,9 +41,8 @@ type WireGuardNode struct {
 // one alone, for devices that can have no more.
 func (a *Admin) WireGuard(ctx context.Context, p access.Principal, org, ref, node string) (out WireGuard, err error) {
 	k := a.Sites
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := k.begin(ctx, tx, p, k.read, org)
-		if err != nil {
+	err = a.read(ctx, p, func(c *call) error {
+		if err := k.begin(c, k.read, org); err != nil {
 			return err
 		}
 		s, err := wireGuardSite(c, ref)
@@ -60,7 +58,7 @@ func (a *Admin) WireGuard(ctx context.Context, p access.Principal, org, ref, nod
 // RotateWireGuard gives the device of a WireGuard site a key, its first or another one. The old one is good no more
 // where the revision is applied.
 func (a *Admin) RotateWireGuard(ctx context.Context, p access.Principal, org, ref, node string, spec WireGuardKeySpec) (out WireGuard, rev model.Revision, err error) {
-	rev, err = a.Sites.do(ctx, p, org, func(c *call) error {
+	rev, err = a.Sites.do(ctx, p, org, "rotate-wireguard", func(c *call) error {
 		s, err := wireGuardSite(c, ref)
 		if err != nil {
 			return err
@@ -77,6 +75,7 @@ func (a *Admin) RotateWireGuard(ctx context.Context, p access.Principal, org, re
 		if _, err := c.tx.UpdateSite(c, s); err != nil {
 			return err
 		}
+		a.Sites.did(c, "rotate-wireguard", s)
 		out, err = c.wireGuard(s, made, node)
 		return err
 	})

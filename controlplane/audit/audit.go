@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/warrenedge/warren/controlplane/model"
 )
 
 // Entry is one action, as it is listed, exported and hashed.
@@ -38,6 +40,12 @@ const (
 	Refused = "refused"
 )
 
+// With is an entry of the same actor: what he has done, to what, and how.
+func (e Entry) With(action, object, detail string) Entry {
+	e.Action, e.Object, e.Detail, e.Result = action, object, detail, Done
+	return e
+}
+
 // Hash is a SHA-256 in hexadecimal.
 type Hash [sha256.Size]byte
 
@@ -63,12 +71,20 @@ func (e *Entry) Sum(before Hash) Hash {
 	b.Write(before[:])
 	for _, f := range []string{
 		strconv.FormatUint(e.Seq, 10), strconv.FormatInt(e.At.UnixMicro(), 10), e.Actor, e.ActorName, e.Credential, e.Address, e.Action,
-		e.Organization, e.Object, e.ObjectName, e.Result, e.Detail, strconv.FormatUint(e.Revision, 10),
+		organization(e.Organization), e.Object, e.ObjectName, e.Result, e.Detail, strconv.FormatUint(e.Revision, 10),
 	} {
 		_ = binary.Write(&b, binary.BigEndian, uint32(len(f)))
 		b.WriteString(f)
 	}
 	return sha256.Sum256(b.Bytes())
+}
+
+// organization is an organization's id as the database has it.
+func organization(id string) string {
+	if o, err := (model.OrgID{}).Parse(id); err == nil {
+		return o.UUID.String()
+	}
+	return id
 }
 
 // Head is the end of the chain at some moment.

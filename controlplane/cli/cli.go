@@ -115,6 +115,7 @@ func (a *app) root() *cobra.Command {
 		a.upCommand(), a.statusCommand(), a.getCommand(), a.createCommand(), a.deleteCommand(), a.applyCommand(), a.waitCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.versionCommand(), sampleCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(),
+		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.auditCommand(), a.versionCommand(), sampleCommand(),
 	)
 	for _, c := range root.Commands() {
 		withUsage(c)

@@ -27,6 +27,9 @@ import (
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
 //	/api/v1/orgs/{org}/domains/{name}/check
 //	/api/v1/orgs/{org}/managed-certificates/{name}/renew
+//	/api/v1/users/{name}/sign-out
+//	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
+//	/api/v1/me /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/issuers/{name}/rollover
 //	/api/v1/orgs/{org}/certificates/{name}/revoke
 //	/api/v1/users/{name}/{sign-out,password-reset}
@@ -63,6 +66,7 @@ func (a *API) routes() {
 	a.certificates()
 	a.people()
 	a.signIn()
+	a.audit()
 
 	a.secrets()
 	a.actions()

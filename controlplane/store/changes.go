@@ -79,7 +79,7 @@ func (s *Store) Load(ctx context.Context) (model.Batch, error) {
 // Prune forgets changes that were committed before a moment. Who is further behind reloads.
 func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 	var n int64
-	err := s.run(ctx, pgxDefault, func(t *Tx) (err error) {
+	err := s.run(ctx, pgxDefault, As{All: true}, func(t *Tx) (err error) {
 		if n, err = t.q.PruneRevisions(ctx, before); err != nil {
 			return err
 		}

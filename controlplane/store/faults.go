@@ -27,6 +27,7 @@ const (
 	invalidText         = "22P02"
 	valueTooLong        = "22001"
 	untranslatable      = "22021" // a NUL byte in text
+	invalidParameter    = "22023" // of a setting
 )
 
 // fields names the field of the API behind a constraint; others are called by their last part.

@@ -29,7 +29,7 @@ func (t *Tx) CreateOrder(ctx context.Context, v *model.Order, now time.Time) (bo
 // holder keeps it by HoldOrder.
 func (s *Store) ClaimOrder(ctx context.Context, holder string, ttl time.Duration, now time.Time) (*model.Order, error) {
 	var o *model.Order
-	err := s.run(ctx, pgxDefault, func(t *Tx) error {
+	err := s.run(ctx, pgxDefault, As{All: true}, func(t *Tx) error {
 		r, err := t.q.ClaimOrder(ctx, db.ClaimOrderParams{Holder: holder, Seconds: ttl.Seconds(), Now: now})
 		if err != nil {
 			return classify(err, "order")
@@ -42,7 +42,7 @@ func (s *Store) ClaimOrder(ctx context.Context, holder string, ttl time.Duration
 
 // HoldOrder makes a lease last for another while; ErrLeaseLost when somebody else has it.
 func (s *Store) HoldOrder(ctx context.Context, id model.OrderID, fence int64, ttl time.Duration) error {
-	return s.run(ctx, pgxDefault, func(t *Tx) error {
+	return s.run(ctx, pgxDefault, As{All: true}, func(t *Tx) error {
 		n, err := t.q.HoldOrder(ctx, db.HoldOrderParams{ID: id.UUID, Fence: fence, Seconds: ttl.Seconds()})
 		return held(n, err)
 	})

@@ -23,6 +23,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/warrenedge/warren/controlplane/audit"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
 	"github.com/warrenedge/warren/shared/backoff"
@@ -45,6 +46,7 @@ type Store struct {
 	log  *slog.Logger
 
 	retired atomic.Pointer[func()]
+	wall    atomic.Int32 // whether policies say anything to the account, as far as it is known
 }
 
 // OnRetired sets what is called before a transaction runs again because it had sealed something with a key that
@@ -122,32 +124,40 @@ func (s *Store) Migrate(ctx context.Context) error {
 	for _, r := range done {
 		s.log.Info("schema migrated", "step", r.Source.Path, "dur", r.Duration)
 	}
+	if err := s.raiseWalls(ctx); err != nil {
+		return err
+	}
 	return s.migrateQueue(ctx)
 }
 
 // Tx is one transaction. It must not be kept beyond the function it is given to.
 type Tx struct {
-	tx pgx.Tx
-	q  *db.Queries
+	tx      pgx.Tx
+	q       *db.Queries
+	entries []audit.Entry // of the audit log, to be written at the end
 }
 
 // attempts bounds how often a transaction runs that lost against another one.
 const attempts = 5
 
-// Tx runs fn in a transaction and returns the revision that it made, 0 if it changed no configuration.
-// fn may run several times: it must have no other effects. actor is recorded with the revision.
+// Tx runs fn in a transaction that sees everything and returns the revision that it made, 0 if it changed no
+// configuration. fn may run several times: it must have no other effects. actor is recorded with the revision.
 func (s *Store) Tx(ctx context.Context, actor string, fn func(*Tx) error) (model.Revision, error) {
+	return s.TxAs(ctx, As{Actor: actor, All: true}, fn)
+}
+
+// TxAs is Tx on somebody's behalf: what he may not see is not there.
+func (s *Store) TxAs(ctx context.Context, as As, fn func(*Tx) error) (model.Revision, error) {
 	var rev model.Revision
-	err := s.run(ctx, pgxDefault, func(t *Tx) error {
-		if _, err := t.tx.Exec(ctx, "SELECT set_config('warren.actor', $1, true)", actor); err != nil {
-			return err
-		}
+	err := s.run(ctx, pgxDefault, as, func(t *Tx) error {
 		if err := fn(t); err != nil {
 			return err
 		}
 		var err error
-		rev, err = t.stamp(ctx)
-		return err
+		if rev, err = t.stamp(ctx); err != nil {
+			return err
+		}
+		return t.writeEntries(ctx, rev)
 	})
 	if err != nil {
 		return 0, err
@@ -173,17 +183,25 @@ func (t *Tx) stamp(ctx context.Context) (rev model.Revision, err error) {
 
 // View runs fn in a read-only transaction that sees one moment.
 func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
-	return s.run(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
+	return s.ViewAs(ctx, As{All: true}, fn)
+}
+
+// ViewAs is View on somebody's behalf: what he may not see is not there.
+func (s *Store) ViewAs(ctx context.Context, as As, fn func(*Tx) error) error {
+	return s.run(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, as, fn)
 }
 
 // run runs fn in a transaction, again if it lost against others. It pauses before, or it would take the row
 // back that the winner of a deadlock has just been given.
-func (s *Store) run(ctx context.Context, o pgx.TxOptions, fn func(*Tx) error) error {
+func (s *Store) run(ctx context.Context, o pgx.TxOptions, as As, fn func(*Tx) error) error {
 	pause := backoff.Backoff{Min: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 	for n := 1; ; n++ {
 		var own error // what fn itself returned
 		err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error {
-			own = fn(&Tx{tx, db.New(tx)})
+			if err := s.begin(ctx, tx, as); err != nil {
+				return err
+			}
+			own = fn(&Tx{tx: tx, q: db.New(tx)})
 			return own
 		})
 		switch {

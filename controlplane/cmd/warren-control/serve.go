@@ -119,7 +119,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
-			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log))
+			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), anchorer(db, cluster, log))
 		tasks = append(tasks, ordered...)
 	}
 	if cfg.Has(config.RoleAPI) {
@@ -273,10 +273,13 @@ func pruner(db *store.Store, log *slog.Logger) daemon.Task {
 			case <-tick.C:
 			}
 			if _, err := db.Tx(ctx, "prune", func(tx *store.Tx) error {
+				if _, err := tx.PruneSessions(ctx, time.Now()); err != nil {
+					return err
+				}
 				_, err := tx.PruneSignIn(ctx, time.Now())
 				return err
 			}); err != nil && ctx.Err() == nil {
-				log.Warn("sign-ins that are over not forgotten", "err", err)
+				log.Warn("sessions and sign-ins that are over not removed", "err", err)
 			}
 			n, err := db.Prune(ctx, time.Now().Add(-keepChanges))
 			switch {

@@ -28,6 +28,37 @@ type ApiKey struct {
 	UsedFrom         *netip.Addr
 }
 
+type AuditAnchor struct {
+	Seq       int64
+	Hash      []byte
+	At        time.Time
+	Signature []byte
+}
+
+type AuditHead struct {
+	ID   bool
+	Seq  int64
+	Hash []byte
+	At   time.Time
+}
+
+type AuditLog struct {
+	Seq        int64
+	At         time.Time
+	Actor      string
+	ActorName  string
+	Credential string
+	Address    string
+	Action     string
+	OrgID      *uuid.UUID
+	Object     string
+	ObjectName string
+	Result     string
+	Detail     string
+	Revision   int64
+	Hash       []byte
+}
+
 type Authority struct {
 	Kind      string
 	CertPem   []byte
