@@ -67,7 +67,7 @@ func invitations(a *Admin) *Collection[model.Invitation, InvitationSpec, Invitat
 func (a *Admin) Invite(ctx context.Context, p access.Principal, org, email string, s InvitationSpec) (out Invitation, err error) {
 	v := &model.Invitation{By: p.Name}
 	var link, name string
-	_, err = a.Invitations.do(ctx, p, org, func(c *call) error {
+	_, err = a.Invitations.do(ctx, p, org, "create", func(c *call) error {
 		if a.Inviter == nil {
 			return fault.New(fault.Conflict, "nobody can sign in here: the control plane's settings have no url")
 		}
@@ -94,6 +94,7 @@ func (a *Admin) Invite(ctx context.Context, p access.Principal, org, email strin
 		if link, err = a.Inviter.NewInvitation(c, c.tx, v); err != nil {
 			return err
 		}
+		a.Invitations.did(c, "create", v)
 		out, err = a.Invitations.shown(c, v.ID.String())
 		return err
 	})
@@ -130,8 +131,7 @@ func (a *Admin) Security(ctx context.Context, p access.Principal, org string) (o
 // SetSecurity writes what an organization wants of sessions. It holds from the next call on, of whoever is signed in.
 func (a *Admin) SetSecurity(ctx context.Context, p access.Principal, org string, s SecuritySpec) (SecuritySpec, error) {
 	v := model.Security{RequireSecondFactor: s.RequireSecondFactor}
-	_, err := a.store.Tx(ctx, p.Actor(), func(tx *store.Tx) error {
-		c := a.call(ctx, tx, p)
+	_, err := a.write(ctx, p, action("security", "update"), func(c *call) error {
 		if err := c.organization(org, access.SecurityManage); err != nil {
 			return err
 		}
@@ -143,7 +143,8 @@ func (a *Admin) SetSecurity(ctx context.Context, p access.Principal, org string,
 			v.MaxSession = d.Truncate(time.Second)
 		}
 		v.Org = c.org
-		return tx.SetSecurity(ctx, v)
+		c.did(c.org.String(), org)
+		return c.tx.SetSecurity(ctx, v)
 	})
 	if err != nil {
 		return SecuritySpec{}, err

@@ -31,7 +31,7 @@ var reasons = map[string]model.RevocationReason{
 
 // RevokeCertificate has a certificate revoked by the authority that it was ordered from. Where services need its names another one is ordered now.
 func (a *Admin) RevokeCertificate(ctx context.Context, p access.Principal, org, ref string, s RevocationSpec) (out Certificate, rev model.Revision, err error) {
-	rev, err = a.Certificates.do(ctx, p, org, func(c *call) error {
+	rev, err = a.Certificates.do(ctx, p, org, "revoke", func(c *call) error {
 		v, err := a.Certificates.byRef(c, ref)
 		if err != nil {
 			return err
@@ -67,6 +67,7 @@ func (a *Admin) RevokeCertificate(ctx context.Context, p access.Principal, org, 
 		if err := c.replace(v, now); err != nil {
 			return err
 		}
+		a.Certificates.did(c, "revoke", v)
 		out, err = a.Certificates.shown(c, v.ID.String())
 		return err
 	})
