@@ -21,26 +21,28 @@ const (
 
 // Permissions of the cluster: over what belongs to no organization.
 const (
-	OrganizationsRead  Permission = "organizations:read"
-	OrganizationsWrite Permission = "organizations:write"
-	RegionsWrite       Permission = "regions:write"
-	PoolsWrite         Permission = "pools:write"
-	NodesRead          Permission = "nodes:read"
-	NodesWrite         Permission = "nodes:write"
-	NodesEnroll        Permission = "nodes:enroll"
-	NodesDrain         Permission = "nodes:drain"
-	NodesRevoke        Permission = "nodes:revoke"
-	IssuersRead        Permission = "issuers:read"
-	IssuersWrite       Permission = "issuers:write"
-	JoinTokensRead     Permission = "join-tokens:read"
-	JoinTokensDelete   Permission = "join-tokens:delete"
-	GossipRead         Permission = "gossip:read"
-	GossipRotate       Permission = "gossip:rotate"
-	SnapshotsRead      Permission = "snapshots:read"
-	LocalSitesWrite    Permission = "local-sites:write" // sites that open the network of nodes
-	UsersRead          Permission = "users:read"
-	UsersManage        Permission = "users:manage"
-	ClusterManage      Permission = "cluster:manage" // mail, identity providers and sign-in rules for everybody
+	OrganizationsRead     Permission = "organizations:read"
+	OrganizationsWrite    Permission = "organizations:write"
+	RegionsWrite          Permission = "regions:write"
+	PoolsWrite            Permission = "pools:write"
+	NodesRead             Permission = "nodes:read"
+	NodesWrite            Permission = "nodes:write"
+	NodesEnroll           Permission = "nodes:enroll"
+	NodesDrain            Permission = "nodes:drain"
+	NodesRevoke           Permission = "nodes:revoke"
+	IssuersRead           Permission = "issuers:read"
+	IssuersWrite          Permission = "issuers:write"
+	JoinTokensRead        Permission = "join-tokens:read"
+	JoinTokensDelete      Permission = "join-tokens:delete"
+	GossipRead            Permission = "gossip:read"
+	GossipRotate          Permission = "gossip:rotate"
+	SnapshotsRead         Permission = "snapshots:read"
+	LocalSitesWrite       Permission = "local-sites:write" // sites that open the network of nodes
+	UsersRead             Permission = "users:read"
+	UsersManage           Permission = "users:manage"
+	ClusterWebhooksRead   Permission = "cluster-webhooks:read"
+	ClusterWebhooksManage Permission = "cluster-webhooks:manage"
+	ClusterManage         Permission = "cluster:manage" // mail, identity providers and sign-in rules for everybody
 )
 
 // Permissions in an organization.
@@ -74,6 +76,8 @@ const (
 	ServiceAccountsManage Permission = "service-accounts:manage"
 	KeysRead              Permission = "keys:read"
 	KeysManage            Permission = "keys:manage"
+	WebhooksRead          Permission = "webhooks:read" // where they lead may be a secret, so not everybody's
+	WebhooksManage        Permission = "webhooks:manage"
 	AuditRead             Permission = "audit:read"
 	SecurityRead          Permission = "security:read"
 	SecurityManage        Permission = "security:manage" // second factors, session ages, identity providers of the organization
@@ -101,12 +105,14 @@ var levels = map[Permission]level{
 	OrganizationsWrite: clusterAdmin, RegionsWrite: clusterAdmin, PoolsWrite: clusterAdmin, NodesWrite: clusterAdmin, NodesEnroll: clusterAdmin,
 	NodesDrain: clusterAdmin, NodesRevoke: clusterAdmin, IssuersWrite: clusterAdmin, JoinTokensDelete: clusterAdmin, GossipRotate: clusterAdmin,
 	LocalSitesWrite: clusterAdmin, UsersManage: clusterAdmin, ClusterManage: clusterAdmin,
+	ClusterWebhooksRead: clusterAdmin, ClusterWebhooksManage: clusterAdmin,
 
 	SitesRead: viewer, ConnectorsRead: viewer, ServicesRead: viewer, TargetsRead: viewer, DomainsRead: viewer, CertificatesRead: viewer, PoliciesRead: viewer,
 	SitesWrite: member, ConnectorsWrite: member, ConnectorsEnroll: member, ConnectorsRevoke: member, ServicesWrite: member, TargetsWrite: member,
 	DomainsWrite: member, CertificatesWrite: member, CertificatesUpload: member, PoliciesWrite: member,
 	MembersRead: viewer, RolesRead: viewer, GroupsRead: viewer, InvitationsRead: admin, ServiceAccountsRead: admin, KeysRead: admin, AuditRead: admin,
 	SecurityRead: admin, MembersManage: admin, RolesManage: admin, GroupsManage: admin, InvitationsManage: admin, ServiceAccountsManage: admin, KeysManage: admin,
+	WebhooksRead: admin, WebhooksManage: admin,
 	SecurityManage: owner,
 }
 

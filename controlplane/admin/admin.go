@@ -31,6 +31,9 @@ type Admin struct {
 	// Ended is called in the transaction in which sessions of a user end, or, without any, all that was given to him:
 	// what rests on them has to end as well. nil: nothing does. Set before the first call.
 	Ended func(ctx context.Context, tx *store.Tx, user model.UserID, sessions []model.SessionID) error
+	// Outbound says where webhooks may lead; nil: what they lead to is checked only when they are called. Set before the
+	// first call.
+	Outbound Outbound
 
 	// Inviter makes links of invitations; nil: nobody is invited. Set before the first call.
 	Inviter Inviter
@@ -47,6 +50,7 @@ type Admin struct {
 	Certificates  *Collection[model.Certificate, struct{}, Certificate]
 	Issuers       *Collection[model.Issuer, IssuerSpec, Issuer]
 	Managed       *Collection[model.ManagedCertificate, ManagedSpec, Managed]
+	Webhooks      *Collection[model.Webhook, WebhookSpec, Webhook]
 	APIKeys       *Collection[model.APIKey, struct{}, APIKey]
 	OrgAPIKeys    *Collection[model.APIKey, struct{}, APIKey]
 	MyAPIKeys     *Collection[model.APIKey, struct{}, APIKey]
@@ -63,6 +67,7 @@ type Admin struct {
 
 	Groups          *Collection[model.Group, GroupSpec, Group]
 	ServiceAccounts *Collection[model.ServiceAccount, ServiceAccountSpec, ServiceAccount]
+	ClusterWebhooks *Collection[model.Webhook, WebhookSpec, Webhook]
 }
 
 // New makes the write side. fingerprint is that of the identity authority.
@@ -74,6 +79,7 @@ func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string
 	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
 	a.Services, a.Targets, a.Domains = services(a), targets(a), domains(a)
 	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
+	a.Webhooks, a.ClusterWebhooks = webhooks(a, true), webhooks(a, false)
 	a.Certificates, a.JoinTokens = certificates(a), joinTokens(a)
 	a.Users, a.Members, a.Groups = users(a), members(a), groups(a)
 	a.Roles, a.ClusterRoles, a.ServiceAccounts = roles(a, true), roles(a, false), serviceAccounts(a)
@@ -92,7 +98,9 @@ type call struct {
 
 	action string // of a write, for the audit log
 
-	names map[string]string // of rows that were looked up, by id
+	names  map[string]string // of rows that were looked up, by id
+	names  map[string]string // of rows that were looked up, by id
+	secret string            // that the call has made, for its answer alone
 }
 
 func (a *Admin) call(ctx context.Context, tx *store.Tx, p access.Principal) *call {

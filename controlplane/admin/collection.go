@@ -14,6 +14,7 @@ type Collection[M, S, V any] struct {
 	a     *Admin
 	kind  string // "site", for messages
 	inOrg bool
+	apart bool // no configuration of nodes: writes make no revision
 	read  access.Permission
 	write access.Permission
 
@@ -29,6 +30,9 @@ type Collection[M, S, V any] struct {
 
 // Permissions says what reading and writing need.
 func (k *Collection[M, S, V]) Permissions() (read, write access.Permission) { return k.read, k.write }
+
+// Apart reports whether the objects are no configuration of nodes, so that writing them makes no revision.
+func (k *Collection[M, S, V]) Apart() bool { return k.apart }
 
 // begin checks the caller and finds the organization.
 func (k *Collection[M, S, V]) begin(c *call, need access.Permission, org string) error {
@@ -86,13 +90,14 @@ func (k *Collection[M, S, V]) make(c *call, name string, s S) (v V, err error) {
 
 // Put makes an object be as wanted: it is made when it is not there, and not written when it is so already;
 // then the revision is 0.
-func (k *Collection[M, S, V]) Put(ctx context.Context, p access.Principal, org, name string, s S) (v V, created bool, rev model.Revision, err error) {
+func (k *Collection[M, S, V]) Put(ctx context.Context, p access.Principal, org, name string, s S) (v V, did Did, rev model.Revision, err error) {
 	rev, err = k.do(ctx, p, org, "update", func(c *call) error {
 		old, err := k.byRef(c, name)
 		if err != nil && (fault.Of(err) != fault.NotFound || isID(name)) {
 			return err
 		}
-		if created = err != nil; created {
+		did = Did{Created: err != nil, Changed: true}
+		if did.Created {
 			v, err = k.make(c, name, s)
 			return err
 		}
@@ -100,18 +105,20 @@ func (k *Collection[M, S, V]) Put(ctx context.Context, p access.Principal, org, 
 		if err != nil {
 			return err
 		}
-		changed, err := k.update(c, m)
-		if err != nil {
+		if did.Changed, err = k.update(c, m); err != nil {
 			return err
 		}
-		if changed {
+		if did.Changed {
 			k.did(c, "update", m)
 		}
 		v, err = k.shown(c, name)
 		return err
 	})
-	return v, created, rev, err
+	return v, did, rev, err
 }
+
+// Did is what a Put came to.
+type Did struct{ Created, Changed bool }
 
 // Head returns the newest revision of the database: whatever a caller has seen written is in it.
 func (a *Admin) Head(ctx context.Context) (rev model.Revision, err error) {

@@ -116,6 +116,7 @@ func (a *app) root() *cobra.Command {
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.versionCommand(), sampleCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.auditCommand(), a.versionCommand(), sampleCommand(),
+		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(), a.versionCommand(), sampleCommand(),
 	)
 	for _, c := range root.Commands() {
 		withUsage(c)

@@ -181,6 +181,8 @@ var kinds = []*kind{
 		},
 		columns: []string{"roles", "disabled"},
 	},
+	{name: "Webhook", plural: "webhooks", org: true, fields: webhookFields, columns: webhookColumns},
+	{name: "ClusterWebhook", plural: "cluster-webhooks", fields: webhookFields, columns: webhookColumns},
 	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
 	{
 		name: "APIKey", plural: "api-keys", fields: []field{
@@ -193,6 +195,15 @@ var kinds = []*kind{
 		columns: []string{"organization", "service_account", "user", "expires_at", "used_at"}, wide: []string{"permissions", "allow", "used_from"},
 	},
 }
+
+var (
+	webhookFields = []field{
+		{"url", text, "where events are posted to, https", true},
+		{"events", list, "types of event to hear of: certificate.issued, certificate.failed, certificate.expiring (default: all)", false},
+		{"enabled", toggle, "whether it is called at all (default true)", false},
+	}
+	webhookColumns = []string{"url", "events", "enabled"}
+)
 
 func init() {
 	for i, k := range kinds {

@@ -102,17 +102,8 @@ func (a *app) createKind(k *kind) *cobra.Command {
 				return err
 			}
 			a.say("%s %s created", singular, args[0])
-			if k.name == "APIKey" && !a.structured() {
-				var key struct{ Secret string }
-				if err := json.Unmarshal(o, &key); err != nil {
-					return err
-				}
-				a.say("This is shown once:")
-				fmt.Fprintln(a.out, key.Secret)
-			} else if a.structured() {
-				if err := a.print(o); err != nil {
-					return err
-				}
+			if err := a.once(o); err != nil {
+				return err
 			}
 			return w.after(a, cmd, s, made.Revision)
 		},
@@ -125,6 +116,27 @@ func (a *app) createKind(k *kind) *cobra.Command {
 	}
 	w.flags(cmd)
 	return cmd
+}
+
+// once prints an object that was made, or of one with a secret that alone.
+func (a *app) once(o json.RawMessage) error {
+	if a.structured() {
+		return a.print(o)
+	}
+	return a.secret(o)
+}
+
+// secret prints the secret of an object, where it has one.
+func (a *app) secret(o json.RawMessage) error {
+	var made struct{ Secret string }
+	if err := json.Unmarshal(o, &made); err != nil {
+		return err
+	}
+	if made.Secret != "" {
+		a.say("This is shown once:")
+		fmt.Fprintln(a.out, made.Secret)
+	}
+	return nil
 }
 
 func (a *app) deleteCommand() *cobra.Command {
@@ -196,7 +208,8 @@ func (a *app) applyCommand() *cobra.Command {
 			}
 			var last uint64
 			for _, d := range docs {
-				done, err := s.Do(cmd.Context(), http.MethodPut, d.kind.path(firstOf(d.org, s.org), d.name), d.spec, nil)
+				var o json.RawMessage
+				done, err := s.Do(cmd.Context(), http.MethodPut, d.kind.path(firstOf(d.org, s.org), d.name), d.spec, &o)
 				if err != nil {
 					return fmt.Errorf("%s: %s %s: %w", d.where, d.kind.name, d.name, err)
 				}
@@ -207,6 +220,9 @@ func (a *app) applyCommand() *cobra.Command {
 				}
 				if done.Revision == 0 {
 					a.say("%s %s written", strings.ToLower(d.kind.name), d.name)
+					if err := a.secret(o); err != nil {
+						return err
+					}
 					continue
 				}
 				a.say("%s %s written, revision %d", strings.ToLower(d.kind.name), d.name, done.Revision)

@@ -82,6 +82,13 @@ type issuerBody struct {
 
 func (b issuerBody) spec() admin.IssuerSpec { return b.IssuerSpec }
 
+type webhookBody struct {
+	Title
+	admin.WebhookSpec
+}
+
+func (b webhookBody) spec() admin.WebhookSpec { return b.WebhookSpec }
+
 type apiKeyBody struct {
 	Title
 	admin.APIKeySpec

@@ -241,13 +241,20 @@ func put[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V],
 	if err := onlyName(name, path); err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	v, created, rev, err := k.Put(ctx, caller(ctx), org, path, s)
+	v, did, rev, err := k.Put(ctx, caller(ctx), org, path, s)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	status := http.StatusOK
-	if created {
+	if did.Created {
 		status = http.StatusCreated
+	}
+	if k.Apart() {
+		out := &answer[V]{Status: status, Body: v}
+		if !did.Changed {
+			out.Unchanged = "true"
+		}
+		return out, nil
 	}
 	return written(ctx, a, status, v, rev)
 }

@@ -17,6 +17,9 @@ import (
 //	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
 //	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates}
 //	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations}
+//	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles}
+//	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates,webhooks}
+//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys}
 //	/api/v1/me/api-keys
 //
 // and beside them:
@@ -36,6 +39,8 @@ import (
 //	/api/v1/orgs/{org}/security
 //	/api/v1/device-logins /api/v1/device-logins/token
 //	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
+//	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
+//	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
@@ -67,6 +72,10 @@ func (a *API) routes() {
 	a.people()
 	a.signIn()
 	a.audit()
+
+	orgKind(a, k.Webhooks, "webhook", "webhooks", webhookBody{})
+	clusterKind(a, k.ClusterWebhooks, "cluster-webhook", "cluster-webhooks", webhookBody{})
+	a.webhooks()
 
 	a.secrets()
 	a.actions()

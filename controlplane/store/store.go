@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	"github.com/riverqueue/river"
 
 	"github.com/warrenedge/warren/controlplane/audit"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -43,6 +44,7 @@ type Options struct {
 type Store struct {
 	pool *pgxpool.Pool
 	cfg  *pgxpool.Config
+	jobs *river.Client[pgx.Tx]
 	log  *slog.Logger
 
 	retired atomic.Pointer[func()]
@@ -80,11 +82,15 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		c.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
 		return nil
 	}
+	jobs, err := newJobs()
+	if err != nil {
+		return nil, err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	return &Store{pool: pool, cfg: cfg, log: o.Log}, nil
+	return &Store{pool: pool, cfg: cfg, jobs: jobs, log: o.Log}, nil
 }
 
 // Close ends all connections.
@@ -134,6 +140,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 type Tx struct {
 	tx      pgx.Tx
 	q       *db.Queries
+	jobs    *river.Client[pgx.Tx]
 	entries []audit.Entry // of the audit log, to be written at the end
 }
 
@@ -201,7 +208,7 @@ func (s *Store) run(ctx context.Context, o pgx.TxOptions, as As, fn func(*Tx) er
 			if err := s.begin(ctx, tx, as); err != nil {
 				return err
 			}
-			own = fn(&Tx{tx: tx, q: db.New(tx)})
+			own = fn(&Tx{tx: tx, q: db.New(tx), jobs: s.jobs})
 			return own
 		})
 		switch {

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/queue"
+	"github.com/warrenedge/warren/controlplane/webhook"
 	"github.com/warrenedge/warren/shared/daemon"
 	"github.com/warrenedge/warren/shared/version"
 )
@@ -27,9 +28,10 @@ import (
 func ordering(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, world *model.Current, nodes fleet) ([]daemon.Task, error) {
 	var worker *orders.Worker
 	var planner *orders.Planner
+	hooks := webhook.New(webhook.Options{Store: db, Opener: sealer, Policy: cfg.Outbound(), UserAgent: "warren/" + version.Version, Log: log, Reg: reg})
 	q, err := queue.New(context.Background(), cfg.DatabaseURL.Reveal(), queue.Options{
 		Replica: cfg.ReplicaID, PollOnly: cfg.QueuePollOnly, Log: log,
-		Bell:   func() { worker.Kick() },
+		Bell: func() { worker.Kick() }, Deliver: hooks.Deliver,
 		Upkeep: func(ctx context.Context) error { return planner.Maintain(ctx, time.Now()) },
 	})
 	if err != nil {

@@ -128,6 +128,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
+		adm.Outbound = cfg.Outbound()
 		people, err := newPeople(cfg, adm, db, sealer, log, reg)
 		if err != nil {
 			return nil, err

@@ -1,7 +1,7 @@
-// Package queue rings bells at a time, for whichever replica is free: jobs of River in a schema of their own.
+// Package queue has work done at a time by whichever replica is free: jobs of River in a schema of their own.
 //
 // A bell is a hint. Who hears it looks for what is due, as it does now and then anyway: a job that is lost or comes
-// twice costs nothing but time.
+// twice costs nothing but time. Deliveries of events are no hints: see deliver.go.
 package queue
 
 import (
@@ -30,6 +30,7 @@ type Options struct {
 	Bell     func()                      // rung by Wake, here or at another replica
 	Upkeep   func(context.Context) error // called once in each Every, and by a replica that begins to lead
 	Every    time.Duration               // a minute if zero
+	Deliver  Deliver                     // nil: receivers are told of events by other replicas
 	Patience time.Duration               // how often jobs are looked for without LISTEN; a second if zero
 }
 
@@ -64,9 +65,14 @@ func New(ctx context.Context, dsn string, o Options) (*Queue, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[bell]) error { o.Bell(); return nil }))
 	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, _ *river.Job[upkeep]) error { return o.Upkeep(ctx) }))
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}}
+	if o.Deliver != nil {
+		river.AddWorker(workers, &courier{deliver: o.Deliver})
+		queues[store.DeliveryQueue] = river.QueueConfig{MaxWorkers: deliveries}
+	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		ID: o.Replica, Schema: store.QueueSchema, Logger: quiet(o.Log), PollOnly: o.PollOnly, FetchPollInterval: o.Patience, FetchCooldown: min(o.Patience, 100*time.Millisecond),
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}}, Workers: workers,
+		Queues: queues, Workers: workers, RescueStuckJobsAfter: rescueAfter,
 		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(o.Every), func() (river.JobArgs, *river.InsertOpts) {
 			return upkeep{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: unfinished}}
 		}, &river.PeriodicJobOpts{RunOnStart: true})},

@@ -174,6 +174,16 @@ type DomainFinding struct {
 	NextCheck time.Time
 }
 
+type Event struct {
+	ID     uuid.UUID
+	Type   string
+	OrgID  *uuid.UUID
+	Object string
+	Once   string
+	Data   []byte
+	At     time.Time
+}
+
 type GossipKey struct {
 	ID        uuid.UUID
 	State     string
@@ -574,4 +584,32 @@ type UserTotp struct {
 	LastStep     int64
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+}
+type Webhook struct {
+	ID           uuid.UUID
+	OrgID        *uuid.UUID
+	Name         string
+	Url          string
+	Events       []string
+	SealedSecret []byte
+	Enabled      bool
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+type WebhookAttempt struct {
+	ID        int64
+	WebhookID uuid.UUID
+	EventID   uuid.UUID
+	Number    int32
+	At        time.Time
+	TookMs    int64
+	Status    int32
+	Problem   string
+	Answer    string
+}
+
+type WebhookDelivery struct {
+	WebhookID uuid.UUID
+	EventID   uuid.UUID
 }

@@ -1,0 +1,53 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
+)
+
+const (
+	deliveries  = 8                // at once by a replica
+	deliverTime = 30 * time.Second // of one, rows included
+	rescueAfter = 5 * time.Minute  // when a job whose replica was killed is done by another one; above what any may take
+)
+
+// Deliver tells a receiver of an event, attempt counting from 1. After an error it is called again at the next of
+// model.WebhookRetries, after Busy in a moment.
+type Deliver func(ctx context.Context, webhook model.WebhookID, event model.EventID, attempt int) error
+
+// Busy is returned by a Deliver that would do too much at once: it does not count as an attempt.
+var Busy = errors.New("too many deliveries to one receiver")
+
+const busyPause = time.Second
+
+// courier is the worker of deliveries. A delivery that was done and whose replica was killed is done again: receivers
+// know events by their ids.
+type courier struct {
+	river.WorkerDefaults[store.DeliveryJob]
+	deliver Deliver
+}
+
+// Work implements river.Worker.
+func (c *courier) Work(ctx context.Context, job *river.Job[store.DeliveryJob]) error {
+	err := c.deliver(ctx, job.Args.Webhook, job.Args.Event, job.Attempt)
+	if errors.Is(err, Busy) {
+		return river.JobSnooze(busyPause)
+	}
+	return err
+}
+
+// NextRetry implements river.Worker. Retries scatter over a tenth of the time.
+func (c *courier) NextRetry(job *river.Job[store.DeliveryJob]) time.Time {
+	d := model.WebhookRetries[min(max(job.Attempt, 1), len(model.WebhookRetries))-1]
+	return time.Now().Add(d + time.Duration(rand.Float64()*float64(d)/10))
+}
+
+// Timeout implements river.Worker.
+func (c *courier) Timeout(*river.Job[store.DeliveryJob]) time.Duration { return deliverTime }
