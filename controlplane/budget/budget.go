@@ -124,3 +124,17 @@ func Registered(name string) string {
 	}
 	return name
 }
+
+// More is when one more token will have come; zero: the bucket is full.
+func (l Limit) More(b model.Bucket, now time.Time) time.Time {
+	b = l.At(b, now)
+	whole := math.Floor(b.Tokens + epsilon)
+	if whole >= float64(l.Burst) {
+		return time.Time{}
+	}
+	wait := time.Duration((whole + 1 - b.Tokens) * l.Window.Seconds() / float64(l.Burst) * float64(time.Second))
+	return now.Add(wait.Truncate(time.Second) + time.Second)
+}
+
+// Reserved is how many tokens of a full bucket only renewals may take.
+func (l Limit) Reserved() int { return int(l.floor(false)) }

@@ -22,7 +22,7 @@ func (a *app) issuerCommand() *cobra.Command {
 		Use: "issuer", Short: "Accounts at the authorities that certificates are ordered from",
 		Long: "Accounts at the authorities that certificates are ordered from. Issuers themselves are objects: warren create issuer, warren get issuers.",
 	}
-	cmd.AddCommand(a.issuerRollover())
+	cmd.AddCommand(a.issuerRollover(), a.issuerBudget())
 	return cmd
 }
 

@@ -72,6 +72,12 @@ func (a *API) certificates() {
 			return told(ctx, a, v, err)
 		})
 	orgDeletable(a, k.Managed, "managed-certificate", "managed-certificates")
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/issuers/{name}/budget", "get-issuer-budget",
+		"Show what an issuer may still be asked for, what of it is reserved for renewals, and when more comes", "issuers", access.ClusterAdmin, 200),
+		func(ctx context.Context, in *oneInput) (*answer[page[admin.Budget]], error) {
+			v, err := k.IssuerBudget(ctx, caller(ctx), in.Name)
+			return told(ctx, a, page[admin.Budget]{Items: v}, err)
+		})
 }
 
 // told is the answer to a write that is no configuration of nodes: it has no revision.

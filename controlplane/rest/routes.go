@@ -25,6 +25,7 @@ import (
 // and beside them:
 //
 //	/api/v1/nodes/{name}/{drain,activate,revoke}
+//	/api/v1/issuers/{name}/budget
 //	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
 //	/api/v1/orgs/{org}/connectors/{name}/revoke
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
