@@ -17,8 +17,6 @@ import (
 
 var start = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-const day = 24 * time.Hour
-
 func TestPlan(t *testing.T) {
 	org, other := model.OrgID{}.New(), model.OrgID{}.New()
 	service := func(name, host string, kind model.ServiceKind) *model.Service {

@@ -28,6 +28,7 @@ const (
 // failed makes an outcome of an error of the authority, or of what speaks against asking it.
 func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error) {
 	now := time.Now()
+	t.problem(err)
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return t.refused(r, now), nil
 	}
@@ -224,6 +225,9 @@ func (t *turn) fail(class, problem string, terminal bool, until, now time.Time) 
 			}
 		}
 		next := certs.Fail(*m, problem, terminal, until, now, random)
+		if err := t.tellFailed(ctx, tx, class, problem, next.NextAttempt, now); err != nil {
+			return err
+		}
 		return tx.UpdateManagedCertificate(ctx, &next)
 	}
 	return out

@@ -44,6 +44,9 @@ func (t *turn) publish(ctx context.Context) (outcome, error) {
 		if err := tx.SupersedeUnwanted(ctx, time.Now()); err != nil {
 			return err
 		}
+		if err := t.issued(ctx, tx, c); err != nil {
+			return err
+		}
 		rev, err := tx.Stamp(ctx)
 		o.PublishRevision = rev
 		return err

@@ -53,6 +53,7 @@ type Worker struct {
 	found    sync.Map // model.OrderID -> Methods
 	steps    *prometheus.CounterVec
 	ended    *prometheus.CounterVec
+	problems *prometheus.CounterVec
 
 	at func(point string) // nil, or where tests end the process
 }
@@ -70,8 +71,11 @@ func New(o Options) *Worker {
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cp_orders_finished_total", Help: "Certificate orders that this replica brought to their end, by state.",
 		}, []string{"state"}),
+		problems: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cp_order_problems_total", Help: "Attempts of this replica that a certificate authority, or what is asked before it, did not let pass, by type of problem (RFC 8555 6.7).",
+		}, []string{"type"}),
 	}
-	o.Reg.MustRegister(w.steps, w.ended)
+	o.Reg.MustRegister(w.steps, w.ended, w.problems)
 	return w
 }
 

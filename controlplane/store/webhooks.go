@@ -118,9 +118,19 @@ func (t *Tx) GetEvent(ctx context.Context, id model.EventID) (*model.Event, erro
 	if err != nil {
 		return nil, classify(err, "event")
 	}
+	return event(r), nil
+}
+
+// ListEvents returns what has happened of a type, the oldest first.
+func (t *Tx) ListEvents(ctx context.Context, typ model.EventType) ([]*model.Event, error) {
+	rows, err := t.q.ListEvents(ctx, string(typ))
+	return convert(rows, event), classify(err, "list events")
+}
+
+func event(r db.Event) *model.Event {
 	return &model.Event{
 		ID: model.EventID{UUID: r.ID}, Type: model.EventType(r.Type), Org: model.OrgID{UUID: idOrZero(r.OrgID)}, Object: r.Object, Once: r.Once, Data: r.Data, At: r.At,
-	}, nil
+	}
 }
 
 // PruneEvents forgets what happened before a moment, and whom it was told.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/certwatch"
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/gate"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -44,7 +45,7 @@ func ordering(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db
 		Alarm: q, Replica: cfg.ReplicaID, UserAgent: "warren/" + version.Version, Log: log, Reg: reg,
 	})
 	planner = orders.NewPlanner(worker)
-	return []daemon.Task{worker, planner, orders.NewSurvey(worker, asked), q}, nil
+	return []daemon.Task{worker, planner, orders.NewSurvey(worker, asked), q, certwatch.New(db, log, reg)}, nil
 }
 
 // preflights asks about the names of an order.

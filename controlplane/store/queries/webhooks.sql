@@ -32,6 +32,9 @@ VALUES (@id, @type, @org_id, @object, @once, @data, @at) ON CONFLICT (type, once
 -- name: GetEvent :one
 SELECT id, type, org_id, object, once, data, at FROM events WHERE id = @id;
 
+-- name: ListEvents :many
+SELECT id, type, org_id, object, once, data, at FROM events WHERE type = @type ORDER BY at, id;
+
 -- name: PruneEvents :execrows
 DELETE FROM events WHERE at < @before;
 

@@ -356,6 +356,38 @@ func (q *Queries) ListAttempts(ctx context.Context, arg ListAttemptsParams) ([]L
 	return items, nil
 }
 
+const listEvents = `-- name: ListEvents :many
+SELECT id, type, org_id, object, once, data, at FROM events WHERE type = $1 ORDER BY at, id
+`
+
+func (q *Queries) ListEvents(ctx context.Context, type_ string) ([]Event, error) {
+	rows, err := q.db.Query(ctx, listEvents, type_)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Event
+	for rows.Next() {
+		var i Event
+		if err := rows.Scan(
+			&i.ID,
+			&i.Type,
+			&i.OrgID,
+			&i.Object,
+			&i.Once,
+			&i.Data,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWebhooks = `-- name: ListWebhooks :many
 SELECT id, org_id, name, url, events, sealed_secret, enabled, created_at, updated_at FROM webhooks
  WHERE org_id IS NOT DISTINCT FROM $1 AND name > $2::text ORDER BY name LIMIT $3
