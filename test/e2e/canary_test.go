@@ -1,0 +1,223 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/warrenedge/warren/controlplane/acme/acmetest"
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/test/lab/canary"
+)
+
+// No private key and no bearer token that a cluster made is in a dump of its database, in the logs of its programs at
+// debug level, in their metrics and profiles, or in an answer of the API.
+func TestNoSecretIsFound(t *testing.T) {
+	for _, program := range []string{"CONTROL", "NODE", "CONNECTOR"} {
+		t.Setenv("WARREN_"+program+"_LOG_LEVEL", "debug")
+	}
+	c := newCluster(t)
+	c.publishApp()
+	c.must(c.StartAuthority(t.Context(), acmetest.Config{}))
+	c.warren("create", "webhook", "ops", "--url", "https://hooks.example/x")
+	rotated := strings.TrimSpace(c.warren("webhook", "rotate-secret", "ops"))
+	key := strings.TrimSpace(c.warren("create", "api-key", "second"))
+	c.until("the certificate is ordered", func() error {
+		var all []struct{ State, Certificate, Problem string }
+		if err := c.JSON(&all, "cert", "list"); err != nil {
+			return err
+		}
+		if len(all) == 0 || all[0].Certificate == "" {
+			return fmt.Errorf("%+v", all)
+		}
+		return nil
+	})
+	c.answered("https://"+app+"/", "--insecure")
+	_, _ = c.Warren("webhook", "test", "ops") // nobody is there: the failure is logged and shown
+	secrets := append(c.sealedSecrets(), c.diskSecrets()...)
+	secrets = append(secrets, canary.Text("webhook's key", rotated), canary.Text("API key", key), canary.Text("first API key", c.Key))
+	c.must(everyKind(secrets))
+	where := c.haystacks()
+	if len(where) < 60 {
+		t.Errorf("only %d places to look at", len(where))
+	}
+	for name, text := range where {
+		if found := canary.Find(secrets, text); len(found) > 0 {
+			t.Errorf("%s holds %v", name, found)
+		}
+	}
+}
+
+// everyKind fails if a kind of secret has not been made: the search would look for nothing.
+func everyKind(secrets []canary.Secret) error {
+	var missing []string
+	for _, kind := range []string{
+		"authorities.sealed_key", "certificates.sealed_key", "issuers.sealed_account_key", "gossip_keys.sealed_key", "ticket_keys.sealed_key",
+		"webhooks.sealed_secret", "identity.key", "wireguard.key", "snapshot.key", ".token", "API key",
+	} {
+		if !slices.ContainsFunc(secrets, func(s canary.Secret) bool { return strings.Contains(s.Name, kind) }) {
+			missing = append(missing, kind)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("no secret of kind %v", missing)
+	}
+	return nil
+}
+
+// query returns the rows of a query, as psql prints them.
+func (c *suite) query(sql string) []string {
+	c.t.Helper()
+	out, err := c.DB.Host.Command("psql", "-X", "-At", "-F", " ", "-h", c.DB.Host.Addr.String(), "-U", "warren", "-d", "postgres", "-c", sql).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("%s: %v: %s", sql, err, out)
+	}
+	return strings.Fields(string(out))
+}
+
+// sealedSecrets opens all that is sealed in the database.
+func (c *suite) sealedSecrets() (out []canary.Secret) {
+	c.t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.Dir, "kek.json"))
+	c.must(err)
+	kek, err := authority.ParseKEK(text)
+	c.must(err)
+	wrapped, err := hex.DecodeString(c.query("SELECT encode(wrapped, 'hex') FROM data_keysets")[0])
+	c.must(err)
+	keys, err := kek.Unwrap(wrapped)
+	c.must(err)
+	sealer := authority.NewReloadingSealer(keys, func() (*authority.DataKeys, error) { return nil, errors.New("one is all there is") })
+	for _, col := range store.SealedColumns {
+		rows := c.query(fmt.Sprintf("SELECT %s::text, encode(%s, 'hex') FROM %s WHERE %[2]s IS NOT NULL", col.Key, col.Column, col.Table))
+		for pair := range slices.Chunk(rows, 2) {
+			row, err := col.Row(pair[0])
+			c.must(err)
+			sealed, err := hex.DecodeString(pair[1])
+			c.must(err)
+			plain, err := sealer.Open(sealed, row)
+			c.must(err)
+			out = append(out, c.secret(fmt.Sprintf("%s.%s of %s", col.Table, col.Column, pair[0]), plain))
+		}
+	}
+	return out
+}
+
+// secret is a private key, or bytes that are secret by themselves.
+func (c *suite) secret(name string, plain []byte) canary.Secret {
+	c.t.Helper()
+	if b, _ := pem.Decode(plain); b == nil {
+		return canary.Bytes(name, plain)
+	}
+	s, err := canary.Key(name, plain)
+	c.must(err)
+	return s
+}
+
+// diskSecrets are those that nodes and connectors made where they stand, and the tokens that they came with.
+func (c *suite) diskSecrets() (out []canary.Secret) {
+	c.t.Helper()
+	for _, pattern := range []string{"*/identity.key", "*/wireguard.key", "*/snapshot.key", "*.token"} {
+		files, err := filepath.Glob(filepath.Join(c.Dir, pattern))
+		c.must(err)
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			c.must(err)
+			name, _ := filepath.Rel(c.Dir, f)
+			if strings.HasSuffix(f, ".token") {
+				out = append(out, canary.Text(name, strings.TrimSpace(string(b))))
+				continue
+			}
+			out = append(out, c.secret(name, b))
+		}
+	}
+	return out
+}
+
+// haystacks are all texts that leave a program, by name.
+func (c *suite) haystacks() map[string][]byte {
+	c.t.Helper()
+	out := map[string][]byte{}
+	dump, err := c.DB.Host.Command(newest("pg_dump"), "-h", c.DB.Host.Addr.String(), "-U", "warren", "postgres").Output()
+	c.must(err)
+	if !bytes.Contains(dump, []byte("COPY public.certificates")) {
+		c.t.Error("the dump has no certificates")
+	}
+	out["dump"] = dump
+	for name, p := range c.Processes() {
+		log := []byte(p.Log())
+		if out["log of "+name] = log; strings.HasPrefix(name, "control") && !bytes.Contains(log, []byte("DBG")) && !bytes.Contains(log, []byte("DEBUG")) {
+			c.t.Errorf("%s logs nothing at debug level", name)
+		}
+		if !strings.HasPrefix(name, "control") && !strings.HasPrefix(name, "n") {
+			continue
+		}
+		for _, path := range []string{"metrics", "healthz", "readyz", "debug/pprof/cmdline", "debug/pprof/goroutine?debug=2", "debug/pprof/heap?debug=1"} {
+			b, err := p.Host.Command("curl", "-sS", "http://127.0.0.1:9090/"+path).Output()
+			c.must(err)
+			out[name+" "+path] = b
+		}
+	}
+	for path, b := range c.answers() {
+		out[path] = b
+	}
+	return out
+}
+
+// newest is a program of the newest PostgreSQL.
+func newest(program string) string {
+	all, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + program)
+	if len(all) == 0 {
+		return program
+	}
+	return all[len(all)-1]
+}
+
+// answers are those to everything that can be read, by path: lists, each object in them, what is below it.
+func (c *suite) answers() map[string][]byte {
+	c.t.Helper()
+	out := map[string][]byte{}
+	for _, kind := range []string{
+		"organizations", "regions", "pools", "nodes", "issuers", "cluster-webhooks", "api-keys", "join-tokens", "gossip-keys", "authorities", "status",
+		"orgs/default/sites", "orgs/default/connectors", "orgs/default/services", "orgs/default/targets", "orgs/default/domains", "orgs/default/certificates",
+		"orgs/default/managed-certificates", "orgs/default/webhooks",
+	} {
+		var list struct{ Items []struct{ ID string } }
+		path := "/api/v1/" + kind
+		c.api(http.MethodGet, path, nil, &list)
+		out[path] = c.raw(path)
+		for _, o := range list.Items {
+			if o.ID != "" && kind != "gossip-keys" {
+				out[path+"/"+o.ID] = c.raw(path + "/" + o.ID)
+			}
+			if kind == "orgs/default/webhooks" {
+				out[path+"/"+o.ID+"/deliveries"] = c.raw(path + "/" + o.ID + "/deliveries")
+			}
+		}
+	}
+	out["snapshots"] = c.raw("/debug/snapshots")
+	for _, n := range c.Nodes {
+		out["snapshot of "+n.Name] = c.raw("/debug/snapshots/" + n.Name)
+	}
+	return out
+}
+
+// raw is an answer of the API as it is.
+func (c *suite) raw(path string) []byte {
+	c.t.Helper()
+	out, err := c.Admin.Command("curl", "-sS", "--fail-with-body", "--max-time", "60", "-H", "Authorization: Bearer "+c.Key, "http://198.18.1.10:8080"+path).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("GET %s: %v: %s", path, err, out)
+	}
+	return out
+}
