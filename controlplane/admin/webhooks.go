@@ -208,7 +208,8 @@ func (a *Admin) TestWebhook(ctx context.Context, p access.Principal, org, ref st
 
 // RotateWebhookSecret gives a webhook another signing key and returns it, once. The old one signs nothing more.
 func (a *Admin) RotateWebhookSecret(ctx context.Context, p access.Principal, org, ref string) (Webhook, error) {
-	v, _, err := a.webhooksOf(org).change(ctx, p, org, ref, func(c *call, v *model.Webhook) error { return c.sign(v) })
+	k := a.webhooksOf(org)
+	v, _, err := k.change(ctx, p, org, ref, k.write, func(c *call, v *model.Webhook) error { return c.sign(v) })
 	return v, err
 }
 

@@ -73,7 +73,7 @@ func (a *API) certificates() {
 		})
 	orgDeletable(a, k.Managed, "managed-certificate", "managed-certificates")
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/issuers/{name}/budget", "get-issuer-budget",
-		"Show what an issuer may still be asked for, what of it is reserved for renewals, and when more comes", "issuers", access.ClusterAdmin, 200),
+		"Show what an issuer may still be asked for, what of it is reserved for renewals, and when more comes", "issuers", access.IssuersRead, 200),
 		func(ctx context.Context, in *oneInput) (*answer[page[admin.Budget]], error) {
 			v, err := k.IssuerBudget(ctx, caller(ctx), in.Name)
 			return told(ctx, a, page[admin.Budget]{Items: v}, err)
