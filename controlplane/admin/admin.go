@@ -99,7 +99,6 @@ type call struct {
 	action string // of a write, for the audit log
 
 	names  map[string]string // of rows that were looked up, by id
-	names  map[string]string // of rows that were looked up, by id
 	secret string            // that the call has made, for its answer alone
 }
 

@@ -122,6 +122,8 @@ func named(row any) (id, name string) {
 		return v.ID.String(), v.Name
 	case *model.ServiceAccount:
 		return v.ID.String(), v.Name
+	case *model.Webhook:
+		return v.ID.String(), v.Name
 	case interface{ Audited() (id, name string) }:
 		return v.Audited()
 	}

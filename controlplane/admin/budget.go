@@ -10,7 +10,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/budget"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/store"
 )
 
 // Budget is what an issuer's account may still ask for, of one kind, of one name where it is counted for each.
@@ -34,9 +33,8 @@ var budgetKinds = []model.BudgetKind{model.BudgetNewOrders, model.BudgetDomain, 
 
 // IssuerBudget returns what an issuer may still be asked for.
 func (a *Admin) IssuerBudget(ctx context.Context, p access.Principal, ref string) (out []Budget, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := a.Issuers.begin(ctx, tx, p, a.Issuers.read, "")
-		if err != nil {
+	err = a.read(ctx, p, func(c *call) error {
+		if err := a.Issuers.begin(c, a.Issuers.read, ""); err != nil {
 			return err
 		}
 		i, err := issuerByRef(c, ref)

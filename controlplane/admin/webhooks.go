@@ -165,16 +165,15 @@ func viewWebhook(c *call, v *model.Webhook) (out Webhook, err error) {
 // WebhookAttempts returns what came of telling a receiver, the newest first.
 func (a *Admin) WebhookAttempts(ctx context.Context, p access.Principal, org, ref string) (out []WebhookAttempt, err error) {
 	k := a.webhooksOf(org)
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := k.begin(ctx, tx, p, k.read, org)
-		if err != nil {
+	err = a.read(ctx, p, func(c *call) error {
+		if err := k.begin(c, k.read, org); err != nil {
 			return err
 		}
 		v, err := webhookByRef(c, ref)
 		if err != nil {
 			return err
 		}
-		rows, err := tx.ListWebhookAttempts(c, v.ID, model.WebhookAttempts)
+		rows, err := c.tx.ListWebhookAttempts(c, v.ID, model.WebhookAttempts)
 		out = []WebhookAttempt{}
 		for _, r := range rows {
 			out = append(out, WebhookAttempt{
@@ -190,7 +189,7 @@ func (a *Admin) WebhookAttempts(ctx context.Context, p access.Principal, org, re
 // TestWebhook has an event made that only this receiver is told of, once, disabled or not.
 func (a *Admin) TestWebhook(ctx context.Context, p access.Principal, org, ref string) (out WebhookTest, err error) {
 	k := a.webhooksOf(org)
-	_, err = k.do(ctx, p, org, func(c *call) error {
+	_, err = k.do(ctx, p, org, "test", func(c *call) error {
 		v, err := webhookByRef(c, ref)
 		if err != nil {
 			return err
@@ -201,6 +200,7 @@ func (a *Admin) TestWebhook(ctx context.Context, p access.Principal, org, ref st
 			return err
 		}
 		out.Event = e.ID.String()
+		k.did(c, "test", v)
 		return c.tx.RaiseEventFor(c, e, v.ID)
 	})
 	return out, err
@@ -209,7 +209,7 @@ func (a *Admin) TestWebhook(ctx context.Context, p access.Principal, org, ref st
 // RotateWebhookSecret gives a webhook another signing key and returns it, once. The old one signs nothing more.
 func (a *Admin) RotateWebhookSecret(ctx context.Context, p access.Principal, org, ref string) (Webhook, error) {
 	k := a.webhooksOf(org)
-	v, _, err := k.change(ctx, p, org, ref, k.write, func(c *call, v *model.Webhook) error { return c.sign(v) })
+	v, _, err := k.change(ctx, p, org, ref, "rotate-secret", k.write, func(c *call, v *model.Webhook) error { return c.sign(v) })
 	return v, err
 }
 

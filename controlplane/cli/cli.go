@@ -113,10 +113,8 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no words on standard error but errors")
 	root.AddCommand(
 		a.upCommand(), a.statusCommand(), a.getCommand(), a.createCommand(), a.deleteCommand(), a.applyCommand(), a.waitCommand(),
-		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.versionCommand(), sampleCommand(),
-		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(),
-		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.auditCommand(), a.versionCommand(), sampleCommand(),
-		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(), a.versionCommand(), sampleCommand(),
+		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
+		a.userCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.versionCommand(), sampleCommand(),
 	)
 	for _, c := range root.Commands() {
 		withUsage(c)

@@ -14,34 +14,28 @@ import (
 // routes is the whole route table. Each collection has list, get, and, unless it is read-only, create
 // (POST), put and delete:
 //
-//	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
-//	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates}
-//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations}
-//	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles}
+//	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
 //	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates,webhooks}
-//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys}
+//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations}
 //	/api/v1/me/api-keys
 //
 // and beside them:
 //
 //	/api/v1/nodes/{name}/{drain,activate,revoke}
-//	/api/v1/issuers/{name}/budget
+//	/api/v1/issuers/{name}/{budget,rollover}
 //	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
 //	/api/v1/orgs/{org}/connectors/{name}/revoke
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
 //	/api/v1/orgs/{org}/domains/{name}/check
 //	/api/v1/orgs/{org}/managed-certificates/{name}/renew
-//	/api/v1/users/{name}/sign-out
-//	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
-//	/api/v1/me /api/v1/me/sessions /api/v1/permissions
-//	/api/v1/issuers/{name}/rollover
 //	/api/v1/orgs/{org}/certificates/{name}/revoke
-//	/api/v1/users/{name}/{sign-out,password-reset}
-//	/api/v1/orgs/{org}/security
-//	/api/v1/device-logins /api/v1/device-logins/token
-//	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
+//	/api/v1/users/{name}/{sign-out,password-reset}
+//	/api/v1/orgs/{org}/security
+//	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
+//	/api/v1/device-logins /api/v1/device-logins/token
+//	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}

@@ -585,6 +585,7 @@ type UserTotp struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 }
+
 type Webhook struct {
 	ID           uuid.UUID
 	OrgID        *uuid.UUID
