@@ -22,9 +22,9 @@ func TestWarnings(t *testing.T) {
 		l := Lifetime{begin, begin.Add(tc.life)}
 		var days []int
 		var left []time.Duration
-		for now := begin; now.Before(l.NotAfter.Add(day)); now = now.Add(time.Minute) {
-			if w := Warning(l, now); w != 0 && !slices.Contains(days, w) {
-				days, left = append(days, w), append(left, l.NotAfter.Sub(now))
+		for at := begin; at.Before(l.NotAfter.Add(day)); at = at.Add(time.Minute) {
+			if w := Warning(l, at); w != 0 && !slices.Contains(days, w) {
+				days, left = append(days, w), append(left, l.NotAfter.Sub(at))
 			}
 		}
 		if !slices.Equal(days, Warnings[:]) {

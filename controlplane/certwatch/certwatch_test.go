@@ -59,11 +59,11 @@ func TestEachWarningIsGivenOnce(t *testing.T) {
 		}
 		all.Wait()
 	}
-	for now := begin; now.Before(begin.Add(6 * day)); now = now.Add(90 * time.Minute) {
-		look(now)
+	for at := begin; at.Before(begin.Add(6 * day)); at = at.Add(90 * time.Minute) {
+		look(at)
 	}
-	for now := begin.Add(58 * day); now.Before(begin.Add(91 * day)); now = now.Add(12 * time.Hour) {
-		look(now)
+	for at := begin.Add(58 * day); at.Before(begin.Add(91 * day)); at = at.Add(12 * time.Hour) {
+		look(at)
 	}
 	got := map[string][]string{}
 	if err := db.View(t.Context(), func(tx *store.Tx) error {

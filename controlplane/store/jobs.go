@@ -45,6 +45,9 @@ func (t *Tx) enqueue(ctx context.Context, e *model.Event, to []uuid.UUID) error 
 			InsertOpts: &river.InsertOpts{Queue: DeliveryQueue, MaxAttempts: len(model.WebhookRetries) + 1},
 		}
 	}
-	_, err := t.jobs.InsertManyFastTx(ctx, t.tx, jobs)
+	err := t.behind(ctx, func() error {
+		_, err := t.jobs.InsertManyFastTx(ctx, t.tx, jobs)
+		return err
+	})
 	return classify(err, "create delivery")
 }

@@ -141,6 +141,7 @@ type Tx struct {
 	tx      pgx.Tx
 	q       *db.Queries
 	jobs    *river.Client[pgx.Tx]
+	walled  bool          // it has put on the role of callers
 	entries []audit.Entry // of the audit log, to be written at the end
 }
 
@@ -205,10 +206,11 @@ func (s *Store) run(ctx context.Context, o pgx.TxOptions, as As, fn func(*Tx) er
 	for n := 1; ; n++ {
 		var own error // what fn itself returned
 		err := pgx.BeginTxFunc(ctx, s.pool, o, func(tx pgx.Tx) error {
-			if err := s.begin(ctx, tx, as); err != nil {
+			walled, err := s.begin(ctx, tx, as)
+			if err != nil {
 				return err
 			}
-			own = fn(&Tx{tx: tx, q: db.New(tx), jobs: s.jobs})
+			own = fn(&Tx{tx: tx, q: db.New(tx), jobs: s.jobs, walled: walled})
 			return own
 		})
 		switch {

@@ -30,17 +30,17 @@ const (
 )
 
 // begin tells the database on whose behalf a transaction acts.
-func (s *Store) begin(ctx context.Context, tx pgx.Tx, as As) error {
+func (s *Store) begin(ctx context.Context, tx pgx.Tx, as As) (walled bool, err error) {
 	if as.All {
 		if as.Actor == "" {
-			return nil // it only reads
+			return false, nil // it only reads
 		}
 		_, err := tx.Exec(ctx, "SELECT set_config('warren.actor', $1, true)", as.Actor)
-		return err
+		return false, err
 	}
 	bypassed, err := s.bypassed(ctx, tx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	user := ""
 	if !as.User.IsZero() {
@@ -52,9 +52,9 @@ func (s *Store) begin(ctx context.Context, tx pgx.Tx, as As) error {
 	}
 	_, err = tx.Exec(ctx, sql, as.Actor, array(as.Orgs), user)
 	if bypassed && hasCode(err, invalidParameter) {
-		return fmt.Errorf("the database account passes over row security, and there is no role %s to put on instead: an account that may create roles has to migrate the schema: %w", callerRole, err)
+		return false, fmt.Errorf("the database account passes over row security, and there is no role %s to put on instead: an account that may create roles has to migrate the schema: %w", callerRole, err)
 	}
-	return err
+	return bypassed, err
 }
 
 // array writes ids as PostgreSQL does; none is "{}".
@@ -90,6 +90,21 @@ func (s *Store) bypassed(ctx context.Context, tx pgx.Tx) (bool, error) {
 		s.wall.Store(wallHolds)
 	}
 	return bypassed, nil
+}
+
+// behind runs fn as the program itself: for what callers bring about and may not touch, such as jobs.
+func (t *Tx) behind(ctx context.Context, fn func() error) error {
+	if !t.walled {
+		return fn()
+	}
+	if _, err := t.tx.Exec(ctx, "SELECT set_config('role', 'none', true)"); err != nil {
+		return err
+	}
+	if err := fn(); err != nil {
+		return err // the transaction is over
+	}
+	_, err := t.tx.Exec(ctx, "SELECT set_config('role', '"+callerRole+"', true)")
+	return err
 }
 
 // raiseWalls puts the wall around tables that migrations have made since, and gives the caller's role what it needs.

@@ -181,6 +181,7 @@ CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON audit_anchors FOR EACH ST
 CREATE FUNCTION raise_walls() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE t regclass;
 BEGIN
+    PERFORM pg_advisory_xact_lock(7310009); -- replicas start at once
     FOR t IN SELECT r.oid FROM pg_class r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attname = 'org_id' AND NOT a.attisdropped
               WHERE r.relnamespace = current_schema()::regnamespace AND r.relkind = 'r' AND NOT r.relforcerowsecurity LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
