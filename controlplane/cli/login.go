@@ -146,14 +146,27 @@ func (a *app) loggedIn(ctx context.Context, c connection, got credential) error 
 	if err != nil {
 		return err
 	}
-	var me struct {
-		Name string `json:"name"`
-	}
-	if _, err := client.Do(ctx, http.MethodGet, "/api/v1/me", nil, &me); err != nil {
+	var who me
+	if _, err := client.Do(ctx, http.MethodGet, "/api/v1/me", nil, &who); err != nil {
 		return err
 	}
-	a.say("Signed in at %s as %s, until %s at the latest.", c.Server, me.Name, got.Expires.Local().Format("2006-01-02 15:04"))
+	a.say("Signed in at %s as %s, until %s at the latest.", c.Server, who, got.Expires.Local().Format("2006-01-02 15:04"))
 	return nil
+}
+
+// me is who the API says that calls.
+type me struct {
+	User *struct {
+		Name string `json:"name"`
+	} `json:"user"`
+	Key string `json:"key"`
+}
+
+func (m me) String() string {
+	if m.User != nil {
+		return m.User.Name
+	}
+	return m.Key
 }
 
 // anonymous is a client without a key.
@@ -224,15 +237,19 @@ func (a *app) whoamiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var me map[string]any
-			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me", nil, &me); err != nil {
-				return err
-			}
 			if a.output == "table" {
-				_, err := fmt.Fprintf(a.out, "%v\n", me["name"])
+				var who me
+				if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me", nil, &who); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(a.out, who)
 				return err
 			}
-			return a.print(me)
+			var all map[string]any
+			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me", nil, &all); err != nil {
+				return err
+			}
+			return a.print(all)
 		},
 	}
 }

@@ -33,7 +33,7 @@ func controlPlane(t *testing.T) (url string, calls *[]string) {
 			}
 			say(200, map[string]any{"token": "wrn_session_x", "expires_at": "2100-01-01T00:00:00Z"})
 		case "/api/v1/me":
-			say(200, map[string]any{"name": "alice@example.org"})
+			say(200, map[string]any{"user": map[string]any{"name": "alice@example.org"}, "permissions": []string{}, "organizations": []string{}})
 		default:
 			w.WriteHeader(204)
 		}

@@ -128,6 +128,9 @@ func (p *Pages) Guard(w http.ResponseWriter, r *http.Request) bool {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if p.URL.Scheme == "https" {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if !strings.EqualFold(r.Host, p.URL.Host) { // cookies and passkeys are of one name; what the request calls us leads nowhere
 		if safe {
