@@ -76,11 +76,11 @@ func (s *Service) Password(ctx context.Context, c Client, email, text string) (o
 	if err := s.take(ctx, keys...); err != nil {
 		return out, err
 	}
-	a, err := s.account(ctx, email)
-	if err != nil {
-		return out, err
-	}
-	ok, stale, err := s.Hasher.Verify(ctx, a.hash, text)
+	var a account
+	ok, stale, err := s.Hasher.VerifyFound(ctx, text, func() (string, error) {
+		a, err = s.account(ctx, email)
+		return a.hash, err
+	})
 	if err != nil {
 		return out, err
 	}

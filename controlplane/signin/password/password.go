@@ -124,11 +124,21 @@ func (h *Hasher) Hash(ctx context.Context, text string) (string, error) {
 // Verify says whether a text is the password of a hash, and whether the hash should be made anew because
 // parameters have changed. The hash "" is nobody's: the work is done all the same.
 func (h *Hasher) Verify(ctx context.Context, hash, text string) (ok, stale bool, err error) {
+	return h.VerifyFound(ctx, text, func() (string, error) { return hash, nil })
+}
+
+// VerifyFound is Verify of a hash that is looked for only when its turn has come: whoever is told to come again has
+// not kept the database busy either.
+func (h *Hasher) VerifyFound(ctx context.Context, text string, find func() (hash string, err error)) (ok, stale bool, err error) {
 	leave, err := h.enter(ctx)
 	if err != nil {
 		return false, false, err
 	}
 	defer leave()
+	hash, err := find()
+	if err != nil {
+		return false, false, err
+	}
 	h.m.derived.WithLabelValues("verify").Inc()
 	nobody := hash == ""
 	if nobody {
