@@ -174,17 +174,17 @@ func (s *Service) tell(ctx context.Context, e Event) {
 	}
 }
 
-// attempt tells how a sign-in went.
+// attempt tells how a sign-in went. That a session began is in the audit log with the session.
 func (s *Service) attempt(ctx context.Context, way string, u model.UserID, c Client, err error) {
-	e, result := Event{Action: "sign-in", User: u, Client: c, Detail: way}, "ok"
+	result := "ok"
 	if err != nil {
-		result, e.Refused = "refused", fault.Of(err).String()
+		result = "refused"
 		if k := fault.Of(err); k == fault.Unavailable || k == fault.Internal {
 			result = "failed"
 		}
+		s.tell(ctx, Event{Action: "sign-in", User: u, Client: c, Detail: way, Refused: fault.Of(err).String()})
 	}
 	s.m.signIns.WithLabelValues(way, result).Inc()
-	s.tell(ctx, e)
 }
 
 func (s *Service) take(ctx context.Context, keys ...limits.Key) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/audit"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/mail"
@@ -58,14 +59,27 @@ func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *au
 	p := &people{service: signin.New(signin.Options{
 		Store: db, Admin: adm, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer,
 		OIDC: oidc.New(cfg.Outbound().Client(providerLimit)), Log: log, Reg: reg,
-		Audit: func(_ context.Context, e signin.Event) {
-			log.Info("people", "action", e.Action, "user", e.User, "peer", e.Client.Address, "refused", e.Refused, "detail", e.Detail)
-		},
+		Audit: func(ctx context.Context, e signin.Event) { adm.Record(ctx, entry(e)) },
 	})}
 	adm.Inviter = p.service
 	p.pages = web.New(web.Options{SignIn: p.service, URL: base, Cookie: rest.SessionCookie, Log: log, Reg: reg})
 	p.tasks = []daemon.Task{p.service, limiter, mailer}
 	return p, nil
+}
+
+// entry is what the audit log keeps of an event. Who acts is known only once he has shown who he is: of what was refused
+// the user is whom it was about.
+func entry(e signin.Event) audit.Entry {
+	out := audit.Entry{Actor: "sign-in", Action: e.Action, Result: audit.Done, Detail: e.Detail, Object: e.User.String()}
+	if e.Client.Address.IsValid() {
+		out.Address = e.Client.Address.String()
+	}
+	if e.Refused != "" {
+		out.Result, out.Detail = audit.Refused, strings.TrimSpace(e.Detail+" "+e.Refused)
+	} else if !e.User.IsZero() {
+		out.Actor = "user:" + e.User.String()
+	}
+	return out
 }
 
 // api is the service for the API, which knows nil.
