@@ -113,12 +113,11 @@ type SecuritySpec struct {
 
 // Security returns what an organization wants of sessions.
 func (a *Admin) Security(ctx context.Context, p access.Principal, org string) (out SecuritySpec, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c := a.call(ctx, tx, p)
+	err = a.read(ctx, p, func(c *call) error {
 		if err := c.organization(org, access.SecurityRead); err != nil {
 			return err
 		}
-		v, err := tx.GetSecurity(ctx, c.org)
+		v, err := c.tx.GetSecurity(c, c.org)
 		out = SecuritySpec{RequireSecondFactor: v.RequireSecondFactor}
 		if v.MaxSession > 0 {
 			out.MaxSessionAge = v.MaxSession.String()
@@ -144,7 +143,7 @@ func (a *Admin) SetSecurity(ctx context.Context, p access.Principal, org string,
 		}
 		v.Org = c.org
 		c.did(c.org.String(), org)
-		return c.tx.SetSecurity(ctx, v)
+		return c.tx.SetSecurity(c, v)
 	})
 	if err != nil {
 		return SecuritySpec{}, err

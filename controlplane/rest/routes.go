@@ -28,6 +28,8 @@ import (
 //	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
 //	/api/v1/orgs/{org}/domains/{name}/check
 //	/api/v1/orgs/{org}/managed-certificates/{name}/renew
+//	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
+//	/api/v1/issuers/{name}/rollover
 //	/api/v1/orgs/{org}/certificates/{name}/revoke
 //	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
