@@ -128,8 +128,6 @@ func named(row any) (id, name string) {
 		return v.ID.String(), v.Email
 	case *model.IdentityProvider:
 		return v.ID.String(), v.Name
-	case *model.Policy:
-		return v.ID.String(), v.Name
 	case interface{ Audited() (id, name string) }:
 		return v.Audited()
 	}

@@ -25,10 +25,11 @@ func TestInflight(t *testing.T) {
 		waits(0)
 		f.begin(1)
 		go func() { // what is on its way comes out, slowly
-			for range 10 {
+			for range 9 {
 				time.Sleep(inflightLook / 2)
 				f.end(0)
 			}
+			time.Sleep(inflightLook / 4) // not in the moment of a look
 			f.end(1)
 		}()
 		waits(5 * inflightLook)

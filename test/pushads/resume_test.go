@@ -130,7 +130,9 @@ func TestResume(t *testing.T) {
 			kind, all, sent := count(string(test.kind)), count(""), e.to.metric(t, "cp_push_resources_total", "")
 			cps := e.to.metric(t, "cp_push_acks_total", "Checkpoint")
 			e.n.run(t, e.to)
-			eventually(t, func() bool { return e.to.metric(t, "cp_push_acks_total", "Checkpoint") > cps }, func() string { return "checkpoint" })
+			// The replica may hear only now what the node said before it went away.
+			eventually(t, func() bool { return count("") > all && e.to.metric(t, "cp_push_acks_total", "Checkpoint") > cps }, func() string { return "checkpoint" })
+			e.n.reach(t, e.to.Published())
 			e.n.equal(t, w)
 			if count(string(test.kind)) != kind+1 || count("") != all+1 {
 				t.Errorf("not one more resume of kind %s", test.kind)
