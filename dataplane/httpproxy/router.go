@@ -9,6 +9,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/policy"
+	"github.com/warrenedge/warren/shared/requestpath"
 )
 
 // table is what Apply makes of a Config. A request loads it once and asks nothing else.
@@ -91,7 +92,7 @@ func (t *table) match(name string) *route {
 func (r *route) rule(path string) *rule {
 	for i := range r.rules {
 		p := r.rules[i].prefix
-		if strings.HasPrefix(path, p) && (len(path) == len(p) || path[len(p)] == '/') {
+		if requestpath.Within(path, p) {
 			return &r.rules[i]
 		}
 	}

@@ -13,7 +13,6 @@ import (
 const (
 	MaxHeaderBytes = 32 << 10
 	maxHeaders     = 100
-	maxURI         = 8 << 10
 )
 
 // A Refusal is an answer that no target is asked for.
