@@ -77,7 +77,7 @@ check: lint generate-check test e2e ## everything that CI runs
 
 .PHONY: bench
 bench: ## print benchmark figures, one JSON line each
-	go test -run '^$$' -bench . -skip '^BenchmarkOrdeal$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
+	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
 
 .PHONY: bench-tunnel
 bench-tunnel: build $(TOOLS)/peers/frps $(TOOLS)/peers/chisel ## print figures of tunnels beside their peers in the same run, one JSON line each; needs root
@@ -98,8 +98,10 @@ bench-cert: ## print what certificates cost at Pebble, beside lego's own workflo
 	@go build -o bin/bench-cert ./test/bench/cert && exec bin/bench-cert $(BENCH)
 
 .PHONY: bench-access
-bench-access: ## print what people who sign in cost the others, one JSON line each
+bench-access: ## print what policies and people who sign in cost: to apply, to decide, of a request, of others; one JSON line each
 	@go test -run '^$$' -bench '^BenchmarkSignIn$$' -benchtime 1x ./controlplane/web/ | grep '^{'
+	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 1x ./dataplane/apply/ ./dataplane/access/ | grep '^{'
+	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 2s ./shared/policy/ | grep '^{'
 
 .PHONY: bench-idle
 bench-idle: build ## print what two thousand idle sites cost a node, one JSON line; needs root

@@ -55,7 +55,7 @@ func (a *Attempts) Take(policy string, client netip.Addr, now time.Time) (back f
 		every time.Duration
 		burst int
 	}{{own, clientEvery, clientBurst}, {all, every, burst}} {
-		if wait := a.buckets[l.key].Sub(now) - time.Duration(l.burst-1)*l.every; wait > 0 {
+		if wait := max(0, a.buckets[l.key].Sub(now)) - time.Duration(l.burst-1)*l.every; wait > 0 {
 			return nil, &TooManyError{wait}
 		}
 	}
