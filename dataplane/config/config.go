@@ -43,6 +43,7 @@ type Node struct {
 	Interface         string        `yaml:"interface" env:"INTERFACE"`                   // of tun
 	DrainTime         time.Duration `yaml:"drain_time" env:"DRAIN_TIME"`                 // between SIGTERM, when others stop naming this node, and the end of its listeners
 	AccessLog         string        `yaml:"access_log" env:"ACCESS_LOG"`                 // a JSON line a request: file, opened anew at SIGHUP, or "-" for standard output; "" for none
+	GeoIP             []string      `yaml:"geoip" env:"GEOIP"`                           // files in MaxMind's format with countries, autonomous systems or both; read anew when they change
 	Listen            NodeListen    `yaml:"listen" envPrefix:"LISTEN_"`
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/sharelinks"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
@@ -52,6 +53,7 @@ var methods = map[string]bool{ // needs a client certificate
 	enrollv1.EnrollmentService_Renew_FullMethodName:                              true,
 	enrollv1.EnrollmentService_Announce_FullMethodName:                           true,
 	nodev1.ReportService_Report_FullMethodName:                                   true,
+	nodev1.ShareLinkService_Use_FullMethodName:                                   true,
 	discovery.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName: true,
 }
 
@@ -83,6 +85,7 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 	discovery.RegisterAggregatedDiscoveryServiceServer(p.srv, pusher)
 	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit, rejectedOf(pusher)))
 	enrollv1.RegisterEnrollmentServiceServer(p.srv, enroll.New(c.ID, db, c.Identity, pusher.Admit, log, reg))
+	nodev1.RegisterShareLinkServiceServer(p.srv, sharelinks.New(db, pusher.Admit, log))
 	return p, nil
 }
 

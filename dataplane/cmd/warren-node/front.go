@@ -14,6 +14,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/l4"
+	"github.com/warrenedge/warren/dataplane/places"
 	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
@@ -29,14 +30,15 @@ type front struct {
 	ports    *l4.Server
 	asked    *challenge.Answerer
 	proxy    *httpproxy.Proxy
-	access   *access.Access
+	places   *places.Places
+	access   *access.Access // asks places
 	requests *accesslog.Log // nil: none
 
 	// Connections of the TLS port, by who takes them.
 	http, raw, wireguard, own, between, proofs *sni.Handoff
 }
 
-func newFront(cfg *config.Node, w *ways, log *slog.Logger, reg *prometheus.Registry) (*front, error) {
+func newFront(cfg *config.Node, w *ways, counter access.Uses, log *slog.Logger, reg *prometheus.Registry) (*front, error) {
 	f := &front{
 		limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()), targets: balance.NewHealth(log, reg), names: dns.New(log, reg),
 		http: sni.NewHandoff(), raw: sni.NewHandoff(), wireguard: sni.NewHandoff(), own: sni.NewHandoff(), between: sni.NewHandoff(), proofs: sni.NewHandoff(),
@@ -58,7 +60,8 @@ func newFront(cfg *config.Node, w *ways, log *slog.Logger, reg *prometheus.Regis
 	if f.requests, err = accesslog.Open(cfg.AccessLog, log); err != nil {
 		return nil, err
 	}
-	f.access = access.New(access.Options{Log: log, Registerer: reg})
+	f.places = places.New(cfg.GeoIP, log, reg)
+	f.access = access.New(access.Options{Places: f.places, Uses: counter, Log: log, Registerer: reg})
 	f.proxy = httpproxy.New(w.fabric.Dial, f.targets, log, reg, f.requests.Logger())
 	f.proxy.SetGuard(f.access)
 	return f, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/report"
+	"github.com/warrenedge/warren/dataplane/uses"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/daemon"
 	"github.com/warrenedge/warren/shared/identity"
@@ -65,7 +66,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if f, err = newFront(cfg, w, log, reg); err != nil {
+	conns := ads.NewConns(cfg.Control, id.Credentials())
+	if f, err = newFront(cfg, w, uses.New(conns), log, reg); err != nil {
 		return err
 	}
 	open, err := listen(cfg.Listen, log)
@@ -82,7 +84,6 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
 	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep)},
 		serving(w, f, open, newEnd(told, f.forward.Handed()), restored)...)
-	conns := ads.NewConns(cfg.Control, id.Credentials())
 	tasks = append(tasks, daemon.Func("snapshot", func(ctx context.Context) error {
 		defer conns.Close()
 		state, err := node.Restore(ctx) // serve what was last known, then ask what is new
@@ -94,6 +95,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: w.tun.Peers, Carrier: w.fabric.CarrierOf, Targets: w.checks.States}, log, reg)
 		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 	}))
+	tasks = append(tasks, f.places)
 	if f.requests != nil {
 		tasks = append(tasks, f.requests)
 	}
