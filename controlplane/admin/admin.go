@@ -45,6 +45,7 @@ type Admin struct {
 	Sites         *Collection[model.Site, SiteSpec, Site]
 	Connectors    *Collection[model.Connector, ConnectorSpec, Connector]
 	Services      *Collection[model.Service, ServiceSpec, Service]
+	Policies      *Collection[model.Policy, PolicySpec, Policy]
 	Targets       *Collection[model.Target, TargetSpec, Target]
 	Domains       *Collection[model.Domain, DomainSpec, Domain]
 	Certificates  *Collection[model.Certificate, struct{}, Certificate]
@@ -78,6 +79,7 @@ func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string
 	a.Organizations, a.Regions, a.Pools = organizations(a), regions(a), pools(a)
 	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
 	a.Services, a.Targets, a.Domains = services(a), targets(a), domains(a)
+	a.Policies = policies(a)
 	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
 	a.Webhooks, a.ClusterWebhooks = webhooks(a, true), webhooks(a, false)
 	a.Certificates, a.JoinTokens = certificates(a), joinTokens(a)
@@ -282,4 +284,17 @@ func (c *call) siteName(id model.SiteID) (string, error) {
 		}
 		return s.Name, nil
 	})
+}
+
+// OrganizationID finds an organization that the caller may read.
+func (a *Admin) OrganizationID(ctx context.Context, p access.Principal, ref string) (id model.OrgID, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		c, err := a.Services.begin(ctx, tx, p, access.PoliciesRead, ref)
+		if err != nil {
+			return err
+		}
+		id = c.org
+		return nil
+	})
+	return id, err
 }

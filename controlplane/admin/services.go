@@ -25,6 +25,7 @@ type ServiceSpec struct {
 	Allow         []string `json:"allow,omitempty" maxItems:"256" doc:"Of tcp and udp: networks of clients, such as 192.0.2.0/24; everybody if absent"`
 	ProxyProtocol int      `json:"proxy_protocol,omitempty" minimum:"0" maximum:"2" doc:"Of tcp and tls: version of the PROXY protocol that targets are sent; 0: none"`
 	Terminate     bool     `json:"terminate,omitempty" doc:"Of tls: TLS ends at the node, what is inside goes to the target as it is"`
+	Policy        string   `json:"policy,omitempty" maxLength:"64" doc:"Policy of the organization that says who may reach it, by name or id; everybody if absent"`
 }
 
 // Service is what is published.
@@ -37,6 +38,7 @@ type Service struct {
 	Allow         []string `json:"allow,omitempty"`
 	ProxyProtocol int      `json:"proxy_protocol,omitempty"`
 	Terminate     bool     `json:"terminate,omitempty"`
+	Policy        string   `json:"policy,omitempty"`
 }
 
 func serviceByRef(c *call, ref string) (*model.Service, error) {
@@ -69,6 +71,9 @@ func services(a *Admin) *Collection[model.Service, ServiceSpec, Service] {
 			if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
 				return out, err
 			}
+			if out.Policy, err = c.policyName(v.Policy); err != nil {
+				return out, err
+			}
 			out.Pool, err = c.poolName(v.Pool)
 			return out, err
 		},
@@ -89,6 +94,9 @@ func buildService(c *call, old *model.Service, name string, s ServiceSpec) (*mod
 	}
 	v.Pool = p.ID
 	if err := v.Validate(); err != nil {
+		return nil, err
+	}
+	if err := c.servicePolicy(v, s.Policy); err != nil {
 		return nil, err
 	}
 	apart := c.hostnameFree

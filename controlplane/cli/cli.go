@@ -36,6 +36,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // errNotReady ends a command whose question has the answer no.
 var errNotReady = errors.New("not ready")
 
+// errRefused ends a command that has found that a request would not be allowed.
+var errRefused = errors.New("refused")
+
 // app is what the commands share.
 type app struct {
 	in       io.Reader
@@ -63,7 +66,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if strings.HasPrefix(err.Error(), "required flag(s)") { // cobra has no type for it
 		err = usageError{err}
 	}
-	if !errors.Is(err, errNotReady) {
+	if !errors.Is(err, errNotReady) && !errors.Is(err, errRefused) {
 		fmt.Fprintf(errw, "warren: %v\n", err)
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
@@ -78,6 +81,9 @@ func code(err error) int {
 	}
 	if errors.Is(err, errNotReady) {
 		return exitNotReady
+	}
+	if errors.Is(err, errRefused) {
+		return exitDenied
 	}
 	switch apiclient.StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -117,6 +123,8 @@ func (a *app) root() *cobra.Command {
 		a.userCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.versionCommand(), sampleCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.auditCommand(), a.versionCommand(), sampleCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(),
+		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.versionCommand(), sampleCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(), a.policyCommand(), a.explainCommand(),
 	)
 	for _, c := range root.Commands() {
 		withUsage(c)

@@ -34,6 +34,8 @@ type kind struct {
 	columns []string // of a table
 	wide    []string // more of them
 	rank    int      // apply order: what others refer to comes first
+
+	manifest bool // made from a file, having no fields that flags could write
 }
 
 // providerFields are those of identity providers. Rules are written in manifests alone.
@@ -85,6 +87,10 @@ var kinds = []*kind{
 		columns: []string{"site", "enrolled", "alarm"}, wide: []string{"revoked_at"},
 	},
 	{
+		name: "Policy", plural: "policies", aliases: []string{"policy"}, org: true, manifest: true,
+		columns: []string{"otherwise", "services"},
+	},
+	{
 		name: "Service", plural: "services", aliases: []string{"svc"}, org: true, fields: []field{
 			{"kind", text, "http (TLS ends at the node), tls (by SNI, passed through), tcp or udp (at ports)", true},
 			{"hostname", text, "of http and tls: name to publish, in a domain of the organization; may start with \"*.\"", false},
@@ -93,8 +99,9 @@ var kinds = []*kind{
 			{"allow", list, "of tcp and udp: networks of clients (default: everybody)", false},
 			{"proxy_protocol", number, "of tcp and tls: version of the PROXY protocol that targets are sent, 1 or 2", false},
 			{"terminate", toggle, "of tls: TLS ends at the node, what is inside goes to the target as it is", false},
+			{"policy", text, "policy that says who may reach it (default: everybody)", false},
 		},
-		columns: []string{"kind", "hostname", "ports", "pool"}, wide: []string{"allow", "proxy_protocol", "terminate"},
+		columns: []string{"kind", "hostname", "ports", "pool", "policy"}, wide: []string{"allow", "proxy_protocol", "terminate"},
 	},
 	{
 		name: "Target", plural: "targets", org: true, fields: []field{
@@ -244,12 +251,20 @@ func (k *kind) path(org, name string) string {
 
 // writable reports whether objects of the kind are made from fields.
 func (k *kind) writable() bool {
-	return len(k.fields) > 0 || k.name == "Organization" || k.name == "Region" || k.name == "Pool"
+	return len(k.fields) > 0 || k.manifest || k.name == "Organization" || k.name == "Region" || k.name == "Pool"
+}
+
+// singular is the kind's name in commands.
+func (k *kind) singular() string {
+	if stem, ok := strings.CutSuffix(k.plural, "ies"); ok {
+		return stem + "y"
+	}
+	return strings.TrimSuffix(k.plural, "s")
 }
 
 // one is an object of the kind in a sentence: "a site", "an organization".
 func (k *kind) one() string {
-	noun := strings.ReplaceAll(strings.TrimSuffix(k.plural, "s"), "-", " ")
+	noun := strings.ReplaceAll(k.singular(), "-", " ")
 	if rest, ok := strings.CutPrefix(noun, "api "); ok {
 		noun = "API " + rest
 	}

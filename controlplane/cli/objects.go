@@ -74,17 +74,19 @@ func (w *waiting) after(a *app, cmd *cobra.Command, s *session, rev uint64) erro
 func (a *app) createCommand() *cobra.Command {
 	create := &cobra.Command{Use: "create", Short: "Make an object"}
 	for _, k := range kinds {
-		if !k.writable() {
-			continue
+		switch {
+		case k.manifest:
+			create.AddCommand(a.createFromFile(k))
+		case k.writable():
+			create.AddCommand(a.createKind(k))
 		}
-		create.AddCommand(a.createKind(k))
 	}
 	return create
 }
 
 func (a *app) createKind(k *kind) *cobra.Command {
 	var w waiting
-	singular := strings.TrimSuffix(k.plural, "s")
+	singular := k.singular()
 	cmd := &cobra.Command{
 		Use: singular + " NAME", Aliases: append([]string{k.plural}, k.aliases...), Short: "Make " + k.one(), Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

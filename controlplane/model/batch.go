@@ -22,6 +22,7 @@ type Batch struct {
 	GossipKeys    map[GossipKeyID]*GossipKey
 	Challenges    map[ChallengeID]*Challenge
 	TicketKeys    map[TicketKeyID]*TicketKey
+	Policies      map[PolicyID]*Policy
 	Issuers       map[IssuerID]*Issuer // how they are doing may be of another moment
 	Authorities   map[string][]byte    // kind -> certificate as PEM
 }

@@ -38,6 +38,10 @@ type (
 	groupKind     struct{}
 	sessionKind   struct{}
 	accountKind   struct{}
+
+	policyKind       struct{}
+	shareLinkKind    struct{}
+	serviceTokenKind struct{}
 )
 
 func (orgKind) prefix() string       { return "org" }
@@ -62,6 +66,10 @@ func (groupKind) prefix() string     { return "group" }
 func (sessionKind) prefix() string   { return "session" }
 func (accountKind) prefix() string   { return "account" }
 
+func (policyKind) prefix() string       { return "policy" }
+func (shareLinkKind) prefix() string    { return "link" }
+func (serviceTokenKind) prefix() string { return "token" }
+
 // The kinds of ID.
 type (
 	OrgID         = ID[orgKind]
@@ -85,6 +93,10 @@ type (
 	GroupID       = ID[groupKind]
 	SessionID     = ID[sessionKind] // of a user who has signed in
 	AccountID     = ID[accountKind] // of a service account
+
+	PolicyID       = ID[policyKind]
+	ShareLinkID    = ID[shareLinkKind]
+	ServiceTokenID = ID[serviceTokenKind]
 )
 
 // New makes a fresh ID: SiteID{}.New(). IDs made later sort later. It panics only if the system has

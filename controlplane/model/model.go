@@ -27,6 +27,7 @@ type Model struct {
 	gossipKeys table[gossipKeyKind, GossipKey]
 	challenges table[challengeKind, Challenge]
 	ticketKeys table[ticketKeyKind, TicketKey]
+	policies   table[policyKind, Policy]
 	issuers    table[issuerKind, Issuer]
 	authority  map[string][]byte
 	indexes
@@ -41,6 +42,7 @@ type indexes struct {
 	connectorsBySite                   index
 	servicesByPool, servicesByHostname index // hostname: labels reversed, so that a domain is one range
 	servicesByWildcard                 index // by the wildcard that would cover the hostname
+	servicesByPolicy                   index // and pool
 	targetsByService, targetsBySite    index
 	domainsByPool, domainsByName       index
 	certsByName                        index
@@ -55,7 +57,7 @@ type indexes struct {
 
 func (x *indexes) each() []*index {
 	return []*index{
-		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard,
+		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard, &x.servicesByPolicy,
 		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.challengesByName, &x.ticketKeysByPool,
 		&x.siteUse, &x.certUse,
 	}
@@ -68,7 +70,8 @@ func Empty() *Model {
 		nodes: newTable[nodeKind, Node](), sites: newTable[siteKind, Site](), connectors: newTable[connectorKind, Connector](),
 		services: newTable[serviceKind, Service](), targets: newTable[targetKind, Target](), domains: newTable[domainKind, Domain](),
 		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](),
-		challenges: newTable[challengeKind, Challenge](), ticketKeys: newTable[ticketKeyKind, TicketKey](), issuers: newTable[issuerKind, Issuer](), authority: map[string][]byte{}, forking: new(sync.Mutex),
+		challenges: newTable[challengeKind, Challenge](), ticketKeys: newTable[ticketKeyKind, TicketKey](),
+		policies: newTable[policyKind, Policy](), issuers: newTable[issuerKind, Issuer](), authority: map[string][]byte{}, forking: new(sync.Mutex),
 	}
 	for _, x := range m.each() {
 		*x = newIndex()
@@ -98,6 +101,9 @@ func (m *Model) Apply(b Batch) *Model {
 	for id, v := range b.GossipKeys {
 		n.gossipKeys.set(id, v)
 	}
+	for id, v := range b.Policies {
+		n.policies.set(id, v)
+	}
 	for id, v := range b.Issuers {
 		n.issuers.set(id, v)
 	}
@@ -110,6 +116,9 @@ func (m *Model) Apply(b Batch) *Model {
 	put(n.connectors, b.Connectors, func(v *Connector, do edit) { do(n.connectorsBySite, key(v.Site), v.ID.UUID) })
 	put(n.services, b.Services, func(v *Service, do edit) {
 		do(n.servicesByPool, key(v.Pool), v.ID.UUID)
+		if !v.Policy.IsZero() {
+			do(n.servicesByPolicy, key(v.Policy)+key(v.Pool), v.ID.UUID)
+		}
 		if v.Hostname == "" {
 			return
 		}
@@ -235,6 +244,7 @@ func (m *Model) fork() *Model {
 	n.nodes, n.sites, n.connectors = m.nodes.copy(), m.sites.copy(), m.connectors.copy()
 	n.services, n.targets, n.domains, n.certs = m.services.copy(), m.targets.copy(), m.domains.copy(), m.certs.copy()
 	n.gossipKeys, n.challenges, n.ticketKeys, n.issuers = m.gossipKeys.copy(), m.challenges.copy(), m.ticketKeys.copy(), m.issuers.copy()
+	n.policies = m.policies.copy()
 	for _, x := range n.each() {
 		*x = x.copy()
 	}

@@ -158,6 +158,7 @@ type Service struct {
 	Allow         []netip.Prefix // of TCP and UDP: clients; canonical, sorted, different; empty: everybody
 	ProxyProtocol int            // of TCP and TLS: version that targets are sent; 0: none
 	Terminate     bool           // of TLS: TLS ends at the node
+	Policy        PolicyID       // who may reach it, of the same organization; zero: everybody
 	Meta
 }
 

@@ -98,3 +98,10 @@ type apiKeyChangeBody struct {
 	Title
 	admin.APIKeyChange
 }
+
+type policyBody struct {
+	Title
+	admin.PolicySpec
+}
+
+func (b policyBody) spec() admin.PolicySpec { return b.PolicySpec }

@@ -34,6 +34,7 @@ var bodies = map[string]string{
 	"identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`, "cluster-identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`,
 	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`,
 	"webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "cluster-webhooks": `{"name":"ops","url":"https://hooks.example/"}`,
+	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`, "policies": `{"name":"x"}`,
 }
 
 // target is one operation of the description, on an object that is there.
@@ -56,6 +57,10 @@ func (w *world) targets() []target {
 	w.must(201, "POST", "/api/v1/api-keys", `{"name":"deploy","organization":"default"}`)
 	w.must(201, "POST", org+"/identity-providers", bodies["identity-providers"])
 	w.must(201, "POST", "/api/v1/cluster-identity-providers", bodies["identity-providers"])
+	w.must(201, "POST", org+"/policies", `{"name":"staff"}`)
+	w.must(201, "POST", org+"/policies/staff/tokens", `{"name":"probe"}`)
+	var link struct{ ID string }
+	w.must(201, "POST", org+"/policies/staff/links", `{}`).into(w.t, &link)
 	subject := map[string]string{
 		"identity-providers": "sso", "cluster-identity-providers": "sso", "invitations": w.invitation(), "security": "x",
 		"sites": "home", "connectors": "box", "services": "wiki", "targets": "wiki", "domains": "example.com", "certificates": w.certificate(),
@@ -66,6 +71,7 @@ func (w *world) targets() []target {
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
+		"policies": "staff", "explain": "",
 	}
 	var out []target
 	for path, item := range w.api.huma.OpenAPI().Paths {
@@ -87,7 +93,8 @@ func (w *world) targets() []target {
 			if kind == "debug" {
 				kind = "snapshots"
 			}
-			t := target{op.OperationID, method, strings.NewReplacer("{org}", "default", "{name}", subject[kind]).Replace(path), "", access.Permission(need), strings.Contains(path, "{org}")}
+			at := strings.NewReplacer("{org}", "default", "{name}", subject[kind], "{link}", link.ID, "{token}", "probe").Replace(path)
+			t := target{op.OperationID, method, at, "", access.Permission(need), strings.Contains(path, "{org}")}
 			if method == "PUT" || method == "POST" && strings.HasSuffix(path, kind) {
 				t.body = bodies[kind]
 			}
@@ -104,6 +111,12 @@ func (w *world) targets() []target {
 				t.body = `{"name":"x"}`
 			case "wait":
 				t.path += "?revision=1"
+			case "create-share-link":
+				t.body = `{}`
+			case "create-service-token":
+				t.body = `{"name":"x"}`
+			case "explain":
+				t.path += "?url=https://wiki.example.com/"
 			}
 			out = append(out, t)
 		}

@@ -16,6 +16,8 @@ import (
 //
 //	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
 //	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates,webhooks}
+//	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
+//	/api/v1/orgs/{org}/{sites,connectors,policies,services,targets,domains,certificates,managed-certificates}
 //	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations}
 //	/api/v1/me/api-keys
 //
@@ -38,6 +40,9 @@ import (
 //	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
 //	/api/v1/device-logins /api/v1/device-logins/token
 //	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
+//	/api/v1/orgs/{org}/policies/{name}/links /api/v1/orgs/{org}/policies/{name}/links/{link}
+//	/api/v1/orgs/{org}/policies/{name}/tokens /api/v1/orgs/{org}/policies/{name}/tokens/{token}
+//	/api/v1/orgs/{org}/explain
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
@@ -58,6 +63,7 @@ func (a *API) routes() {
 
 	orgKind(a, k.Sites, "site", "sites", siteBody{})
 	orgKind(a, k.Connectors, "connector", "connectors", connectorBody{})
+	orgKind(a, k.Policies, "policy", "policies", policyBody{})
 	orgKind(a, k.Services, "service", "services", serviceBody{})
 	orgKind(a, k.Targets, "target", "targets", targetBody{})
 	orgKind(a, k.Domains, "domain", "domains", domainBody{})
@@ -78,6 +84,8 @@ func (a *API) routes() {
 	a.actions()
 	a.gossipKeys()
 	a.wireGuard()
+	a.policySecrets()
+	a.explain()
 	a.domainCheck()
 	a.state()
 	a.snapshots()

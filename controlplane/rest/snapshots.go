@@ -229,6 +229,8 @@ func content(body *anypb.Any) (json.RawMessage, error) {
 		if t := m.GetTlsAlpn(); t != nil {
 			t.Digest = nil
 		}
+	case *nodev1.Policy:
+		shown["credentialsSha256"] = hideCredentials(m.GetAuthentication())
 	case *nodev1.NodeConfig:
 		keys := []string{}
 		for _, k := range m.GetGossipKeys() {
@@ -250,6 +252,31 @@ func content(body *anypb.Any) (json.RawMessage, error) {
 		return nil, err
 	}
 	return json.Marshal(shown)
+}
+
+// hideCredentials takes out what secrets are checked with, and gives its fingerprints: hashes of PINs can be guessed.
+func hideCredentials(a *nodev1.PolicyAuthentication) map[string]string {
+	out := map[string]string{}
+	hide := func(name string, secret *string) {
+		if *secret != "" {
+			out[name], *secret = fingerprint([]byte(*secret)), ""
+		}
+	}
+	if a == nil {
+		return out
+	}
+	hide("pin", &a.PinHash)
+	hide("password", &a.PasswordHash)
+	for _, b := range a.GetBasic() {
+		hide("basic/"+b.GetUser(), &b.PasswordHash)
+	}
+	for _, l := range a.GetShareLinks() {
+		out[l.GetShareLinkId()], l.SecretSha256 = fingerprint(l.GetSecretSha256()), nil
+	}
+	for _, t := range a.GetServiceTokens() {
+		out[t.GetServiceTokenId()], t.SecretSha256 = fingerprint(t.GetSecretSha256()), nil
+	}
+	return out
 }
 
 func fingerprint(secret []byte) string {

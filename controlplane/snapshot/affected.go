@@ -34,6 +34,9 @@ func all(m *model.Model) map[key]bool {
 	for d := range m.Domains() {
 		keys[key{resource.Zone, d.ID.UUID}] = true
 	}
+	for p := range m.Policies() {
+		keys[key{resource.Policy, p.ID.UUID}] = true
+	}
 	for c := range m.Challenges() {
 		keys[key{resource.Challenge, c.ID.UUID}] = true
 	}
@@ -91,6 +94,9 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	}
 	for id := range b.Challenges {
 		t.add(resource.Challenge, id.UUID)
+	}
+	for id := range b.Policies {
+		t.add(resource.Policy, id.UUID)
 	}
 	return t.keys
 }
@@ -205,6 +211,11 @@ func (t *touch) service(id model.ServiceID) {
 	t.reached(id)
 	t.add(resource.RecordSet, id.UUID)
 	t.chosen(id)
+	for _, m := range t.both() { // the pools whose nodes hold the policy
+		if s := m.Service(id); s != nil && !s.Policy.IsZero() {
+			t.add(resource.Policy, s.Policy.UUID)
+		}
+	}
 	was, is := t.prev.Service(id), t.next.Service(id)
 	moved := was == nil || is == nil || was.Pool != is.Pool
 	if !moved && dialled(was, is) {

@@ -7,7 +7,6 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/shared/resource"
 )
 
 // forward compiles a service at ports. One without targets keeps its ports, and refuses who comes.
@@ -16,7 +15,7 @@ func forward(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	if s == nil || !s.Raw() {
 		return nil
 	}
-	d := &draft{name: resource.Name("forward", s.Org.String(), s.ID.String()), scopes: []string{poolScope(s.Pool)}}
+	d := &draft{name: guardedName("forward", s), scopes: []string{poolScope(s.Pool)}}
 	msg := &nodev1.Forward{
 		ServiceId:      s.ID.String(),
 		OrganizationId: s.Org.String(),
@@ -37,6 +36,12 @@ func forward(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 			d.err = fmt.Errorf("target %s: the last of %d ports would go to %d", t.Name, s.Ports.Count(), last)
 		}
 		msg.Targets = append(msg.Targets, routeTarget(t))
+	}
+	if !s.Policy.IsZero() {
+		msg.Policy, msg.GuardedProtocol, msg.Protocol = policyName(s.Org, s.Policy), msg.Protocol, nodev1.TargetProtocol_TARGET_PROTOCOL_GUARDED
+		if msg.GuardedProtocol == nodev1.TargetProtocol_TARGET_PROTOCOL_UNSPECIFIED {
+			msg.GuardedProtocol = nodev1.TargetProtocol_TARGET_PROTOCOL_TCP
+		}
 	}
 	d.msg = msg
 	return d

@@ -140,6 +140,7 @@ func words(rows string) map[string]string {
 			"certificate":  model.CertificateID{UUID: modeltest.UUID("certificate", w)}.String(),
 			"ticketkey":    model.TicketKeyID{UUID: modeltest.UUID("ticketkey", w)}.String(),
 			"challenge":    model.ChallengeID{UUID: modeltest.UUID("challenge", w)}.String(),
+			"policy":       model.PolicyID{UUID: modeltest.UUID("policy", w)}.String(),
 			"gossipkey":    model.GossipKeyID{UUID: modeltest.UUID("gossipkey", w)}.String(),
 		} {
 			seen[id] = "<" + kind + " " + w + ">"
@@ -171,6 +172,9 @@ const everyType = `
 	challenge c3 organization=acme order=o1 type=tls-alpn-01 for=www.example.org value=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8
 	service db organization=acme pool=edge kind=tcp ports=5432-5433 allow=192.0.2.0/24 proxy=2
 	target t4 organization=acme service=db site=home address=10.0.0.2 port=5432 check=http
+	policy staff organization=acme networks=192.0.2.0/24 links=l1
+	service wiki organization=acme pool=edge hostname=wiki.example.org policy=staff kind=tls
+	service mail organization=acme pool=edge kind=tcp ports=25 policy=staff
 `
 
 // TestEpoch holds the bytes of the encoder: if it fails, the same rows give other bytes than in released

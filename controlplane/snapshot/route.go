@@ -10,7 +10,6 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/shared/resource"
 )
 
 // errNoCertificate: a route that ends TLS without a certificate could only fail every handshake.
@@ -22,7 +21,7 @@ func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	if s == nil || s.Raw() {
 		return nil
 	}
-	d := &draft{name: resource.Name("route", s.Org.String(), s.ID.String()), scopes: []string{poolScope(s.Pool)}}
+	d := &draft{name: guardedName("route", s), scopes: []string{poolScope(s.Pool)}}
 	msg := &nodev1.Route{
 		ServiceId:      s.ID.String(),
 		OrganizationId: s.Org.String(),
@@ -54,6 +53,9 @@ func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		} else {
 			d.err = errNoCertificate
 		}
+	}
+	if !s.Policy.IsZero() {
+		msg.Policy, msg.GuardedMode, msg.Mode = policyName(s.Org, s.Policy), msg.Mode, nodev1.RouteMode_ROUTE_MODE_GUARDED
 	}
 	d.msg = msg
 	return d

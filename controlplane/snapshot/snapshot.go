@@ -128,6 +128,7 @@ var builders = map[string]builder{
 	resource.Certificate:     certificate,
 	resource.Node:            node,
 	resource.Site:            site,
+	resource.Policy:          policyResource,
 	resource.Route:           route,
 	resource.Forward:         forward,
 	resource.Zone:            zone,

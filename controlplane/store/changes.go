@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -192,6 +193,11 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 		return e
 	})
 	step(func() (e error) {
+		b.Policies, e = fetch(f.with("policies", "share_links", "service_tokens"), "policies", t.allPolicies, t.getPolicies,
+			func(v *model.Policy) *model.Policy { return v }, func(v *model.Policy) model.PolicyID { return v.ID })
+		return e
+	})
+	step(func() (e error) {
 		b.Issuers, e = fetch(f, "issuers", q.AllIssuers, q.GetIssuers, issuer, func(v *model.Issuer) model.IssuerID { return v.ID })
 		return e
 	})
@@ -216,6 +222,20 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 type filler struct {
 	ctx  context.Context
 	keys map[string][]string
+}
+
+// with has the keys of several kinds under the first of them: of rows that are a part of another one, the other's key is
+// logged.
+func (f filler) with(kind string, parts ...string) filler {
+	if f.keys == nil {
+		return f
+	}
+	all := slices.Clone(f.keys[kind])
+	for _, p := range parts {
+		all = append(all, f.keys[p]...)
+	}
+	slices.Sort(all)
+	return filler{f.ctx, map[string][]string{kind: slices.Compact(all)}}
 }
 
 // fetch reads the changed rows of one table; keys without a row become nil.

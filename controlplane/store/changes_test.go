@@ -13,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/policy"
 )
 
 // follower reads one step after the other.
@@ -281,6 +282,14 @@ func TestTxRunsAgain(t *testing.T) {
 func TestChangesFromTheBeginning(t *testing.T) {
 	f, _, _ := follow(t)
 	_, err := f.s.Tx(t.Context(), "test", func(tx *store.Tx) error {
+		org := &model.Organization{ID: model.OrgID{}.New(), Name: "policies"}
+		p := &model.Policy{ID: model.PolicyID{}.New(), Org: org.ID, Name: "staff", Rules: []policy.Rule{{Action: policy.Allow, Conditions: policy.Conditions{Paths: []string{"/a"}}}}}
+		err := errors.Join(tx.CreateOrganization(t.Context(), org), tx.CreatePolicy(t.Context(), p),
+			tx.CreateShareLink(t.Context(), &model.ShareLink{ID: model.ShareLinkID{}.New(), Policy: p.ID, Hash: [32]byte{1}}),
+			tx.CreateServiceToken(t.Context(), &model.ServiceToken{ID: model.ServiceTokenID{}.New(), Policy: p.ID, Name: "probe", Hash: [32]byte{2}}))
+		if err != nil {
+			return err
+		}
 		return tx.CreateIssuer(t.Context(), &model.Issuer{ID: model.IssuerID{}.New(), Name: "ca", DirectoryURL: "https://ca.example/directory", CAAIdentities: []string{"ca.example"}})
 	})
 	if err != nil {
@@ -295,6 +304,11 @@ func TestChangesFromTheBeginning(t *testing.T) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	load.Reload = false
+	for _, p := range load.Policies {
+		if len(p.Rules) != 1 || len(p.ShareLinks) != 1 || len(p.ServiceTokens) != 1 {
+			t.Errorf("policy %+v", p)
+		}
+	}
 	if diff := cmp.Diff(load, all, byValue); diff != "" {
 		t.Error(diff)
 	}

@@ -24,6 +24,7 @@ func (t *Tx) CreateService(ctx context.Context, v *model.Service) error {
 		Allow:         networks(v.Allow),
 		ProxyProtocol: int32(v.ProxyProtocol),
 		Terminate:     v.Terminate,
+		PolicyID:      nullID(v.Policy.UUID),
 	}), "create service")
 }
 
@@ -50,6 +51,7 @@ func (t *Tx) UpdateService(ctx context.Context, v *model.Service) (changed bool,
 		Allow:         networks(v.Allow),
 		ProxyProtocol: int32(v.ProxyProtocol),
 		Terminate:     v.Terminate,
+		PolicyID:      nullID(v.Policy.UUID),
 	})
 	return true, affected(n, err, "update service")
 }
@@ -96,6 +98,7 @@ func service(r db.Service) *model.Service {
 		Allow:         slices.Clip(slices.SortedFunc(slices.Values(r.Allow), model.ComparePrefix)),
 		ProxyProtocol: int(r.ProxyProtocol),
 		Terminate:     r.Terminate,
+		Policy:        model.PolicyID{UUID: idOrZero(r.PolicyID)},
 		Meta:          model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

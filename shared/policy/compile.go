@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Compiled is a Policy that can be asked. It is never modified.
 type Compiled struct {
@@ -92,3 +95,8 @@ func (c *Compiled) HTTP() bool { return c.http }
 
 // Places reports whether Facts have to say where the client is.
 func (c *Compiled) Places() bool { return c.places }
+
+// Asks reports whether anybody is asked to authenticate.
+func (c *Compiled) Asks() bool {
+	return c.otherwise == Authenticate || slices.ContainsFunc(c.rules, func(r rule) bool { return r.action == Authenticate })
+}

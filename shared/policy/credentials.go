@@ -244,3 +244,16 @@ func (c *Compiled) MailAllowed(address string) bool {
 	at := strings.LastIndexByte(address, '@')
 	return at > 0 && (c.mail.each[address] || c.mail.domains[address[at+1:]])
 }
+
+// Proofs are what who has shown the credentials with these ids would have proven: for explaining what a policy does.
+func (c *Compiled) Proofs(ids []string) (out []Proof) {
+	for _, id := range ids {
+		if v := c.credentials[id]; v != nil {
+			out = append(out, v.Proof())
+		}
+	}
+	return out
+}
+
+// SharePath is below which a share link is opened at a service's hostname: what follows is its secret.
+const SharePath = "/.warren/share/"

@@ -57,16 +57,22 @@ type Decision struct {
 	Way    Way // of Allow after Authenticate: the one that was enough
 }
 
-func (d Decision) String() string {
+// Why says it in words.
+func (d Decision) Why() string {
 	rule := "no rule applies"
 	if d.Rule != NoRule {
 		rule = fmt.Sprintf("rule %d", d.Rule)
 	}
-	if d.Reason == Proven {
-		return fmt.Sprintf("%s: %s, by %s", d.Action, rule, d.Way)
+	switch {
+	case d.Reason == Proven:
+		return fmt.Sprintf("%s, %s by %s", rule, d.Reason, d.Way)
+	case d.Reason == ByRule && d.Rule == NoRule:
+		return rule
 	}
-	return fmt.Sprintf("%s: %s, %s", d.Action, rule, d.Reason)
+	return fmt.Sprintf("%s, %s", rule, d.Reason)
 }
+
+func (d Decision) String() string { return d.Action.String() + ": " + d.Why() }
 
 // Decide says what becomes of a request. Authenticate is answered only if what the identity has proven is not enough and
 // something else could be.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/policy"
 )
 
 // World makes one random step after the other. Its rows are few and collide often: nodes join, drain,
@@ -55,6 +56,7 @@ func (w *World) Step(most int) model.Batch {
 	merge(w.rows.GossipKeys, b.GossipKeys)
 	merge(w.rows.Challenges, b.Challenges)
 	merge(w.rows.TicketKeys, b.TicketKeys)
+	merge(w.rows.Policies, b.Policies)
 	for k, v := range b.Authorities {
 		if v == nil {
 			delete(w.rows.Authorities, k)
@@ -83,6 +85,7 @@ func Join(batches ...model.Batch) model.Batch {
 		maps.Copy(out.GossipKeys, b.GossipKeys)
 		maps.Copy(out.Challenges, b.Challenges)
 		maps.Copy(out.TicketKeys, b.TicketKeys)
+		maps.Copy(out.Policies, b.Policies)
 		maps.Copy(out.Authorities, b.Authorities)
 	}
 	return out
@@ -110,7 +113,7 @@ var hostnames = []string{
 // change changes one row. A quarter of the changes are deletions.
 func (w *World) change(b model.Batch) {
 	deleted := w.rnd.IntN(4) == 0
-	switch w.rnd.IntN(24) {
+	switch w.rnd.IntN(26) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
@@ -156,6 +159,14 @@ func (w *World) change(b model.Batch) {
 			return &model.TicketKey{
 				ID: id, Pool: w.pool(), State: []model.TicketKeyState{model.TicketKeyOpens, model.TicketKeySeals, model.TicketKeyRetired}[w.rnd.IntN(3)],
 				SealedKey: []byte([]string{"sealed:" + name, "sealed:" + name, "torn"}[w.rnd.IntN(3)]),
+			}
+		})
+	case 24, 25:
+		name := w.name("policy", 4)
+		set(b.Policies, model.PolicyID{UUID: UUID("policy", name)}, deleted, func(id model.PolicyID) *model.Policy {
+			return &model.Policy{
+				ID: id, Org: w.org(), Name: name, Otherwise: policy.Action(w.rnd.IntN(2) * 2), Broken: []string{"", "", "", "torn"}[w.rnd.IntN(4)],
+				ShareLinks: []*model.ShareLink{{ID: model.ShareLinkID{UUID: UUID("link", name)}, Policy: id, Hash: policy.HashSecret(w.name("secret", 2))}},
 			}
 		})
 	case 10, 11:
@@ -255,6 +266,9 @@ func (w *World) connector(id model.ConnectorID, name string) *model.Connector {
 func (w *World) service(id model.ServiceID, name string) *model.Service {
 	kinds := []model.ServiceKind{model.HTTP, model.HTTP, model.HTTP, model.TLS, model.TLS, model.TCP, model.TCP, model.UDP, "carrier-pigeon"}
 	s := &model.Service{ID: id, Org: w.org(), Name: name, Kind: kinds[w.rnd.IntN(len(kinds))], Pool: w.pool()}
+	if w.rnd.IntN(2) == 0 {
+		s.Policy = model.PolicyID{UUID: UUID("policy", w.name("policy", 4))}
+	}
 	switch {
 	case s.Raw():
 		first := uint16(5000 + w.rnd.IntN(3))

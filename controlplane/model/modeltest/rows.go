@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -48,6 +49,7 @@ func NewBatch(from model.Revision) model.Batch {
 		GossipKeys:    map[model.GossipKeyID]*model.GossipKey{},
 		Challenges:    map[model.ChallengeID]*model.Challenge{},
 		TicketKeys:    map[model.TicketKeyID]*model.TicketKey{},
+		Policies:      map[model.PolicyID]*model.Policy{},
 		Authorities:   map[string][]byte{},
 	}
 }
@@ -64,6 +66,7 @@ func NewBatch(from model.Revision) model.Batch {
 //	challenge c1 organization=acme order=o1 type=dns-01 for=example.org value=v
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
+//	policy staff organization=acme networks=192.0.2.0/24 links=l1,l2
 //	delete node n1
 //
 // Rows refer to each other by name; a service is named by itself, whatever its organization. Flags
@@ -154,6 +157,8 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		set(b.TicketKeys, model.TicketKeyID{UUID: u}, deleted, func(id model.TicketKeyID) *model.TicketKey {
 			return &model.TicketKey{ID: id, Pool: f.pool(), State: model.TicketKeyState(f.take("state")), SealedKey: []byte(f.text("sealed", "sealed:"+f.name))}
 		})
+	case "policy":
+		set(b.Policies, model.PolicyID{UUID: u}, deleted, f.policy)
 	case "challenge":
 		set(b.Challenges, model.ChallengeID{UUID: u}, deleted, func(id model.ChallengeID) *model.Challenge {
 			return &model.Challenge{
@@ -258,6 +263,9 @@ func (f *fields) service(id model.ServiceID) *model.Service {
 		ID: id, Org: f.org(), Name: f.name, Kind: model.ServiceKind(f.text("kind", "http")), Pool: f.pool(),
 		ProxyProtocol: f.number("proxy", 0), Terminate: f.flag("terminate"),
 	}
+	if p := f.text("policy", ""); p != "" {
+		s.Policy = model.PolicyID{UUID: UUID("policy", p)}
+	}
 	if !s.Raw() {
 		s.Hostname = f.take("hostname")
 		return s
@@ -274,6 +282,21 @@ func (f *fields) service(id model.ServiceID) *model.Service {
 		s.Allow = append(s.Allow, p)
 	}
 	return s
+}
+
+// policy lets in who comes from some networks, and whoever else has one of its links.
+func (f *fields) policy(id model.PolicyID) *model.Policy {
+	p := &model.Policy{ID: id, Org: f.org(), Name: f.name, Broken: f.text("broken", "")}
+	if n := f.text("networks", ""); n != "" {
+		p.Rules = []policy.Rule{{Action: policy.Allow, Conditions: policy.Conditions{Networks: strings.Split(n, ",")}}}
+	}
+	if l := f.text("links", ""); l != "" {
+		p.Otherwise = policy.Authenticate
+		for _, name := range strings.Split(l, ",") {
+			p.ShareLinks = append(p.ShareLinks, &model.ShareLink{ID: model.ShareLinkID{UUID: UUID("link", name)}, Policy: id, Hash: policy.HashSecret(name), Expires: Epoch.Add(time.Hour)})
+		}
+	}
+	return p
 }
 
 // Check is a health check of a kind; nil if that is "".

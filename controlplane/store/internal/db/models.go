@@ -370,6 +370,15 @@ type OrganizationSecurity struct {
 	UpdatedAt           time.Time
 }
 
+type Policy struct {
+	ID        uuid.UUID
+	OrgID     uuid.UUID
+	Name      string
+	Document  []byte
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type Pool struct {
 	ID        uuid.UUID
 	Name      string
@@ -436,6 +445,7 @@ type Service struct {
 	Allow         []netip.Prefix
 	ProxyProtocol int32
 	Terminate     bool
+	PolicyID      *uuid.UUID
 }
 
 type ServiceAccount struct {
@@ -453,9 +463,35 @@ type ServiceAccountRole struct {
 	RoleID           uuid.UUID
 }
 
+type ServiceToken struct {
+	ID           uuid.UUID
+	PolicyID     uuid.UUID
+	Name         string
+	SecretSha256 []byte
+	ExpiresAt    *time.Time
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
 type Setting struct {
 	ID        bool
 	ClusterID uuid.UUID
+}
+
+type ShareLink struct {
+	ID           uuid.UUID
+	PolicyID     uuid.UUID
+	Title        string
+	SecretSha256 []byte
+	ExpiresAt    *time.Time
+	MaxUses      int32
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+type ShareLinkUse struct {
+	ShareLinkID uuid.UUID
+	Uses        int32
 }
 
 type SigninFlow struct {

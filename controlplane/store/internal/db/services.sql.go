@@ -13,7 +13,7 @@ import (
 )
 
 const allServices = `-- name: AllServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services
 `
 
 func (q *Queries) AllServices(ctx context.Context) ([]Service, error) {
@@ -39,6 +39,7 @@ func (q *Queries) AllServices(ctx context.Context) ([]Service, error) {
 			&i.Allow,
 			&i.ProxyProtocol,
 			&i.Terminate,
+			&i.PolicyID,
 		); err != nil {
 			return nil, err
 		}
@@ -63,7 +64,7 @@ func (q *Queries) DeleteService(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getService = `-- name: GetService :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE id = $1
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE id = $1
 `
 
 func (q *Queries) GetService(ctx context.Context, id uuid.UUID) (Service, error) {
@@ -83,12 +84,13 @@ func (q *Queries) GetService(ctx context.Context, id uuid.UUID) (Service, error)
 		&i.Allow,
 		&i.ProxyProtocol,
 		&i.Terminate,
+		&i.PolicyID,
 	)
 	return i, err
 }
 
 const getServiceByHostname = `-- name: GetServiceByHostname :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE hostname = $1 AND hostname <> ''
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE hostname = $1 AND hostname <> ''
 `
 
 func (q *Queries) GetServiceByHostname(ctx context.Context, hostname string) (Service, error) {
@@ -108,12 +110,13 @@ func (q *Queries) GetServiceByHostname(ctx context.Context, hostname string) (Se
 		&i.Allow,
 		&i.ProxyProtocol,
 		&i.Terminate,
+		&i.PolicyID,
 	)
 	return i, err
 }
 
 const getServiceByName = `-- name: GetServiceByName :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE org_id = $1 AND name = $2
 `
 
 type GetServiceByNameParams struct {
@@ -138,12 +141,13 @@ func (q *Queries) GetServiceByName(ctx context.Context, arg GetServiceByNamePara
 		&i.Allow,
 		&i.ProxyProtocol,
 		&i.Terminate,
+		&i.PolicyID,
 	)
 	return i, err
 }
 
 const getServices = `-- name: GetServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, error) {
@@ -169,6 +173,7 @@ func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, 
 			&i.Allow,
 			&i.ProxyProtocol,
 			&i.Terminate,
+			&i.PolicyID,
 		); err != nil {
 			return nil, err
 		}
@@ -181,8 +186,8 @@ func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, 
 }
 
 const insertService = `-- name: InsertService :exec
-INSERT INTO services (id, org_id, name, kind, hostname, pool_id, first_port, last_port, allow, proxy_protocol, terminate)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO services (id, org_id, name, kind, hostname, pool_id, first_port, last_port, allow, proxy_protocol, terminate, policy_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertServiceParams struct {
@@ -197,6 +202,7 @@ type InsertServiceParams struct {
 	Allow         []netip.Prefix
 	ProxyProtocol int32
 	Terminate     bool
+	PolicyID      *uuid.UUID
 }
 
 func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) error {
@@ -212,12 +218,13 @@ func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) er
 		arg.Allow,
 		arg.ProxyProtocol,
 		arg.Terminate,
+		arg.PolicyID,
 	)
 	return err
 }
 
 const listServices = `-- name: ListServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListServicesParams struct {
@@ -249,6 +256,7 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 			&i.Allow,
 			&i.ProxyProtocol,
 			&i.Terminate,
+			&i.PolicyID,
 		); err != nil {
 			return nil, err
 		}
@@ -261,7 +269,7 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 }
 
 const listServicesAtPorts = `-- name: ListServicesAtPorts :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services
  WHERE pool_id = $1 AND kind = $2 AND first_port BETWEEN $3 AND $4::integer AND last_port >= $5::integer
  ORDER BY first_port
 `
@@ -304,6 +312,7 @@ func (q *Queries) ListServicesAtPorts(ctx context.Context, arg ListServicesAtPor
 			&i.Allow,
 			&i.ProxyProtocol,
 			&i.Terminate,
+			&i.PolicyID,
 		); err != nil {
 			return nil, err
 		}
@@ -316,7 +325,7 @@ func (q *Queries) ListServicesAtPorts(ctx context.Context, arg ListServicesAtPor
 }
 
 const listServicesWithin = `-- name: ListServicesWithin :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
 `
 
 // Services whose hostname is the apex or below it.
@@ -343,6 +352,7 @@ func (q *Queries) ListServicesWithin(ctx context.Context, apex string) ([]Servic
 			&i.Allow,
 			&i.ProxyProtocol,
 			&i.Terminate,
+			&i.PolicyID,
 		); err != nil {
 			return nil, err
 		}
@@ -357,8 +367,8 @@ func (q *Queries) ListServicesWithin(ctx context.Context, apex string) ([]Servic
 const updateService = `-- name: UpdateService :execrows
 UPDATE services
    SET org_id = $1, name = $2, kind = $3, hostname = $4, pool_id = $5,
-       first_port = $6, last_port = $7, allow = $8, proxy_protocol = $9, terminate = $10, updated_at = now()
- WHERE id = $11
+       first_port = $6, last_port = $7, allow = $8, proxy_protocol = $9, terminate = $10, policy_id = $11, updated_at = now()
+ WHERE id = $12
 `
 
 type UpdateServiceParams struct {
@@ -372,6 +382,7 @@ type UpdateServiceParams struct {
 	Allow         []netip.Prefix
 	ProxyProtocol int32
 	Terminate     bool
+	PolicyID      *uuid.UUID
 	ID            uuid.UUID
 }
 
@@ -387,6 +398,7 @@ func (q *Queries) UpdateService(ctx context.Context, arg UpdateServiceParams) (i
 		arg.Allow,
 		arg.ProxyProtocol,
 		arg.Terminate,
+		arg.PolicyID,
 		arg.ID,
 	)
 	if err != nil {

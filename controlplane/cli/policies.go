@@ -1,0 +1,318 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// createFromFile makes objects of a kind that flags could not describe.
+func (a *app) createFromFile(k *kind) *cobra.Command {
+	var w waiting
+	var files []string
+	cmd := &cobra.Command{
+		Use: k.singular() + " -f FILE", Aliases: append([]string{k.plural}, k.aliases...), Short: "Make " + k.one() + " from a file", Args: cobra.NoArgs,
+		Long: "Make " + k.one() + " from YAML documents as warren apply reads them; it must not be there yet.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			docs, err := a.readManifests(files)
+			if err != nil {
+				return err
+			}
+			for _, d := range docs {
+				if d.kind != k {
+					return usagef("%s: %s, want %s: warren apply takes all kinds", d.where, d.kind.name, k.name)
+				}
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var last uint64
+			for _, d := range docs {
+				d.spec["name"] = d.name
+				made, err := s.Do(cmd.Context(), http.MethodPost, k.path(firstOf(d.org, s.org), ""), d.spec, nil)
+				if err != nil {
+					return fmt.Errorf("%s: %s %s: %w", d.where, d.kind.name, d.name, err)
+				}
+				last = max(last, made.Revision)
+				a.say("%s %s created", k.singular(), d.name)
+			}
+			return w.after(a, cmd, s, last)
+		},
+	}
+	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "`file`, folder of *.yaml files, or - for standard input")
+	_ = cmd.MarkFlagRequired("filename")
+	w.flags(cmd)
+	return cmd
+}
+
+// secret is one of the two kinds of secret that open what a policy guards.
+type secret struct {
+	one, many string // "link", "links"
+	what      string // "share link"
+	columns   []string
+	shown     string // field that is shown once
+	named     string // field of the body that the second argument fills
+}
+
+var secrets = []secret{
+	{one: "link", many: "links", what: "share link", columns: []string{"id", "title", "expires_at", "max_uses", "uses"}, shown: "path", named: "title"},
+	{one: "token", many: "tokens", what: "service token", columns: []string{"name", "id", "expires_at"}, shown: "secret", named: "name"},
+}
+
+func (a *app) policyCommand() *cobra.Command {
+	policy := &cobra.Command{
+		Use: "policy", Short: "Share links and service tokens of policies",
+		Long: "Share links and service tokens of policies. Policies themselves are made with warren create policy -f, or warren apply.",
+	}
+	for _, s := range secrets {
+		group := &cobra.Command{Use: s.one, Aliases: []string{s.many}, Short: strings.ToUpper(s.what[:1]) + s.what[1:] + "s: create, list, revoke"}
+		group.AddCommand(a.createSecret(s), a.listSecrets(s), a.revokeSecret(s))
+		policy.AddCommand(group)
+	}
+	return policy
+}
+
+func policyPath(org, policy, rest string) (string, error) {
+	k, err := exactKind("Policy")
+	if err != nil {
+		return "", err
+	}
+	return k.path(org, policy) + "/" + rest, nil
+}
+
+func (a *app) createSecret(s secret) *cobra.Command {
+	var w waiting
+	var life time.Duration
+	var uses uint32
+	use := "create POLICY NAME"
+	args := cobra.ExactArgs(2)
+	if s.one == "link" {
+		use, args = "create POLICY [TITLE]", cobra.RangeArgs(1, 2)
+	}
+	cmd := &cobra.Command{
+		Use: use, Short: "Make a " + s.what + "; it is shown once", Args: args,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{}
+			if len(args) > 1 {
+				body[s.named] = args[1]
+			}
+			if life < 0 {
+				return usagef("--expires-in %s is over", life)
+			}
+			if life > 0 {
+				body["expires_at"] = time.Now().Add(life).UTC().Format(time.RFC3339)
+			}
+			if uses > 0 {
+				body["max_uses"] = uses
+			}
+			conn, err := a.connect()
+			if err != nil {
+				return err
+			}
+			path, err := policyPath(conn.org, args[0], s.many)
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			made, err := conn.Do(cmd.Context(), http.MethodPost, path, body, &raw)
+			if err != nil {
+				return err
+			}
+			if err := a.showSecret(s, raw); err != nil {
+				return err
+			}
+			return w.after(a, cmd, conn, made.Revision)
+		},
+	}
+	cmd.Flags().DurationVar(&life, "expires-in", 0, "how long it is good, such as 72h (default: for ever)")
+	if s.one == "link" {
+		cmd.Flags().Uint32Var(&uses, "max-uses", 0, "how often it can be opened, at all nodes together (default: any number)")
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+func (a *app) showSecret(s secret, raw json.RawMessage) error {
+	if a.structured() {
+		return a.print(raw)
+	}
+	var o map[string]any
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return err
+	}
+	if s.one == "link" {
+		a.say("%s %v. This is shown once; put it behind https:// and the hostname of a service:", s.what, o["id"])
+	} else {
+		a.say("%s %v. This is shown once; send it as Warren-Token-Secret, beside Warren-Token-Id: %v", s.what, o["name"], o["id"])
+	}
+	_, err := fmt.Fprintln(a.out, o[s.shown])
+	return err
+}
+
+func (a *app) listSecrets(s secret) *cobra.Command {
+	return &cobra.Command{
+		Use: "list POLICY", Short: "Show the " + s.what + "s of a policy", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect()
+			if err != nil {
+				return err
+			}
+			path, err := policyPath(conn.org, args[0], s.many)
+			if err != nil {
+				return err
+			}
+			var list struct {
+				Items []map[string]any `json:"items"`
+			}
+			if _, err := conn.Do(cmd.Context(), http.MethodGet, path, nil, &list); err != nil {
+				return err
+			}
+			if a.structured() {
+				return a.print(list.Items)
+			}
+			var rows [][]string
+			for _, o := range list.Items {
+				var row []string
+				for _, c := range s.columns {
+					row = append(row, cell(o[c]))
+				}
+				rows = append(rows, row)
+			}
+			return a.table(append([]string(nil), s.columns...), rows)
+		},
+	}
+}
+
+func (a *app) revokeSecret(s secret) *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "revoke POLICY " + strings.ToUpper(s.one), Short: "End a " + s.what + ", and what was opened with it", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := a.connect()
+			if err != nil {
+				return err
+			}
+			path, err := policyPath(conn.org, args[0], s.many+"/"+url.PathEscape(args[1]))
+			if err != nil {
+				return err
+			}
+			done, err := conn.Do(cmd.Context(), http.MethodDelete, path, nil, nil)
+			if err != nil {
+				return err
+			}
+			a.say("%s %s revoked", s.what, args[1])
+			return w.after(a, cmd, conn, done.Revision)
+		},
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+// explanation is the answer of …/explain, as far as it is shown in words.
+type explanation struct {
+	Service  string   `json:"service"`
+	Kind     string   `json:"kind"`
+	Pool     string   `json:"pool"`
+	Path     string   `json:"path"`
+	Refused  string   `json:"refused"`
+	Policy   string   `json:"policy"`
+	Decision string   `json:"decision"`
+	Reason   string   `json:"reason"`
+	Ways     []string `json:"ways"`
+	Targets  []struct {
+		Name    string `json:"name"`
+		Site    string `json:"site"`
+		Address string `json:"address"`
+		Port    int    `json:"port"`
+		Weight  int    `json:"weight"`
+		Health  string `json:"health"`
+	} `json:"targets"`
+}
+
+func (a *app) explainCommand() *cobra.Command {
+	var q struct {
+		from, as, country, at, mail  string
+		asn                          uint32
+		roles, groups, with, headers []string
+	}
+	cmd := &cobra.Command{
+		Use: "explain METHOD URL", Short: "Say what nodes would do with a request, and why, without sending it", Args: cobra.ExactArgs(2),
+		Long: "Say what nodes would do with a request, and why: service, rule of the policy, decision, targets. Nothing is sent. Exits with 5\n" +
+			"when the request would not be allowed.",
+		Example: "  warren explain GET https://wiki.example.org/admin --from 198.51.100.7 --as alice@example.org --group ops",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v := url.Values{"method": {args[0]}, "url": {args[1]}, "roles": q.roles, "groups": q.groups, "with": q.with, "headers": q.headers}
+			for name, text := range map[string]string{"from": q.from, "as": q.as, "country": q.country, "at": q.at, "mail": q.mail} {
+				if text != "" {
+					v.Set(name, text)
+				}
+			}
+			if q.asn > 0 {
+				v.Set("asn", fmt.Sprint(q.asn))
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/orgs/"+url.PathEscape(s.org)+"/explain?"+v.Encode(), nil, &raw); err != nil {
+				return err
+			}
+			var e explanation
+			if err := json.Unmarshal(raw, &e); err != nil {
+				return err
+			}
+			if a.structured() {
+				err = a.print(raw)
+			} else {
+				err = a.showExplanation(e)
+			}
+			if err == nil && (e.Decision != "allow" || e.Refused != "") {
+				err = errRefused
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.from, "from", "", "`address` of the client")
+	f.StringVar(&q.as, "as", "", "`user` who has signed in, by id or mail address")
+	f.StringSliceVar(&q.roles, "role", nil, "role of that user")
+	f.StringSliceVar(&q.groups, "group", nil, "group of that user")
+	f.StringVar(&q.mail, "mail", "", "`address` whose one-time code was given")
+	f.StringSliceVar(&q.with, "with", nil, "credential that is shown: pin, password, basic/<user>, certificate, or the id of a share link or service token")
+	f.StringVar(&q.country, "country", "", "where the client is, such as CH")
+	f.Uint32Var(&q.asn, "asn", 0, "autonomous system of the client")
+	f.StringArrayVar(&q.headers, "header", nil, "header field, such as \"X-Probe: 1\"")
+	f.StringVar(&q.at, "at", "", "when, such as 2027-01-31T12:00:00Z")
+	return cmd
+}
+
+func (a *app) showExplanation(e explanation) error {
+	rows := [][]string{
+		{"service", fmt.Sprintf("%s (%s), by pool %s", e.Service, e.Kind, e.Pool)}, {"path", e.Path}, {"policy", e.Policy},
+		{"decision", e.Decision}, {"because", e.Reason}, {"ways in", strings.Join(e.Ways, ", ")}, {"refused", e.Refused},
+	}
+	for i, t := range e.Targets {
+		head := ""
+		if i == 0 {
+			head = "target"
+		}
+		text := fmt.Sprintf("%s: %s port %d at %s, weight %d", t.Name, t.Address, t.Port, t.Site, t.Weight)
+		if t.Health != "" {
+			text += ", " + t.Health
+		}
+		rows = append(rows, []string{head, text})
+	}
+	for _, r := range rows {
+		if r[1] != "" {
+			fmt.Fprintf(a.out, "%-9s %s\n", r[0], r[1])
+		}
+	}
+	return nil
+}
