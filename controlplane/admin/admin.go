@@ -288,9 +288,8 @@ func (c *call) siteName(id model.SiteID) (string, error) {
 
 // OrganizationID finds an organization that the caller may read.
 func (a *Admin) OrganizationID(ctx context.Context, p access.Principal, ref string) (id model.OrgID, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := a.Services.begin(ctx, tx, p, access.PoliciesRead, ref)
-		if err != nil {
+	err = a.read(ctx, p, func(c *call) error {
+		if err := a.Services.begin(c, access.PoliciesRead, ref); err != nil {
 			return err
 		}
 		id = c.org

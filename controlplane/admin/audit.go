@@ -124,6 +124,8 @@ func named(row any) (id, name string) {
 		return v.ID.String(), v.Name
 	case *model.Webhook:
 		return v.ID.String(), v.Name
+	case *model.Policy:
+		return v.ID.String(), v.Name
 	case *model.Invitation:
 		return v.ID.String(), v.Email
 	case *model.IdentityProvider:

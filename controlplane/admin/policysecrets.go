@@ -8,7 +8,6 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/policy"
 )
 
@@ -83,9 +82,8 @@ func (a *Admin) ServiceTokens(ctx context.Context, p access.Principal, org, ref 
 // beside reads what belongs to a policy.
 func (a *Admin) beside(ctx context.Context, p access.Principal, org, ref string, fn func(*call, *model.Policy) error) error {
 	k := a.Policies
-	return a.store.View(ctx, func(tx *store.Tx) error {
-		c, err := k.begin(ctx, tx, p, k.read, org)
-		if err != nil {
+	return a.read(ctx, p, func(c *call) error {
+		if err := k.begin(c, k.read, org); err != nil {
 			return err
 		}
 		v, err := k.byRef(c, ref)
@@ -96,10 +94,10 @@ func (a *Admin) beside(ctx context.Context, p access.Principal, org, ref string,
 	})
 }
 
-// within changes what belongs to a policy, which nobody else does meanwhile.
-func (a *Admin) within(ctx context.Context, p access.Principal, org, ref string, fn func(*call, *model.Policy) error) (model.Revision, error) {
+// within changes what belongs to a policy, which nobody else does meanwhile; the verb names it in the audit log.
+func (a *Admin) within(ctx context.Context, p access.Principal, org, ref, verb string, fn func(*call, *model.Policy) error) (model.Revision, error) {
 	k := a.Policies
-	return k.do(ctx, p, org, func(c *call) error {
+	return k.do(ctx, p, org, verb, func(c *call) error {
 		v, err := k.byRef(c, ref)
 		if err != nil {
 			return err
@@ -110,13 +108,17 @@ func (a *Admin) within(ctx context.Context, p access.Principal, org, ref string,
 		if v, err = k.byRef(c, v.ID.String()); err != nil {
 			return err
 		}
-		return fn(c, v)
+		if err := fn(c, v); err != nil {
+			return err
+		}
+		k.did(c, verb, v)
+		return nil
 	})
 }
 
 // CreateShareLink makes a link and returns it with its secret, once.
 func (a *Admin) CreateShareLink(ctx context.Context, p access.Principal, org, ref string, s ShareLinkSpec) (out ShareLink, rev model.Revision, err error) {
-	rev, err = a.within(ctx, p, org, ref, func(c *call, v *model.Policy) error {
+	rev, err = a.within(ctx, p, org, ref, "create-link", func(c *call, v *model.Policy) error {
 		text, hash := newSecret()
 		l := &model.ShareLink{ID: model.ShareLinkID{}.New(), Policy: v.ID, Title: s.Title, Hash: hash, MaxUses: s.MaxUses}
 		var err error
@@ -140,7 +142,7 @@ func (a *Admin) CreateShareLink(ctx context.Context, p access.Principal, org, re
 
 // RevokeShareLink ends a link, and what was opened with it.
 func (a *Admin) RevokeShareLink(ctx context.Context, p access.Principal, org, ref, link string) (model.Revision, error) {
-	return a.within(ctx, p, org, ref, func(c *call, v *model.Policy) error {
+	return a.within(ctx, p, org, ref, "revoke-link", func(c *call, v *model.Policy) error {
 		id, err := model.ShareLinkID{}.Parse(link)
 		if err != nil {
 			return notHere("share link")
@@ -151,7 +153,7 @@ func (a *Admin) RevokeShareLink(ctx context.Context, p access.Principal, org, re
 
 // CreateServiceToken makes a token and returns it with its secret, once.
 func (a *Admin) CreateServiceToken(ctx context.Context, p access.Principal, org, ref string, s ServiceTokenSpec) (out ServiceToken, rev model.Revision, err error) {
-	rev, err = a.within(ctx, p, org, ref, func(c *call, v *model.Policy) error {
+	rev, err = a.within(ctx, p, org, ref, "create-token", func(c *call, v *model.Policy) error {
 		text, hash := newSecret()
 		t := &model.ServiceToken{ID: model.ServiceTokenID{}.New(), Policy: v.ID, Name: s.Name, Hash: hash}
 		var err error
@@ -175,7 +177,7 @@ func (a *Admin) CreateServiceToken(ctx context.Context, p access.Principal, org,
 
 // RevokeServiceToken ends a token, by its name or id.
 func (a *Admin) RevokeServiceToken(ctx context.Context, p access.Principal, org, ref, token string) (model.Revision, error) {
-	return a.within(ctx, p, org, ref, func(c *call, v *model.Policy) error {
+	return a.within(ctx, p, org, ref, "revoke-token", func(c *call, v *model.Policy) error {
 		for _, t := range v.ServiceTokens {
 			if t.Name == token || t.ID.String() == token {
 				return c.tx.DeleteServiceToken(c, v.ID, t.ID)

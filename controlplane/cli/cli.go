@@ -120,11 +120,8 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.upCommand(), a.statusCommand(), a.getCommand(), a.createCommand(), a.deleteCommand(), a.applyCommand(), a.waitCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
-		a.userCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.versionCommand(), sampleCommand(),
-		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.auditCommand(), a.versionCommand(), sampleCommand(),
-		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(),
-		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.versionCommand(), sampleCommand(),
-		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.userCommand(), a.policyCommand(), a.explainCommand(),
+		a.policyCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
+		a.versionCommand(), sampleCommand(),
 	)
 	for _, c := range root.Commands() {
 		withUsage(c)

@@ -157,6 +157,9 @@ func (a *API) explain() {
 				return nil, a.failed(ctx, err)
 			}
 			m := a.World.Get()
+			if q.User.ID != "" {
+				q.User.Org = org.String() // whoever is asked about is taken for one of the organization
+			}
 			v, err := explain.Explain(m, org, q)
 			if err != nil {
 				return nil, a.failed(ctx, err)

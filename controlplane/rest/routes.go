@@ -15,9 +15,7 @@ import (
 // (POST), put and delete:
 //
 //	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
-//	/api/v1/orgs/{org}/{sites,connectors,services,targets,domains,certificates,managed-certificates,webhooks}
-//	/api/v1/{organizations,regions,pools,nodes,issuers,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
-//	/api/v1/orgs/{org}/{sites,connectors,policies,services,targets,domains,certificates,managed-certificates}
+//	/api/v1/orgs/{org}/{sites,connectors,policies,services,targets,domains,certificates,managed-certificates,webhooks}
 //	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations}
 //	/api/v1/me/api-keys
 //
@@ -31,13 +29,11 @@ import (
 //	/api/v1/orgs/{org}/domains/{name}/check
 //	/api/v1/orgs/{org}/managed-certificates/{name}/renew
 //	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
-//	/api/v1/issuers/{name}/rollover
 //	/api/v1/orgs/{org}/certificates/{name}/revoke
 //	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/users/{name}/{sign-out,password-reset}
 //	/api/v1/orgs/{org}/security
-//	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
 //	/api/v1/device-logins /api/v1/device-logins/token
 //	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/orgs/{org}/policies/{name}/links /api/v1/orgs/{org}/policies/{name}/links/{link}
