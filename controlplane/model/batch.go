@@ -24,5 +24,8 @@ type Batch struct {
 	TicketKeys    map[TicketKeyID]*TicketKey
 	Policies      map[PolicyID]*Policy
 	Issuers       map[IssuerID]*Issuer // how they are doing may be of another moment
-	Authorities   map[string][]byte    // kind -> certificate as PEM
+	AccessKeys    map[AccessKeyID]*AccessKey
+	Revocations   map[RevocationID]*AccessRevocation
+	Authorities   map[string][]byte // kind -> certificate as PEM
+	SignInURL     *string           // where browsers sign in, "" for nowhere; nil: as before
 }

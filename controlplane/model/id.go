@@ -42,29 +42,35 @@ type (
 	policyKind       struct{}
 	shareLinkKind    struct{}
 	serviceTokenKind struct{}
+	accessKeyKind    struct{}
+	mailCodeKind     struct{}
+	revocationKind   struct{}
 )
 
-func (orgKind) prefix() string       { return "org" }
-func (apiKeyKind) prefix() string    { return "key" }
-func (regionKind) prefix() string    { return "region" }
-func (poolKind) prefix() string      { return "pool" }
-func (nodeKind) prefix() string      { return "node" }
-func (siteKind) prefix() string      { return "site" }
-func (connectorKind) prefix() string { return "connector" }
-func (serviceKind) prefix() string   { return "service" }
-func (targetKind) prefix() string    { return "target" }
-func (domainKind) prefix() string    { return "domain" }
-func (certKind) prefix() string      { return "cert" }
-func (joinTokenKind) prefix() string { return "join" }
-func (gossipKeyKind) prefix() string { return "gossipkey" }
-func (challengeKind) prefix() string { return "challenge" }
-func (ticketKeyKind) prefix() string { return "ticketkey" }
-func (orderKind) prefix() string     { return "order" }
-func (userKind) prefix() string      { return "user" }
-func (roleKind) prefix() string      { return "role" }
-func (groupKind) prefix() string     { return "group" }
-func (sessionKind) prefix() string   { return "session" }
-func (accountKind) prefix() string   { return "account" }
+func (orgKind) prefix() string        { return "org" }
+func (apiKeyKind) prefix() string     { return "key" }
+func (regionKind) prefix() string     { return "region" }
+func (poolKind) prefix() string       { return "pool" }
+func (nodeKind) prefix() string       { return "node" }
+func (siteKind) prefix() string       { return "site" }
+func (connectorKind) prefix() string  { return "connector" }
+func (serviceKind) prefix() string    { return "service" }
+func (targetKind) prefix() string     { return "target" }
+func (domainKind) prefix() string     { return "domain" }
+func (certKind) prefix() string       { return "cert" }
+func (joinTokenKind) prefix() string  { return "join" }
+func (gossipKeyKind) prefix() string  { return "gossipkey" }
+func (challengeKind) prefix() string  { return "challenge" }
+func (ticketKeyKind) prefix() string  { return "ticketkey" }
+func (orderKind) prefix() string      { return "order" }
+func (userKind) prefix() string       { return "user" }
+func (roleKind) prefix() string       { return "role" }
+func (groupKind) prefix() string      { return "group" }
+func (sessionKind) prefix() string    { return "session" }
+func (accountKind) prefix() string    { return "account" }
+func (accessKeyKind) prefix() string  { return "accesskey" }
+func (mailCodeKind) prefix() string   { return "mailcode" }
+func (revocationKind) prefix() string { return "revocation" }
 
 func (policyKind) prefix() string       { return "policy" }
 func (shareLinkKind) prefix() string    { return "link" }
@@ -88,6 +94,9 @@ type (
 	ChallengeID   = ID[challengeKind]
 	TicketKeyID   = ID[ticketKeyKind]
 	OrderID       = ID[orderKind] // of a certificate, at its authority
+	RevocationID  = ID[revocationKind]
+	MailCodeID    = ID[mailCodeKind]
+	AccessKeyID   = ID[accessKeyKind]
 	UserID        = ID[userKind]
 	RoleID        = ID[roleKind]
 	GroupID       = ID[groupKind]

@@ -29,7 +29,10 @@ type Model struct {
 	ticketKeys table[ticketKeyKind, TicketKey]
 	policies   table[policyKind, Policy]
 	issuers    table[issuerKind, Issuer]
+	accessKeys table[accessKeyKind, AccessKey]
+	revoked    table[revocationKind, AccessRevocation]
 	authority  map[string][]byte
+	signInURL  string
 	indexes
 
 	forking *sync.Mutex // a copy on write marks what it was copied from
@@ -71,7 +74,8 @@ func Empty() *Model {
 		services: newTable[serviceKind, Service](), targets: newTable[targetKind, Target](), domains: newTable[domainKind, Domain](),
 		certs: newTable[certKind, Certificate](), gossipKeys: newTable[gossipKeyKind, GossipKey](),
 		challenges: newTable[challengeKind, Challenge](), ticketKeys: newTable[ticketKeyKind, TicketKey](),
-		policies: newTable[policyKind, Policy](), issuers: newTable[issuerKind, Issuer](), authority: map[string][]byte{}, forking: new(sync.Mutex),
+		policies: newTable[policyKind, Policy](), issuers: newTable[issuerKind, Issuer](),
+		accessKeys: newTable[accessKeyKind, AccessKey](), revoked: newTable[revocationKind, AccessRevocation](), authority: map[string][]byte{}, forking: new(sync.Mutex),
 	}
 	for _, x := range m.each() {
 		*x = newIndex()
@@ -142,6 +146,15 @@ func (m *Model) Apply(b Batch) *Model {
 	})
 	put(n.challenges, b.Challenges, func(v *Challenge, do edit) { do(n.challengesByName, reversed(v.Name), v.ID.UUID) })
 	put(n.ticketKeys, b.TicketKeys, func(v *TicketKey, do edit) { do(n.ticketKeysByPool, key(v.Pool), v.ID.UUID) })
+	for id, v := range b.AccessKeys {
+		n.accessKeys.set(id, v)
+	}
+	for id, v := range b.Revocations {
+		n.revoked.set(id, v)
+	}
+	if b.SignInURL != nil {
+		n.signInURL = *b.SignInURL
+	}
 	if len(b.Authorities) > 0 {
 		n.authority = maps.Clone(n.authority)
 		maps.Copy(n.authority, b.Authorities)
@@ -245,6 +258,7 @@ func (m *Model) fork() *Model {
 	n.services, n.targets, n.domains, n.certs = m.services.copy(), m.targets.copy(), m.domains.copy(), m.certs.copy()
 	n.gossipKeys, n.challenges, n.ticketKeys, n.issuers = m.gossipKeys.copy(), m.challenges.copy(), m.ticketKeys.copy(), m.issuers.copy()
 	n.policies = m.policies.copy()
+	n.accessKeys, n.revoked = m.accessKeys.copy(), m.revoked.copy()
 	for _, x := range n.each() {
 		*x = x.copy()
 	}

@@ -67,6 +67,11 @@ func check(t *testing.T, m *model.Model, all model.Batch) {
 	same(t, "services", m.Services(), where(all.Services, func(*model.Service) bool { return true }))
 	same(t, "targets", m.Targets(), where(all.Targets, func(*model.Target) bool { return true }))
 	same(t, "domains", m.Domains(), where(all.Domains, func(*model.Domain) bool { return true }))
+	same(t, "access keys", m.AccessKeys(), where(all.AccessKeys, func(*model.AccessKey) bool { return true }))
+	same(t, "revocations", m.Revocations(), where(all.Revocations, func(*model.AccessRevocation) bool { return true }))
+	if want := all.SignInURL; want != nil && m.SignInURL() != *want || want == nil && m.SignInURL() != "" {
+		t.Fatalf("people sign in at %q, want %v", m.SignInURL(), want)
+	}
 	same(t, "certificates", m.Certificates(), where(all.Certificates, func(*model.Certificate) bool { return true }))
 	for i := range 4 { // one more than there are
 		p := model.PoolID{UUID: modeltest.UUID("pool", fmt.Sprintf("pool%d", i))}

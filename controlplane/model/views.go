@@ -22,6 +22,18 @@ func (m *Model) Revision() Revision { return m.rev }
 // CommittedAt is when that change was committed, by the database's clock.
 func (m *Model) CommittedAt() time.Time { return m.committed }
 
+// SignInURL is where browsers sign in, "" for nowhere.
+func (m *Model) SignInURL() string { return m.signInURL }
+
+// Revocation returns a revocation of access, nil if there is none.
+func (m *Model) Revocation(id RevocationID) *AccessRevocation { return m.revoked.get(id) }
+
+// Revocations yields those that are needed, by id.
+func (m *Model) Revocations() iter.Seq[*AccessRevocation] { return m.revoked.all() }
+
+// AccessKeys yields the keys of access tokens, by id.
+func (m *Model) AccessKeys() iter.Seq[*AccessKey] { return m.accessKeys.all() }
+
 // Authority returns the certificate of an authority as PEM, nil if there is none.
 func (m *Model) Authority(kind string) []byte { return m.authority[kind] }
 

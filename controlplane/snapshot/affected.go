@@ -40,6 +40,9 @@ func all(m *model.Model) map[key]bool {
 	for c := range m.Challenges() {
 		keys[key{resource.Challenge, c.ID.UUID}] = true
 	}
+	for r := range m.Revocations() {
+		keys[key{resource.Revocation, r.ID.UUID}] = true
+	}
 	for c := range m.Certificates() {
 		keys[key{resource.Certificate, c.ID.UUID}] = true
 	}
@@ -51,13 +54,16 @@ func all(m *model.Model) map[key]bool {
 // twice. Rows are looked at as they were and as they are: a target that moves touches both its sites.
 func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	t := touch{keys: map[key]bool{}, prev: prev, next: next}
-	if len(b.Authorities) > 0 {
+	if len(b.Authorities)+len(b.AccessKeys) > 0 || b.SignInURL != nil {
 		t.add(resource.Trust, uuid.Nil)
 	}
 	if len(b.Issuers) > 0 && !slices.Equal(prev.CAAIdentities(), next.CAAIdentities()) {
 		for d := range next.Domains() {
 			t.add(resource.Zone, d.ID.UUID)
 		}
+	}
+	for id := range b.Revocations {
+		t.add(resource.Revocation, id.UUID)
 	}
 	for id := range b.Pools {
 		t.pool(id)

@@ -138,6 +138,8 @@ func words(rows string) map[string]string {
 			"target":       model.TargetID{UUID: modeltest.UUID("target", w)}.String(),
 			"domain":       model.DomainID{UUID: modeltest.UUID("domain", w)}.String(),
 			"certificate":  model.CertificateID{UUID: modeltest.UUID("certificate", w)}.String(),
+			"accesskey":    model.AccessKeyID{UUID: modeltest.UUID("accesskey", w)}.String(),
+			"revocation":   model.RevocationID{UUID: modeltest.UUID("revocation", w)}.String(),
 			"ticketkey":    model.TicketKeyID{UUID: modeltest.UUID("ticketkey", w)}.String(),
 			"challenge":    model.ChallengeID{UUID: modeltest.UUID("challenge", w)}.String(),
 			"policy":       model.PolicyID{UUID: modeltest.UUID("policy", w)}.String(),
@@ -167,6 +169,7 @@ const everyType = `
 	target t3 organization=acme service=raw site=home address=2001:db8::80 port=443
 	certificate www organization=acme names=www.example.org
 	gossipkey k1 state=seals
+	revocation r1 session=s1
 	challenge c1 organization=acme order=o1 type=dns-01 for=example.org value=c1
 	challenge c2 organization=acme order=o1 type=http-01 for=www.example.org value=c2.thumbprint token=c2
 	challenge c3 organization=acme order=o1 type=tls-alpn-01 for=www.example.org value=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8

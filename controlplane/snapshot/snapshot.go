@@ -134,6 +134,7 @@ var builders = map[string]builder{
 	resource.Zone:            zone,
 	resource.RecordSet:       recordSet,
 	resource.Challenge:       challenge,
+	resource.Revocation:      revocation,
 	resource.ConnectorConfig: connectorConfig,
 }
 

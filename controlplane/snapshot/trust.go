@@ -14,9 +14,9 @@ func trust(_ *Compiler, m *model.Model, _ uuid.UUID) *draft {
 	if pem == nil {
 		return nil
 	}
-	return &draft{
-		name:   resource.Name("trust", "cluster"),
-		scopes: []string{resource.ScopeCluster},
-		msg:    &nodev1.Trust{IdentityAuthoritiesPem: pem},
+	msg := &nodev1.Trust{IdentityAuthoritiesPem: pem, SignInUrl: m.SignInURL()}
+	for k := range m.AccessKeys() {
+		msg.AccessKeys = append(msg.AccessKeys, &nodev1.AccessKey{KeyId: k.ID.String(), PublicKey: k.Public})
 	}
+	return &draft{name: resource.Name("trust", "cluster"), scopes: []string{resource.ScopeCluster}, msg: msg}
 }

@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
@@ -199,6 +201,25 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 	})
 	step(func() (e error) {
 		b.Issuers, e = fetch(f, "issuers", q.AllIssuers, q.GetIssuers, issuer, func(v *model.Issuer) model.IssuerID { return v.ID })
+		return e
+	})
+	step(func() (e error) {
+		b.AccessKeys, e = fetch(f, "access_keys", q.AllAccessKeys, q.GetAccessKeys, accessKey, func(v *model.AccessKey) model.AccessKeyID { return v.ID })
+		return e
+	})
+	step(func() (e error) {
+		b.Revocations, e = fetch(f, "access_revocations", q.AllAccessRevocations, q.GetAccessRevocations, accessRevocation, func(v *model.AccessRevocation) model.RevocationID { return v.ID })
+		return e
+	})
+	step(func() error {
+		if keys != nil && keys["settings"] == nil {
+			return nil
+		}
+		r, e := q.GetSettings(ctx)
+		if errors.Is(e, pgx.ErrNoRows) { // not bootstrapped yet
+			return nil
+		}
+		b.SignInURL = &r.SignInUrl
 		return e
 	})
 	step(func() error {

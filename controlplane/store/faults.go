@@ -131,6 +131,10 @@ var wants = map[string]string{
 	"api_keys_allow":                            "want networks",
 	"webhooks_url":                              "want an https URL",
 	"webhooks_events":                           "want types of event",
+	"access_keys_state":                         "want next, current or retired",
+	"access_keys_public_key":                    "want 32 bytes",
+	"access_revocations_what":                   "want a session or a subject",
+	"settings_sign_in_url":                      "want https://host, without a path",
 }
 
 func retryable(err error) bool {

@@ -33,6 +33,7 @@ var SealedColumns = []SealedColumn{
 	{"user_totps", "user_id", "sealed_secret", typed(func(id uuid.UUID) string { return model.TOTPRow(model.UserID{UUID: id}) })},
 	{"identity_providers", "id", "sealed_client_secret", typed(func(id uuid.UUID) string { return model.IdentityProviderID{UUID: id}.String() })},
 	{"webhooks", "id", "sealed_secret", typed(func(id uuid.UUID) string { return model.WebhookID{UUID: id}.String() })},
+	{"access_keys", "id", "sealed_key", typed(func(id uuid.UUID) string { return model.AccessKeyID{UUID: id}.String() })},
 	{"ticket_keys", "id", "sealed_key", typed(func(id uuid.UUID) string { return model.TicketKeyID{UUID: id}.String() })},
 }
 

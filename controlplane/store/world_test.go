@@ -36,6 +36,7 @@ type world struct {
 	gossip model.GossipKey
 	chal   model.Challenge
 	ticket model.TicketKey
+	access model.AccessKey
 }
 
 func newKey(t *testing.T) wgkey.Public {
@@ -82,6 +83,7 @@ func newWorld(t *testing.T) *world {
 	w.join = model.JoinToken{ID: model.JoinTokenID{}.New(), Node: w.node.ID, Name: "n1", Hash: make([]byte, 32), Expires: at}
 	w.gossip = model.GossipKey{ID: model.GossipKeyID{}.New(), State: model.GossipKeySeals, SealedKey: []byte("sealed")}
 	w.ticket = model.TicketKey{ID: model.TicketKeyID{}.New(), Pool: w.pool.ID, State: model.TicketKeySeals, SealedKey: []byte("sealed")}
+	w.access = model.AccessKey{ID: model.AccessKeyID{}.New(), State: model.AccessKeyCurrent, Public: make([]byte, 32), SealedKey: []byte("sealed")}
 	w.chal = model.Challenge{
 		ID: model.ChallengeID{}.New(), Org: w.org.ID, Order: model.OrderID{}.New(), Type: model.DNS01, Name: "example.org", Token: "token",
 		Value: model.Authorization(strings.Repeat("v", 43)), Expires: at.Add(model.ChallengeLifetime),
@@ -97,7 +99,7 @@ func (w *world) create(t *testing.T, s *store.Store) {
 			tx.CreateSite(ctx, &w.site), tx.CreateConnector(ctx, &w.conn), tx.CreateService(ctx, &w.svc), tx.CreateService(ctx, &w.raw), tx.CreateTarget(ctx, &w.target),
 			tx.CreateDomain(ctx, &w.domain), tx.CreateCertificate(ctx, &w.cert), tx.CreateAPIKey(ctx, &w.key), tx.CreateJoinToken(ctx, &w.join),
 			tx.CreateGossipKey(ctx, &w.gossip), tx.CreateChallenges(ctx, []*model.Challenge{&w.chal}),
-			tx.CreateTicketKey(ctx, &w.ticket), tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
+			tx.CreateTicketKey(ctx, &w.ticket), tx.CreateAccessKey(ctx, &w.access), tx.Revoke(ctx, "session_1", ""), tx.CreateAuthority(ctx, "web", []byte("pem"), []byte("key")))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ const (
 	ConnectorConfig = prefix + "ConnectorConfig"
 	NodeHealth      = prefix + "NodeHealth"
 	TargetHealth    = prefix + "TargetHealth"
+	Revocation      = prefix + "Revocation"
 	Checkpoint      = prefix + "Checkpoint"
 )
 
@@ -45,7 +46,7 @@ const ScopeCluster = "cluster"
 // removals are applied in the reverse order. Checkpoint is last. NodeHealth and TargetHealth are
 // presence: outside checkpoints, applied on arrival.
 func NodeTypes() []string {
-	return []string{NodeConfig, Trust, Certificate, Node, Site, Policy, Route, Forward, Zone, RecordSet, Challenge, NodeHealth, TargetHealth, Checkpoint}
+	return []string{NodeConfig, Trust, Certificate, Node, Site, Policy, Route, Forward, Zone, RecordSet, Challenge, Revocation, NodeHealth, TargetHealth, Checkpoint}
 }
 
 // ConnectorTypes are the types a connector subscribes to, in apply order.

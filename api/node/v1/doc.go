@@ -14,4 +14,5 @@
 //	               several ports, rejections that are counted only
 //	3  2026-11-26  sites that are a stock WireGuard peer; Challenge; authorities in zones; keys of session tickets
 //	4  2026-11-26  Policy; routes and forwards with one, which older nodes refuse
+//	5  2026-11-26  keys of access tokens and the sign-in URL in Trust; Revocation; AccessService
 package nodev1

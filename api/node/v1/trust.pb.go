@@ -25,9 +25,12 @@ const (
 type Trust struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// PEM bundle of the authorities that sign node, connector and control-plane identities.
-	IdentityAuthoritiesPem []byte `protobuf:"bytes,1,opt,name=identity_authorities_pem,json=identityAuthoritiesPem,proto3" json:"identity_authorities_pem,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	IdentityAuthoritiesPem []byte       `protobuf:"bytes,1,opt,name=identity_authorities_pem,json=identityAuthoritiesPem,proto3" json:"identity_authorities_pem,omitempty"`
+	AccessKeys             []*AccessKey `protobuf:"bytes,2,rep,name=access_keys,json=accessKeys,proto3" json:"access_keys,omitempty"` // by key_id
+	// Under which URL visitors of services sign in, without a path; empty: nowhere.
+	SignInUrl     string `protobuf:"bytes,3,opt,name=sign_in_url,json=signInUrl,proto3" json:"sign_in_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Trust) Reset() {
@@ -67,13 +70,88 @@ func (x *Trust) GetIdentityAuthoritiesPem() []byte {
 	return nil
 }
 
+func (x *Trust) GetAccessKeys() []*AccessKey {
+	if x != nil {
+		return x.AccessKeys
+	}
+	return nil
+}
+
+func (x *Trust) GetSignInUrl() string {
+	if x != nil {
+		return x.SignInUrl
+	}
+	return ""
+}
+
+// AccessKey verifies access tokens. It is here before anything is signed with it, and as long as something can be good
+// that was.
+type AccessKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`             // kid of tokens
+	PublicKey     []byte                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // Ed25519
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessKey) Reset() {
+	*x = AccessKey{}
+	mi := &file_node_v1_trust_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessKey) ProtoMessage() {}
+
+func (x *AccessKey) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_trust_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
+func (*AccessKey) Descriptor() ([]byte, []int) {
+	return file_node_v1_trust_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AccessKey) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *AccessKey) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 var File_node_v1_trust_proto protoreflect.FileDescriptor
 
 const file_node_v1_trust_proto_rawDesc = "" +
 	"\n" +
-	"\x13node/v1/trust.proto\x12\x0ewarren.node.v1\"A\n" +
+	"\x13node/v1/trust.proto\x12\x0ewarren.node.v1\"\x9d\x01\n" +
 	"\x05Trust\x128\n" +
-	"\x18identity_authorities_pem\x18\x01 \x01(\fR\x16identityAuthoritiesPemB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"\x18identity_authorities_pem\x18\x01 \x01(\fR\x16identityAuthoritiesPem\x12:\n" +
+	"\vaccess_keys\x18\x02 \x03(\v2\x19.warren.node.v1.AccessKeyR\n" +
+	"accessKeys\x12\x1e\n" +
+	"\vsign_in_url\x18\x03 \x01(\tR\tsignInUrl\"A\n" +
+	"\tAccessKey\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKeyB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_trust_proto_rawDescOnce sync.Once
@@ -87,16 +165,18 @@ func file_node_v1_trust_proto_rawDescGZIP() []byte {
 	return file_node_v1_trust_proto_rawDescData
 }
 
-var file_node_v1_trust_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_node_v1_trust_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_node_v1_trust_proto_goTypes = []any{
-	(*Trust)(nil), // 0: warren.node.v1.Trust
+	(*Trust)(nil),     // 0: warren.node.v1.Trust
+	(*AccessKey)(nil), // 1: warren.node.v1.AccessKey
 }
 var file_node_v1_trust_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: warren.node.v1.Trust.access_keys:type_name -> warren.node.v1.AccessKey
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_trust_proto_init() }
@@ -110,7 +190,7 @@ func file_node_v1_trust_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_trust_proto_rawDesc), len(file_node_v1_trust_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

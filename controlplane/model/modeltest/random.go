@@ -57,6 +57,11 @@ func (w *World) Step(most int) model.Batch {
 	merge(w.rows.Challenges, b.Challenges)
 	merge(w.rows.TicketKeys, b.TicketKeys)
 	merge(w.rows.Policies, b.Policies)
+	merge(w.rows.AccessKeys, b.AccessKeys)
+	merge(w.rows.Revocations, b.Revocations)
+	if b.SignInURL != nil {
+		w.rows.SignInURL = b.SignInURL
+	}
 	for k, v := range b.Authorities {
 		if v == nil {
 			delete(w.rows.Authorities, k)
@@ -86,6 +91,11 @@ func Join(batches ...model.Batch) model.Batch {
 		maps.Copy(out.Challenges, b.Challenges)
 		maps.Copy(out.TicketKeys, b.TicketKeys)
 		maps.Copy(out.Policies, b.Policies)
+		maps.Copy(out.AccessKeys, b.AccessKeys)
+		maps.Copy(out.Revocations, b.Revocations)
+		if b.SignInURL != nil {
+			out.SignInURL = b.SignInURL
+		}
 		maps.Copy(out.Authorities, b.Authorities)
 	}
 	return out
@@ -113,7 +123,7 @@ var hostnames = []string{
 // change changes one row. A quarter of the changes are deletions.
 func (w *World) change(b model.Batch) {
 	deleted := w.rnd.IntN(4) == 0
-	switch w.rnd.IntN(26) {
+	switch w.rnd.IntN(27) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
@@ -153,6 +163,8 @@ func (w *World) change(b model.Batch) {
 		set(b.Challenges, model.ChallengeID{UUID: UUID("challenge", w.name("challenge", 8))}, deleted, func(id model.ChallengeID) *model.Challenge {
 			return w.challenge(id)
 		})
+	case 26:
+		w.access(b, deleted)
 	case 23:
 		name := w.name("ticketkey", 5)
 		set(b.TicketKeys, model.TicketKeyID{UUID: UUID("ticketkey", name)}, deleted, func(id model.TicketKeyID) *model.TicketKey {
@@ -332,4 +344,23 @@ func NewWorldAt(seed uint64, all model.Batch) *World {
 	w := NewWorld(seed)
 	w.rows = Clone(all)
 	return w
+}
+
+// access changes who is known to nodes, and who must not be any more.
+func (w *World) access(b model.Batch, deleted bool) {
+	switch w.rnd.IntN(3) {
+	case 0:
+		url := []string{"", "https://warren.example.org", "https://warren.example.net"}[w.rnd.IntN(3)]
+		b.SignInURL = &url
+	case 1:
+		name := w.name("accesskey", 3)
+		set(b.AccessKeys, model.AccessKeyID{UUID: UUID("accesskey", name)}, deleted, func(id model.AccessKeyID) *model.AccessKey {
+			return accessKey(id, []model.AccessKeyState{model.AccessKeyNext, model.AccessKeyCurrent, model.AccessKeyRetired}[w.rnd.IntN(3)], name)
+		})
+	case 2:
+		name := w.name("revocation", 5)
+		set(b.Revocations, model.RevocationID{UUID: UUID("revocation", name)}, deleted, func(id model.RevocationID) *model.AccessRevocation {
+			return &model.AccessRevocation{ID: id, Session: w.name("session", 3), Before: Epoch}
+		})
+	}
 }

@@ -2,6 +2,7 @@
 package modeltest
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
@@ -50,6 +51,8 @@ func NewBatch(from model.Revision) model.Batch {
 		Challenges:    map[model.ChallengeID]*model.Challenge{},
 		TicketKeys:    map[model.TicketKeyID]*model.TicketKey{},
 		Policies:      map[model.PolicyID]*model.Policy{},
+		AccessKeys:    map[model.AccessKeyID]*model.AccessKey{},
+		Revocations:   map[model.RevocationID]*model.AccessRevocation{},
 		Authorities:   map[string][]byte{},
 	}
 }
@@ -63,6 +66,9 @@ func NewBatch(from model.Revision) model.Batch {
 //	site router organization=acme pool=edge kind=wireguard enrolled
 //	gossipkey k1 state=seals
 //	ticketkey t1 pool=edge state=seals
+//	accesskey a1 state=current
+//	revocation r1 session=s1
+//	signin https://warren.example.org
 //	challenge c1 organization=acme order=o1 type=dns-01 for=example.org value=v
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
@@ -111,7 +117,9 @@ func parseRow(b model.Batch, line string) error {
 		}
 		f.values[k] = v
 	}
-	if kind == "authority" {
+	if kind == "signin" {
+		b.SignInURL = &f.name
+	} else if kind == "authority" {
 		b.Authorities[f.name] = []byte(f.take("pem"))
 		if deleted {
 			b.Authorities[f.name] = nil
@@ -159,6 +167,14 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		})
 	case "policy":
 		set(b.Policies, model.PolicyID{UUID: u}, deleted, f.policy)
+	case "accesskey":
+		set(b.AccessKeys, model.AccessKeyID{UUID: u}, deleted, func(id model.AccessKeyID) *model.AccessKey {
+			return accessKey(id, model.AccessKeyState(f.take("state")), f.name)
+		})
+	case "revocation":
+		set(b.Revocations, model.RevocationID{UUID: u}, deleted, func(id model.RevocationID) *model.AccessRevocation {
+			return &model.AccessRevocation{ID: id, Session: f.text("session", ""), Subject: f.text("subject", ""), Before: Epoch}
+		})
 	case "challenge":
 		set(b.Challenges, model.ChallengeID{UUID: u}, deleted, func(id model.ChallengeID) *model.Challenge {
 			return &model.Challenge{
@@ -194,6 +210,11 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		return false
 	}
 	return true
+}
+
+func accessKey(id model.AccessKeyID, state model.AccessKeyState, name string) *model.AccessKey {
+	seed := sha256.Sum256([]byte(name))
+	return &model.AccessKey{ID: id, State: state, Public: ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey), SealedKey: []byte("sealed:" + name)}
 }
 
 func set[K comparable, V any](rows map[K]*V, id K, deleted bool, make func(K) *V) {

@@ -12,6 +12,43 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+type AccessCode struct {
+	Hash      []byte
+	Host      string
+	Binding   string
+	SessionID uuid.UUID
+	Mail      *string
+	CreatedAt time.Time
+}
+
+type AccessKey struct {
+	ID        uuid.UUID
+	State     string
+	PublicKey []byte
+	SealedKey []byte
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type AccessMailCode struct {
+	ID        uuid.UUID
+	Hash      []byte
+	Mail      string
+	Host      string
+	Binding   string
+	Tries     int32
+	CreatedAt time.Time
+}
+
+type AccessRevocation struct {
+	ID        uuid.UUID
+	Session   string
+	Subject   string
+	Before    time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type ApiKey struct {
 	ID               uuid.UUID
 	OrgID            *uuid.UUID
@@ -476,6 +513,7 @@ type ServiceToken struct {
 type Setting struct {
 	ID        bool
 	ClusterID uuid.UUID
+	SignInUrl *string
 }
 
 type ShareLink struct {
