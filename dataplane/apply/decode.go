@@ -2,12 +2,14 @@ package apply
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -21,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
@@ -37,7 +40,11 @@ type self struct {
 	ticketKeys             []terminate.TicketKey
 }
 
-type trust struct{ pem []byte }
+type trust struct {
+	pem    []byte
+	keys   map[string]ed25519.PublicKey // of access tokens, by kid
+	signIn *url.URL                     // nil: nowhere
+}
 
 type node struct {
 	id, name, pool, region string
@@ -124,6 +131,8 @@ func decode(r ads.Resource) (any, error) {
 		return message(r, &nodev1.RecordSet{}, decodeRecordSet)
 	case resource.Challenge:
 		return message(r, &nodev1.Challenge{}, decodeChallenge)
+	case resource.Revocation:
+		return message(r, &nodev1.Revocation{}, decodeRevocation)
 	case resource.ConnectorConfig:
 		return message(r, &nodev1.ConnectorConfig{}, decodeConnectorConfig)
 	}
@@ -204,7 +213,39 @@ func decodeTrust(m *nodev1.Trust) (trust, error) {
 	if !x509.NewCertPool().AppendCertsFromPEM(m.GetIdentityAuthoritiesPem()) {
 		return trust{}, errors.New("identity_authorities_pem: no certificate in it")
 	}
-	return trust{bytes.Clone(m.GetIdentityAuthoritiesPem())}, nil
+	t := trust{pem: bytes.Clone(m.GetIdentityAuthoritiesPem()), keys: map[string]ed25519.PublicKey{}}
+	for i, k := range m.GetAccessKeys() {
+		if len(k.GetPublicKey()) != ed25519.PublicKeySize {
+			return trust{}, fmt.Errorf("access_keys[%d].public_key: %d bytes, want %d", i, len(k.GetPublicKey()), ed25519.PublicKeySize)
+		}
+		if err := required(fmt.Sprintf("access_keys[%d].key_id", i), k.GetKeyId()); err != nil {
+			return trust{}, err
+		}
+		t.keys[k.GetKeyId()] = bytes.Clone(k.GetPublicKey())
+	}
+	var err error
+	t.signIn, err = signInURL(m.GetSignInUrl())
+	return t, field("sign_in_url", err)
+}
+
+// signInURL reads where people sign in; nil: nowhere.
+func signInURL(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, fmt.Errorf("%q is not https://host", s)
+	}
+	return u, nil
+}
+
+func decodeRevocation(m *nodev1.Revocation) (session.Revoked, error) {
+	r := session.Revoked{Session: m.GetSession(), Subject: m.GetSubject(), Before: m.GetBefore().AsTime()}
+	if (r.Session == "") == (r.Subject == "") {
+		return r, errors.New("what: want a session or a subject")
+	}
+	return r, field("before", m.GetBefore().CheckValid())
 }
 
 func decodeCertificate(name string, m *nodev1.Certificate) (httpproxy.Certificate, error) {

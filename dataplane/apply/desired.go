@@ -11,12 +11,15 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/gate"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/l4"
+	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -28,6 +31,38 @@ func (n *Node) self(l *ledger) (self, bool) {
 		}
 	}
 	return self{}, false
+}
+
+// sessionConfig is what access tokens are verified with, and which of them are taken back.
+func sessionConfig(l *ledger) (cfg session.Config) {
+	for _, t := range values[trust](l, resource.Trust) {
+		cfg.Keys = t.keys
+	}
+	cfg.Revoked = values[session.Revoked](l, resource.Revocation)
+	return cfg
+}
+
+// gateConfig is where people sign in, and what decides about what they have open.
+func gateConfig(l *ledger, routes map[string]route) gate.Config {
+	cfg := gate.Config{Policies: map[string]*policy.Compiled{}}
+	for _, t := range values[trust](l, resource.Trust) {
+		cfg.SignIn = t.signIn
+	}
+	for _, r := range routes {
+		if r.policy != "" {
+			cfg.Policies[r.service] = decides(l, r.policy)
+		}
+	}
+	return cfg
+}
+
+// gateKeys are those that the nodes of the pool share for session tickets: the gate derives its own from them.
+func gateKeys(me self) [][32]byte {
+	out := make([][32]byte, len(me.ticketKeys))
+	for i, k := range me.ticketKeys {
+		out[i] = k
+	}
+	return out
 }
 
 // tunnelConfig is a tunnel to every other node, and to the connectors of the sites assigned to this one.

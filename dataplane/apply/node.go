@@ -22,10 +22,12 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/gate"
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/l4"
+	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/terminate"
@@ -69,6 +71,11 @@ type Subsystems struct {
 		Connection(*policy.Compiled) func(client netip.Addr) bool
 		Named(*policy.Compiled) func(client netip.Addr, shown []*x509.Certificate) bool
 		SetNodes(int) // that divide the limits of attempts
+	}
+	Sessions interface{ Apply(session.Config) } // who has signed in; nil: nobody asks
+	Gate     interface {                        // where people show who they are; nil: nowhere
+		Apply(gate.Config)
+		SetKeys(shared [][32]byte)
 	}
 	DNS    interface{ Apply(dns.Config) error }
 	Asked  interface{ Apply(challenge.Config) } // what certificate authorities are answered on the other ports
@@ -169,6 +176,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 			}
 		}
 	}
+	if n.sub.Sessions != nil && (changed[resource.Trust] || changed[resource.Revocation]) {
+		n.sub.Sessions.Apply(sessionConfig(l))
+	}
 	me, ok := n.self(l)
 	if ok && (changed[resource.NodeConfig] || changed[resource.Node] || changed[resource.Site]) {
 		want := n.tunnelConfig(l, me)
@@ -200,6 +210,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	if ok && changed[resource.NodeConfig] {
 		n.sub.Proxy.SetTicketKeys(me.ticketKeys)
 		n.sub.L4.SetTicketKeys(me.ticketKeys)
+		if n.sub.Gate != nil {
+			n.sub.Gate.SetKeys(gateKeys(me))
+		}
 	}
 	if ok && (changed[resource.NodeConfig] || changed[resource.Node]) {
 		n.sub.Access.SetNodes(poolSize(l, me))
@@ -215,6 +228,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		n.sub.Proxy.Apply(proxyConfig(l, routes))
 		n.sub.SNI.Apply(n.sniConfig(l, routes))
 		n.used = routes
+	}
+	if n.sub.Gate != nil && (names || changed[resource.Trust] || changed[resource.Revocation]) {
+		n.sub.Gate.Apply(gateConfig(l, routes))
 	}
 	if names || changed[resource.Challenge] {
 		n.sub.Asked.Apply(challengeConfig(l, routes))

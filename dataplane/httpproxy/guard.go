@@ -28,6 +28,7 @@ type Visit struct {
 	Policy  *policy.Compiled
 	Client  netip.Addr
 	Cut     func(error) // ends the request, or the upgraded connection that it has become; may be called at any time
+	Held    any         // the guard's own, from one of its steps to the next
 
 	session *session
 }

@@ -208,6 +208,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	x := exchangeOf(pr.In.Context())
 	out := pr.Out
 	strict.RemoveEdgeFields(out.Header)
+	strict.RemoveEdgeCookies(out.Header)
 	// The client of this request. The PROXY header of the connection that it travels on says who was
 	// first to use that connection, which is anybody: the field is the truth, not the header.
 	if client := addrString(x.session.client.Addr()); client != "" {
@@ -231,6 +232,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 
 func modifyResponse(r *http.Response) error {
 	r.Header.Del("X-Request-Id") // ours is set already
+	strict.RemoveSetEdgeCookies(r.Header)
 	return nil
 }
 

@@ -24,7 +24,6 @@ import (
 
 // Config is what is known of sessions, whole.
 type Config struct {
-	Cluster string                       // id
 	Keys    map[string]ed25519.PublicKey // of tokens, by kid
 	Revoked []Revoked
 }
@@ -58,6 +57,7 @@ const (
 
 // Sessions knows visitors. Safe for concurrent use.
 type Sessions struct {
+	cluster string // id
 	renewer Renewer
 	log     *slog.Logger
 	metrics *metrics
@@ -69,22 +69,21 @@ type Sessions struct {
 
 // state is a Config as requests need it.
 type state struct {
-	cluster  string
 	keys     map[string]ed25519.PublicKey
 	sessions map[string]bool
 	subjects map[string]accesstoken.Time
 }
 
-// New makes a Sessions that knows no key. Run renews.
-func New(renewer Renewer, log *slog.Logger, reg prometheus.Registerer) *Sessions {
-	s := &Sessions{renewer: renewer, log: log, metrics: newMetrics(reg), wanted: make(chan *Visitor, renewals)}
+// New makes a Sessions of a cluster that knows no key. Run renews.
+func New(cluster string, renewer Renewer, log *slog.Logger, reg prometheus.Registerer) *Sessions {
+	s := &Sessions{cluster: cluster, renewer: renewer, log: log, metrics: newMetrics(reg), wanted: make(chan *Visitor, renewals)}
 	s.state.Store(&state{})
 	return s
 }
 
 // Apply replaces what is known.
 func (s *Sessions) Apply(cfg Config) {
-	next := &state{cluster: cfg.Cluster, keys: maps.Clone(cfg.Keys), sessions: map[string]bool{}, subjects: map[string]accesstoken.Time{}}
+	next := &state{keys: maps.Clone(cfg.Keys), sessions: map[string]bool{}, subjects: map[string]accesstoken.Time{}}
 	for _, r := range cfg.Revoked {
 		switch {
 		case r.Session != "":
@@ -137,7 +136,7 @@ func (s *Sessions) Find(host, token, secret string, now time.Time) (*Visitor, er
 	}
 	v, err := st.verify(token, now)
 	if err == nil {
-		err = v.Claims.Check(st.cluster, host, secret, now)
+		err = v.Claims.Check(s.cluster, host, secret, now)
 	}
 	if err != nil {
 		s.metrics.refused.Inc()
@@ -214,7 +213,7 @@ func (st *state) check(v *Visitor, now time.Time) error {
 	if err := v.Claims.CheckTime(now); err != nil {
 		return err
 	}
-	if v.Claims.Issuer != st.cluster || !v.key.Equal(st.keys[v.Claims.KeyID]) {
+	if !v.key.Equal(st.keys[v.Claims.KeyID]) {
 		return ErrRevoked // its key is not used any more
 	}
 	if v.ended.Load() || st.sessions[v.Claims.Session] {

@@ -67,11 +67,11 @@ func (p *plane) sign(t testing.TB, c *accesstoken.Claims) string {
 }
 
 func (p *plane) config(revoked ...Revoked) Config {
-	return Config{Cluster: cluster, Keys: p.keys, Revoked: revoked}
+	return Config{Keys: p.keys, Revoked: revoked}
 }
 
 func newSessions(p *plane) *Sessions {
-	s := New(p, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := New(cluster, p, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	s.Apply(p.config())
 	return s
 }

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -53,4 +54,44 @@ func edgeField(lower string) bool {
 		}
 	}
 	return false
+}
+
+// ownCookies is how the names of a node's own cookies begin.
+const ownCookies = "__host-warren-"
+
+// RemoveEdgeCookies deletes the node's own cookies from a request: a target that could read them could be their user.
+func RemoveEdgeCookies(h http.Header) {
+	lines := h["Cookie"]
+	if !slices.ContainsFunc(lines, func(s string) bool { return strings.Contains(strings.ToLower(s), ownCookies) }) {
+		return
+	}
+	var left []string
+	for _, line := range lines {
+		var keep []string
+		for part := range strings.SplitSeq(line, ";") {
+			if part = strings.Trim(part, " \t"); part != "" && !ownCookie(part) {
+				keep = append(keep, part)
+			}
+		}
+		if len(keep) > 0 {
+			left = append(left, strings.Join(keep, "; "))
+		}
+	}
+	if len(left) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = left
+}
+
+// RemoveSetEdgeCookies deletes from an answer what would set a cookie of the node's own.
+func RemoveSetEdgeCookies(h http.Header) {
+	if lines := h["Set-Cookie"]; slices.ContainsFunc(lines, ownCookie) {
+		h["Set-Cookie"] = slices.DeleteFunc(slices.Clone(lines), ownCookie)
+	}
+}
+
+func ownCookie(pair string) bool {
+	name, _, _ := strings.Cut(pair, "=")
+	return strings.HasPrefix(strings.ToLower(strings.Trim(name, " \t")), ownCookies)
 }

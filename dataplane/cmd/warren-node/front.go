@@ -11,11 +11,14 @@ import (
 	"github.com/warrenedge/warren/dataplane/challenge"
 	"github.com/warrenedge/warren/dataplane/config"
 	"github.com/warrenedge/warren/dataplane/dns"
+	"github.com/warrenedge/warren/dataplane/gate"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/places"
 	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/redeem"
+	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -32,13 +35,16 @@ type front struct {
 	proxy    *httpproxy.Proxy
 	places   *places.Places
 	access   *access.Access // asks places
+	sessions *session.Sessions
+	openNow  *session.Open
+	gate     *gate.Gate
 	requests *accesslog.Log // nil: none
 
 	// Connections of the TLS port, by who takes them.
 	http, raw, wireguard, own, between, proofs *sni.Handoff
 }
 
-func newFront(cfg *config.Node, w *ways, counter access.Uses, log *slog.Logger, reg *prometheus.Registry) (*front, error) {
+func newFront(cfg *config.Node, cluster string, w *ways, plane *redeem.Plane, counter access.Uses, log *slog.Logger, reg *prometheus.Registry) (*front, error) {
 	f := &front{
 		limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()), targets: balance.NewHealth(log, reg), names: dns.New(log, reg),
 		http: sni.NewHandoff(), raw: sni.NewHandoff(), wireguard: sni.NewHandoff(), own: sni.NewHandoff(), between: sni.NewHandoff(), proofs: sni.NewHandoff(),
@@ -62,6 +68,9 @@ func newFront(cfg *config.Node, w *ways, counter access.Uses, log *slog.Logger, 
 	}
 	f.places = places.New(cfg.GeoIP, log, reg)
 	f.access = access.New(access.Options{Places: f.places, Uses: counter, Log: log, Registerer: reg})
+	f.sessions, f.openNow = session.New(cluster, plane, log, reg), session.NewOpen()
+	f.gate = gate.New(gate.Options{Sessions: f.sessions, Open: f.openNow, Check: f.access, Plane: plane, Log: log, Registerer: reg})
+	f.access.SetBrowser(f.gate)
 	f.proxy = httpproxy.New(w.fabric.Dial, f.targets, log, reg, f.requests.Logger())
 	f.proxy.SetGuard(f.access)
 	return f, nil

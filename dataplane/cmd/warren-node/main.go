@@ -18,6 +18,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/program"
+	"github.com/warrenedge/warren/dataplane/redeem"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/uses"
 	"github.com/warrenedge/warren/shared/adminhttp"
@@ -67,7 +68,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	conns := ads.NewConns(cfg.Control, id.Credentials())
-	if f, err = newFront(cfg, w, uses.New(conns), log, reg); err != nil {
+	if f, err = newFront(cfg, id.Cluster, w, redeem.New(conns), uses.New(conns), log, reg); err != nil {
 		return err
 	}
 	open, err := listen(cfg.Listen, log)
@@ -76,13 +77,13 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	sub := apply.Subsystems{
 		Tunnel: w.tun, Streams: w.ends, Nodes: w.others, Relay: w.relays, Local: w.local, Checks: w.checks, Fabric: w.fabric,
-		Proxy: f.proxy, L4: f.ports, SNI: f.forward, Access: f.access, DNS: f.names, Asked: f.asked, Health: f.targets, Trust: id.Trust, Up: w.up,
+		Proxy: f.proxy, L4: f.ports, SNI: f.forward, Access: f.access, Sessions: f.sessions, Gate: f.gate, DNS: f.names, Asked: f.asked, Health: f.targets, Trust: id.Trust, Up: w.up,
 		Load: newMeter(func() int { _, n := f.limit.Open(); return n }, inbound.MaxConns).load,
 	}
 	told, tell := talk(open, &sub, log, reg)
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
-	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep)},
+	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep), f.sessions, f.openNow},
 		serving(w, f, open, newEnd(told, f.forward.Handed()), restored)...)
 	tasks = append(tasks, daemon.Func("snapshot", func(ctx context.Context) error {
 		defer conns.Close()
