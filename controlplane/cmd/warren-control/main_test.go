@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -133,7 +134,7 @@ func TestThePushPortEndsWhenToldTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := newPushPort("127.0.0.1:0", &admin.Cluster{ID: "cluster", Identity: ca}, nil, push.New(push.Options{Cluster: "cluster", Log: log, Reg: reg}),
-		presence.New("r1", presence.Memory{}, log, reg), model.NewCurrent(), log, reg)
+		presence.New("r1", presence.Memory{}, log, reg), model.NewCurrent(), nodev1.UnimplementedAccessServiceServer{}, log, reg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/signin/oidc"
 	"github.com/warrenedge/warren/controlplane/signin/password"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/visit"
 	"github.com/warrenedge/warren/controlplane/web"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/daemon"
@@ -91,11 +92,15 @@ func (p *people) api() rest.SignIn {
 }
 
 // handler gives the API its paths, and the pages all others.
-func (p *people) handler(api http.Handler) http.Handler {
+func (p *people) handler(api, visits http.Handler) http.Handler {
 	if p.pages == nil {
 		return api
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == visit.AuthorizePath {
+			visits.ServeHTTP(w, r)
+			return
+		}
 		for _, own := range []string{"/api/", "/debug/", "/healthz", "/readyz"} {
 			if strings.HasPrefix(r.URL.Path, own) {
 				api.ServeHTTP(w, r)
@@ -104,6 +109,18 @@ func (p *people) handler(api http.Handler) http.Handler {
 		}
 		p.pages.ServeHTTP(w, r)
 	})
+}
+
+// sayWhereToSignIn tells nodes where to send visitors of services. Without a URL it stays as another replica has said.
+func sayWhereToSignIn(ctx context.Context, cfg *config.Config, db *store.Store) error {
+	base, err := cfg.Pages()
+	if err != nil || base == nil {
+		return err
+	}
+	_, err = db.Tx(ctx, "settings", func(tx *store.Tx) error {
+		return tx.SetSignInURL(ctx, (&url.URL{Scheme: base.Scheme, Host: base.Host}).String())
+	})
+	return err
 }
 
 // handOverSetup gives the operator of a fresh cluster the link with which he becomes its first administrator.

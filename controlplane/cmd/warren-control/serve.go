@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/warrenedge/warren/controlplane/accesskey"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certs"
@@ -30,6 +31,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/ticketkey"
+	"github.com/warrenedge/warren/controlplane/visit"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
@@ -74,6 +76,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := handOverSetup(ctx, cfg, db, cluster.FirstKey != "", os.Stdout, log); err != nil {
 		return err
 	}
+	if err := sayWhereToSignIn(ctx, cfg, db); err != nil {
+		return err
+	}
 	tasks, err := wire(cfg, log, reg, db, ring.Sealer(), cluster)
 	if err != nil {
 		return err
@@ -105,21 +110,27 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	}
 	tasks := []daemon.Task{seen, changes, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) })}
 
+	issuer := certs.NewIssuer(cluster.Web, sealer)
+	adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
+	adm.Ended, adm.Outbound = visit.Revoke, cfg.Outbound()
+	visits := visit.New(visit.Options{
+		Cluster: cluster.ID, Store: db, Sessions: adm, World: world, Open: sealer.Open, Admit: pusher.Admit, Log: log, Registerer: reg,
+	})
 	if cfg.Has(config.RolePush) {
-		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, log, reg)
+		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, log, reg)
 		if err != nil {
 			return nil, err
 		}
 		tasks = append(tasks, pusher, port)
 	}
-	issuer := certs.NewIssuer(cluster.Web, sealer)
 	if cfg.Has(config.RoleWorker) {
 		ordered, err := ordering(cfg, log, reg, db, sealer, world, fleet{seen, pusher})
 		if err != nil {
 			return nil, err
 		}
 		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
-			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), anchorer(db, cluster, log))
+			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
+			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), anchorer(db, cluster, log))
 		tasks = append(tasks, ordered...)
 	}
 	if cfg.Has(config.RoleAPI) {
@@ -127,8 +138,6 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
-		adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
-		adm.Outbound = cfg.Outbound()
 		people, err := newPeople(cfg, adm, db, sealer, log, reg)
 		if err != nil {
 			return nil, err
@@ -143,7 +152,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		tasks = append(tasks, people.tasks...)
-		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api)) }))
+		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, visits)) }))
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))
