@@ -64,6 +64,21 @@ CREATE TRIGGER log_update AFTER UPDATE ON service_tokens REFERENCING OLD TABLE A
 CREATE TRIGGER log_delete AFTER DELETE ON service_tokens REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION log_changes('policy_id');
 CREATE TRIGGER log_truncate AFTER TRUNCATE ON service_tokens FOR EACH STATEMENT EXECUTE FUNCTION log_changes('policy_id');
 
+-- What belongs to a policy belongs to its organization: the second wall.
+-- +goose StatementBegin
+DO $$
+DECLARE t text; cond text;
+BEGIN
+    FOR t, cond IN VALUES
+        ('share_links', 'EXISTS (SELECT FROM policies p WHERE p.id = policy_id)'),
+        ('service_tokens', 'EXISTS (SELECT FROM policies p WHERE p.id = policy_id)')
+    LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
+        EXECUTE format('CREATE POLICY seen ON %I USING ((SELECT seen_organizations()) IS NULL OR %s)', t, cond);
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+
 -- +goose Down
 DROP TABLE service_tokens, share_link_uses, share_links;
 DROP INDEX services_by_policy;
