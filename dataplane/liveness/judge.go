@@ -59,7 +59,7 @@ const (
 	answersToRise = 3 // in a row, before a path that has become down is up again
 
 	lossWindow = 64                     // questions
-	outMost    = 64                     // questions that wait for an answer; the oldest is forgotten
+	outMost    = 96                     // questions that wait for an answer; the oldest is forgotten. Those of silenceMost in a hurry, and unansweredMost besides
 	lateCall   = 100 * time.Millisecond // a caller that comes so much later than Next did not run
 )
 

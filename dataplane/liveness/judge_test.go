@@ -415,3 +415,31 @@ func TestOutageDoesNotMakePatient(t *testing.T) {
 		}
 	}
 }
+
+// A path that was as slow and as bad as any, and falls silent, is down soon: the questions that have to go without an
+// answer are not forgotten before there are enough of them.
+func TestSilenceOfTheWorstPathIsAVerdict(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var j Judge
+	now, seq := start, uint64(0)
+	ask := func() { seq++; j.Sent(seq, now) }
+	ask()
+	for range 11 { // in WireGuard's queue until there was a session
+		now = now.Add(100 * ms)
+		j.State(now)
+	}
+	j.Received(seq, now)
+	for range lossWindow {
+		j.count(true)
+	}
+	cut := now
+	for j.State(now) != Down {
+		if now = j.Next(now); now.After(cut.Add(time.Minute)) {
+			break
+		}
+		ask()
+	}
+	if took := now.Sub(cut); j.State(now) != Down || took > 7*time.Second {
+		t.Errorf("%v after %v of silence, with %d questions open", j.State(now), took, len(j.out))
+	}
+}
