@@ -11,6 +11,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
@@ -19,9 +20,9 @@ type NodeSpec struct {
 	Pool              string   `json:"pool" minLength:"1" doc:"Pool that the node serves, by name or id"`
 	Region            string   `json:"region,omitempty" doc:"Region that the node stands in, by name or id"`
 	Addresses         []string `json:"addresses,omitempty" maxItems:"16" doc:"Public IP addresses; what the node says when it starts, if empty"`
-	WireGuardEndpoint string   `json:"wireguard_endpoint,omitempty" doc:"ip:port where tunnels reach the node; what the node says when it starts, if empty"`
-	StreamEndpoint    string   `json:"stream_endpoint,omitempty" doc:"ip:port of the node's TLS port, where connectors dial streams; what the node says when it starts, if empty"`
-	GossipEndpoint    string   `json:"gossip_endpoint,omitempty" doc:"ip:port where the node's gossip is reached; what the node says when it starts, if empty"`
+	WireGuardEndpoint string   `json:"wireguard_endpoint,omitempty" doc:"ip:port where tunnels reach the node, or name:port, which is looked up again and again; what the node says when it starts, if empty"`
+	StreamEndpoint    string   `json:"stream_endpoint,omitempty" doc:"ip:port of the node's TLS port, where connectors dial streams, or name:port; what the node says when it starts, if empty"`
+	GossipEndpoint    string   `json:"gossip_endpoint,omitempty" doc:"ip:port where the node's gossip is reached, or name:port of a node that has addresses; what the node says when it starts, if empty"`
 	Capacity          int      `json:"capacity,omitempty" minimum:"1" maximum:"1000" doc:"Share of the sites that the node gets, in proportion to other nodes; 100 if absent"`
 }
 
@@ -93,7 +94,7 @@ func buildNode(c *call, old *model.Node, name string, s NodeSpec) (*model.Node, 
 	}
 	for _, e := range []struct {
 		field, text string
-		into        *netip.AddrPort
+		into        *endpoint.Endpoint
 	}{
 		{model.PinGossip, s.GossipEndpoint, &v.GossipEndpoint},
 		{model.PinStream, s.StreamEndpoint, &v.StreamEndpoint},
@@ -102,8 +103,8 @@ func buildNode(c *call, old *model.Node, name string, s NodeSpec) (*model.Node, 
 		if e.text == "" {
 			continue
 		}
-		if *e.into, err = netip.ParseAddrPort(e.text); err != nil {
-			return nil, fault.Field(e.field, "%q, want ip:port", e.text)
+		if *e.into, err = endpoint.Parse(e.text); err != nil {
+			return nil, fault.Field(e.field, "%.300q: %v", e.text, err)
 		}
 		v.Pinned = append(v.Pinned, e.field)
 	}
@@ -115,14 +116,7 @@ func viewNode(c *call, v *model.Node) (out Node, err error) {
 		Meta: meta(v.ID.String(), v.Name, v.Meta), Addresses: []string{}, Lifecycle: string(v.Lifecycle), Enrolled: v.Enrolled(), RevokedAt: when(v.Revoked),
 		Pinned: v.Pinned, Capacity: v.Capacity, Alarm: c.a.alarm(identity.Node, v.ID.String(), v.Revoked),
 	}
-	for _, e := range []struct {
-		is   netip.AddrPort
-		into *string
-	}{{v.WireGuardEndpoint, &out.WireGuardEndpoint}, {v.Stream(), &out.StreamEndpoint}, {v.Gossip(), &out.GossipEndpoint}} {
-		if e.is.IsValid() {
-			*e.into = e.is.String()
-		}
-	}
+	out.WireGuardEndpoint, out.StreamEndpoint, out.GossipEndpoint = v.WireGuard().String(), v.Stream().String(), v.Gossip().String()
 	for _, a := range v.Addresses {
 		out.Addresses = append(out.Addresses, a.String())
 	}

@@ -110,9 +110,9 @@ func (c *call) wireGuard(s *model.Site, private wgkey.Private, only string) (Wir
 	}
 	cfg := peerconfig.Config{Site: s.Name, Public: s.PeerKey, Private: private, Address: model.OverlayAddress(s.ID)}
 	for _, n := range nodes {
-		t := peerconfig.Tunnel{Node: n.Name, Key: n.WireGuardKey, Endpoint: n.WireGuardEndpoint, Address: model.OverlayAddress(n.ID)}
+		t := peerconfig.Tunnel{Node: n.Name, Key: n.WireGuardKey, Endpoint: n.WireGuard().String(), Address: model.OverlayAddress(n.ID)}
 		cfg.Tunnels = append(cfg.Tunnels, t)
-		out.Nodes = append(out.Nodes, WireGuardNode{t.Node, t.Key.String(), t.Endpoint.String(), t.Address.String()})
+		out.Nodes = append(out.Nodes, WireGuardNode{t.Node, t.Key.String(), t.Endpoint, t.Address.String()})
 	}
 	out.Address, out.Configuration = cfg.Address.String(), cfg.Text()
 	if !s.PeerKey.IsZero() {
@@ -131,7 +131,7 @@ func (c *call) tunnelsOf(s *model.Site, only string) ([]*model.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes := slices.DeleteFunc(model.Assign(s, rows), func(n *model.Node) bool { return !n.WireGuardEndpoint.IsValid() })
+	nodes := slices.DeleteFunc(model.Assign(s, rows), func(n *model.Node) bool { return n.WireGuard().IsZero() })
 	if only != "" {
 		i := slices.IndexFunc(nodes, func(n *model.Node) bool { return n.Name == only || n.ID.String() == only })
 		if i < 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
@@ -83,7 +84,7 @@ func reach(req whereabouts) (r model.Reach, err error) {
 	r.Addresses = slices.Compact(r.Addresses)
 	for _, e := range []struct {
 		field, text string
-		into        *netip.AddrPort
+		into        *endpoint.Endpoint
 	}{
 		{model.PinWireGuard, req.GetWireguardEndpoint(), &r.WireGuard},
 		{model.PinStream, req.GetStreamEndpoint(), &r.Stream},
@@ -92,8 +93,8 @@ func reach(req whereabouts) (r model.Reach, err error) {
 		if e.text == "" {
 			continue
 		}
-		if *e.into, err = netip.ParseAddrPort(e.text); err != nil {
-			return r, fault.Field(e.field, "%.60q, want ip:port", e.text)
+		if *e.into, err = endpoint.Parse(e.text); err != nil {
+			return r, fault.Field(e.field, "%.60q: %.300s", e.text, err)
 		}
 	}
 	return r, nil

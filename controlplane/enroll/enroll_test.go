@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/jointoken"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -136,7 +136,7 @@ func TestJoinNode(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if !n.Enrolled() || n.WireGuardEndpoint != netip.MustParseAddrPort("198.51.100.7:51820") || len(n.Addresses) != 1 {
+		if !n.Enrolled() || n.WireGuardEndpoint != endpoint.MustParse("198.51.100.7:51820") || len(n.Addresses) != 1 {
 			t.Errorf("row: %+v", n)
 		}
 		return nil
@@ -269,7 +269,7 @@ func TestAnnounce(t *testing.T) {
 		t.Errorf("%+v at %d", n, f.head())
 	}
 	// What an operator writes stays.
-	n.Pinned, n.StreamEndpoint = []string{model.PinStream}, netip.MustParseAddrPort("192.0.2.1:1")
+	n.Pinned, n.StreamEndpoint = []string{model.PinStream}, endpoint.MustParse("192.0.2.1:1")
 	f.tx(func(ctx context.Context, tx *store.Tx) error { _, err := tx.UpdateNode(ctx, n); return err })
 	if _, err := f.srv.Announce(t.Context(), moved); err != nil || f.row().StreamEndpoint != n.StreamEndpoint {
 		t.Errorf("%+v, %v", f.row(), err)
@@ -283,7 +283,7 @@ func TestAnnouncedNonsenseIsNamed(t *testing.T) {
 	for says, req := range map[string]*enrollv1.AnnounceRequest{
 		"addresses":          {Addresses: []string{"example.org"}},
 		"addresses[0]":       {Addresses: []string{"0.0.0.0"}},
-		"wireguard_endpoint": {WireguardEndpoint: "192.0.2.1"},
+		"wireguard_endpoint": {WireguardEndpoint: "edge.example.org"},
 		"stream_endpoint":    {StreamEndpoint: "192.0.2.1:0"},
 		"gossip_endpoint":    {GossipEndpoint: "224.0.0.1:7946"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -54,11 +55,11 @@ type Node struct {
 	Region            RegionID // zero: none
 	Addresses         []netip.Addr
 	WireGuardKey      wgkey.Public
-	WireGuardEndpoint netip.AddrPort
-	StreamEndpoint    netip.AddrPort // zero: see Stream
-	GossipEndpoint    netip.AddrPort // zero: see Gossip
-	Pinned            []string       // which of the four fields that say where it is an operator wrote, sorted
-	Capacity          int            // weight in the assignment of sites, 1..1000
+	WireGuardEndpoint endpoint.Endpoint // see WireGuard
+	StreamEndpoint    endpoint.Endpoint // see Stream
+	GossipEndpoint    endpoint.Endpoint // see Gossip
+	Pinned            []string          // which of the four fields that say where it is an operator wrote, sorted
+	Capacity          int               // weight in the assignment of sites, 1..1000
 	Lifecycle         Lifecycle
 	Revoked           time.Time // zero: not revoked
 	Meta
@@ -73,17 +74,26 @@ const (
 	GossipPort = 7946
 )
 
-// Stream is where connectors dial streams of the node; invalid if it is not known.
-func (n *Node) Stream() netip.AddrPort { return n.reached(n.StreamEndpoint, StreamPort) }
+// WireGuard is where tunnels reach the node; zero if it is not known. Of a name, like the others, it has the
+// node's first address beside it.
+func (n *Node) WireGuard() endpoint.Endpoint { return n.reached(n.WireGuardEndpoint, 0) }
 
-// Gossip is where the node's gossip is reached; invalid if it is not known.
-func (n *Node) Gossip() netip.AddrPort { return n.reached(n.GossipEndpoint, GossipPort) }
+// Stream is where connectors dial streams of the node; zero if it is not known.
+func (n *Node) Stream() endpoint.Endpoint { return n.reached(n.StreamEndpoint, StreamPort) }
 
-func (n *Node) reached(said netip.AddrPort, port uint16) netip.AddrPort {
-	if said.IsValid() || len(n.Addresses) == 0 {
-		return said
+// Gossip is where the node's gossip is reached; zero if it is not known.
+func (n *Node) Gossip() endpoint.Endpoint { return n.reached(n.GossipEndpoint, GossipPort) }
+
+// reached is what is said; where nothing is, a port of the first address, if it is not 0.
+func (n *Node) reached(said endpoint.Endpoint, port uint16) endpoint.Endpoint {
+	switch {
+	case len(n.Addresses) == 0:
+	case !said.IsZero():
+		return said.Or(n.Addresses[0])
+	case port != 0:
+		return endpoint.At(netip.AddrPortFrom(n.Addresses[0], port))
 	}
-	return netip.AddrPortFrom(n.Addresses[0], port)
+	return said
 }
 
 // SiteKind is how a site's targets are reached.

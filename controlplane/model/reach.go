@@ -3,6 +3,8 @@ package model
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // What an operator may pin of a node.
@@ -16,7 +18,7 @@ const (
 // Reach is where a node says that it is reached. What is zero is not said.
 type Reach struct {
 	Addresses                 []netip.Addr // sorted
-	WireGuard, Stream, Gossip netip.AddrPort
+	WireGuard, Stream, Gossip endpoint.Endpoint
 }
 
 // Hear takes a node's own word, but where an operator wrote something, or it says nothing.
@@ -47,12 +49,12 @@ func (n *Node) Unheard(r Reach) []string {
 
 type heard struct {
 	pin  string
-	said netip.AddrPort
-	into *netip.AddrPort
+	said endpoint.Endpoint
+	into *endpoint.Endpoint
 }
 
 // heard pairs the endpoints that a node says with those that it has.
 func (n *Node) heard(r Reach) []heard {
 	all := []heard{{PinWireGuard, r.WireGuard, &n.WireGuardEndpoint}, {PinStream, r.Stream, &n.StreamEndpoint}, {PinGossip, r.Gossip, &n.GossipEndpoint}}
-	return slices.DeleteFunc(all, func(h heard) bool { return !h.said.IsValid() })
+	return slices.DeleteFunc(all, func(h heard) bool { return h.said.IsZero() })
 }

@@ -5,11 +5,13 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 func TestHear(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	e, f := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2")
+	e, f := endpoint.MustParse("192.0.2.1:1"), endpoint.MustParse("edge.example.org:2")
 	was := Node{Addresses: []netip.Addr{a}, WireGuardEndpoint: e, StreamEndpoint: e, GossipEndpoint: e}
 	said := Reach{Addresses: []netip.Addr{b}, WireGuard: f, Stream: f, Gossip: f}
 	for name, c := range map[string]struct {
@@ -32,6 +34,30 @@ func TestHear(t *testing.T) {
 		}
 		if got := n.Unheard(c.said); !slices.Equal(got, c.unheard) {
 			t.Errorf("%s: unheard %v, want %v", name, got, c.unheard)
+		}
+	}
+}
+
+func TestWhereNothingIsSaid(t *testing.T) {
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	name, fixed := endpoint.MustParse("edge.example.org:8443"), endpoint.MustParse("192.0.2.9:1")
+	for text, c := range map[string]struct {
+		n                         Node
+		wireguard, stream, gossip string // with the address behind a name
+	}{
+		"nothing is known":       {Node{}, " ", " ", " "},
+		"addresses":              {Node{Addresses: []netip.Addr{a, b}}, " ", "192.0.2.1:443 ", "192.0.2.1:7946 "},
+		"names":                  {Node{WireGuardEndpoint: name, StreamEndpoint: name, GossipEndpoint: name}, " edge.example.org:8443", " edge.example.org:8443", " edge.example.org:8443"},
+		"names, with an address": {Node{Addresses: []netip.Addr{b}, WireGuardEndpoint: name, StreamEndpoint: name}, "[2001:db8::1]:8443 edge.example.org:8443", "[2001:db8::1]:8443 edge.example.org:8443", "[2001:db8::1]:7946 "},
+		"said":                   {Node{Addresses: []netip.Addr{b}, WireGuardEndpoint: fixed, StreamEndpoint: fixed}, "192.0.2.9:1 ", "192.0.2.9:1 ", "[2001:db8::1]:7946 "},
+	} {
+		for what, p := range map[string]struct {
+			got  endpoint.Endpoint
+			want string
+		}{"wireguard": {c.n.WireGuard(), c.wireguard}, "stream": {c.n.Stream(), c.stream}, "gossip": {c.n.Gossip(), c.gossip}} {
+			if got := p.got.Fixed() + " " + p.got.Named(); got != p.want {
+				t.Errorf("%s, %s: %q, want %q", text, what, got, p.want)
+			}
 		}
 	}
 }

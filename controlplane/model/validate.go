@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
@@ -64,14 +65,20 @@ func (n *Node) Validate() error {
 }
 
 // checkEndpoint accepts an endpoint, or none: it is not known until the node joins.
-func checkEndpoint(field string, e netip.AddrPort) error {
-	if e == (netip.AddrPort{}) {
+func checkEndpoint(field string, e endpoint.Endpoint) error {
+	if e == (endpoint.Endpoint{}) {
 		return nil
 	}
-	if e.Port() == 0 {
+	if e.Addr.Port() == 0 {
 		return fault.Field(field, "want a port, 1 to 65535")
 	}
-	return checkAddress(field, e.Addr())
+	if e.Host == "" {
+		return checkAddress(field, e.Addr.Addr())
+	}
+	if name, err := hostname.Canonical(e.Host); err != nil || name != e.Host {
+		return fault.Field(field, "%q is no canonical hostname", e.Host)
+	}
+	return nil
 }
 
 func (s *Site) Validate() error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/fault"
 
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -40,7 +41,7 @@ func TestValidate(t *testing.T) {
 		hash          = make([]byte, 32)
 		addr          = netip.MustParseAddr
 	)
-	n := Node{Name: "n1", Pool: pool, Lifecycle: Active, Capacity: 100, Addresses: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}, WireGuardEndpoint: netip.MustParseAddrPort("192.0.2.1:51820")}
+	n := Node{Name: "n1", Pool: pool, Lifecycle: Active, Capacity: 100, Addresses: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}, WireGuardEndpoint: endpoint.At(netip.MustParseAddrPort("192.0.2.1:51820"))}
 	st := Site{Org: org, Name: "home", Pool: pool, Tunnels: 2, Kind: ConnectorSite, Carrier: AutoCarrier}
 	local := st
 	local.Kind, local.Nodes = LocalSite, []NodeID{NodeID{}.New()}
@@ -77,7 +78,7 @@ func TestValidate(t *testing.T) {
 		{&Pool{Name: "edge"}, ""},
 
 		{&n, ""},
-		{mutate(n, func(n *Node) { n.Addresses = nil; n.WireGuardEndpoint = netip.AddrPort{} }), ""}, // not joined yet
+		{mutate(n, func(n *Node) { n.Addresses = nil; n.WireGuardEndpoint = endpoint.Endpoint{} }), ""}, // not joined yet
 		{mutate(n, func(n *Node) { n.Name = strings.Repeat("a", 61) }), "name"},
 		{mutate(n, func(n *Node) { n.Pool = PoolID{} }), "pool"},
 		{mutate(n, func(n *Node) { n.Lifecycle = "" }), "lifecycle"},
@@ -88,15 +89,20 @@ func TestValidate(t *testing.T) {
 		{mutate(n, func(n *Node) { n.Addresses = []netip.Addr{addr("fe80::1%eth0")} }), "addresses[0]"},
 		{mutate(n, func(n *Node) { n.Addresses = []netip.Addr{addr("::ffff:192.0.2.1")} }), "addresses[0]"},
 		{mutate(n, func(n *Node) { n.Addresses = make([]netip.Addr, 17) }), "addresses"},
-		{mutate(n, func(n *Node) { n.WireGuardEndpoint = netip.MustParseAddrPort("192.0.2.1:0") }), "wireguard_endpoint"},
-		{mutate(n, func(n *Node) { n.StreamEndpoint = netip.MustParseAddrPort("192.0.2.1:8443") }), ""},
-		{mutate(n, func(n *Node) { n.StreamEndpoint = netip.MustParseAddrPort("192.0.2.1:0") }), "stream_endpoint"},
-		{mutate(n, func(n *Node) { n.StreamEndpoint = netip.MustParseAddrPort("0.0.0.0:443") }), "stream_endpoint"},
-		{mutate(n, func(n *Node) { n.GossipEndpoint = netip.MustParseAddrPort("[fd57:6172:7265::1]:7946") }), "gossip_endpoint"},
+		{mutate(n, func(n *Node) { n.WireGuardEndpoint = endpoint.At(netip.MustParseAddrPort("192.0.2.1:0")) }), "wireguard_endpoint"},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = endpoint.At(netip.MustParseAddrPort("192.0.2.1:8443")) }), ""},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = endpoint.At(netip.MustParseAddrPort("192.0.2.1:0")) }), "stream_endpoint"},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = endpoint.At(netip.MustParseAddrPort("0.0.0.0:443")) }), "stream_endpoint"},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = endpoint.MustParse("edge.example.org:443") }), ""},
+		{mutate(n, func(n *Node) { n.StreamEndpoint = endpoint.Endpoint{Host: "edge.example.org"} }), "stream_endpoint"},
+		{mutate(n, func(n *Node) {
+			n.WireGuardEndpoint = endpoint.Endpoint{Host: "Edge.example.org", Addr: netip.MustParseAddrPort("192.0.2.1:1")}
+		}), "wireguard_endpoint"},
+		{mutate(n, func(n *Node) { n.GossipEndpoint = endpoint.At(netip.MustParseAddrPort("[fd57:6172:7265::1]:7946")) }), "gossip_endpoint"},
 		{mutate(n, func(n *Node) { n.Capacity = 1000 }), ""},
 		{mutate(n, func(n *Node) { n.Capacity = 0 }), "capacity"},
 		{mutate(n, func(n *Node) { n.Capacity = 1001 }), "capacity"},
-		{mutate(n, func(n *Node) { n.WireGuardEndpoint = netip.MustParseAddrPort("224.0.0.1:51820") }), "wireguard_endpoint"},
+		{mutate(n, func(n *Node) { n.WireGuardEndpoint = endpoint.At(netip.MustParseAddrPort("224.0.0.1:51820")) }), "wireguard_endpoint"},
 
 		{&st, ""},
 		{&local, ""},

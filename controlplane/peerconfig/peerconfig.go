@@ -35,7 +35,7 @@ type Config struct {
 type Tunnel struct {
 	Node     string
 	Key      wgkey.Public
-	Endpoint netip.AddrPort
+	Endpoint string // address:port or name:port: a device looks a name up when it starts
 	Address  netip.Addr
 }
 

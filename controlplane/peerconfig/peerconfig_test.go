@@ -19,8 +19,8 @@ func example(t *testing.T) Config {
 	return Config{
 		Site: "router", Private: private, Public: private.Public(), Address: netip.MustParseAddr("fd57:6172:7265:3::1"),
 		Tunnels: []Tunnel{
-			{"n1", wgkey.Public{1}, netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddr("fd57:6172:7265:1::1")},
-			{"n2", wgkey.Public{2}, netip.MustParseAddrPort("[2001:db8::2]:51820"), netip.MustParseAddr("fd57:6172:7265:1::2")},
+			{"n1", wgkey.Public{1}, "edge.example.org:51820", netip.MustParseAddr("fd57:6172:7265:1::1")},
+			{"n2", wgkey.Public{2}, "[2001:db8::2]:51820", netip.MustParseAddr("fd57:6172:7265:1::2")},
 		},
 	}
 }
@@ -34,7 +34,7 @@ MTU = 1280
 # node n1
 [Peer]
 PublicKey = AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
-Endpoint = 192.0.2.1:51820
+Endpoint = edge.example.org:51820
 AllowedIPs = fd57:6172:7265:1::1/128
 PersistentKeepalive = 15
 

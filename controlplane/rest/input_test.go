@@ -102,7 +102,7 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"check statuses":          check(`"kind":"http","expected_statuses":["200","2xx"]`, "expected_statuses[1]"),
 		"check nonsense":          check(`"kind":"http","colour":"red"`, "colour"),
 		"node address":            {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","addresses":["192.0.2.1","192.0.2.0/24"]}`, 422, "body.addresses[1]"},
-		"node endpoint":           {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","wireguard_endpoint":"host:1"}`, 422, "body.wireguard_endpoint"},
+		"node endpoint":           {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","wireguard_endpoint":"host_1:1"}`, 422, "body.wireguard_endpoint"},
 		"node endpoint, port":     {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","wireguard_endpoint":"192.0.2.1:0"}`, 422, "body.wireguard_endpoint"},
 		"region":                  {"POST", "/api/v1/nodes", `{"name":"n2","pool":"default","region":"moon"}`, 422, "body.region"},
 		"token for nobody":        {"POST", "/api/v1/join-tokens", `{}`, 422, "body.node"},

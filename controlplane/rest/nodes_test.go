@@ -33,6 +33,10 @@ func TestNodeFields(t *testing.T) {
 		{`{"pool":"default","addresses":["192.0.2.2","192.0.2.1"]}`, view{100, "192.0.2.1:443", "192.0.2.1:7946", "", []string{"192.0.2.1", "192.0.2.2"}, []string{"addresses"}}},
 		{`{"pool":"default","capacity":7,"stream_endpoint":"192.0.2.9:8443","gossip_endpoint":"[2001:db8::1]:1","wireguard_endpoint":"192.0.2.9:2"}`,
 			view{7, "192.0.2.9:8443", "[2001:db8::1]:1", "192.0.2.9:2", []string{"192.0.2.1", "192.0.2.2"}, []string{"gossip_endpoint", "stream_endpoint", "wireguard_endpoint"}}},
+		{`{"pool":"default","stream_endpoint":"Edge.Example.org:8443","gossip_endpoint":"localhost:1","wireguard_endpoint":"edge.example.org.:2"}`,
+			view{100, "edge.example.org:8443", "localhost:1", "edge.example.org:2", []string{"192.0.2.1", "192.0.2.2"}, []string{"gossip_endpoint", "stream_endpoint", "wireguard_endpoint"}}},
+		{`{"pool":"default","stream_endpoint":"192.0.2.9:8443","gossip_endpoint":"[2001:db8::1]:1","wireguard_endpoint":"192.0.2.9:2"}`,
+			view{100, "192.0.2.9:8443", "[2001:db8::1]:1", "192.0.2.9:2", []string{"192.0.2.1", "192.0.2.2"}, []string{"gossip_endpoint", "stream_endpoint", "wireguard_endpoint"}}},
 		// What is no longer written stays until the node says something else.
 		{`{"pool":"default"}`, view{100, "192.0.2.9:8443", "[2001:db8::1]:1", "192.0.2.9:2", []string{"192.0.2.1", "192.0.2.2"}, nil}},
 	} {
@@ -45,7 +49,7 @@ func TestNodeFields(t *testing.T) {
 	for body, field := range map[string]string{
 		`{"pool":"default","capacity":0}`:                           "body.capacity",
 		`{"pool":"default","capacity":1001}`:                        "body.capacity",
-		`{"pool":"default","stream_endpoint":"edge.example:443"}`:   "body.stream_endpoint",
+		`{"pool":"default","stream_endpoint":"edge.example"}`:       "body.stream_endpoint",
 		`{"pool":"default","stream_endpoint":"192.0.2.1:0"}`:        "body.stream_endpoint",
 		`{"pool":"default","gossip_endpoint":"192.0.2.1"}`:          "body.gossip_endpoint",
 		`{"pool":"default","gossip_endpoint":"0.0.0.0:7946"}`:       "body.gossip_endpoint",

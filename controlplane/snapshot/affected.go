@@ -178,7 +178,7 @@ func samePeer(a, b *model.Node) bool {
 		return a == b
 	}
 	return a.Enrolled() == b.Enrolled() && a.Pool == b.Pool && a.Lifecycle == b.Lifecycle && a.Region == b.Region && a.Capacity == b.Capacity &&
-		a.Name == b.Name && a.WireGuardKey == b.WireGuardKey && a.WireGuardEndpoint == b.WireGuardEndpoint && a.Stream() == b.Stream()
+		a.Name == b.Name && a.WireGuardKey == b.WireGuardKey && a.WireGuard() == b.WireGuard() && a.Stream() == b.Stream()
 }
 
 // gossip: every node has all keys that are told.

@@ -25,10 +25,12 @@ func connectorConfig(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 			NodeId:             n.ID.String(),
 			Name:               n.Name,
 			WireguardPublicKey: n.WireGuardKey[:],
-			WireguardEndpoint:  endpoint(n.WireGuardEndpoint),
+			WireguardEndpoint:  n.WireGuard().Fixed(),
 			OverlayAddress:     model.OverlayAddress(n.ID).String(),
-			StreamEndpoint:     endpoint(n.Stream()),
+			StreamEndpoint:     n.Stream().Fixed(),
 			RegionId:           n.Region.String(),
+			WireguardName:      n.WireGuard().Named(),
+			StreamName:         n.Stream().Named(),
 		})
 	}
 	msg.Targets = targetsAt(m, s.ID)

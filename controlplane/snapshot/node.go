@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/google/uuid"
@@ -25,10 +24,13 @@ func node(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		PoolId:             n.Pool.String(),
 		RegionId:           n.Region.String(),
 		WireguardPublicKey: n.WireGuardKey[:],
-		WireguardEndpoint:  endpoint(n.WireGuardEndpoint),
+		WireguardEndpoint:  n.WireGuard().Fixed(),
 		OverlayAddress:     model.OverlayAddress(n.ID).String(),
-		StreamEndpoint:     endpoint(n.Stream()),
-		GossipEndpoint:     endpoint(n.Gossip()),
+		StreamEndpoint:     n.Stream().Fixed(),
+		GossipEndpoint:     n.Gossip().Fixed(),
+		WireguardName:      n.WireGuard().Named(),
+		StreamName:         n.Stream().Named(),
+		GossipName:         n.Gossip().Named(),
 	}
 	for _, a := range n.Addresses {
 		msg.Addresses = append(msg.Addresses, a.String())
@@ -44,12 +46,4 @@ func node(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	}
 	d.msg = msg
 	return d
-}
-
-// endpoint is "ip:port", "" if it is not known.
-func endpoint(e netip.AddrPort) string {
-	if !e.IsValid() {
-		return ""
-	}
-	return e.String()
 }

@@ -1,13 +1,13 @@
 package store
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -121,15 +121,8 @@ func publicKey(b []byte) wgkey.Public {
 	return k
 }
 
-func endpointText(a netip.AddrPort) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
-}
-
-// endpoint reads a stored endpoint. What was written by hand and can't be read counts as none.
-func endpoint(s string) netip.AddrPort {
-	a, _ := netip.ParseAddrPort(s)
-	return a
+// endpointOf reads a stored endpoint. What was written by hand and can't be read counts as none.
+func endpointOf(s string) endpoint.Endpoint {
+	e, _ := endpoint.Parse(s)
+	return e
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 var (
@@ -145,8 +146,8 @@ func TestRoundTrip(t *testing.T) {
 				lists(func() ([]*model.Node, error) { return tx.ListNodes(ctx, all) }),
 				func(v *model.Node) {
 					v.Name, v.Region, v.Addresses, v.Lifecycle, v.Revoked = "n2", model.RegionID{}, nil, model.Draining, time.Time{}
-					v.WireGuardKey, v.WireGuardEndpoint = newKey(t), netip.MustParseAddrPort("[2001:db8::2]:1")
-					v.StreamEndpoint, v.GossipEndpoint, v.Capacity, v.Pinned = netip.AddrPort{}, netip.AddrPort{}, 1, nil
+					v.WireGuardKey, v.WireGuardEndpoint = newKey(t), endpoint.MustParse("edge-2.example.org:1")
+					v.StreamEndpoint, v.GossipEndpoint, v.Capacity, v.Pinned = endpoint.Endpoint{}, endpoint.Endpoint{}, 1, nil
 				},
 				func(v *model.Node) { v.Revoked = v.Revoked.In(elsewhere).Add(time.Nanosecond) }, func() error { return tx.DeleteNode(ctx, w.node.ID) },
 			}),

@@ -13,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -57,8 +58,8 @@ func newWorld(t *testing.T) *world {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)
 	w.node = model.Node{
 		ID: model.NodeID{}.New(), Name: "n1", Pool: w.pool.ID, Region: w.region.ID, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
-		WireGuardKey: newKey(t), WireGuardEndpoint: netip.MustParseAddrPort("192.0.2.1:51820"), Lifecycle: model.Active, Revoked: at,
-		StreamEndpoint: netip.MustParseAddrPort("192.0.2.1:8443"), GossipEndpoint: netip.MustParseAddrPort("[2001:db8::1]:7946"), Capacity: 250, Pinned: []string{"addresses"},
+		WireGuardKey: newKey(t), WireGuardEndpoint: endpoint.MustParse("192.0.2.1:51820"), Lifecycle: model.Active, Revoked: at,
+		StreamEndpoint: endpoint.MustParse("edge.example.org:8443"), GossipEndpoint: endpoint.MustParse("[2001:db8::1]:7946"), Capacity: 250, Pinned: []string{"addresses"},
 	}
 	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3, Kind: model.ConnectorSite, Carrier: model.StreamCarrier, Region: w.region.ID}
 	w.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: w.org.ID, Site: w.site.ID, Name: "pi", WireGuardKey: newKey(t)}

@@ -131,8 +131,11 @@ type ConnectorPeer struct {
 	OverlayAddress     string                 `protobuf:"bytes,5,opt,name=overlay_address,json=overlayAddress,proto3" json:"overlay_address,omitempty"`
 	StreamEndpoint     string                 `protobuf:"bytes,6,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"` // "ip:port" of the node's TLS port
 	RegionId           string                 `protobuf:"bytes,7,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// "name:port" of the two endpoints; see Node.
+	WireguardName string `protobuf:"bytes,8,opt,name=wireguard_name,json=wireguardName,proto3" json:"wireguard_name,omitempty"`
+	StreamName    string `protobuf:"bytes,9,opt,name=stream_name,json=streamName,proto3" json:"stream_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectorPeer) Reset() {
@@ -210,6 +213,20 @@ func (x *ConnectorPeer) GetStreamEndpoint() string {
 func (x *ConnectorPeer) GetRegionId() string {
 	if x != nil {
 		return x.RegionId
+	}
+	return ""
+}
+
+func (x *ConnectorPeer) GetWireguardName() string {
+	if x != nil {
+		return x.WireguardName
+	}
+	return ""
+}
+
+func (x *ConnectorPeer) GetStreamName() string {
+	if x != nil {
+		return x.StreamName
 	}
 	return ""
 }
@@ -365,7 +382,7 @@ const file_node_v1_connectorconfig_proto_rawDesc = "" +
 	"connectors\x18\x06 \x03(\v2 .warren.node.v1.ConnectorAddressR\n" +
 	"connectors\x121\n" +
 	"\acarrier\x18\a \x01(\x0e2\x17.warren.node.v1.CarrierR\acarrier\x12\x1b\n" +
-	"\tregion_id\x18\b \x01(\tR\bregionId\"\x8c\x02\n" +
+	"\tregion_id\x18\b \x01(\tR\bregionId\"\xd4\x02\n" +
 	"\rConnectorPeer\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -373,7 +390,10 @@ const file_node_v1_connectorconfig_proto_rawDesc = "" +
 	"\x12wireguard_endpoint\x18\x04 \x01(\tR\x11wireguardEndpoint\x12'\n" +
 	"\x0foverlay_address\x18\x05 \x01(\tR\x0eoverlayAddress\x12'\n" +
 	"\x0fstream_endpoint\x18\x06 \x01(\tR\x0estreamEndpoint\x12\x1b\n" +
-	"\tregion_id\x18\a \x01(\tR\bregionId\"\xe1\x01\n" +
+	"\tregion_id\x18\a \x01(\tR\bregionId\x12%\n" +
+	"\x0ewireguard_name\x18\b \x01(\tR\rwireguardName\x12\x1f\n" +
+	"\vstream_name\x18\t \x01(\tR\n" +
+	"streamName\"\xe1\x01\n" +
 	"\x0fConnectorTarget\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +

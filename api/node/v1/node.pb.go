@@ -88,8 +88,13 @@ type Node struct {
 	StreamEndpoint string `protobuf:"bytes,10,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"`
 	// "ip:port" where the node's gossip is reached, over UDP and TCP.
 	GossipEndpoint string `protobuf:"bytes,11,opt,name=gossip_endpoint,json=gossipEndpoint,proto3" json:"gossip_endpoint,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// "name:port" of the same three, for who looks names up; empty: the address is all there is. Where there is a name the
+	// address is what the node is known to have, for who can't; empty: not known.
+	WireguardName string `protobuf:"bytes,12,opt,name=wireguard_name,json=wireguardName,proto3" json:"wireguard_name,omitempty"`
+	StreamName    string `protobuf:"bytes,13,opt,name=stream_name,json=streamName,proto3" json:"stream_name,omitempty"`
+	GossipName    string `protobuf:"bytes,14,opt,name=gossip_name,json=gossipName,proto3" json:"gossip_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -199,11 +204,32 @@ func (x *Node) GetGossipEndpoint() string {
 	return ""
 }
 
+func (x *Node) GetWireguardName() string {
+	if x != nil {
+		return x.WireguardName
+	}
+	return ""
+}
+
+func (x *Node) GetStreamName() string {
+	if x != nil {
+		return x.StreamName
+	}
+	return ""
+}
+
+func (x *Node) GetGossipName() string {
+	if x != nil {
+		return x.GossipName
+	}
+	return ""
+}
+
 var File_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x12node/v1/node.proto\x12\x0ewarren.node.v1\"\x97\x03\n" +
+	"\x12node/v1/node.proto\x12\x0ewarren.node.v1\"\x80\x04\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -216,7 +242,12 @@ const file_node_v1_node_proto_rawDesc = "" +
 	"\tlifecycle\x18\t \x01(\x0e2\x1d.warren.node.v1.NodeLifecycleR\tlifecycle\x12'\n" +
 	"\x0fstream_endpoint\x18\n" +
 	" \x01(\tR\x0estreamEndpoint\x12'\n" +
-	"\x0fgossip_endpoint\x18\v \x01(\tR\x0egossipEndpoint*g\n" +
+	"\x0fgossip_endpoint\x18\v \x01(\tR\x0egossipEndpoint\x12%\n" +
+	"\x0ewireguard_name\x18\f \x01(\tR\rwireguardName\x12\x1f\n" +
+	"\vstream_name\x18\r \x01(\tR\n" +
+	"streamName\x12\x1f\n" +
+	"\vgossip_name\x18\x0e \x01(\tR\n" +
+	"gossipName*g\n" +
 	"\rNodeLifecycle\x12\x1e\n" +
 	"\x1aNODE_LIFECYCLE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15NODE_LIFECYCLE_ACTIVE\x10\x01\x12\x1b\n" +

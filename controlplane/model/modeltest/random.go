@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/policy"
 )
 
@@ -211,12 +212,12 @@ func (w *World) node(id model.NodeID, name string) *model.Node {
 	n := &model.Node{
 		ID: id, Name: name + w.name("-", 2), Pool: w.pool(), Lifecycle: model.Active,
 		Addresses:         []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(w.rnd.IntN(3))}), netip.AddrFrom4([4]byte{192, 0, 2, 99})},
-		WireGuardEndpoint: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(w.rnd.IntN(3))}), 51820),
+		WireGuardEndpoint: endpoint.At(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(w.rnd.IntN(3))}), 51820)),
 	}
 	n.Capacity = []int{0, 1, 100, 1000}[w.rnd.IntN(4)]
 	n.Region = w.region()
 	if w.rnd.IntN(3) == 0 {
-		n.StreamEndpoint = netip.AddrPortFrom(n.Addresses[0], 8443)
+		n.StreamEndpoint = endpoint.At(netip.AddrPortFrom(n.Addresses[0], 8443))
 	}
 	if w.rnd.IntN(3) == 0 {
 		n.Addresses = nil

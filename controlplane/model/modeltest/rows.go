@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
@@ -249,12 +250,12 @@ func (f *fields) node(id model.NodeID) *model.Node {
 	return n
 }
 
-func (f *fields) endpoint(k string) netip.AddrPort {
+func (f *fields) endpoint(k string) endpoint.Endpoint {
 	s := f.text(k, "")
 	if s == "" {
-		return netip.AddrPort{}
+		return endpoint.Endpoint{}
 	}
-	e, err := netip.ParseAddrPort(s)
+	e, err := endpoint.Parse(s)
 	f.note(err)
 	return e
 }
