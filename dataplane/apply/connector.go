@@ -16,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -86,14 +87,14 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 	}
 	if changed[resource.ConnectorConfig] {
 		tun, con := tunnel.Config{Addr: c.addr}, connector.Config{Targets: map[string]connector.Target{}, Nodes: map[netip.Addr]string{}}
-		dial := streams.ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
+		dial := streams.ConnectorConfig{Nodes: map[string]endpoint.Endpoint{}}
 		var checks []health.Target
 		for _, cfg := range values[connectorConfig](l, resource.ConnectorConfig) { // one: its site's
 			con.Site, con.Targets, checks = cfg.site, cfg.targets, cfg.checks
 			for _, n := range cfg.nodes {
 				tun.Peers = append(tun.Peers, tunnel.Peer{ID: n.id, Kind: tunnel.Node, Key: n.key, Endpoint: n.endpoint, TLS: n.stream, Addr: n.addr, Keepalive: keepalive})
 				con.Nodes[n.addr] = n.id
-				if n.stream.IsValid() {
+				if !n.stream.IsZero() {
 					dial.Nodes[n.id] = n.stream
 				}
 			}

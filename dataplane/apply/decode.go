@@ -26,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/terminate"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/resource"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -50,10 +51,10 @@ type node struct {
 	id, name, pool, region string
 	addresses              []netip.Addr
 	key                    wgkey.Public
-	endpoint               netip.AddrPort // zero: can't be dialled
-	stream                 netip.AddrPort // its TLS port; zero: not known, relays go inside the tunnel
+	endpoint               endpoint.Endpoint // zero: can't be dialled
+	stream                 endpoint.Endpoint // its TLS port; zero: not known, relays go inside the tunnel
 	addr                   netip.Addr
-	gossip                 netip.AddrPort // zero: it has none
+	gossip                 endpoint.Endpoint // zero: it has none
 	draining               bool
 }
 
@@ -74,8 +75,8 @@ type site struct {
 type end struct {
 	id       string
 	key      wgkey.Public
-	endpoint netip.AddrPort
-	stream   netip.AddrPort // of a node: its TLS port; zero: not known, streams go inside the tunnel
+	endpoint endpoint.Endpoint
+	stream   endpoint.Endpoint // of a node: its TLS port; zero: not known, streams go inside the tunnel
 	addr     netip.Addr
 }
 
@@ -181,12 +182,25 @@ func key(name string, b []byte) (wgkey.Public, error) {
 	return k, field(name, err)
 }
 
-func endpoint(name, s string) (netip.AddrPort, error) {
-	if s == "" {
-		return netip.AddrPort{}, nil
+// reached reads where a node is reached, by its address and by its name, if there is one: the fields are kind and what
+// is behind it.
+func reached(kind, addr, name string) (e endpoint.Endpoint, err error) {
+	if addr != "" {
+		if e.Addr, err = netip.ParseAddrPort(addr); err != nil {
+			return endpoint.Endpoint{}, field(kind+"_endpoint", err)
+		}
 	}
-	a, err := netip.ParseAddrPort(s)
-	return a, field(name, err)
+	if name == "" {
+		return e, nil
+	}
+	named, err := endpoint.Parse(name)
+	if err == nil && named.Named() != name {
+		err = fmt.Errorf("%q is no canonical name with a port", name)
+	}
+	if err != nil {
+		return endpoint.Endpoint{}, field(kind+"_name", err)
+	}
+	return named.Or(e.Addr.Addr()), nil
 }
 
 func decodeSelf(m *nodev1.NodeConfig) (self, error) {
@@ -282,12 +296,12 @@ func decodeNode(m *nodev1.Node) (node, error) {
 	var err error
 	n.key, err = key("wireguard_public_key", m.GetWireguardPublicKey())
 	errs = append(errs, err)
-	n.endpoint, err = endpoint("wireguard_endpoint", m.GetWireguardEndpoint())
+	n.endpoint, err = reached("wireguard", m.GetWireguardEndpoint(), m.GetWireguardName())
 	errs = append(errs, err)
-	n.stream, err = endpoint("stream_endpoint", m.GetStreamEndpoint())
+	n.stream, err = reached("stream", m.GetStreamEndpoint(), m.GetStreamName())
 	errs = append(errs, err)
-	n.gossip, err = endpoint("gossip_endpoint", m.GetGossipEndpoint())
-	if n.gossip.IsValid() && n.gossip.Port() == 0 {
+	n.gossip, err = reached("gossip", m.GetGossipEndpoint(), m.GetGossipName())
+	if n.gossip.Addr.IsValid() && n.gossip.Addr.Port() == 0 {
 		err = fmt.Errorf("gossip_endpoint: %s has no port", n.gossip)
 	}
 	errs = append(errs, err)
@@ -426,8 +440,8 @@ func decodeConnectorConfig(m *nodev1.ConnectorConfig) (connectorConfig, error) {
 		e := end{id: n.GetNodeId()}
 		var kerr, eerr, serr, aerr error
 		e.key, kerr = key(at+"wireguard_public_key", n.GetWireguardPublicKey())
-		e.endpoint, eerr = endpoint(at+"wireguard_endpoint", n.GetWireguardEndpoint())
-		e.stream, serr = endpoint(at+"stream_endpoint", n.GetStreamEndpoint())
+		e.endpoint, eerr = reached(at+"wireguard", n.GetWireguardEndpoint(), n.GetWireguardName())
+		e.stream, serr = reached(at+"stream", n.GetStreamEndpoint(), n.GetStreamName())
 		e.addr, aerr = overlay(at+"overlay_address", n.GetOverlayAddress())
 		errs = append(errs, required(at+"node_id", e.id), kerr, eerr, serr, aerr)
 		c.nodes = append(c.nodes, e)

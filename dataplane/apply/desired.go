@@ -2,7 +2,6 @@ package apply
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -69,7 +69,7 @@ func gateKeys(me self) [][32]byte {
 func (n *Node) tunnelConfig(l *ledger, me self) tunnel.Config {
 	cfg := tunnel.Config{Addr: me.addr}
 	for _, o := range values[node](l, resource.Node) {
-		if o.id == n.id || !o.endpoint.IsValid() {
+		if o.id == n.id || o.endpoint.IsZero() {
 			continue
 		}
 		cfg.Peers = append(cfg.Peers, tunnel.Peer{ID: o.id, Kind: tunnel.Mesh, Key: o.key, Endpoint: o.endpoint, Addr: o.addr, Keepalive: keepalive})
@@ -103,13 +103,13 @@ func (n *Node) streamsConfig(l *ledger) streams.NodeConfig {
 // relayConfig is the other nodes: each may dial this one, to relay for it, and is dialled where it says, to be
 // relayed for. A node that is revoked is not among them.
 func (n *Node) relayConfig(l *ledger) (from streams.NodeConfig, to streams.ConnectorConfig) {
-	from.Peers, to.Nodes = map[string]bool{}, map[string]netip.AddrPort{}
+	from.Peers, to.Nodes = map[string]bool{}, map[string]endpoint.Endpoint{}
 	for _, o := range values[node](l, resource.Node) {
 		if o.id == n.id {
 			continue
 		}
 		from.Peers[o.id] = true
-		if o.stream.IsValid() {
+		if !o.stream.IsZero() {
 			to.Nodes[o.id] = o.stream
 		}
 	}

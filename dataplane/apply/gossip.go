@@ -75,7 +75,7 @@ func (n *Node) gossipConfig(l *ledger, me self) gossip.Config {
 		switch {
 		case o.id == n.id:
 			cfg.Endpoint, cfg.Draining = o.gossip, o.draining
-		case o.gossip.IsValid():
+		case o.gossip.Addr.IsValid():
 			cfg.Peers = append(cfg.Peers, gossip.Peer{ID: o.id, Endpoint: o.gossip})
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -126,8 +126,8 @@ func TestGossipGetsKeysAndPeers(t *testing.T) {
 	self.Lifecycle = nodev1.NodeLifecycle_NODE_LIFECYCLE_DRAINING
 	must(t, n, tx(6, res(t, "nodeconfig/"+me, cfg), res(t, "node/"+me, self), res(t, "node/node_b", gossiping("node_b", "b", 2, "[2001:db8::2]:7947")), res(t, "node/node_c", nodeMsg("node_c", "c", 3))))
 	want = gossip.Config{
-		Self: me, Endpoint: netip.MustParseAddrPort("198.51.100.1:7946"), Draining: true, Keys: []gossip.Key{keyOf(7), keyOf(8)},
-		Peers: []gossip.Peer{{ID: "node_b", Endpoint: netip.MustParseAddrPort("[2001:db8::2]:7947")}},
+		Self: me, Endpoint: endpoint.MustParse("198.51.100.1:7946"), Draining: true, Keys: []gossip.Key{keyOf(7), keyOf(8)},
+		Peers: []gossip.Peer{{ID: "node_b", Endpoint: endpoint.MustParse("[2001:db8::2]:7947")}},
 	}
 	if diff := cmp.Diff(want, c.cfg, addrs); diff != "" {
 		t.Error(diff)

@@ -42,7 +42,7 @@ func TestStockSites(t *testing.T) {
 	must(t, n, world(t))
 	must(t, n, tx(6, res(t, "site/o/site_9", stockSiteMsg(me, "node_b"))))
 	addr := netip.MustParseAddr(router)
-	if got := stockPeerOf(m); len(got) != 1 || got[0].ID != "site_9" || got[0].Addr != addr || got[0].Endpoint.IsValid() {
+	if got := stockPeerOf(m); len(got) != 1 || got[0].ID != "site_9" || got[0].Addr != addr || !got[0].Endpoint.IsZero() {
 		t.Errorf("%+v", got)
 	}
 	want := []connector.Config{{Site: "site_9", Peer: addr, Targets: map[string]connector.Target{"target_9": {Address: "[" + router + "]:80"}}}}

@@ -10,6 +10,8 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // A node takes streams from the connectors of its own sites, and knows the others.
@@ -61,7 +63,7 @@ func TestConnectorStreams(t *testing.T) {
 	}
 	msg.Nodes[0].StreamEndpoint = "198.51.100.2:443"
 	must(t, c, tx(4, res(t, "connectorconfig/o/site_1", msg)))
-	if want := map[string]netip.AddrPort{"node_b": netip.MustParseAddrPort("198.51.100.2:443")}; !maps.Equal(m.dials.Nodes, want) {
+	if want := map[string]endpoint.Endpoint{"node_b": endpoint.MustParse("198.51.100.2:443")}; !maps.Equal(m.dials.Nodes, want) {
 		t.Errorf("dials %v, want %v", m.dials.Nodes, want)
 	}
 	msg.Nodes[0].StreamEndpoint = "edge.example.org:443"
@@ -82,7 +84,7 @@ func TestNodesRelayForEachOther(t *testing.T) {
 	b, self := nodeMsg("node_b", "b", 2), nodeMsg(me, "me", 1)
 	b.StreamEndpoint, self.StreamEndpoint = "198.51.100.2:443", "198.51.100.1:443"
 	must(t, n, tx(6, res(t, "node/node_b", b), res(t, "node/"+me, self)))
-	if want := map[string]netip.AddrPort{"node_b": netip.MustParseAddrPort("198.51.100.2:443")}; !maps.Equal(m.dials.Nodes, want) {
+	if want := map[string]endpoint.Endpoint{"node_b": endpoint.MustParse("198.51.100.2:443")}; !maps.Equal(m.dials.Nodes, want) {
 		t.Errorf("to %v, want %v", m.dials.Nodes, want)
 	}
 	b.StreamEndpoint = "edge.example.org:443"
@@ -95,5 +97,31 @@ func TestNodesRelayForEachOther(t *testing.T) {
 	must(t, n, gone)
 	if len(m.nodes.Peers) != 0 || len(m.dials.Nodes) != 0 {
 		t.Errorf("revoked: from %v, to %v", m.nodes.Peers, m.dials.Nodes)
+	}
+}
+
+// Nodes are reached by their names where they have some, also before an address is known.
+func TestNodesAreReachedByName(t *testing.T) {
+	name := endpoint.MustParse("edge.example.org:8443")
+	known := name.Or(netip.MustParseAddr("198.51.100.2"))
+	c, cm := newConnector(t, t.TempDir())
+	msg := connectorMsg()
+	msg.Nodes[0].WireguardEndpoint, msg.Nodes[0].WireguardName, msg.Nodes[0].StreamEndpoint, msg.Nodes[0].StreamName = "", name.Named(), known.Fixed(), name.Named()
+	if rej := must(t, c, tx(3, res(t, "connectorconfig/o/site_1", msg))); len(rej) != 0 {
+		t.Error(rej)
+	}
+	if p := cm.tunnel.Peers[0]; p.Endpoint != name || p.TLS != known || cm.dials.Nodes["node_b"] != known {
+		t.Errorf("connector: %+v, dials %+v", p, cm.dials.Nodes)
+	}
+	n, nm := newNode(t, t.TempDir())
+	must(t, n, world(t))
+	b := nodeMsg("node_b", "b", 2)
+	b.WireguardEndpoint, b.WireguardName, b.StreamName = known.Fixed(), name.Named(), name.Named()
+	if rej := must(t, n, tx(6, res(t, "node/node_b", b))); len(rej) != 0 {
+		t.Error(rej)
+	}
+	i := slices.IndexFunc(nm.tunnel.Peers, func(p tunnel.Peer) bool { return p.ID == "node_b" })
+	if i < 0 || nm.tunnel.Peers[i].Endpoint != known || nm.dials.Nodes["node_b"] != name {
+		t.Errorf("node: %+v, dials %+v", nm.tunnel.Peers, nm.dials.Nodes)
 	}
 }

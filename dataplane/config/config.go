@@ -18,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/settings"
 )
 
@@ -36,9 +37,9 @@ type Common struct {
 type Node struct {
 	Common            `yaml:",inline"`
 	PublicAddresses   []netip.Addr  `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
-	WireGuardEndpoint string        `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port where tunnels reach this node; default: first public address and the port below
-	StreamEndpoint    string        `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // ip:port where connectors dial streams; default: first public address and the port of listen.https
-	GossipEndpoint    string        `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // ip:port where other nodes reach the gossip; default: first public address and port 7946
+	WireGuardEndpoint string        `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port or name:port where tunnels reach this node; default: first public address and the port below
+	StreamEndpoint    string        `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // the same, where connectors dial streams; default: first public address and the port of listen.https
+	GossipEndpoint    string        `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // the same, where other nodes reach the gossip; default: first public address and port 7946
 	Tunnel            string        `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
 	Interface         string        `yaml:"interface" env:"INTERFACE"`                   // of tun
 	DrainTime         time.Duration `yaml:"drain_time" env:"DRAIN_TIME"`                 // between SIGTERM, when others stop naming this node, and the end of its listeners
@@ -189,7 +190,7 @@ func (c *Node) Validate() error {
 	if c.DrainTime < 0 {
 		errs = append(errs, fmt.Errorf("drain_time: %s, want 0s or more", c.DrainTime))
 	}
-	errs = append(errs, endpoint("wireguard_endpoint", c.WireGuardEndpoint), endpoint("stream_endpoint", c.StreamEndpoint), endpoint("gossip_endpoint", c.GossipEndpoint))
+	errs = append(errs, reached("wireguard_endpoint", c.WireGuardEndpoint), reached("stream_endpoint", c.StreamEndpoint), reached("gossip_endpoint", c.GossipEndpoint))
 	return errors.Join(append(errs, device(c.Tunnel))...)
 }
 
@@ -211,10 +212,13 @@ func (c *Connector) Validate() error {
 	return err
 }
 
-// endpoint accepts ip:port, or nothing.
-func endpoint(field, s string) error {
-	if a, err := netip.ParseAddrPort(s); s != "" && (err != nil || a.Port() == 0) {
-		return fmt.Errorf("%s: %q, want ip:port", field, s)
+// reached accepts where something is reached, or nothing.
+func reached(field, s string) error {
+	if s == "" {
+		return nil
+	}
+	if _, err := endpoint.Parse(s); err != nil {
+		return fmt.Errorf("%s: %q: %w", field, s, err)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no control":         {strings.Replace(good, `control: ["c.example:8443"]`, "", 1), "control: missing"},
 		"control":            {strings.Replace(good, "c.example:8443", "c.example", 1), "control[0]"},
 		"tunnel":             {good + "tunnel: tap\n", "tunnel:"},
-		"endpoint":           {good + "wireguard_endpoint: host:1\n", "wireguard_endpoint:"},
+		"endpoint":           {good + "wireguard_endpoint: host_1:1\n", "wireguard_endpoint:"},
 		"stream endpoint":    {good + "stream_endpoint: 192.0.2.1\n", "stream_endpoint:"},
 		"gossip endpoint":    {good + "gossip_endpoint: 192.0.2.1:0\n", "gossip_endpoint:"},
 		"forward host":       {good + "  forward_host: \"192.0.2.1:0\"\n", "listen.forward_host:"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/tunnel"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -88,7 +89,7 @@ func (h *host) peers(t *testing.T, others ...*host) {
 				p.Kind, p.Keepalive = tunnel.Node, 5*time.Second
 			}
 			if o.up {
-				p.Endpoint = netip.AddrPortFrom(loopback, o.tun.ListenPort())
+				p.Endpoint = endpoint.At(netip.AddrPortFrom(loopback, o.tun.ListenPort()))
 			} else {
 				p.Keepalive = 0
 			}

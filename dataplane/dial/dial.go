@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // Times and bounds of a Dialer.
@@ -23,9 +25,17 @@ const (
 	tryMost   = 64                     // addresses of a name
 )
 
+// Lookup gives the addresses of a name.
+type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+// System is the Lookup of the system.
+func System(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
 // Dialer connects over TCP. The zero value asks the system. Safe for concurrent use.
 type Dialer struct {
-	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+	Lookup  Lookup
 	Connect func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 }
 
@@ -43,7 +53,26 @@ func (d Dialer) DialContext(ctx context.Context, address string) (net.Conn, erro
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
-	conn, err := d.race(ctx, order(addrs), uint16(port))
+	return d.connect(ctx, address, addrs, uint16(port))
+}
+
+// Dial connects to an endpoint. A name that can't be looked up is taken for the address that it is known to have had.
+func (d Dialer) Dial(ctx context.Context, to endpoint.Endpoint) (net.Conn, error) {
+	addrs, err := []netip.Addr{to.Addr.Addr()}, errors.New("no address")
+	if to.Host != "" {
+		var found []netip.Addr
+		if found, err = d.lookup(ctx, to.Host); err == nil {
+			addrs = found
+		}
+	}
+	if !addrs[0].IsValid() {
+		return nil, fmt.Errorf("dial %q: %w", to, err)
+	}
+	return d.connect(ctx, to.String(), addrs, to.Addr.Port())
+}
+
+func (d Dialer) connect(ctx context.Context, address string, addrs []netip.Addr, port uint16) (net.Conn, error) {
+	conn, err := d.race(ctx, order(addrs), port)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
@@ -56,9 +85,7 @@ func (d Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	}
 	lookup := d.Lookup
 	if lookup == nil {
-		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
+		lookup = System
 	}
 	addrs, err := lookup(ctx, host)
 	if err == nil && len(addrs) == 0 {

@@ -42,13 +42,13 @@ func (g *Gossip) startEngine(cfg Config, class int, w word) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip: keys: %w", err)
 	}
-	e := &engine{g: g, ring: ring, started: time.Now(), self: cfg.Self, endpoint: cfg.Endpoint, class: class}
+	e := &engine{g: g, ring: ring, started: time.Now(), self: cfg.Self, endpoint: cfg.Endpoint.Addr, class: class}
 	e.word.Store(w)
-	e.link = newLink(g.wire, cfg.Endpoint, g.where, g.dialled)
+	e.link = newLink(g.wire, cfg.Endpoint.Addr, g.where, g.dialled)
 	tune := tuningOf(class, len(cfg.Peers)+1)
 	c := tune.config()
 	c.Name, c.Transport, c.Keyring = cfg.Self, e.link, ring
-	c.BindPort, c.AdvertisePort = int(cfg.Endpoint.Port()), int(cfg.Endpoint.Port())
+	c.BindPort, c.AdvertisePort = int(cfg.Endpoint.Addr.Port()), int(cfg.Endpoint.Addr.Port())
 	c.Delegate, c.Events, c.Alive, c.Ping, c.Conflict = e, e, e, e, e
 	c.Logger = log.New(complaints{g}, "", 0)
 	e.queue = &memberlist.TransmitLimitedQueue{RetransmitMult: c.RetransmitMult, NumNodes: g.size}
@@ -84,7 +84,7 @@ func (e *engine) join(ctx context.Context, peers []Peer) {
 		all.Go(func() {
 			defer e.joining.Delete(p.ID)
 			if ctx.Err() == nil {
-				_, _ = e.list.Join([]string{p.ID + "/" + p.Endpoint.String()}) // tried again until it is a member
+				_, _ = e.list.Join([]string{p.ID + "/" + p.Endpoint.Addr.String()}) // tried again until it is a member
 			}
 		})
 	}
@@ -111,7 +111,7 @@ func (rumour) UniqueBroadcast()                      {}
 
 // node is what memberlist needs to send to a peer.
 func (e *engine) node(p Peer) *memberlist.Node {
-	return &memberlist.Node{Name: p.ID, Addr: p.Endpoint.Addr().AsSlice(), Port: p.Endpoint.Port()}
+	return &memberlist.Node{Name: p.ID, Addr: p.Endpoint.Addr.Addr().AsSlice(), Port: p.Endpoint.Addr.Port()}
 }
 
 // NodeMeta implements memberlist.Delegate.

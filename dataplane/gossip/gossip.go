@@ -23,24 +23,27 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"github.com/warrenedge/warren/dataplane/dial"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // Peer is another node.
 type Peer struct {
 	ID       string
-	Endpoint netip.AddrPort // of its gossip, over UDP and TCP
+	Endpoint endpoint.Endpoint // of its gossip, over UDP and TCP. Where it is reached by a name, members still call each other by the address
 }
 
 // Config is the whole desired state.
 type Config struct {
-	Self     string         // id of this node
-	Endpoint netip.AddrPort // where peers reach this node; without one gossip is off
-	Peers    []Peer         // without this node
-	Keys     []Key          // the first seals, all open; without one gossip is off
+	Self     string            // id of this node
+	Endpoint endpoint.Endpoint // where peers reach this node; without an address in it gossip is off
+	Peers    []Peer            // without this node
+	Keys     []Key             // the first seals, all open; without one gossip is off
 	Draining bool
 }
 
-func (c Config) on() bool { return c.Self != "" && c.Endpoint.IsValid() && len(c.Keys) > 0 }
+func (c Config) on() bool { return c.Self != "" && c.Endpoint.Addr.IsValid() && len(c.Keys) > 0 }
 
 func (c Config) validate() error {
 	var errs []error
@@ -55,8 +58,8 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("peers[%d].id: %d bytes, want 1 to %d", i, len(p.ID), maxID))
 		case p.ID == c.Self:
 			errs = append(errs, fmt.Errorf("peers[%d].id: %s is this node", i, p.ID))
-		case !p.Endpoint.IsValid() || p.Endpoint.Port() == 0:
-			errs = append(errs, fmt.Errorf("peers[%d].endpoint: %s of %s, want ip:port", i, p.Endpoint, p.ID))
+		case !p.Endpoint.Addr.IsValid() || p.Endpoint.Addr.Port() == 0:
+			errs = append(errs, fmt.Errorf("peers[%d].endpoint: %q of %s, want ip:port", i, p.Endpoint, p.ID))
 		}
 	}
 	return errors.Join(errs...)
@@ -64,7 +67,8 @@ func (c Config) validate() error {
 
 // Options are what New needs.
 type Options struct {
-	Dial       Dialer // nil: the system's
+	Dial       Dialer      // nil: the system's
+	Lookup     dial.Lookup // of peers that are reached by name; nil: the system's
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -79,8 +83,9 @@ type Gossip struct {
 	dial     Dialer
 	complain rate.Sometimes // what a stranger can cause must not fill the log
 
-	wire *wire         // set by Serve
-	left chan struct{} // closed when peers have been told that this node ends
+	names *dial.Names
+	wire  *wire         // set by Serve
+	left  chan struct{} // closed when peers have been told that this node ends
 
 	want    chan struct{} // of capacity 1: the configuration changed
 	news    chan struct{} // of capacity 1: what is believed may have changed
@@ -91,18 +96,19 @@ type Gossip struct {
 	view atomic.Pointer[View] // replaced whole
 
 	mu      sync.Mutex
-	cfg     Config                    // guarded by mu
-	drained bool                      // guarded by mu; by Drain
-	places  map[string]netip.AddrPort // guarded by mu; by peer
-	members map[string]bool           // guarded by mu; of the engine
-	own     word                      // guarded by mu
-	words   map[string]word           // guarded by mu; the last of each peer
-	life    *liveness                 // guarded by mu
-	records *records                  // guarded by mu
-	loads   map[string]int            // guarded by mu
-	rtts    roundTrips                // guarded by mu
-	engine  *engine                   // guarded by mu; nil: off. Only keep replaces it
-	owed    map[string]bool           // guarded by mu; who asked for this node's record
+	cfg     Config                       // guarded by mu
+	drained bool                         // guarded by mu; by Drain
+	places  map[string]endpoint.Endpoint // guarded by mu; by peer
+	turns   map[string]int               // guarded by mu; how often a peer could not be dialled: it may have another address
+	members map[string]bool              // guarded by mu; of the engine
+	own     word                         // guarded by mu
+	words   map[string]word              // guarded by mu; the last of each peer
+	life    *liveness                    // guarded by mu
+	records *records                     // guarded by mu
+	loads   map[string]int               // guarded by mu
+	rtts    roundTrips                   // guarded by mu
+	engine  *engine                      // guarded by mu; nil: off. Only keep replaces it
+	owed    map[string]bool              // guarded by mu; who asked for this node's record
 }
 
 // New makes a Gossip that is off.
@@ -111,7 +117,7 @@ func New(o Options) *Gossip {
 		log: o.Log, m: newMetrics(o.Registerer), dial: o.Dial, complain: rate.Sometimes{Interval: time.Second},
 		left: make(chan struct{}), want: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		repair: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		places: map[string]netip.AddrPort{}, members: map[string]bool{}, words: map[string]word{}, life: newLiveness(), records: newRecords("", rand.Uint64()|1),
+		places: map[string]endpoint.Endpoint{}, turns: map[string]int{}, members: map[string]bool{}, words: map[string]word{}, life: newLiveness(), records: newRecords("", rand.Uint64()|1),
 		loads: map[string]int{}, rtts: roundTrips{}, owed: map[string]bool{},
 	}
 	if g.dial == nil {
@@ -120,6 +126,7 @@ func New(o Options) *Gossip {
 			return d.DialContext(ctx, "tcp", to.String())
 		}
 	}
+	g.names = dial.NewNames(o.Lookup, g.renamed)
 	g.view.Store(&View{})
 	return g
 }
@@ -145,10 +152,14 @@ func (g *Gossip) Apply(cfg Config) error {
 	}
 	cfg.Peers, cfg.Keys = slices.Clone(cfg.Peers), slices.Clone(cfg.Keys)
 	ids := make([]string, len(cfg.Peers))
-	where := make(map[string]netip.AddrPort, len(cfg.Peers))
+	where, hosts := make(map[string]endpoint.Endpoint, len(cfg.Peers)), []string(nil)
 	for i, p := range cfg.Peers {
 		ids[i], where[p.ID] = p.ID, p.Endpoint
+		if p.Endpoint.Host != "" {
+			hosts = append(hosts, p.Endpoint.Host)
+		}
 	}
+	g.names.Apply(hosts)
 	g.mu.Lock()
 	g.cfg, g.places = cfg, where
 	g.life.expect(ids)
@@ -158,6 +169,7 @@ func (g *Gossip) Apply(cfg Config) error {
 		if _, ok := where[id]; !ok {
 			delete(g.rtts, id)
 			delete(g.loads, id)
+			delete(g.turns, id)
 		}
 	}
 	for id := range g.words {
@@ -216,13 +228,19 @@ func (g *Gossip) note(f func(now time.Time)) {
 	poke(g.news)
 }
 
-// where is the address of a peer.
+// where is the address of a peer: one of those that its name has, if it has one.
 func (g *Gossip) where(id string) (netip.AddrPort, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a, ok := g.places[id]
-	return a, ok
+	at, ok := g.places[id]
+	if has := g.names.Addrs(at.Host); at.Host != "" && len(has) > 0 {
+		return netip.AddrPortFrom(has[g.turns[id]%len(has)], at.Addr.Port()), ok
+	}
+	return at.Addr, ok
 }
+
+// renamed takes that a name has other addresses: who is there is dialled soon.
+func (g *Gossip) renamed(string) { poke(g.want) }
 
 // size is how many nodes there are.
 func (g *Gossip) size() int {
@@ -233,6 +251,15 @@ func (g *Gossip) size() int {
 
 // dialled takes what a dial says of a peer and the way there.
 func (g *Gossip) dialled(id string, took time.Duration, err error) {
+	if err != nil {
+		g.mu.Lock()
+		at := g.places[id]
+		if at.Host != "" {
+			g.turns[id]++
+			g.names.Ask(at.Host)
+		}
+		g.mu.Unlock()
+	}
 	switch {
 	case err == nil:
 		g.note(func(now time.Time) { g.life.isReached(id, now) })

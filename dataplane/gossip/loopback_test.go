@@ -18,6 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // real is a node on sockets of the kernel.
@@ -61,7 +63,7 @@ func startReal(t testing.TB, n int) []*real {
 		all[i] = &real{}
 		var at netip.AddrPort
 		all[i].udp, all[i].tcp, at = listen(t, at)
-		peers = append(peers, Peer{fmt.Sprintf("node_%d", i), at})
+		peers = append(peers, Peer{fmt.Sprintf("node_%d", i), endpoint.At(at)})
 	}
 	for i, r := range all {
 		r.cfg = Config{Self: peers[i].ID, Endpoint: peers[i].Endpoint, Keys: ringOf("a"), Peers: slices.Concat(peers[:i], peers[i+1:])}
@@ -192,7 +194,7 @@ func TestStrangers(t *testing.T) {
 		r := &real{}
 		var at netip.AddrPort
 		r.udp, r.tcp, at = listen(t, at)
-		r.cfg = Config{Self: "node_evil", Endpoint: at, Keys: ringOf(keys)}
+		r.cfg = Config{Self: "node_evil", Endpoint: endpoint.At(at), Keys: ringOf(keys)}
 		for _, o := range all {
 			r.cfg.Peers = append(r.cfg.Peers, Peer{o.cfg.Self, o.cfg.Endpoint})
 		}
@@ -219,7 +221,7 @@ func TestStrangers(t *testing.T) {
 	mute := &real{}
 	var at netip.AddrPort
 	mute.udp, mute.tcp, at = listen(t, at)
-	mute.cfg = Config{Self: "node_0", Endpoint: at, Peers: []Peer{{"node_1", all[1].cfg.Endpoint}}}
+	mute.cfg = Config{Self: "node_0", Endpoint: endpoint.At(at), Peers: []Peer{{"node_1", all[1].cfg.Endpoint}}}
 	mute.start(t)
 	conn, err := net.Dial("tcp", at.String())
 	if err != nil {
@@ -262,7 +264,7 @@ func TestRevokedMember(t *testing.T) {
 	all[3].done <- nil // for the cleanup
 	refused := testutil.ToFloat64(all[0].m.dropped.WithLabelValues(dropRefused))
 	again := &real{cfg: all[3].cfg}
-	again.udp, again.tcp, _ = listen(t, all[3].cfg.Endpoint)
+	again.udp, again.tcp, _ = listen(t, all[3].cfg.Endpoint.Addr)
 	again.start(t)
 	eventually(t, "it is refused", func() bool {
 		return testutil.ToFloat64(all[0].m.dropped.WithLabelValues(dropRefused)) > refused
@@ -297,13 +299,13 @@ func TestOnAndOff(t *testing.T) {
 	}
 	all[0].done <- nil // for the cleanup
 	moved := &real{udp: udp, tcp: tcp, cfg: all[0].cfg}
-	moved.cfg.Endpoint = at
+	moved.cfg.Endpoint = endpoint.At(at)
 	moved.start(t)
 	for _, r := range all[1:] {
 		r.cfg.Peers = slices.Clone(r.cfg.Peers)
 		for i, p := range r.cfg.Peers {
 			if p.ID == "node_0" {
-				r.cfg.Peers[i].Endpoint = at
+				r.cfg.Peers[i].Endpoint = endpoint.At(at)
 			}
 		}
 		r.apply(t)
@@ -313,12 +315,12 @@ func TestOnAndOff(t *testing.T) {
 
 func TestMistakesInConfig(t *testing.T) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-	at := netip.MustParseAddrPort("192.0.2.1:1")
+	at := endpoint.MustParse("192.0.2.1:1")
 	for want, cfg := range map[string]Config{
 		"keys[1]: 16 bytes, want 32":  {Keys: []Key{key('a'), make(Key, 16)}},
 		"peers[0].id: 0 bytes":        {Peers: []Peer{{"", at}}},
 		"peers[0].id: x is this node": {Self: "x", Peers: []Peer{{"x", at}}},
-		"peers[1].endpoint: invalid":  {Peers: []Peer{{"a", at}, {ID: "b"}}},
+		"peers[1].endpoint: \"\"":     {Peers: []Peer{{"a", at}, {ID: "b"}}},
 	} {
 		if err := g.Apply(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -333,7 +335,7 @@ func TestMistakesInConfig(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	all := startReal(t, 3)
 	allAlive(t, all)
-	at := all[0].cfg.Endpoint
+	at := all[0].cfg.Endpoint.Addr
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // seal is what a holder of a key can make of anything.
@@ -61,7 +63,7 @@ func shout(t testing.TB, at netip.AddrPort, packet, frame []byte) {
 func listener(t testing.TB) (*real, netip.AddrPort) {
 	t.Helper()
 	udp, tcp, at := listen(t, netip.AddrPort{})
-	node := &real{udp: udp, tcp: tcp, cfg: Config{Self: "node_0", Endpoint: at, Keys: ringOf("a")}}
+	node := &real{udp: udp, tcp: tcp, cfg: Config{Self: "node_0", Endpoint: endpoint.At(at), Keys: ringOf("a")}}
 	node.start(t)
 	eventually(t, "started", func() bool { return testutil.ToFloat64(node.m.restarts) == 1 })
 	return node, at

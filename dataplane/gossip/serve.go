@@ -52,6 +52,7 @@ func (g *Gossip) Serve(ctx context.Context, udp net.PacketConn, tcp net.Listener
 	var talks talks // with single peers; they may have to wait for an end, so they end with the engine
 	work, ctx := errgroup.WithContext(failed)
 	work.Go(func() error { return g.publish(ctx) })
+	work.Go(func() error { g.names.Run(ctx); return nil })
 	work.Go(func() error { return g.keep(ctx, &talks.joins) })
 	work.Go(func() error { return g.exchange(ctx, &talks.sends) })
 	err := work.Wait()
@@ -202,7 +203,10 @@ func (g *Gossip) reconcile(ctx context.Context) *engine {
 	g.mu.Unlock()
 	trusted := make(map[netip.Addr]bool, len(cfg.Peers))
 	for _, p := range cfg.Peers {
-		trusted[p.Endpoint.Addr().Unmap()] = true
+		trusted[p.Endpoint.Addr.Addr().Unmap()] = true
+		for _, a := range g.names.Addrs(p.Endpoint.Host) {
+			trusted[a] = true
+		}
 	}
 	g.wire.expect(trusted)
 	switch {
@@ -215,7 +219,7 @@ func (g *Gossip) reconcile(ctx context.Context) *engine {
 		}
 		return nil
 	case e == nil:
-	case e.self != cfg.Self || e.endpoint != cfg.Endpoint:
+	case e.self != cfg.Self || e.endpoint != cfg.Endpoint.Addr:
 		g.replace(e, nil, cfg.Peers) // peers believe a new address only of who has left
 	case class > e.class || class < e.class && time.Since(e.started) > slowAtLeast:
 		g.log.Info("peers are farther or nearer than thought, probing at another pace", "rtt", classes[class])

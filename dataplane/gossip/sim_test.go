@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // sim is a network in the bubble's time: packets take a while, get lost by a seeded coin, and hosts can be
@@ -243,11 +245,11 @@ func newCluster(t testing.TB, s *sim, n int) *cluster {
 	var peers []Peer
 	for i := range n {
 		h := s.host(i)
-		peers = append(peers, Peer{fmt.Sprintf("node_%d", i), h.addr})
+		peers = append(peers, Peer{fmt.Sprintf("node_%d", i), endpoint.At(h.addr)})
 		c.all = append(c.all, &member{id: peers[i].ID, host: h})
 	}
 	for i, m := range c.all {
-		m.cfg = Config{Self: m.id, Endpoint: m.host.addr, Keys: []Key{key('a')}}
+		m.cfg = Config{Self: m.id, Endpoint: endpoint.At(m.host.addr), Keys: []Key{key('a')}}
 		m.cfg.Peers = append(append(m.cfg.Peers, peers[:i]...), peers[i+1:]...)
 		m.start(t)
 	}

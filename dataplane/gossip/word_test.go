@@ -2,11 +2,12 @@ package gossip
 
 import (
 	"log/slog"
-	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 func TestWordInMetaData(t *testing.T) {
@@ -28,7 +29,7 @@ func TestWordInMetaData(t *testing.T) {
 // Whom the rumour misses is told by the next answer to a probe, and no late answer or rumour undoes a word.
 func TestAnswersCarryTheWord(t *testing.T) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-	if err := g.Apply(Config{Self: "node_0", Peers: []Peer{{"node_1", netip.MustParseAddrPort("192.0.2.1:7946")}}}); err != nil {
+	if err := g.Apply(Config{Self: "node_0", Peers: []Peer{{"node_1", endpoint.MustParse("192.0.2.1:7946")}}}); err != nil {
 		t.Fatal(err)
 	}
 	g.note(func(time.Time) { g.life.isAlive("node_1", false) })

@@ -5,18 +5,19 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/dataplane/dial"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
 // ConnectorConfig is all that a Connector knows.
 type ConnectorConfig struct {
-	Nodes map[string]netip.AddrPort // node id → its TLS port; without this one
+	Nodes map[string]endpoint.Endpoint // node id → its TLS port; without this one
 }
 
 // Handler carries one stream that a node has opened. The node is verified; conn is closed when it returns,
@@ -42,22 +43,19 @@ type Connector struct {
 	opts   Options
 	speaks dialect
 	m      *connectorMetrics
-	dial   func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	dial   dial.Dialer // looks names up for each connection
 
 	changed chan struct{} // holds one: nodes is another
 	mu      sync.Mutex
-	nodes   map[string]netip.AddrPort // guarded by mu; replaced whole
-	links   map[string]*link          // guarded by mu; of the nodes that are kept
+	nodes   map[string]endpoint.Endpoint // guarded by mu; replaced whole
+	links   map[string]*link             // guarded by mu; of the nodes that are kept
 }
 
 // NewConnector makes a Connector that knows no node.
 func NewConnector(o Options) *Connector {
-	var dialer net.Dialer
 	return &Connector{
 		opts: o, speaks: dialectOf(o.As), m: newConnectorMetrics(o.Registerer, dialectOf(o.As)), changed: make(chan struct{}, 1), links: map[string]*link{},
-		dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", to.String())
-		},
+		dial: dial.Dialer{Lookup: dial.Remember(dial.System)},
 	}
 }
 
@@ -113,7 +111,7 @@ func (c *Connector) Run(ctx context.Context) error {
 	live, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	type entry struct {
-		to        netip.AddrPort
+		to        endpoint.Endpoint
 		stop, cut context.CancelFunc
 	}
 	links := map[string]entry{}
@@ -161,9 +159,9 @@ func (c *Connector) Run(ctx context.Context) error {
 }
 
 // connect dials a node and agrees on a protocol.
-func (c *Connector) connect(ctx context.Context, to netip.AddrPort, cfg *tls.Config) (*tls.Conn, error) {
+func (c *Connector) connect(ctx context.Context, to endpoint.Endpoint, cfg *tls.Config) (*tls.Conn, error) {
 	within, cancel := context.WithTimeout(ctx, connectTime)
-	raw, err := c.dial(within, to)
+	raw, err := c.dial.Dial(within, to)
 	cancel()
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -178,9 +179,9 @@ func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes 
 }
 
 func endpoints(nodes ...*edge) ConnectorConfig {
-	cfg := ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
+	cfg := ConnectorConfig{Nodes: map[string]endpoint.Endpoint{}}
 	for _, n := range nodes {
-		cfg.Nodes[n.id] = n.port
+		cfg.Nodes[n.id] = endpoint.At(n.port)
 	}
 	return cfg
 }
@@ -211,7 +212,7 @@ func request(target string) fabric.Request {
 	return fabric.Request{Target: target, Site: "s", Service: "v", Client: netip.MustParseAddrPort("203.0.113.9:4711"), Local: netip.MustParseAddrPort("198.51.100.1:443")}
 }
 
-func dial(t testing.TB, e *edge) net.Conn {
+func enter(t testing.TB, e *edge) net.Conn {
 	t.Helper()
 	conn, err := e.fab.DialTarget(context.Background(), request("t"))
 	if err != nil {

@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // Bounds of a link.
@@ -25,14 +25,14 @@ const (
 type link struct {
 	c     *Connector
 	node  string
-	to    netip.AddrPort
+	to    endpoint.Endpoint
 	log   *slog.Logger
 	tls   [2]*tls.Config          // control, stream
 	conns sync.WaitGroup          // everything that serves a wire
 	now   atomic.Pointer[session] // nil: none
 }
 
-func newLink(c *Connector, node string, to netip.AddrPort) *link {
+func newLink(c *Connector, node string, to endpoint.Endpoint) *link {
 	// One session for both protocols: the handshake of the control connection makes the others cheap.
 	sessions := &newest{}
 	l := &link{c: c, node: node, to: to, log: c.opts.Log.With("node", node)}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/nettest"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -47,7 +48,7 @@ func ordeal(t testing.TB, seed uint64, connectors, each int, most time.Duration)
 		known[name(i)] = true
 	}
 	var nodes []*Node
-	to := ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
+	to := ConnectorConfig{Nodes: map[string]endpoint.Endpoint{}}
 	for i := range 2 {
 		id, addr := fmt.Sprintf("node%d", i), netip.AddrFrom4([4]byte{198, 18, 2, byte(i + 1)})
 		h := internet.Host(addr, false)
@@ -56,7 +57,7 @@ func ordeal(t testing.TB, seed uint64, connectors, each int, most time.Duration)
 		n.Apply(NodeConfig{Peers: known})
 		run(func(ctx context.Context) error { return n.Serve(ctx, l) })
 		run(func(ctx context.Context) error { reflect(ctx, h.ListenUDP(51820)); return nil })
-		nodes, to.Nodes[id] = append(nodes, n), netip.AddrPortFrom(addr, 443)
+		nodes, to.Nodes[id] = append(nodes, n), endpoint.At(netip.AddrPortFrom(addr, 443))
 	}
 	var hosts []*nettest.Host
 	for i := range connectors {
@@ -69,14 +70,14 @@ func ordeal(t testing.TB, seed uint64, connectors, each int, most time.Duration)
 					_, _ = conn.Write(b[:])
 				}
 			}})
-		c.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		c.dial.Connect = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			h.Awake()
 			return h.Dial(ctx, to)
 		}
 		c.Apply(to)
 		run(c.Run)
 		for id, at := range to.Nodes {
-			run(func(ctx context.Context) error { beat(ctx, h, at.Addr(), func() { c.Doubt(id) }); return nil })
+			run(func(ctx context.Context) error { beat(ctx, h, at.Addr.Addr(), func() { c.Doubt(id) }); return nil })
 		}
 		hosts = append(hosts, h)
 	}
@@ -212,8 +213,8 @@ func TestDoubtFindsAConnectionThatLeadsNowhere(t *testing.T) {
 		h := internet.Host(netip.MustParseAddr("198.19.0.1"), true)
 		c := NewConnector(Options{Credentials: ca.Credentials(t, identity.Connector, "connector"), TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 			Handler: func(_ context.Context, conn net.Conn, _ string) { _, _ = io.Copy(conn, conn) }})
-		c.dial = h.Dial
-		c.Apply(ConnectorConfig{Nodes: map[string]netip.AddrPort{"node": netip.AddrPortFrom(addr, 443)}})
+		c.dial.Connect = h.Dial
+		c.Apply(ConnectorConfig{Nodes: map[string]endpoint.Endpoint{"node": endpoint.At(netip.AddrPortFrom(addr, 443))}})
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer internet.Close()

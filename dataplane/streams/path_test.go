@@ -21,7 +21,7 @@ func TestStream(t *testing.T) {
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
 	for _, size := range []int{0, 1, frameMost - 1, frameMost, frameMost + 1, 32 << 20} {
-		talk(t, dial(t, e), size)
+		talk(t, enter(t, e), size)
 	}
 	if !e.node.TUN("connector_1") || e.fab.CarrierOf("connector_1") != fabric.CarrierStream {
 		t.Error("the connector's hello did not arrive, or streams go elsewhere")
@@ -91,7 +91,7 @@ func TestGivenUp(t *testing.T) {
 	newSite(t, ca, "connector_1", target.Addr().String(), e)
 	e.wait(t, "connector_1")
 	for range 20 {
-		conn := dial(t, e)
+		conn := enter(t, e)
 		if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestBrokenTarget(t *testing.T) {
 	})
 	newSite(t, ca, "connector_1", target.Addr().String(), e)
 	e.wait(t, "connector_1")
-	conn := dial(t, e)
+	conn := enter(t, e)
 	defer conn.Close()
 	if _, err := io.ReadFull(conn, make([]byte, 10)); err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestNodeDies(t *testing.T) {
 	s := newSite(t, ca, "connector_1", echo(t), a, b)
 	a.wait(t, "connector_1")
 	b.wait(t, "connector_1")
-	held := dial(t, b)
+	held := enter(t, b)
 	eventually(t, "the connector is told of both", func() bool {
 		return told(&s.watched, "node_a", true) && told(&s.watched, "node_b", true) && gauge(t, s.link.m.nodes) == 2
 	})
@@ -179,11 +179,11 @@ func TestNodeDies(t *testing.T) {
 		t.Error("a node that is over says that it has a connector")
 	}
 	talk(t, held, 1000)
-	talk(t, dial(t, b), 1000)
+	talk(t, enter(t, b), 1000)
 	c := newEdge(t, ca, "node_a", "connector_1") // at another port
 	s.link.Apply(endpoints(b, c))
 	c.wait(t, "connector_1")
-	talk(t, dial(t, c), 1000)
+	talk(t, enter(t, c), 1000)
 }
 
 func TestConnectorDies(t *testing.T) {
@@ -194,7 +194,7 @@ func TestConnectorDies(t *testing.T) {
 	e.wait(t, "connector_1", "connector_2")
 	one.stop()
 	for range 10 { // the other one serves, whatever is known of the first
-		talk(t, dial(t, e), 1000)
+		talk(t, enter(t, e), 1000)
 	}
 	eventually(t, "the node knows", func() bool {
 		return !e.node.Up("connector_1") && told(&e.watched, "connector_1", false) && told(&e.watched, "connector_2", true)
@@ -209,7 +209,7 @@ func TestWithdrawn(t *testing.T) {
 	e := newEdge(t, ca, "node_1", "connector_1")
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
-	kept := dial(t, e)
+	kept := enter(t, e)
 	e.node.Apply(NodeConfig{Peers: map[string]bool{"connector_1": false}})
 	if e.node.Up("connector_1") {
 		t.Error("a connector of another node's site is up")
@@ -227,7 +227,7 @@ func TestWithdrawn(t *testing.T) {
 	_ = kept.Close()
 	e.know("connector_1")
 	e.wait(t, "connector_1")
-	talk(t, dial(t, e), 1000)
+	talk(t, enter(t, e), 1000)
 }
 
 // An idle stream holds no copy buffer at either end, and bytes that arrive are passed on at once.
@@ -237,7 +237,7 @@ func TestInteractive(t *testing.T) {
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
 	client, near := net.Pipe()
-	conn := dial(t, e)
+	conn := enter(t, e)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

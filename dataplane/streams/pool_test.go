@@ -15,6 +15,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -167,9 +168,9 @@ func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
 			Credentials: ca.Credentials(t, identity.Connector, "connector_1"), As: identity.Connector, TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 			Handler: func(_ context.Context, c net.Conn, _ string) { _, _ = io.Copy(c, c); _ = c.(*stream).CloseWrite() },
 		})
-		b.link.dial = b.dial
+		b.link.dial.Connect = b.dial
 		b.node.Apply(NodeConfig{Peers: map[string]bool{"connector_1": true}})
-		b.link.Apply(ConnectorConfig{Nodes: map[string]netip.AddrPort{"node_1": {}}})
+		b.link.Apply(ConnectorConfig{Nodes: map[string]endpoint.Endpoint{"node_1": endpoint.MustParse("192.0.2.1:443")}})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -23,11 +24,11 @@ func meet(nodes ...*edge) {
 		if e == nodes[0] {
 			cfg.Sites[0].Connectors = []fabric.Connector{{ID: "connector_1"}}
 		}
-		from, to := NodeConfig{Peers: map[string]bool{}}, ConnectorConfig{Nodes: map[string]netip.AddrPort{}}
+		from, to := NodeConfig{Peers: map[string]bool{}}, ConnectorConfig{Nodes: map[string]endpoint.Endpoint{}}
 		for _, o := range nodes {
 			cfg.Nodes = append(cfg.Nodes, fabric.Node{ID: o.id})
 			if o != e {
-				from.Peers[o.id], to.Nodes[o.id] = true, o.port
+				from.Peers[o.id], to.Nodes[o.id] = true, endpoint.At(o.port)
 			}
 		}
 		e.fab.Apply(cfg)
@@ -80,7 +81,7 @@ func TestRevokedNode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			with, without, _ := meeting(t)
-			conn := dial(t, without)
+			conn := enter(t, without)
 			defer conn.Close()
 			if _, err := conn.Write([]byte("still")); err != nil {
 				t.Fatal(err)
@@ -104,8 +105,8 @@ func TestRevokedNode(t *testing.T) {
 // Who moves to another address keeps its streams.
 func TestMovedNode(t *testing.T) {
 	with, without, _ := meeting(t)
-	conn := dial(t, without)
-	with.relays.Apply(ConnectorConfig{Nodes: map[string]netip.AddrPort{"node_2": netip.MustParseAddrPort("127.0.0.1:1")}})
+	conn := enter(t, without)
+	with.relays.Apply(ConnectorConfig{Nodes: map[string]endpoint.Endpoint{"node_2": endpoint.MustParse("127.0.0.1:1")}})
 	eventually(t, "it is away", func() bool { return !without.others.Up("node_1") })
 	talk(t, conn, 1000)
 }

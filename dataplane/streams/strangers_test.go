@@ -151,7 +151,7 @@ func TestGarbage(t *testing.T) {
 	}
 	_, _ = far.Write([]byte("x"))
 	eventually(t, "the byte is there", func() bool { return !silent(near) })
-	talk(t, dial(t, e), 1000) // the newest would have been first
+	talk(t, enter(t, e), 1000) // the newest would have been first
 	_ = far.Close()
 }
 
@@ -190,7 +190,7 @@ func TestIdleFlood(t *testing.T) {
 	eventually(t, "what is wanted is there", func() bool { idle, _, _ := e.node.counts(); return idle == restConns })
 	flood()
 	eventually(t, "all are refused", func() bool { return counter(t, e.node.m.refuses.WithLabelValues("surplus")) == 40 })
-	talk(t, dial(t, e), 1000)
+	talk(t, enter(t, e), 1000)
 }
 
 // A handshake that does not go on ends in time and stops nobody else.
@@ -212,7 +212,7 @@ func TestSlowHandshake(t *testing.T) {
 	}
 	newSite(t, ca, "connector_1", echo(t), e)
 	e.wait(t, "connector_1")
-	talk(t, dial(t, e), 1000)
+	talk(t, enter(t, e), 1000)
 	for _, conn := range slow {
 		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {

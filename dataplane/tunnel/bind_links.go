@@ -55,13 +55,14 @@ func (b *bind) connect(ctx context.Context, w *way) error {
 	l := newTLSLink(conn)
 	w.mu.Lock()
 	w.link = l
+	udp := w.udp
 	if w.first != nil {
 		l.send([][]byte{w.first}) // a second time it would be refused, so this harms nothing
 	}
 	w.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { w.leave(l) })
-	_ = l.run(ctx, &tlsEndpoint{link: l, addr: w.udp}, b.in)
+	_ = l.run(ctx, &tlsEndpoint{link: l, node: w.peer, addr: udp}, b.in)
 	wg.Wait()
 	return nil
 }

@@ -12,7 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -198,7 +200,7 @@ func newSecured(t *testing.T, blocked bool) *secured {
 	s.box = newMiddlebox(t, s.node.ListenPort())
 	s.box.set(blocked, false)
 	s.node.apply(t, s.connector.seenBy(s.node))
-	s.connector.apply(t, with(s.node.seenBy(s.connector), func(p *Peer) { p.Endpoint, p.TLS = s.box.addr, s.tls }))
+	s.connector.apply(t, with(s.node.seenBy(s.connector), func(p *Peer) { p.Endpoint, p.TLS = endpoint.At(s.box.addr), endpoint.At(s.tls) }))
 	return s
 }
 
@@ -317,10 +319,10 @@ func TestServeTLSRefuses(t *testing.T) {
 		}
 	}
 	// And the connector believes nobody but its node.
-	if _, err := dialTLS(t.Context(), good, "node2", s.tls); err == nil {
+	if _, err := dialTLS(t.Context(), good, "node2", endpoint.At(s.tls), dial.Dialer{}); err == nil {
 		t.Error("the connector took one node for another")
 	}
-	conn, err := dialTLS(t.Context(), good, "node", s.tls)
+	conn, err := dialTLS(t.Context(), good, "node", endpoint.At(s.tls), dial.Dialer{})
 	if err != nil {
 		t.Fatal(err)
 	}

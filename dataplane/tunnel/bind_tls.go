@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 // dialFunc opens a TLS connection to a node, mutually verified.
-type dialFunc func(ctx context.Context, peer string, addr netip.AddrPort) (net.Conn, error)
+type dialFunc func(ctx context.Context, peer string, at endpoint.Endpoint) (net.Conn, error)
 
 // bind brings WireGuard's packets to peers: over UDP, and where that does not work in TLS connections.
 // A connector chooses and dials; a node answers by the way on which a peer was heard last.
@@ -38,7 +39,7 @@ type bind struct {
 	in   chan frame
 	wake chan *way // ways to dial; a way that does not fit is offered again with its next packet
 
-	ways atomic.Pointer[map[netip.AddrPort]*way] // by UDP address; replaced whole
+	ways atomic.Pointer[ways] // replaced whole
 
 	mu     sync.Mutex
 	closed chan struct{}       // guarded by mu; of the last Open; nil: none
@@ -54,29 +55,30 @@ func newBind(udp conn.Bind, key wgkey.Public, dial dialFunc, log *slog.Logger, m
 		in: make(chan frame, tlsQueued), wake: make(chan *way, 16), links: map[string]*tlsLink{},
 	}
 	b.gate = newGate(device.NoisePublicKey(key), func(p []byte, to conn.Endpoint) { _ = b.Bind.Send([][]byte{p}, to) }, func(why refusal) { m.refused[why].Inc() })
-	b.ways.Store(&map[netip.AddrPort]*way{})
+	b.ways.Store(&ways{})
 	return b
 }
 
 // apply makes the peers the whole list. Links of peers that are gone end.
 func (b *bind) apply(peers []Peer) {
-	old := *b.ways.Load()
-	ways, known := map[netip.AddrPort]*way{}, map[string]bool{}
+	old, next := b.ways.Load(), &ways{map[netip.AddrPort]*way{}, map[string]*way{}}
+	known := map[string]bool{}
 	for _, p := range peers {
 		known[p.ID] = p.Kind == Connector
-		if b.dial == nil || p.Kind != Node || !p.Endpoint.IsValid() || !p.TLS.IsValid() {
+		if b.dial == nil || p.Kind != Node || !p.Endpoint.Addr.IsValid() || p.TLS.IsZero() {
 			continue
 		}
-		udp := unmap(p.Endpoint)
-		w := old[udp]
-		if w == nil || w.peer != p.ID || w.tls != p.TLS {
-			w = &way{peer: p.ID, udp: udp, tls: p.TLS}
+		w := old.of[p.ID]
+		if w == nil || w.tls != p.TLS {
+			w = &way{peer: p.ID, tls: p.TLS}
 		}
-		ways[udp] = w
+		udp := unmap(p.Endpoint.Addr)
+		w.moved(udp)
+		next.at[udp], next.of[p.ID] = w, w
 	}
-	b.ways.Store(&ways)
-	for udp, w := range old {
-		if ways[udp] != w {
+	b.ways.Store(next)
+	for id, w := range old.of {
+		if next.of[id] != w {
 			w.hangUp()
 		}
 	}
@@ -145,7 +147,7 @@ func (b *bind) listening(fn conn.ReceiveFunc) conn.ReceiveFunc {
 			}
 		}
 		b.inflight.begin(contents(bufs, sizes[:n]))
-		ways := *b.ways.Load()
+		ways := b.ways.Load().at
 		if len(ways) == 0 {
 			return n, nil
 		}
@@ -218,13 +220,13 @@ func (b *bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 func (b *bind) send(bufs [][]byte, ep conn.Endpoint) error {
 	switch ep := ep.(type) {
 	case *tlsEndpoint:
-		if w := (*b.ways.Load())[ep.addr]; w != nil { // of a connector: the link may be another one by now
+		if w := b.ways.Load().of[ep.node]; w != nil { // of a connector: the link may be another one by now
 			return b.sendTLS(bufs, w)
 		}
 		b.m.tlsDropped.Add(float64(ep.link.send(bufs)))
 		return nil
 	case *conn.StdNetEndpoint:
-		if w := (*b.ways.Load())[unmap(ep.AddrPort)]; w != nil {
+		if w := b.ways.Load().at[unmap(ep.AddrPort)]; w != nil {
 			return b.sendUDP(bufs, w, ep)
 		}
 	}

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 
+	"github.com/warrenedge/warren/dataplane/dial"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
@@ -36,15 +37,8 @@ func serverTLS(c identity.Credentials) *tls.Config {
 }
 
 // dialTLS connects a connector to a node. There is no server name to send: the node is known by its identity.
-func dialTLS(ctx context.Context, c identity.Credentials, node string, addr netip.AddrPort) (net.Conn, error) {
-	return dialTLSBy(ctx, c, node, addr, func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", addr.String())
-	})
-}
-
-// dialTLSBy is dialTLS on another network.
-func dialTLSBy(ctx context.Context, c identity.Credentials, node string, addr netip.AddrPort, dial func(context.Context, netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
-	raw, err := dial(ctx, addr)
+func dialTLS(ctx context.Context, c identity.Credentials, node string, at endpoint.Endpoint, by dial.Dialer) (net.Conn, error) {
+	raw, err := by.Dial(ctx, at)
 	if err != nil {
 		return nil, err
 	}

@@ -88,16 +88,16 @@ func (s step) config() string {
 	case opAdd:
 		line("replace_allowed_ips", true)
 		line("allowed_ip", host(s.peer.Addr))
-		if s.peer.Endpoint.IsValid() {
-			line("endpoint", s.peer.Endpoint)
+		if s.peer.Endpoint.Addr.IsValid() {
+			line("endpoint", s.peer.Endpoint.Addr)
 		}
 		line("persistent_keepalive_interval", seconds(s.peer.Keepalive))
 	case opUpdate:
 		if s.peer.Addr != s.old.Addr {
 			line("allowed_ip", host(s.peer.Addr))
 		}
-		if s.peer.Endpoint.IsValid() && s.peer.Endpoint != s.old.Endpoint {
-			line("endpoint", s.peer.Endpoint)
+		if s.peer.Endpoint.Addr.IsValid() && s.peer.Endpoint.Addr != s.old.Endpoint.Addr {
+			line("endpoint", s.peer.Endpoint.Addr)
 		}
 		if seconds(s.peer.Keepalive) != seconds(s.old.Keepalive) {
 			line("persistent_keepalive_interval", seconds(s.peer.Keepalive))

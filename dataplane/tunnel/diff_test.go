@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -27,7 +28,7 @@ func with(p Peer, f func(*Peer)) Peer { f(&p); return p }
 func TestDiff(t *testing.T) {
 	a, b, c := testPeer("a", 1, 0xa), testPeer("b", 2, 0xb), testPeer("c", 3, 0xc)
 	mesh := with(testPeer("m", 4, 0xd), func(p *Peer) {
-		p.Kind, p.Endpoint, p.Keepalive = Mesh, netip.MustParseAddrPort("192.0.2.1:51820"), 15*time.Second
+		p.Kind, p.Endpoint, p.Keepalive = Mesh, endpoint.MustParse("192.0.2.1:51820"), 15*time.Second
 	})
 	for _, tt := range []struct {
 		name       string
@@ -39,7 +40,7 @@ func TestDiff(t *testing.T) {
 		{"from nothing", nil, []Peer{b, a}, "add a, add b"},
 		{"to nothing", []Peer{b, a}, nil, "remove a, remove b"},
 		{"one comes, one goes, one stays", []Peer{a, b}, []Peer{b, c}, "remove a, add c"},
-		{"endpoint", []Peer{mesh}, []Peer{with(mesh, func(p *Peer) { p.Endpoint = netip.MustParseAddrPort("192.0.2.2:1") })}, "update m"},
+		{"endpoint", []Peer{mesh}, []Peer{with(mesh, func(p *Peer) { p.Endpoint = endpoint.MustParse("192.0.2.2:1") })}, "update m"},
 		{"address", []Peer{a}, []Peer{with(a, func(p *Peer) { p.Addr = c.Addr })}, "detach a, update a"},
 		{"new key for the same peer", []Peer{a}, []Peer{with(a, func(p *Peer) { p.Key = wgkey.Public{9} })}, "remove a, add a"},
 		{"an address moves to a new peer", []Peer{a, b}, []Peer{b, with(c, func(p *Peer) { p.Addr = a.Addr })}, "remove a, add c"},
@@ -61,7 +62,7 @@ func TestDiff(t *testing.T) {
 func TestStepConfig(t *testing.T) {
 	a := testPeer("a", 1, 0xa)
 	mesh := with(a, func(p *Peer) {
-		p.Kind, p.Endpoint, p.Keepalive = Mesh, netip.MustParseAddrPort("[2001:db8::1]:51820"), 1500*time.Millisecond
+		p.Kind, p.Endpoint, p.Keepalive = Mesh, endpoint.MustParse("[2001:db8::1]:51820"), 1500*time.Millisecond
 	})
 	key := "public_key=01" + strings.Repeat("00", 31) + "\n"
 	for _, tt := range []struct {
@@ -73,8 +74,8 @@ func TestStepConfig(t *testing.T) {
 		{"detach", step{op: opDetach, peer: a}, key + "update_only=true\nreplace_allowed_ips=true\n"},
 		{"add one that will call", step{op: opAdd, peer: a}, key + "replace_allowed_ips=true\nallowed_ip=fd57:6172:7265::a/128\npersistent_keepalive_interval=0\n"},
 		{"add one to call", step{op: opAdd, peer: mesh}, key + "replace_allowed_ips=true\nallowed_ip=fd57:6172:7265::a/128\nendpoint=[2001:db8::1]:51820\npersistent_keepalive_interval=2\n"},
-		{"update of an endpoint", step{op: opUpdate, peer: mesh, old: with(mesh, func(p *Peer) { p.Endpoint = netip.AddrPort{} })}, key + "update_only=true\nendpoint=[2001:db8::1]:51820\n"},
-		{"an endpoint that is no longer set is learned from now on", step{op: opUpdate, peer: with(mesh, func(p *Peer) { p.Endpoint = netip.AddrPort{} }), old: mesh}, ""},
+		{"update of an endpoint", step{op: opUpdate, peer: mesh, old: with(mesh, func(p *Peer) { p.Endpoint = endpoint.Endpoint{} })}, key + "update_only=true\nendpoint=[2001:db8::1]:51820\n"},
+		{"an endpoint that is no longer set is learned from now on", step{op: opUpdate, peer: with(mesh, func(p *Peer) { p.Endpoint = endpoint.Endpoint{} }), old: mesh}, ""},
 		{"update of the keepalive", step{op: opUpdate, peer: with(a, func(p *Peer) { p.Keepalive = 5 * time.Second }), old: a}, key + "update_only=true\npersistent_keepalive_interval=5\n"},
 		{"update after detach", step{op: opUpdate, peer: a, old: with(a, func(p *Peer) { p.Addr = us })}, key + "update_only=true\nallowed_ip=fd57:6172:7265::a/128\n"},
 		{"another name", step{op: opUpdate, peer: with(a, func(p *Peer) { p.ID = "z" }), old: a}, ""},

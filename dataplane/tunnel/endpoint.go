@@ -21,6 +21,7 @@ const tlsPrefix = "tls:"
 // of the last packet that it could open: that is how an end follows the other from UDP to TLS and back.
 type tlsEndpoint struct {
 	link *tlsLink
+	node string         // of a connector: the peer, which may have another link by now
 	addr netip.AddrPort // of the connection's other end; of a node as its peer, that of its UDP
 }
 

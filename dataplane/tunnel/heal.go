@@ -71,6 +71,16 @@ func (h *healer) shake() {
 	h.rouse()
 }
 
+// moved begins anew with a peer that is reached elsewhere.
+func (h *healer) moved(peer string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.paths[peer]; r != nil {
+		r.Shake(time.Now())
+		h.rouse()
+	}
+}
+
 // stuck reports whether a path has been down for a while.
 func (h *healer) stuck(peer string, now time.Time) bool {
 	h.mu.Lock()
@@ -157,6 +167,7 @@ func (h *healer) mayRebind(now time.Time) bool {
 // gone.
 func (h *healer) networkChanged() {
 	h.t.log.Info("network changed, calling all peers")
+	h.t.names.AskAll()
 	if err := h.t.rebind(); err != nil {
 		h.t.log.Warn("no new UDP socket", "err", err)
 	}
@@ -166,12 +177,14 @@ func (h *healer) networkChanged() {
 // clockJumped takes a jump of the clock: we were suspended, and peers may have forgotten us.
 func (h *healer) clockJumped(by time.Duration) {
 	h.t.log.Info("clock jumped, calling all peers", "by", by)
+	h.t.names.AskAll()
 	h.shake()
 }
 
 // heals does one step for one peer. One that has never sent heartbeats may be one that sends none: its
 // session is left alone. If it has none, there is nothing to spare, and no reason for a handshake to wait.
 func (t *Tunnel) heals(id string, s liveness.Step) error {
+	t.ask(id)
 	if !t.beats.Status(id).Heard {
 		if t.states.get(id, t.Peers).Up {
 			return nil
@@ -193,10 +206,7 @@ func (t *Tunnel) heals(id string, s liveness.Step) error {
 			continue
 		}
 		if s == liveness.Endpoint {
-			if !p.Endpoint.IsValid() {
-				return nil
-			}
-			return t.wg.IpcSet(fmt.Sprintf("public_key=%s\nupdate_only=true\nendpoint=%s\n", p.Key.Hex(), p.Endpoint))
+			return t.endpointLocked(p)
 		}
 		peer := t.wg.LookupPeer(device.NoisePublicKey(p.Key))
 		if peer == nil {
@@ -226,8 +236,8 @@ func (t *Tunnel) endpoints() []netip.AddrPort {
 	defer t.mu.Unlock()
 	var out []netip.AddrPort
 	for _, p := range t.have {
-		if p.Endpoint.IsValid() {
-			out = append(out, p.Endpoint)
+		if p.Endpoint.Addr.IsValid() {
+			out = append(out, p.Endpoint.Addr)
 		}
 	}
 	return out

@@ -14,6 +14,7 @@ func (t *Tunnel) work(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.beats.Serve(ctx, t.pulse) })
 	g.Go(func() error { t.heal.run(ctx); return nil })
+	g.Go(func() error { t.names.Run(ctx); return nil })
 	g.Go(func() error { t.bind.run(ctx); return nil })
 	g.Go(func() error { t.stock.run(ctx); return nil })
 	return g.Wait()
@@ -49,6 +50,9 @@ func (t *Tunnel) resized(to netip.Addr, mtu int) { t.tun.resize(to, mtu) }
 // changed takes the changes of paths.
 func (t *Tunnel) changed(c liveness.Change) {
 	t.heal.observe(c)
+	if c.To == liveness.Up {
+		t.arrived(c.Peer)
+	}
 	if t.opts.Changed != nil {
 		t.opts.Changed(c)
 	}

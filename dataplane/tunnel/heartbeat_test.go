@@ -14,6 +14,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
@@ -51,7 +52,7 @@ func through(t testing.TB, changes func(liveness.Change)) (node, connector *end,
 	node, connector = start(t, "node", us, options(t, NodeRole)), start(t, "connector", theirConn, o)
 	box = newMiddlebox(t, node.ListenPort())
 	node.apply(t, connector.seenBy(node))
-	connector.apply(t, with(node.seenBy(connector), func(p *Peer) { p.Endpoint = box.addr }))
+	connector.apply(t, with(node.seenBy(connector), func(p *Peer) { p.Endpoint = endpoint.At(box.addr) }))
 	beating(t, node, connector)
 	return node, connector, box
 }

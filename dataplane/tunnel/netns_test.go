@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // namespace is a network of its own, on a thread of its own: sockets stay where they were made.
@@ -128,7 +129,7 @@ func startIn(t *testing.T, n *namespace, id string, addr netip.Addr, o Options) 
 
 func (e *end) at(ip string, other *end) Peer {
 	p := e.seenBy(other)
-	p.Endpoint = netip.AddrPortFrom(netip.MustParseAddr(ip), e.ListenPort())
+	p.Endpoint = endpoint.At(netip.AddrPortFrom(netip.MustParseAddr(ip), e.ListenPort()))
 	return p
 }
 
@@ -149,7 +150,7 @@ func TestTUN(t *testing.T) {
 			if a.Mode() != ModeTUN || b.Mode() != mode {
 				t.Fatalf("modes %s and %s, want tun and %s", a.Mode(), b.Mode(), mode)
 			}
-			b.apply(t, with(a.seenBy(b), func(p *Peer) { p.Endpoint, p.Keepalive = netip.AddrPort{}, 0 })) // it is called
+			b.apply(t, with(a.seenBy(b), func(p *Peer) { p.Endpoint, p.Keepalive = endpoint.Endpoint{}, 0 })) // it is called
 			a.apply(t, b.at("192.0.2.2", a))
 			echoIn(t, nb, b, fabric.RelayPort)
 			echoIn(t, nb, b, 22)

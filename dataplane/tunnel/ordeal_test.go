@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/nettest"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
@@ -42,7 +43,7 @@ func ordeal(t testing.TB, seed uint64, connectors, each int, most time.Duration)
 		n := newSimEnd(t, ca, fmt.Sprintf("node%d", i), NodeRole, overlay(i+1), internet.Host(addr, false))
 		nodes = append(nodes, n)
 		asNodes = append(asNodes, Peer{ID: n.id, Kind: Node, Key: n.opts.Key.Public(), Addr: n.addr, Keepalive: 25 * time.Second,
-			Endpoint: netip.AddrPortFrom(addr, 51820), TLS: netip.AddrPortFrom(addr, 443)})
+			Endpoint: endpoint.At(netip.AddrPortFrom(addr, 51820)), TLS: endpoint.At(netip.AddrPortFrom(addr, 443))})
 	}
 	var hosts []*nettest.Host
 	for i := range connectors {

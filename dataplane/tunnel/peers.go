@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -43,10 +44,10 @@ type Peer struct {
 	ID        string
 	Kind      Kind
 	Key       wgkey.Public
-	Endpoint  netip.AddrPort // where it is reached; zero: learned from its packets
-	TLS       netip.AddrPort // of a node: its TLS port, for when UDP does not work; zero: none
-	Addr      netip.Addr     // its only address inside the tunnel
-	Keepalive time.Duration  // in whole seconds; zero: none
+	Endpoint  endpoint.Endpoint // where it is reached; zero: learned from its packets
+	TLS       endpoint.Endpoint // of a node: its TLS port, for when UDP does not work; zero: none
+	Addr      netip.Addr        // its only address inside the tunnel
+	Keepalive time.Duration     // in whole seconds; zero: none
 }
 
 // PeerState is a peer and what its tunnel is doing.
@@ -127,14 +128,27 @@ func (p Peer) check(role FilterRole) error {
 		return fmt.Errorf("kind %s is no peer of a %s", p.Kind, role)
 	case !fabric.Overlay.Contains(p.Addr):
 		return fmt.Errorf("overlay address %v is not in %s", p.Addr, fabric.Overlay)
-	case p.Endpoint != netip.AddrPort{} && (!p.Endpoint.IsValid() || p.Endpoint.Port() == 0 || p.Endpoint.Addr().IsUnspecified() || p.Endpoint.Addr().IsMulticast()):
-		return fmt.Errorf("endpoint %v can't be sent to", p.Endpoint)
-	case p.TLS != netip.AddrPort{} && (!p.TLS.IsValid() || p.TLS.Port() == 0 || p.TLS.Addr().IsUnspecified() || p.TLS.Addr().IsMulticast()):
-		return fmt.Errorf("TLS port %v can't be dialled", p.TLS)
+	case !reachable(p.Endpoint):
+		return fmt.Errorf("endpoint %v can't be sent to", p.Endpoint.Addr)
+	case !reachable(p.TLS):
+		return fmt.Errorf("TLS port %v can't be dialled", p.TLS.Addr)
 	case p.Keepalive < 0 || p.Keepalive > 65535*time.Second:
 		return fmt.Errorf("keepalive %v is not from 0 to 65535 s", p.Keepalive)
 	}
 	return nil
+}
+
+// reachable reports whether an endpoint makes sense, if it is any.
+func reachable(e endpoint.Endpoint) bool {
+	if e == (endpoint.Endpoint{}) {
+		return true
+	}
+	return e.Addr.Port() != 0 && (sendable(e.Addr.Addr()) || e.Host != "" && !e.Addr.IsValid())
+}
+
+// sendable reports whether an address may be that of a peer.
+func sendable(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !fabric.Overlay.Contains(a)
 }
 
 // parseState reads the answer of WireGuard's get operation: its listening port, and its peers by key.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -34,9 +35,9 @@ func TestValid(t *testing.T) {
 		{"two connectors", ConnectorRole, testPeer("x", 2, 0xb), "kind connector is no peer of a connector"},
 		{"no address", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Addr = netip.Addr{} }), "is not in fd57"},
 		{"a public address", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Addr = netip.MustParseAddr("2001:db8::1") }), "is not in fd57"},
-		{"endpoint without port", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Endpoint = netip.MustParseAddrPort("192.0.2.1:0") }), "can't be sent to"},
-		{"endpoint without address", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Endpoint = netip.AddrPortFrom(netip.Addr{}, 1) }), "can't be sent to"},
-		{"endpoint 0.0.0.0", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Endpoint = netip.MustParseAddrPort("0.0.0.0:1") }), "can't be sent to"},
+		{"endpoint without port", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Endpoint = endpoint.At(netip.MustParseAddrPort("192.0.2.1:0")) }), "can't be sent to"},
+		{"endpoint without address", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Endpoint = endpoint.At(netip.AddrPortFrom(netip.Addr{}, 1)) }), "can't be sent to"},
+		{"endpoint 0.0.0.0", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Endpoint = endpoint.At(netip.MustParseAddrPort("0.0.0.0:1")) }), "can't be sent to"},
 		{"keepalive", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Keepalive = 19 * time.Hour }), "is not from 0 to 65535 s"},
 		{"negative keepalive", NodeRole, with(testPeer("x", 2, 0xb), func(p *Peer) { p.Keepalive = -1 }), "is not from 0 to 65535 s"},
 	} {

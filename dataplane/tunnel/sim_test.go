@@ -18,8 +18,10 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/nettest"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -213,8 +215,8 @@ func newSimEnd(t testing.TB, ca *identitytest.Authority, id string, role FilterR
 	tn.open = func(netip.Addr) (tun.Device, network, string, error) { return e.dev, e.dev, ModeNetstack, nil }
 	tn.bind.Bind = &simUDP{host: host}
 	if role == ConnectorRole {
-		tn.bind.dial = func(ctx context.Context, node string, to netip.AddrPort) (net.Conn, error) {
-			return dialTLSBy(ctx, c, node, to, host.Dial)
+		tn.bind.dial = func(ctx context.Context, node string, to endpoint.Endpoint) (net.Conn, error) {
+			return dialTLS(ctx, c, node, to, dial.Dialer{Connect: host.Dial})
 		}
 	}
 	// A change of address is behind the translator: nothing here tells of it.

@@ -95,10 +95,10 @@ func newStockDevice(t *testing.T, key wgkey.Private, node *end) stockDevice {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stockDevice{dial(t, dev, key, node), dev}
+	return stockDevice{stockAt(t, dev, key, node), dev}
 }
 
-func dial(t *testing.T, dev *netstackDevice, key wgkey.Private, node *end) *device.Device {
+func stockAt(t *testing.T, dev *netstackDevice, key wgkey.Private, node *end) *device.Device {
 	t.Helper()
 	d := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(d.Close)

@@ -25,8 +25,10 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
@@ -69,6 +71,7 @@ type Options struct {
 	Changed    func(liveness.Change) // called at each change of a path, in order of each; it must not wait; may be nil
 	Recall     string                // file in which it is kept where stock peers are, to call them after a restart; empty: none
 	Lost       func(peer string)     // called when a stock peer that was there is not any more; it must not wait; may be nil
+	Lookup     dial.Lookup           // of peers that are reached by name; nil: the system's
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -90,6 +93,7 @@ type Tunnel struct {
 	net   network
 	mode  string
 	have  map[wgkey.Public]Peer // what the device was told
+	want  []Peer                // of the last Apply
 	addrs map[string]netip.Addr // by peer id
 
 	open    func(self netip.Addr) (tun.Device, network, string, error)
@@ -98,6 +102,8 @@ type Tunnel struct {
 	beats   *liveness.Monitor
 	pulse   net.PacketConn // of the heartbeats; set before up is closed
 	heal    *healer
+	names   *dial.Names
+	where   places
 	stock   *stockWatch
 	bind    *bind
 }
@@ -131,14 +137,16 @@ func New(o Options) (*Tunnel, error) {
 	}
 	t.m = newMetrics(o.Registerer, t.Peers)
 	t.open = t.openDevice
+	t.names = dial.NewNames(o.Lookup, t.renamed)
 	t.heal, t.stock = newHealer(t), newStockWatch(t)
-	var dial dialFunc
+	var dialNode dialFunc
 	if o.TLS != nil {
-		dial = func(ctx context.Context, node string, addr netip.AddrPort) (net.Conn, error) {
-			return dialTLS(ctx, *o.TLS, node, addr)
+		by := dial.Dialer{Lookup: dial.Remember(o.Lookup)}
+		dialNode = func(ctx context.Context, node string, at endpoint.Endpoint) (net.Conn, error) {
+			return dialTLS(ctx, *o.TLS, node, at, by)
 		}
 	}
-	t.bind = newBind(conn.NewDefaultBind(), o.Key.Public(), dial, o.Log, t.m)
+	t.bind = newBind(conn.NewDefaultBind(), o.Key.Public(), dialNode, o.Log, t.m)
 	t.beats = liveness.New(liveness.Options{
 		Port: fabric.HeartbeatPort, Traffic: t.traffic, Changed: t.changed, Resized: t.resized, Log: o.Log, Registerer: o.Registerer,
 	})
@@ -198,7 +206,9 @@ func (t *Tunnel) Apply(ctx context.Context, want Config) error {
 		return fmt.Errorf("tunnel: own overlay address changed from %s to %s: this needs a restart", t.tun.self, want.Addr)
 	}
 	peers, refused := valid(t.opts.Filter, want.Addr, t.opts.Key.Public(), want.Peers)
-	return errors.Join(refused, t.applyLocked(peers))
+	t.want = peers
+	t.knowLocked()
+	return errors.Join(refused, t.applyLocked(t.reachedLocked()))
 }
 
 // applyLocked changes the device, and after every step what we know of it. The filter changes between

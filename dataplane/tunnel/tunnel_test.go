@@ -18,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -105,7 +106,7 @@ func (e *end) seenBy(other *end) Peer {
 		if other.role == ConnectorRole {
 			p.Kind, p.Keepalive = Node, 5*time.Second
 		}
-		p.Endpoint = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.ListenPort())
+		p.Endpoint = endpoint.At(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.ListenPort()))
 	}
 	return p
 }
@@ -174,7 +175,7 @@ func TestTransferGoesOnAcrossApply(t *testing.T) {
 	}
 	keep := connector.seenBy(node)
 	other := with(testPeer("other", 7, 0x77), func(p *Peer) {
-		p.Kind, p.Endpoint, p.Keepalive = Mesh, netip.MustParseAddrPort("127.0.0.1:9"), 15*time.Second
+		p.Kind, p.Endpoint, p.Keepalive = Mesh, endpoint.MustParse("127.0.0.1:9"), 15*time.Second
 	})
 	for i, peers := range [][]Peer{
 		{keep, other},
@@ -240,7 +241,7 @@ func TestConnectorGetsNoFurther(t *testing.T) {
 
 func TestNodesReachOnlyTheRelayPort(t *testing.T) {
 	a, b := start(t, "a", us, options(t, NodeRole)), start(t, "b", otherNode, options(t, NodeRole))
-	b.apply(t, with(a.seenBy(b), func(p *Peer) { p.Endpoint, p.Keepalive = netip.AddrPort{}, 0 })) // it is called
+	b.apply(t, with(a.seenBy(b), func(p *Peer) { p.Endpoint, p.Keepalive = endpoint.Endpoint{}, 0 })) // it is called
 	a.apply(t, b.seenBy(a))
 	echo(t, b, fabric.RelayPort)
 	echo(t, b, 22)

@@ -9,6 +9,7 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 
 	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // Times of the choice between UDP and TLS.
@@ -90,14 +91,29 @@ func expects(b []byte) bool {
 // way is a node as a connector reaches it: over UDP, and over TLS.
 type way struct {
 	peer string
-	udp  netip.AddrPort
-	tls  netip.AddrPort
+	tls  endpoint.Endpoint
 
 	mu     sync.Mutex
-	choice transports    // guarded by mu
-	link   *tlsLink      // guarded by mu; nil: none
-	first  []byte        // guarded by mu; the last handshake initiation: TLS need not wait for the next
-	plain  conn.Endpoint // guarded by mu; of udp, made by the UDP bind
+	udp    netip.AddrPort // guarded by mu; another one when the node is reached elsewhere
+	choice transports     // guarded by mu
+	link   *tlsLink       // guarded by mu; nil: none
+	first  []byte         // guarded by mu; the last handshake initiation: TLS need not wait for the next
+	plain  conn.Endpoint  // guarded by mu; of udp, made by the UDP bind
+}
+
+// ways are all of a connector.
+type ways struct {
+	at map[netip.AddrPort]*way // by UDP address
+	of map[string]*way         // by peer
+}
+
+// moved takes where the node is reached over UDP. What is known of UDP, and the link, stay.
+func (w *way) moved(udp netip.AddrPort) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.udp != udp {
+		w.udp, w.plain = udp, nil
+	}
 }
 
 // live gives the link, if there is one that works.

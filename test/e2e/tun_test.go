@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // carriers are what the nodes with tunnels to a site say of them: "carrier by transport".
-func (c *suite) carriers(s *cluster.Site) ([]string, error) {
+func (c *suite) carriers(s *cluster.Site, at ...*cluster.Node) ([]string, error) {
 	var st struct {
 		Nodes []struct {
 			Name    string `json:"name"`
@@ -36,7 +37,8 @@ func (c *suite) carriers(s *cluster.Site) ([]string, error) {
 	for _, k := range st.Connectors {
 		for _, n := range st.Nodes {
 			for _, t := range n.Tunnels {
-				if k.Site == s.Name && t.Peer == k.ID && t.Up {
+				here := len(at) == 0 || slices.ContainsFunc(at, func(a *cluster.Node) bool { return a.Name == n.Name })
+				if here && k.Site == s.Name && t.Peer == k.ID && t.Up {
 					out = append(out, t.Carrier+" by "+t.Transport)
 				}
 			}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/streams"
+	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/wgkey"
 	"github.com/warrenedge/warren/test/lab/cluster"
@@ -129,7 +130,7 @@ func runPeers(ctx context.Context, file string) error {
 			As:          identity.Connector, Handler: func(context.Context, net.Conn, string) {}, TUN: func() bool { return false }, Watched: p.beats.Lean,
 			Log: slog.New(slog.DiscardHandler), Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"peer": id.ID}, reg),
 		})
-		dials.Apply(streams.ConnectorConfig{Nodes: map[string]netip.AddrPort{o.Node.ID: o.Node.TLS}})
+		dials.Apply(streams.ConnectorConfig{Nodes: map[string]endpoint.Endpoint{o.Node.ID: endpoint.At(o.Node.TLS)}})
 		running.Go(func() { _ = p.run(ctx) })
 		running.Go(func() { _ = dials.Run(ctx) })
 		if pause(ctx, apart) != nil {
