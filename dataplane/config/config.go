@@ -51,7 +51,7 @@ type Node struct {
 // NodeListen is where a node listens.
 type NodeListen struct {
 	HTTPS     string `yaml:"https" env:"HTTPS"`
-	HTTP      string `yaml:"http" env:"HTTP"` // redirects to HTTPS, HTTP-01 challenges; "" for none
+	HTTP      string `yaml:"http" env:"HTTP"` // redirects to HTTPS, HTTP-01 challenges; "" for none; not written: DefaultHTTP where that is free
 	DNS       string `yaml:"dns" env:"DNS"`   // UDP and TCP
 	WireGuard uint16 `yaml:"wireguard" env:"WIREGUARD"`
 	Gossip    string `yaml:"gossip" env:"GOSSIP"` // UDP and TCP; "" for none: the control plane alone says who is alive
@@ -59,6 +59,8 @@ type NodeListen struct {
 	// ports those are is pushed.
 	ForwardHost string `yaml:"forward_host" env:"FORWARD_HOST"`
 	Admin       string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
+
+	HTTPByDefault bool `yaml:"-"` // HTTP is DefaultHTTP because nothing was written: the node does without if another has the port
 }
 
 // Connector is the settings of warren-connector.
@@ -76,16 +78,25 @@ func LoadNode(path string) (*Node, error) {
 	c := &Node{
 		Common: Common{StateDir: "/var/lib/warren-node", LogFormat: "text", LogLevel: "info"},
 		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, DrainTime: time.Second,
-		Listen: NodeListen{HTTPS: ":443", HTTP: ":80", DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
+		Listen: NodeListen{HTTPS: ":443", HTTP: unwritten, DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
 	}
 	if err := load(path, c, "WARREN_NODE_"); err != nil {
 		return nil, err
+	}
+	if c.Listen.HTTP == unwritten {
+		c.Listen.HTTP, c.Listen.HTTPByDefault = DefaultHTTP, true
 	}
 	c.reach(&c.WireGuardEndpoint, c.Listen.WireGuard)
 	c.reach(&c.StreamEndpoint, portOf(c.Listen.HTTPS))
 	c.reach(&c.GossipEndpoint, gossipPort)
 	return c, c.Validate()
 }
+
+// DefaultHTTP is where a node listens for HTTP without TLS if nothing is written about it.
+const DefaultHTTP = ":80"
+
+// unwritten stands for what nobody has written: it is no address.
+const unwritten = "\x00"
 
 const gossipPort = 7946
 

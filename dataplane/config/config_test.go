@@ -38,6 +38,31 @@ func TestLoadNode(t *testing.T) {
 	}
 }
 
+// Whether port 80 was asked for is known, not only that it is 80.
+func TestWhoAskedForHTTP(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text, variable, want string
+		byDefault            bool
+	}{
+		"nothing is written":   {good, "", ":80", true},
+		"the same is written":  {good + "  http: \":80\"\n", "", ":80", false},
+		"another is written":   {good + "  http: \":8080\"\n", "", ":8080", false},
+		"none is written":      {good + "  http: \"\"\n", "", "", false},
+		"a variable says so":   {good, ":80", ":80", false},
+		"both, another one":    {good + "  http: \"\"\n", ":81", ":81", false},
+		"without any settings": {"name: n1\ncontrol: [\"c.example:8443\"]\n", "", ":80", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.variable != "" {
+				t.Setenv("WARREN_NODE_LISTEN_HTTP", tc.variable)
+			}
+			if c, err := LoadNode(file(t, tc.text)); err != nil || c.Listen.HTTP != tc.want || c.Listen.HTTPByDefault != tc.byDefault {
+				t.Errorf("%+v, %v; want %q, by default %v", c, err, tc.want, tc.byDefault)
+			}
+		})
+	}
+}
+
 // The examples that come with the units are settings as they are.
 func TestExamples(t *testing.T) {
 	if c, err := LoadNode("../../deploy/systemd/node.yaml"); err != nil || c.StateDir != "/var/lib/warren-node" {
@@ -88,6 +113,7 @@ func TestEndpointsThatAreSaidStay(t *testing.T) {
 	said := "wireguard_endpoint: 203.0.113.1:1\nstream_endpoint: 203.0.113.1:2\ngossip_endpoint: \"[2001:db8::1]:3\"\n"
 	for name, tc := range map[string]struct{ text, want string }{
 		"said":                {good + said, "203.0.113.1:1 203.0.113.1:2 [2001:db8::1]:3"},
+		"names":               {good + "wireguard_endpoint: Edge.example.org:1\nstream_endpoint: edge.example.org:2\ngossip_endpoint: edge:3\n", "Edge.example.org:1 edge.example.org:2 edge:3"},
 		"another https port":  {strings.Replace(good, "192.0.2.1:443", ":8443", 1), "192.0.2.1:51820 192.0.2.1:8443 192.0.2.1:7946"},
 		"a port by its name":  {strings.Replace(good, "192.0.2.1:443", ":https", 1), "192.0.2.1:51820  192.0.2.1:7946"},
 		"no public addresses": {strings.Replace(good, `[192.0.2.1, "2001:db8::1"]`, "[]", 1), "  "},

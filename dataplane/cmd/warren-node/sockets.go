@@ -38,7 +38,13 @@ func listen(at config.NodeListen, log *slog.Logger) (*listeners, error) {
 		return nil, fmt.Errorf("listen.https: %w", err)
 	}
 	if at.HTTP != "" {
-		if open.http, err = inherited.Listen(socketHTTP, "tcp", at.HTTP); err != nil {
+		open.http, err = inherited.Listen(socketHTTP, "tcp", at.HTTP)
+		switch {
+		case err == nil:
+		case at.HTTPByDefault: // it was not asked for; a web server may have been here before
+			open.http = nil
+			log.Warn("going on without HTTP on "+at.HTTP+": no redirects to HTTPS, no HTTP-01 challenges; write listen.http, \"\" for none, to say what is meant", "err", err)
+		default:
 			return nil, fmt.Errorf("listen.http: %w (\"\" is for none: no redirects to HTTPS, no HTTP-01 challenges)", err)
 		}
 	}

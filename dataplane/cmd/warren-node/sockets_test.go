@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/warrenedge/warren/dataplane/config"
 )
 
 // systemd hands over sockets under the names that this program asks for, and starts it for no others.
@@ -47,6 +52,33 @@ func TestSocketUnits(t *testing.T) {
 		if !slices.Equal(asked, names) {
 			t.Errorf("%s=%v, want %v", key, asked, names)
 		}
+	}
+}
+
+// A port for HTTP that nobody asked for may be another's; one that was asked for may not.
+func TestPortOfAnotherProgram(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, byDefault := range []bool{true, false} {
+		const free = "127.0.0.1:0"
+		var said bytes.Buffer
+		open, err := listen(config.NodeListen{HTTPS: free, DNS: free, HTTP: l.Addr().String(), HTTPByDefault: byDefault}, slog.New(slog.NewTextHandler(&said, nil)))
+		if !byDefault {
+			if err == nil || !strings.Contains(err.Error(), "listen.http") || said.Len() > 0 {
+				t.Errorf("asked for: %v, %s", err, said.String())
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if open.http != nil || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "write listen.http") {
+			t.Errorf("not asked for: %v, %s", open.http, said.String())
+		}
+		_, _, _ = open.https.Close(), open.dnsUDP.Close(), open.dnsTCP.Close()
 	}
 }
 
