@@ -62,8 +62,12 @@ func (t *Tx) AllowDataKey(ctx context.Context, id uint32) error {
 	return classify(t.q.InsertDataKey(ctx, int64(id)), "allow data key")
 }
 
-// RetireDataKey waits for the transactions that seal with a key, and refuses all that do so later.
+// RetireDataKey waits for the transactions that seal with a key, and refuses all that do so later: those that begin to
+// while it waits wait as well.
 func (t *Tx) RetireDataKey(ctx context.Context, id uint32) error {
+	if err := t.q.LockDataKey(ctx, int32(id)); err != nil {
+		return classify(err, "retire data key")
+	}
 	return classify(t.q.DeleteDataKey(ctx, int64(id)), "retire data key")
 }
 

@@ -1,6 +1,6 @@
 -- name: LockDataKeys :exec
 -- Whoever changes the data keys is alone until its transaction ends.
-SELECT pg_advisory_xact_lock(7310005);
+SELECT pg_advisory_xact_lock(7310008);
 
 -- name: DataKeyGeneration :one
 SELECT coalesce(max(generation), 0)::bigint FROM data_keysets;
@@ -25,3 +25,7 @@ DELETE FROM data_keys WHERE id = @id;
 
 -- name: HasAuthorities :one
 SELECT EXISTS (SELECT 1 FROM authorities)::boolean;
+
+-- name: LockDataKey :exec
+-- Waits for the transactions that seal with the key, before all that come later; see sealed_with_data_key.
+SELECT pg_advisory_xact_lock(7310010, @id::int);

@@ -15,4 +15,4 @@ SELECT id, state, sealed_key, created_at, updated_at FROM gossip_keys ORDER BY i
 
 -- name: LockGossipKeys :exec
 -- Whoever changes the keys is alone until its transaction ends.
-SELECT pg_advisory_xact_lock(7310004);
+SELECT pg_advisory_xact_lock(7310007);

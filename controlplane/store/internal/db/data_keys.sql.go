@@ -107,8 +107,18 @@ func (q *Queries) InsertDataKeyset(ctx context.Context, arg InsertDataKeysetPara
 	return err
 }
 
+const lockDataKey = `-- name: LockDataKey :exec
+SELECT pg_advisory_xact_lock(7310010, $1::int)
+`
+
+// Waits for the transactions that seal with the key, before all that come later; see sealed_with_data_key.
+func (q *Queries) LockDataKey(ctx context.Context, id int32) error {
+	_, err := q.db.Exec(ctx, lockDataKey, id)
+	return err
+}
+
 const lockDataKeys = `-- name: LockDataKeys :exec
-SELECT pg_advisory_xact_lock(7310005)
+SELECT pg_advisory_xact_lock(7310008)
 `
 
 // Whoever changes the data keys is alone until its transaction ends.

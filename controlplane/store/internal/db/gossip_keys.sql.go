@@ -99,7 +99,7 @@ func (q *Queries) InsertGossipKey(ctx context.Context, arg InsertGossipKeyParams
 }
 
 const lockGossipKeys = `-- name: LockGossipKeys :exec
-SELECT pg_advisory_xact_lock(7310004)
+SELECT pg_advisory_xact_lock(7310007)
 `
 
 // Whoever changes the keys is alone until its transaction ends.
