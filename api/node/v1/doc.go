@@ -14,7 +14,6 @@
 //	               several ports, rejections that are counted only
 //	3  2026-11-26  sites that are a stock WireGuard peer; Challenge; authorities in zones; keys of session tickets
 //	4  2026-11-26  Policy; routes and forwards with one, which older nodes refuse
-//	5  2026-11-26  keys of access tokens and the sign-in URL in Trust; Revocation; AccessService
-//	4  2026-11-26  Policy; routes and forwards with one, which older nodes refuse;
-//	               names of nodes beside the addresses of their endpoints
+//	5  2026-11-26  keys of access tokens and the sign-in URL in Trust; Revocation; AccessService; names of nodes
+//	               beside the addresses of their endpoints
 package nodev1
