@@ -87,6 +87,7 @@ type route struct {
 	rules                          []httpproxy.Rule
 	checked                        []string // targets with a health check
 	policy                         string   // resource name; "": everybody may come
+	further                        []string // certificates beside the first, with keys of other types
 }
 
 type zone struct {
@@ -362,7 +363,7 @@ func carrier(c nodev1.Carrier) string {
 }
 
 func decodeRoute(m *nodev1.Route) (route, error) {
-	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), proxy: int(m.GetProxyProtocol()), policy: m.GetPolicy()}
+	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), further: slices.Clone(m.GetFurtherCertificates()), proxy: int(m.GetProxyProtocol()), policy: m.GetPolicy()}
 	mode, err := guardedMode(m)
 	errs := []error{required("service_id", r.service), err}
 	if s, err := hostname.CanonicalPattern(r.hostname); err != nil || s != r.hostname {

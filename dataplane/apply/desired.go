@@ -164,7 +164,7 @@ func (n *Node) fabricConfig(l *ledger) fabric.Config {
 }
 
 // routes chooses the routes to use, and says which can't be: one whose certificate is not here keeps the
-// version that was in use, as long as the certificate of that is here.
+// version that was in use, as long as the certificate of that is here. Further ones may be missing: the first is for everybody.
 func (n *Node) routes(l *ledger) (use map[string]route, missing []*nodev1.Rejection) {
 	use = map[string]route{}
 	for name, it := range l.good[resource.Route] {
@@ -192,7 +192,7 @@ func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 	cfg := httpproxy.Config{Certificates: values[httpproxy.Certificate](l, resource.Certificate)}
 	for _, r := range routes {
 		if r.mode == sni.HTTP {
-			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy)})
+			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Further: r.further, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy)})
 		}
 	}
 	slices.SortFunc(cfg.Routes, func(a, b httpproxy.Route) int { return strings.Compare(a.Hostname, b.Hostname) })
@@ -239,8 +239,10 @@ func (n *Node) l4Config(l *ledger, routes map[string]route) l4.Config {
 			continue
 		}
 		out := l4.Name{Service: r.service, Hostname: r.hostname, ProxyProtocol: r.proxy, Targets: r.targets()}
-		if c, ok := l.good[resource.Certificate][r.certificate].value.(httpproxy.Certificate); ok && c.Covers(r.hostname) {
-			out.Certificate = &c.TLS
+		for _, name := range append([]string{r.certificate}, r.further...) {
+			if c, ok := l.good[resource.Certificate][name].value.(httpproxy.Certificate); ok && c.Covers(r.hostname) {
+				out.Certificates = append(out.Certificates, &c.TLS)
+			}
 		}
 		if r.policy != "" {
 			p := decides(l, r.policy)

@@ -72,7 +72,7 @@ func TestNamesOfTCPServices(t *testing.T) {
 		t.Fatalf("%d names, %d HTTP routes", len(m.l4.Names), len(m.proxy.Routes))
 	}
 	name := m.l4.Names[0]
-	if name.Service != "service_4" || name.Hostname != "db.example.org" || name.ProxyProtocol != 1 || name.Certificate == nil || !slices.Equal(name.Targets, oneTarget) {
+	if name.Service != "service_4" || name.Hostname != "db.example.org" || name.ProxyProtocol != 1 || len(name.Certificates) != 1 || !slices.Equal(name.Targets, oneTarget) {
 		t.Errorf("%+v", name)
 	}
 	i := slices.IndexFunc(m.sni.Routes, func(r sni.Route) bool { return r.Hostname == "db.example.org" })
@@ -81,7 +81,7 @@ func TestNamesOfTCPServices(t *testing.T) {
 	}
 	// A certificate for another name is not shown.
 	must(t, n, tx(7, res(t, "certificate/o/cert_4", certMsg(t, "other.example.org"))))
-	if m.l4.Names[0].Certificate != nil {
+	if len(m.l4.Names[0].Certificates) != 0 {
 		t.Error("the certificate is for another name")
 	}
 	pass := routeMsg("service_2", "own.example.org", "")

@@ -143,6 +143,22 @@ func TestRouteWithoutItsCertificate(t *testing.T) {
 	}
 }
 
+// A certificate beside the first one is used when it is here; that it is not keeps nobody from the first.
+func TestRouteWithFurtherCertificates(t *testing.T) {
+	n, m := newNode(t, t.TempDir())
+	must(t, n, world(t))
+	r, tcp := routeMsg("service_1", "app.example.org", "certificate/o/cert_1"), tcpRouteMsg()
+	r.FurtherCertificates, tcp.FurtherCertificates = []string{"certificate/o/late"}, []string{"certificate/o/late"}
+	rej := must(t, n, tx(6, res(t, "route/o/service_1", r), res(t, "certificate/o/cert_4", certMsg(t, "db.example.org")), res(t, "route/o/service_4", tcp)))
+	if len(rej) != 0 || len(m.proxy.Routes) != 1 || !slices.Equal(m.proxy.Routes[0].Further, r.FurtherCertificates) || len(m.l4.Names[0].Certificates) != 1 {
+		t.Fatalf("%v, %+v, %+v", rej, m.proxy.Routes, m.l4.Names)
+	}
+	must(t, n, tx(7, res(t, "certificate/o/late", certMsg(t, "app.example.org", "db.example.org"))))
+	if len(m.proxy.Certificates) != 3 || len(m.l4.Names[0].Certificates) != 2 {
+		t.Errorf("%d certificates, %+v", len(m.proxy.Certificates), m.l4.Names)
+	}
+}
+
 func TestRemovalAndReset(t *testing.T) {
 	n, m := newNode(t, t.TempDir())
 	must(t, n, world(t))

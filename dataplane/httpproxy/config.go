@@ -27,9 +27,10 @@ type Certificate = terminate.Certificate
 
 // Route is one hostname with its rules.
 type Route struct {
-	Service     string // id
-	Hostname    string // canonical; may start with "*."
-	Certificate string // Name of a Certificate
+	Service     string   // id
+	Hostname    string   // canonical; may start with "*."
+	Certificate string   // Name of a Certificate
+	Further     []string // names of others, with keys of other types
 	Rules       []Rule
 
 	Policy  string           // resource name of the policy that decides who may come; "": everybody may

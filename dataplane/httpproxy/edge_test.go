@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -110,6 +111,12 @@ func (e *edge) certificate(t testing.TB, names ...string) Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e.signed(t, key, names...)
+}
+
+// signed makes one of a key.
+func (e *edge) signed(t testing.TB, key crypto.Signer, names ...string) Certificate {
+	t.Helper()
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)

@@ -20,7 +20,7 @@ type table struct {
 
 type route struct {
 	service, hostname string
-	cert              *tls.Certificate // nil: handshakes for this name are refused
+	certs             terminate.Choice // none: handshakes for this name are refused
 	rules             []rule           // longest prefix first
 
 	policy  string           // resource name; "": everybody may come
@@ -34,8 +34,8 @@ type rule struct {
 	group   *balance.Group // of targets
 }
 
-// newTable indexes the routes. A certificate serves a route that names it and that it is for; a
-// route without one keeps its name, so that no wildcard takes over.
+// newTable indexes the routes. A certificate serves a route that names it and that it is for, whatever is wrong with the
+// route's others; a route without one keeps its name, so that no wildcard takes over.
 func newTable(cfg Config, health *balance.Health) *table {
 	certs := make(map[string]*Certificate, len(cfg.Certificates))
 	for i := range cfg.Certificates {
@@ -51,14 +51,18 @@ func newTable(cfg Config, health *balance.Health) *table {
 		if r.Decides != nil {
 			built.clients = Clients(r.Decides)
 		}
-		switch c := certs[r.Certificate]; {
-		case c == nil:
-			t.problems = append(t.problems, "service "+r.Service+": certificate missing")
-		case !c.Covers(r.Hostname):
-			t.problems = append(t.problems, "service "+r.Service+": certificate is for other names")
-		default:
-			built.cert = &c.TLS
+		var usable []*tls.Certificate
+		for _, name := range append([]string{r.Certificate}, r.Further...) {
+			switch c := certs[name]; {
+			case c == nil:
+				t.problems = append(t.problems, "service "+r.Service+": certificate missing")
+			case !c.Covers(r.Hostname):
+				t.problems = append(t.problems, "service "+r.Service+": certificate is for other names")
+			default:
+				usable = append(usable, &c.TLS)
+			}
 		}
+		built.certs = terminate.NewChoice(usable...)
 		t.routes[r.Hostname] = built
 	}
 	return t

@@ -1,6 +1,9 @@
 package httpproxy
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -70,6 +73,41 @@ func TestT2_CertificateByName(t *testing.T) {
 		})
 	}
 	waitFor(t, func() bool { return value(t, e.metrics.handshakes.WithLabelValues("no_certificate")) == 7 })
+}
+
+// Of two certificates of a route a client is shown the one that it can check; that one is missing or for other names takes
+// nothing from the other.
+func TestCertificateByKey(t *testing.T) {
+	e := newEdge(t, nil)
+	ec, rs, other := e.certificate(t, "www.example"), e.signed(t, rsaKey(t), "www.example"), e.certificate(t, "other.example")
+	rs.Name = "certificate/rsa"
+	e.Apply(Config{Certificates: []Certificate{ec, rs, other}, Routes: []Route{
+		{Hostname: "www.example", Certificate: rs.Name, Further: []string{ec.Name, other.Name, "certificate/none"}},
+	}})
+	if n := len(e.current.Load().problems); n != 2 {
+		t.Errorf("%d problems, want 2: %v", n, e.current.Load().problems)
+	}
+	for suite, want := range map[uint16]Certificate{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: rs, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: ec, 0: ec} {
+		cfg := &tls.Config{ServerName: "www.example", RootCAs: e.root}
+		if suite != 0 {
+			cfg.MaxVersion, cfg.CipherSuites = tls.VersionTLS12, []uint16{suite}
+		}
+		state, err := handshake(t, e, cfg)
+		if err != nil {
+			t.Errorf("suite %s: %v", tls.CipherSuiteName(suite), err)
+		} else if !state.PeerCertificates[0].Equal(want.TLS.Leaf) {
+			t.Errorf("suite %s: shown %v", tls.CipherSuiteName(suite), state.PeerCertificates[0].PublicKeyAlgorithm)
+		}
+	}
+}
+
+func rsaKey(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func TestB2_ProtocolVersionsAndSuites(t *testing.T) {

@@ -34,10 +34,10 @@ type Forward struct {
 
 // Name is a service that is reached by a hostname at the node's TLS port, where its TLS ends.
 type Name struct {
-	Service       string // id
-	Hostname      string // canonical; may start with "*."
-	Certificate   *tls.Certificate
-	ProxyProtocol int // version that targets are sent: 0 (none), 1 or 2
+	Service       string             // id
+	Hostname      string             // canonical; may start with "*."
+	Certificates  []*tls.Certificate // with keys of different types
+	ProxyProtocol int                // version that targets are sent: 0 (none), 1 or 2
 	Targets       []balance.Target
 
 	Clients *terminate.Clients                                      // whose certificates they are asked for

@@ -24,7 +24,7 @@ type names struct {
 
 type name struct {
 	*forward
-	cert    *tls.Certificate
+	certs   terminate.Choice
 	clients *terminate.Clients
 	admit   func(client netip.Addr, shown []*x509.Certificate) bool
 }
@@ -36,7 +36,7 @@ func newNames(in []Name, health *balance.Health) *names {
 	for _, n := range in {
 		if _, taken := t.byPattern[n.Hostname]; !taken {
 			f := newForward(Forward{Service: n.Service, ProxyProtocol: n.ProxyProtocol, Targets: n.Targets}, health)
-			t.byPattern[n.Hostname] = &name{f, n.Certificate, n.Clients, n.Admit}
+			t.byPattern[n.Hostname] = &name{f, terminate.NewChoice(n.Certificates...), n.Clients, n.Admit}
 		}
 	}
 	return t
@@ -59,9 +59,9 @@ func (t *names) match(canonical string) *name {
 // A client that offers one application protocol gets it: some insist (PostgreSQL's direct TLS), and the
 // target speaks nothing else. One that offers several gets none, since only the target could choose.
 func (s *Server) tlsConfig() *tls.Config {
-	cfg := terminate.Config(func(canonical string) (*tls.Certificate, *terminate.Clients) {
+	cfg := terminate.Config(func(canonical string) (terminate.Choice, *terminate.Clients) {
 		if n := s.names.Load().match(canonical); n != nil {
-			return n.cert, n.clients
+			return n.certs, n.clients
 		}
 		return nil, nil
 	}, &s.tickets)

@@ -54,10 +54,10 @@ func newNamesServer(t testing.TB) (*Server, net.Listener) {
 	t.Helper()
 	s := newServer(site(t, map[string]connector.Target{"db": {Address: echo(t, "db")}, "mqtt": {Address: echo(t, "mqtt")}, "proxied": {Address: proxied(t)}}))
 	if err := s.Apply(Config{Names: []Name{
-		{Service: "db", Hostname: "db.example", Certificate: certificate(t, "db.example"), Targets: targets("db")},
-		{Service: "mqtt", Hostname: "*.example", Certificate: certificate(t, "*.example"), Targets: targets("mqtt")},
-		{Service: "v1", Hostname: "v1.example", Certificate: certificate(t, "v1.example"), Targets: targets("proxied"), ProxyProtocol: 1},
-		{Service: "v2", Hostname: "v2.example", Certificate: certificate(t, "v2.example"), Targets: targets("proxied"), ProxyProtocol: 2},
+		{Service: "db", Hostname: "db.example", Certificates: []*tls.Certificate{certificate(t, "db.example")}, Targets: targets("db")},
+		{Service: "mqtt", Hostname: "*.example", Certificates: []*tls.Certificate{certificate(t, "*.example")}, Targets: targets("mqtt")},
+		{Service: "v1", Hostname: "v1.example", Certificates: []*tls.Certificate{certificate(t, "v1.example")}, Targets: targets("proxied"), ProxyProtocol: 1},
+		{Service: "v2", Hostname: "v2.example", Certificates: []*tls.Certificate{certificate(t, "v2.example")}, Targets: targets("proxied"), ProxyProtocol: 2},
 		{Service: "bare", Hostname: "bare.example", Targets: targets("db")},
 	}}); err != nil {
 		t.Fatal(err)

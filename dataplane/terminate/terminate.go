@@ -34,10 +34,10 @@ func (c *Certificate) Covers(pattern string) bool {
 	return ok && !hostname.IsWildcard(pattern) && slices.Contains(c.Names, w)
 }
 
-// Lookup gives the certificate of the route that a canonical name belongs to, nil if there is none, and whose
-// certificates clients are asked for there, nil if they are asked for none. It is asked at each handshake, also when a
-// session is resumed.
-type Lookup func(name string) (*tls.Certificate, *Clients)
+// Lookup gives the certificates of the route that a canonical name belongs to, of which one at most is shown, none if there
+// is no such route, and whose certificates clients are asked for there, nil if they are asked for none. It is asked at each
+// handshake, also when a session is resumed.
+type Lookup func(name string) (Choice, *Clients)
 
 // Clients is whose certificates clients are asked for. They need not show one, and what they show is judged by whoever
 // asked, not by the handshake.
@@ -87,7 +87,8 @@ func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			// Neither a certificate nor an error: crypto/tls then sends unrecognized_name (RFC 6066
 			// §3), where an error of ours would be an internal_error.
-			cert, _ := lookup.of(hello.ServerName)
+			all, _ := lookup.of(hello.ServerName)
+			cert := all.pick(hello, time.Now())
 			if missing, ok := hello.Context().Value(missingKey{}).(*bool); ok && cert == nil {
 				*missing = true
 			}
@@ -115,7 +116,7 @@ func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 		if err != nil || ss == nil {
 			return nil, nil // not ours, or of an old key: a full handshake
 		}
-		if cert, _ := lookup.of(cs.ServerName); cert == nil {
+		if all, _ := lookup.of(cs.ServerName); len(all) == 0 {
 			return nil, nil
 		}
 		want := lookup.mark(cs.ServerName)
@@ -129,8 +130,8 @@ func Config(lookup Lookup, tickets *Tickets, protocols ...string) *tls.Config {
 	return cfg
 }
 
-// of finds the certificate for a name as a client has sent it.
-func (l Lookup) of(serverName string) (*tls.Certificate, *Clients) {
+// of finds the certificates for a name as a client has sent it.
+func (l Lookup) of(serverName string) (Choice, *Clients) {
 	name, err := hostname.Canonical(serverName)
 	if err != nil {
 		return nil, nil

@@ -34,7 +34,7 @@ func TestTicketsOfOneUse(t *testing.T) {
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	var asked *Clients
-	lookup := func(string) (*tls.Certificate, *Clients) { return cert, asked }
+	lookup := func(string) (Choice, *Clients) { return Choice{cert}, asked }
 	var tickets, others Tickets
 	tickets.Set([]TicketKey{{1}})
 	others.Set([]TicketKey{{1}})

@@ -145,10 +145,13 @@ type Route struct {
 	// Version of the PROXY protocol sent to targets of PASSTHROUGH and TERMINATE_TCP: 0 (none), 1 or 2.
 	ProxyProtocol uint32 `protobuf:"varint,8,opt,name=proxy_protocol,json=proxyProtocol,proto3" json:"proxy_protocol,omitempty"`
 	// Resource name of the policy that decides who may come; empty: everybody. Set if and only if mode is GUARDED.
-	Policy        string    `protobuf:"bytes,9,opt,name=policy,proto3" json:"policy,omitempty"`
-	GuardedMode   RouteMode `protobuf:"varint,10,opt,name=guarded_mode,json=guardedMode,proto3,enum=warren.node.v1.RouteMode" json:"guarded_mode,omitempty"` // of a GUARDED route: what it is beside that
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Policy      string    `protobuf:"bytes,9,opt,name=policy,proto3" json:"policy,omitempty"`
+	GuardedMode RouteMode `protobuf:"varint,10,opt,name=guarded_mode,json=guardedMode,proto3,enum=warren.node.v1.RouteMode" json:"guarded_mode,omitempty"` // of a GUARDED route: what it is beside that
+	// Resource names of certificates with keys of other types, of which a node shows each client the one that suits it best. It
+	// serves with those that it has. Who does not know this field shows everybody the one above.
+	FurtherCertificates []string `protobuf:"bytes,11,rep,name=further_certificates,json=furtherCertificates,proto3" json:"further_certificates,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
@@ -249,6 +252,13 @@ func (x *Route) GetGuardedMode() RouteMode {
 		return x.GuardedMode
 	}
 	return RouteMode_ROUTE_MODE_UNSPECIFIED
+}
+
+func (x *Route) GetFurtherCertificates() []string {
+	if x != nil {
+		return x.FurtherCertificates
+	}
+	return nil
 }
 
 type RouteRule struct {
@@ -375,7 +385,7 @@ var File_node_v1_route_proto protoreflect.FileDescriptor
 
 const file_node_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\x8d\x03\n" +
+	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\xc0\x03\n" +
 	"\x05Route\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12'\n" +
@@ -388,7 +398,8 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\x0eproxy_protocol\x18\b \x01(\rR\rproxyProtocol\x12\x16\n" +
 	"\x06policy\x18\t \x01(\tR\x06policy\x12<\n" +
 	"\fguarded_mode\x18\n" +
-	" \x01(\x0e2\x19.warren.node.v1.RouteModeR\vguardedMode\"c\n" +
+	" \x01(\x0e2\x19.warren.node.v1.RouteModeR\vguardedMode\x121\n" +
+	"\x14further_certificates\x18\v \x03(\tR\x13furtherCertificates\"c\n" +
 	"\tRouteRule\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x125\n" +
