@@ -81,6 +81,9 @@ const (
 	RSA   KeyType = "rsa"   // 2048 bits
 )
 
+// KeyTypes are all types of key, the one that is preferred first.
+var KeyTypes = []KeyType{ECDSA, RSA}
+
 // ManagedCertificate is a set of names that is kept in a certificate. It always has a next attempt.
 type ManagedCertificate struct {
 	ID          ManagedCertificateID

@@ -198,11 +198,15 @@ func (m *Model) reuse(prev *Model, b Batch) {
 		}
 	}
 	for id := range services {
-		if c, pool, ok := prev.serviceUse(id); ok {
-			m.certUse.remove(key(c)+key(pool), id.UUID)
+		if s := prev.Service(id); s != nil {
+			for _, c := range prev.CertificatesFor(s) {
+				m.certUse.remove(key(c.ID)+key(s.Pool), id.UUID)
+			}
 		}
-		if c, pool, ok := m.serviceUse(id); ok {
-			m.certUse.add(key(c)+key(pool), id.UUID)
+		if s := m.Service(id); s != nil {
+			for _, c := range m.CertificatesFor(s) {
+				m.certUse.add(key(c.ID)+key(s.Pool), id.UUID)
+			}
 		}
 	}
 }
@@ -217,18 +221,6 @@ func (m *Model) targetUse(id TargetID) (SiteID, PoolID, bool) {
 		return SiteID{}, PoolID{}, false
 	}
 	return t.Site, s.Pool, true
-}
-
-func (m *Model) serviceUse(id ServiceID) (CertificateID, PoolID, bool) {
-	s := m.Service(id)
-	if s == nil {
-		return CertificateID{}, PoolID{}, false
-	}
-	c := m.CertificateFor(s)
-	if c == nil {
-		return CertificateID{}, PoolID{}, false
-	}
-	return c.ID, s.Pool, true
 }
 
 // edit is index.add or index.remove.

@@ -100,11 +100,14 @@ func check(t *testing.T, m *model.Model, all model.Batch) {
 	users := map[model.CertificateID][]model.PoolID{}
 	for _, s := range all.Services {
 		want := choose(all, s)
-		if got := m.CertificateFor(s); got != want {
-			t.Fatalf("certificate for %s is %v, want %v", s.Hostname, got, want)
+		if got := m.CertificatesFor(s); !slices.Equal(got, want) {
+			t.Fatalf("certificates for %s are %v, want %v", s.Hostname, got, want)
 		}
-		if want != nil {
-			users[want.ID] = append(users[want.ID], s.Pool)
+		if got := m.CertificateFor(s); got != nil && got != want[0] || got == nil && want != nil {
+			t.Fatalf("certificate for %s is %v, want the first of %v", s.Hostname, got, want)
+		}
+		for _, c := range want {
+			users[c.ID] = append(users[c.ID], s.Pool)
 		}
 		if !s.Raw() {
 			checkNames(t, m, all, s.Hostname)
@@ -115,8 +118,8 @@ func check(t *testing.T, m *model.Model, all model.Batch) {
 	}
 }
 
-// choose is CertificateFor by looking at all.
-func choose(all model.Batch, s *model.Service) *model.Certificate {
+// choose is CertificatesFor by looking at all.
+func choose(all model.Batch, s *model.Service) []*model.Certificate {
 	if !s.EndsTLS() {
 		return nil
 	}
@@ -126,15 +129,24 @@ func choose(all model.Batch, s *model.Service) *model.Certificate {
 	if len(fits) == 0 {
 		return nil
 	}
-	return slices.MaxFunc(fits, func(a, b *model.Certificate) int {
-		exact := func(c *model.Certificate) int {
-			if slices.Contains(c.Names, s.Hostname) {
-				return 1
-			}
-			return 0
+	one := func(is bool) int {
+		if is {
+			return 1
 		}
-		return cmp.Or(cmp.Compare(exact(a), exact(b)), a.NotAfter.Compare(b.NotAfter), a.ID.Compare(b.ID))
+		return 0
+	}
+	slices.SortFunc(fits, func(b, a *model.Certificate) int {
+		exact := func(c *model.Certificate) int { return one(slices.Contains(c.Names, s.Hostname)) }
+		return cmp.Or(one(a.SupersededBy.IsZero())-one(b.SupersededBy.IsZero()), exact(a)-exact(b), a.NotAfter.Compare(b.NotAfter), a.ID.Compare(b.ID))
 	})
+	first := fits[0]
+	for _, c := range fits {
+		wanted := c.Uploaded || !c.Issuer.IsZero()
+		if wanted && c.SupersededBy.IsZero() && c.Uploaded == first.Uploaded && !first.Issuer.IsZero() == !c.Issuer.IsZero() && first.KeyType != "" && c.KeyType != "" && c.KeyType != first.KeyType {
+			return []*model.Certificate{first, c}
+		}
+	}
+	return fits[:1]
 }
 
 func checkNames(t *testing.T, m *model.Model, all model.Batch, name string) {

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -148,46 +147,6 @@ func (m *Model) ServicesFor(c *Certificate) iter.Seq[*Service] {
 // CertificatesNamed yields the certificates that carry exactly this canonical name or pattern.
 func (m *Model) CertificatesNamed(name string) iter.Seq[*Certificate] {
 	return rows(m.certsByName, name, m.certs)
-}
-
-// CertificateFor chooses the certificate with which nodes answer for a service, nil if TLS does not end
-// at the node or there is none. Of its organization's certificates, one whose place no other has taken comes
-// first; then one that carries the hostname itself before one whose wildcard covers it; then the latest to expire
-// wins, then the newest id. What is valid now is no criterion: the same rows must give the same choice at any time.
-func (m *Model) CertificateFor(s *Service) *Certificate {
-	if !s.EndsTLS() {
-		return nil
-	}
-	exact := m.latest(s.Org, s.Hostname)
-	if exact != nil && exact.SupersededBy.IsZero() {
-		return exact
-	}
-	w, ok := covering(s.Hostname)
-	if !ok {
-		return exact
-	}
-	if below := m.latest(s.Org, w); exact == nil || below != nil && below.SupersededBy.IsZero() {
-		return below
-	}
-	return exact
-}
-
-func (m *Model) latest(org OrgID, name string) *Certificate {
-	var best *Certificate
-	for c := range m.CertificatesNamed(name) {
-		if c.Org == org && (best == nil || c.before(best)) {
-			best = c
-		}
-	}
-	return best
-}
-
-// before reports whether a certificate is chosen before another one of the same name.
-func (c *Certificate) before(o *Certificate) bool {
-	if a, b := c.SupersededBy.IsZero(), o.SupersededBy.IsZero(); a != b {
-		return a
-	}
-	return cmp.Or(c.NotAfter.Compare(o.NotAfter), c.ID.Compare(o.ID)) > 0
 }
 
 // DomainNamed returns the domain with this apex, nil if there is none.

@@ -254,7 +254,7 @@ func (t *touch) reached(id model.ServiceID) {
 func (t *touch) chosen(id model.ServiceID) {
 	for _, m := range t.both() {
 		if s := m.Service(id); s != nil {
-			if c := m.CertificateFor(s); c != nil {
+			for _, c := range m.CertificatesFor(s) {
 				t.add(resource.Certificate, c.ID.UUID)
 			}
 		}

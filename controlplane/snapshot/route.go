@@ -48,10 +48,16 @@ func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		}
 	}
 	if s.EndsTLS() {
-		if c := m.CertificateFor(s); c != nil {
-			msg.Certificate = certificateName(c)
-		} else {
+		all := m.CertificatesFor(s)
+		if len(all) == 0 {
 			d.err = errNoCertificate
+		}
+		for i, c := range all {
+			if i == 0 {
+				msg.Certificate = certificateName(c)
+			} else {
+				msg.FurtherCertificates = append(msg.FurtherCertificates, certificateName(c))
+			}
 		}
 	}
 	if !s.Policy.IsZero() {

@@ -313,6 +313,16 @@ func (w *World) certificate(id model.CertificateID, name string) *model.Certific
 	if w.rnd.IntN(6) == 0 {
 		c.SealedKey = []byte("torn")
 	}
+	c.KeyType = []model.KeyType{"", model.ECDSA, model.RSA, model.RSA}[w.rnd.IntN(4)]
+	switch w.rnd.IntN(4) {
+	case 0, 1:
+		c.Issuer.UUID = UUID("issuer", "issuer0")
+	case 2:
+		c.Uploaded = true
+	}
+	if w.rnd.IntN(5) == 0 {
+		c.SupersededBy.UUID = UUID("certificate", w.name("certificate", 8))
+	}
 	return c
 }
 

@@ -74,10 +74,11 @@ func NewBatch(from model.Revision) model.Batch {
 //	target web organization=acme service=web site=home address=10.0.0.1 port=80 path=/ weight=1
 //	service db organization=acme pool=edge kind=tcp ports=5432 allow=192.0.2.0/24 proxy=2
 //	policy staff organization=acme networks=192.0.2.0/24 links=l1,l2
+//	certificate old organization=acme names=example.org expires=2026-04-01 key=rsa issuer=le superseded=new
 //	delete node n1
 //
 // Rows refer to each other by name; a service is named by itself, whatever its organization. Flags
-// are "enrolled", "revoked", "draining" and "terminate". A certificate's sealed key is "sealed:" and its name, or
+// are "enrolled", "revoked", "draining", "terminate" and "uploaded". A certificate's sealed key is "sealed:" and its name, or
 // what sealed= says; so is a gossip key's. Empty lines and lines that start with # mean nothing.
 func Parse(from model.Revision, text string) (model.Batch, error) {
 	b := NewBatch(from)
@@ -338,10 +339,18 @@ func Check(kind string) *model.HealthCheck {
 func (f *fields) certificate(id model.CertificateID) *model.Certificate {
 	expires, err := time.Parse(time.DateOnly, f.text("expires", "2026-04-01"))
 	f.note(err)
-	return &model.Certificate{
+	c := &model.Certificate{
 		ID: id, Org: f.org(), Names: strings.Split(f.take("names"), ","), ChainPEM: []byte(f.text("chain", "chain:"+f.name)),
 		SealedKey: []byte(f.text("sealed", "sealed:"+f.name)), NotBefore: Epoch, NotAfter: expires,
+		KeyType: model.KeyType(f.text("key", "")), Uploaded: f.flag("uploaded"),
 	}
+	if i := f.text("issuer", ""); i != "" {
+		c.Issuer.UUID = UUID("issuer", i)
+	}
+	if by := f.text("superseded", ""); by != "" {
+		c.SupersededBy.UUID = UUID("certificate", by)
+	}
+	return c
 }
 
 func (f *fields) org() model.OrgID   { return model.OrgID{UUID: f.ref("organization")} }
