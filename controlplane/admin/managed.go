@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,10 @@ import (
 
 // ManagedSpec is what is written of a managed certificate. Its names follow from services and domains.
 type ManagedSpec struct {
-	KeyType string `json:"key_type,omitempty" enum:"ecdsa,rsa" doc:"ecdsa (P-256) if absent, or rsa (2048 bits)"`
-	Profile string `json:"profile,omitempty" maxLength:"64" doc:"One of the issuer's profiles, by our word for it; its default if absent"`
-	Issuer  string `json:"issuer,omitempty" maxLength:"255" doc:"The one issuer to order from, by name or id; the first that may issue, by rank, if absent"`
+	Keys    []string `json:"keys,omitempty" maxItems:"2" enum:"ecdsa,rsa" doc:"The types of key, with a certificate for each: ecdsa (P-256), which is shown to whoever can check it, and rsa (2048 bits). ecdsa alone if absent"`
+	KeyType string   `json:"key_type,omitempty" enum:"ecdsa,rsa" doc:"The one type of key, instead of keys"`
+	Profile string   `json:"profile,omitempty" maxLength:"64" doc:"One of the issuer's profiles, by our word for it; its default if absent"`
+	Issuer  string   `json:"issuer,omitempty" maxLength:"255" doc:"The one issuer to order from, by name or id; the first that may issue, by rank, if absent"`
 }
 
 // ManagedState is how a managed certificate is doing.
@@ -39,6 +39,7 @@ type Managed struct {
 	Names          []string     `json:"names"`
 	State          ManagedState `json:"state" enum:"issuing,valid,failing,expired,unused"`
 	KeyType        string       `json:"key_type"`
+	Keys           []string     `json:"keys,omitempty" doc:"All types of key that these names have certificates of; only where one certificate is asked for"`
 	Profile        string       `json:"profile,omitempty"`
 	Issuer         string       `json:"issuer,omitempty" doc:"The one that was asked for"`
 	Certificate    string       `json:"certificate,omitempty" doc:"The newest certificate, by id"`
@@ -108,7 +109,7 @@ func managedCertificates(a *Admin) *Collection[model.ManagedCertificate, Managed
 	}
 }
 
-// managedByRef finds by id or by one of the names; what services need comes before what they don't.
+// managedByRef finds by id or by one of the names; what services need comes before what they don't, ECDSA before RSA.
 func managedByRef(c *call, ref string) (*model.ManagedCertificate, error) {
 	if id, err := (model.ManagedCertificateID{}).Parse(ref); err == nil {
 		v, err := c.tx.GetManagedCertificate(c, id)
@@ -196,6 +197,9 @@ func (a *Admin) DescribeManaged(ctx context.Context, p access.Principal, org, re
 		if out, err = viewManaged(c, v); err != nil {
 			return err
 		}
+		if out.Keys, err = c.keysOf(v); err != nil {
+			return err
+		}
 		if out.Found, err = c.found(v); err != nil {
 			return err
 		}
@@ -254,51 +258,6 @@ func (c *call) orders(of model.ManagedCertificateID) ([]Order, error) {
 		out = append(out, v)
 	}
 	return out, nil
-}
-
-// ConfigureManaged says of what kind a certificate is to be; one that there is gets replaced if it is of another.
-func (a *Admin) ConfigureManaged(ctx context.Context, p access.Principal, org, ref string, s ManagedSpec) (Managed, model.Revision, error) {
-	return a.changeManaged(ctx, p, org, ref, "update", func(c *call, v *model.ManagedCertificate) error {
-		want := *v
-		if want.KeyType = model.KeyType(s.KeyType); s.KeyType == "" {
-			want.KeyType = model.ECDSA
-		}
-		want.Profile, want.Issuer = s.Profile, model.IssuerID{}
-		if s.Issuer != "" {
-			i, err := issuerByRef(c, s.Issuer)
-			if err != nil {
-				return missing("issuer", s.Issuer, err)
-			}
-			if i.Internal() {
-				return fault.Field("issuer", "%s signs only while there is no other issuer", i.Name)
-			}
-			want.Issuer = i.ID
-			if _, known := i.Profiles[s.Profile]; s.Profile != "" && !known {
-				return fault.Field("profile", "issuer %s knows no %q", i.Name, s.Profile)
-			}
-		} else if err := c.someIssuerKnows(s.Profile); err != nil {
-			return err
-		}
-		if want.KeyType == v.KeyType && want.Profile == v.Profile && want.Issuer == v.Issuer {
-			return nil
-		}
-		*v = want
-		return c.tx.ConfigureManagedCertificate(c, v, time.Now())
-	})
-}
-
-func (c *call) someIssuerKnows(profile string) error {
-	if profile == "" {
-		return nil
-	}
-	all, err := c.tx.ListIssuers(c)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(all, func(i *model.Issuer) bool { _, ok := i.Profiles[profile]; return ok }) {
-		return fault.Field("profile", "no issuer knows %q", profile)
-	}
-	return nil
 }
 
 // RenewManaged makes a certificate due now, whatever its next attempt was. Budgets and pauses of issuers hold all

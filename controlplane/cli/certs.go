@@ -20,6 +20,7 @@ type managed struct {
 	Names       []string   `json:"names"`
 	State       string     `json:"state"`
 	KeyType     string     `json:"key_type"`
+	Keys        []string   `json:"keys"`
 	Profile     string     `json:"profile"`
 	Certificate string     `json:"certificate"`
 	NotAfter    *time.Time `json:"not_after"`
@@ -122,6 +123,9 @@ func describeManaged(out io.Writer, m managed) error {
 	line("Names", strings.Join(m.Names, ", "))
 	line("State", m.State)
 	line("Key", strings.TrimSpace(m.KeyType+" "+m.Profile))
+	if len(m.Keys) > 1 {
+		line("Keys", strings.Join(m.Keys, ", ")+", a certificate for each")
+	}
 	line("Certificate", m.Certificate)
 	line("Not after", stamp(m.NotAfter))
 	line("Renewal", stamp(m.RenewAt))
@@ -244,14 +248,15 @@ func (a *app) renewed(ctx context.Context, s *session, before managed, limit tim
 
 func (a *app) certConfigure() *cobra.Command {
 	var body struct {
-		KeyType string `json:"key_type,omitempty"`
-		Profile string `json:"profile,omitempty"`
-		Issuer  string `json:"issuer,omitempty"`
+		Keys    []string `json:"keys,omitempty"`
+		KeyType string   `json:"key_type,omitempty"`
+		Profile string   `json:"profile,omitempty"`
+		Issuer  string   `json:"issuer,omitempty"`
 	}
 	cmd := &cobra.Command{
 		Use: "configure NAME", Short: "Say of what kind a certificate is to be; one of another kind is replaced", Args: cobra.ExactArgs(1),
 		Long:    "Say of what kind a certificate is to be. What is not given is as by default; a certificate that is of another kind is\nordered anew at once.",
-		Example: "  warren cert configure example.org --key-type rsa --profile short",
+		Example: "  warren cert configure example.org --keys ecdsa,rsa --profile short",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()
 			if err != nil {
@@ -268,7 +273,9 @@ func (a *app) certConfigure() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&body.KeyType, "key-type", "", "ecdsa or rsa (default ecdsa)")
+	cmd.Flags().StringSliceVar(&body.Keys, "keys", nil, "ecdsa, rsa or both, with a certificate for each (default ecdsa)")
+	cmd.Flags().StringVar(&body.KeyType, "key-type", "", "the one type of key, instead of --keys")
+	cmd.MarkFlagsMutuallyExclusive("keys", "key-type")
 	cmd.Flags().StringVar(&body.Profile, "profile", "", "one of the issuer's profiles (default: the issuer's default)")
 	cmd.Flags().StringVar(&body.Issuer, "issuer", "", "the only issuer to order from (default: the first that may issue, by rank)")
 	return cmd

@@ -145,7 +145,7 @@ var kinds = []*kind{
 	},
 	{
 		name: "ManagedCertificate", plural: "managed-certificates", org: true,
-		columns: []string{"names", "state", "not_after", "next_attempt", "last_problem"}, wide: []string{"key_type", "profile", "issuer", "renew_at", "failing_since"},
+		columns: []string{"names", "key_type", "state", "not_after", "next_attempt", "last_problem"}, wide: []string{"profile", "issuer", "renew_at", "failing_since"},
 	},
 	{
 		name: "Certificate", plural: "certificates", aliases: []string{"cert", "certs"}, org: true,

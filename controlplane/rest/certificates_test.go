@@ -147,7 +147,7 @@ func TestManagedCertificates(t *testing.T) {
 		t.Errorf("%s, %v", r.body, err)
 	}
 	for _, tc := range []struct{ body, field string }{
-		{`{"key_type":"dsa"}`, "key_type"}, {`{"profile":"tall"}`, "profile"}, {`{"issuer":"le","profile":"tall"}`, "profile"},
+		{`{"key_type":"dsa"}`, "key_type"}, {`{"keys":["dsa"]}`, "keys"}, {`{"keys":["rsa","rsa"]}`, "keys"}, {`{"keys":["rsa"],"key_type":"rsa"}`, "key_type"}, {`{"profile":"tall"}`, "profile"}, {`{"issuer":"le","profile":"tall"}`, "profile"},
 		{`{"issuer":"nowhere"}`, "issuer"}, {`{"issuer":"internal"}`, "issuer"},
 	} {
 		if r := w.as(w.key, "PUT", base+"/example.com", tc.body); r.status != 422 || !strings.Contains(string(r.body), tc.field) {

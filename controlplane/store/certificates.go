@@ -96,6 +96,13 @@ func (t *Tx) SupersedeCertificates(ctx context.Context, id model.CertificateID) 
 	return classify(err, "update certificates")
 }
 
+// AdoptCertificates gives what was made for a managed certificate to another one, whose certificate takes its place; zero: it has
+// none.
+func (t *Tx) AdoptCertificates(ctx context.Context, of, heir model.ManagedCertificateID, by model.CertificateID) error {
+	_, err := t.q.AdoptCertificates(ctx, db.AdoptCertificatesParams{ManagedID: &of.UUID, Heir: &heir.UUID, SupersededBy: nullID(by.UUID)})
+	return classify(err, "hand over certificates")
+}
+
 // SupersedeUnwanted lets certificates that nobody renews any more give way to those that carry their names instead.
 func (t *Tx) SupersedeUnwanted(ctx context.Context, now time.Time) error {
 	_, err := t.q.SupersedeUnwanted(ctx, now)

@@ -38,10 +38,17 @@ UPDATE certificates c SET superseded_by = n.id, updated_at = now()
 
 -- name: SupersedeUnwanted :execrows
 -- What nobody renews any more because others carry its names gives way to them: it would be chosen until it ends, and after.
+-- Where there is to be one of the same type of key, it gives way to that alone.
 UPDATE certificates c SET superseded_by = n.id, updated_at = now()
   FROM managed_certificates u, managed_certificates w JOIN certificates n ON n.id = w.certificate_id
  WHERE c.managed_id = u.id AND NOT u.wanted AND c.superseded_by IS NULL AND w.wanted AND w.org_id = u.org_id AND n.superseded_by IS NULL AND n.not_after > @now
+   AND (w.key_type = u.key_type
+        OR NOT EXISTS (SELECT FROM managed_certificates s WHERE s.org_id = w.org_id AND s.names = w.names AND s.key_type = u.key_type AND s.wanted))
    AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names));
+
+-- name: AdoptCertificates :execrows
+-- What was made for one managed certificate is another one's from now on, and gives way to what that has.
+UPDATE certificates SET managed_id = @heir, superseded_by = coalesce(sqlc.narg('superseded_by'), superseded_by), updated_at = now() WHERE managed_id = @managed_id;
 
 -- name: SupersededCertificates :many
 -- What was replaced long enough ago by a certificate that all nodes have.

@@ -59,10 +59,10 @@ UPDATE managed_certificates
    AND EXISTS (SELECT FROM unnest(names) n WHERE right('.' || n, length(@apex::text) + 1) = '.' || @apex::text);
 
 -- name: FindManagedCertificates :many
--- Those that carry a name; what services need comes first.
+-- Those that carry a name; what services need comes first, then what is preferred.
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
        created_at, updated_at, held
-  FROM managed_certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY wanted DESC, id;
+  FROM managed_certificates WHERE org_id = @org_id AND @name::text = ANY(names) ORDER BY wanted DESC, key_type, id;
 
 -- name: ConfigureManagedCertificate :execrows
 -- Of another kind: it is ordered at once.
@@ -72,4 +72,5 @@ UPDATE managed_certificates SET key_type = @key_type, profile = @profile, issuer
 -- What nobody needs, has no certificate and was never said anything about by an operator leaves nothing behind.
 DELETE FROM managed_certificates m
  WHERE NOT m.wanted AND m.certificate_id IS NULL AND m.profile = '' AND m.issuer_id IS NULL AND m.key_type = 'ecdsa' AND m.updated_at < @before
-   AND NOT EXISTS (SELECT FROM orders o WHERE o.managed_id = m.id AND o.finished_at IS NULL);
+   AND NOT EXISTS (SELECT FROM orders o WHERE o.managed_id = m.id AND o.finished_at IS NULL)
+   AND NOT EXISTS (SELECT FROM managed_certificates o WHERE o.org_id = m.org_id AND o.names = m.names AND o.id <> m.id); -- one of several types of key was asked for

@@ -12,6 +12,25 @@ import (
 	"github.com/google/uuid"
 )
 
+const adoptCertificates = `-- name: AdoptCertificates :execrows
+UPDATE certificates SET managed_id = $1, superseded_by = coalesce($2, superseded_by), updated_at = now() WHERE managed_id = $3
+`
+
+type AdoptCertificatesParams struct {
+	Heir         *uuid.UUID
+	SupersededBy *uuid.UUID
+	ManagedID    *uuid.UUID
+}
+
+// What was made for one managed certificate is another one's from now on, and gives way to what that has.
+func (q *Queries) AdoptCertificates(ctx context.Context, arg AdoptCertificatesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, adoptCertificates, arg.Heir, arg.SupersededBy, arg.ManagedID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const allCertificates = `-- name: AllCertificates :many
 SELECT id, org_id, names, chain_pem, sealed_key, not_before, not_after, created_at, updated_at, managed_id, issuer_id, uploaded, superseded_by, key_type FROM certificates
 `
@@ -278,10 +297,13 @@ const supersedeUnwanted = `-- name: SupersedeUnwanted :execrows
 UPDATE certificates c SET superseded_by = n.id, updated_at = now()
   FROM managed_certificates u, managed_certificates w JOIN certificates n ON n.id = w.certificate_id
  WHERE c.managed_id = u.id AND NOT u.wanted AND c.superseded_by IS NULL AND w.wanted AND w.org_id = u.org_id AND n.superseded_by IS NULL AND n.not_after > $1
+   AND (w.key_type = u.key_type
+        OR NOT EXISTS (SELECT FROM managed_certificates s WHERE s.org_id = w.org_id AND s.names = w.names AND s.key_type = u.key_type AND s.wanted))
    AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names))
 `
 
 // What nobody renews any more because others carry its names gives way to them: it would be chosen until it ends, and after.
+// Where there is to be one of the same type of key, it gives way to that alone.
 func (q *Queries) SupersedeUnwanted(ctx context.Context, now time.Time) (int64, error) {
 	result, err := q.db.Exec(ctx, supersedeUnwanted, now)
 	if err != nil {

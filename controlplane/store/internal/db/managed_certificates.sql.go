@@ -101,6 +101,7 @@ const deleteUnused = `-- name: DeleteUnused :execrows
 DELETE FROM managed_certificates m
  WHERE NOT m.wanted AND m.certificate_id IS NULL AND m.profile = '' AND m.issuer_id IS NULL AND m.key_type = 'ecdsa' AND m.updated_at < $1
    AND NOT EXISTS (SELECT FROM orders o WHERE o.managed_id = m.id AND o.finished_at IS NULL)
+   AND NOT EXISTS (SELECT FROM managed_certificates o WHERE o.org_id = m.org_id AND o.names = m.names AND o.id <> m.id)
 `
 
 // What nobody needs, has no certificate and was never said anything about by an operator leaves nothing behind.
@@ -195,7 +196,7 @@ func (q *Queries) DueManagedCertificates(ctx context.Context, arg DueManagedCert
 const findManagedCertificates = `-- name: FindManagedCertificates :many
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
        created_at, updated_at, held
-  FROM managed_certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY wanted DESC, id
+  FROM managed_certificates WHERE org_id = $1 AND $2::text = ANY(names) ORDER BY wanted DESC, key_type, id
 `
 
 type FindManagedCertificatesParams struct {
@@ -203,7 +204,7 @@ type FindManagedCertificatesParams struct {
 	Name  string
 }
 
-// Those that carry a name; what services need comes first.
+// Those that carry a name; what services need comes first, then what is preferred.
 func (q *Queries) FindManagedCertificates(ctx context.Context, arg FindManagedCertificatesParams) ([]ManagedCertificate, error) {
 	rows, err := q.db.Query(ctx, findManagedCertificates, arg.OrgID, arg.Name)
 	if err != nil {
