@@ -49,14 +49,17 @@ type Connector struct {
 	mu      sync.Mutex
 	nodes   map[string]endpoint.Endpoint // guarded by mu; replaced whole
 	links   map[string]*link             // guarded by mu; of the nodes that are kept
+	others  replacements
 }
 
 // NewConnector makes a Connector that knows no node.
 func NewConnector(o Options) *Connector {
-	return &Connector{
-		opts: o, speaks: dialectOf(o.As), m: newConnectorMetrics(o.Registerer, dialectOf(o.As)), changed: make(chan struct{}, 1), links: map[string]*link{},
+	c := &Connector{
+		opts: o, speaks: dialectOf(o.As), changed: make(chan struct{}, 1), links: map[string]*link{},
 		dial: dial.Dialer{Lookup: dial.Remember(dial.System)},
 	}
+	c.m = newConnectorMetrics(o.Registerer, c.speaks, c.others.any)
+	return c
 }
 
 // String names the task.
@@ -95,6 +98,20 @@ func (c *Connector) watched(node string, works bool) {
 	}
 }
 
+// replaced takes a node's word that somebody else has connected as us.
+func (c *Connector) replaced(node string) {
+	if c.others.note(time.Now()) {
+		c.opts.Log.Warn("another process uses the identity of this one: its state directory was copied, or this one was", "kind", c.speaks.kind, "seen_by", node)
+	}
+}
+
+// calm takes that nobody else has used our identity for long.
+func (c *Connector) calm(now time.Time) {
+	if c.others.over(now) {
+		c.opts.Log.Info("no other process uses the identity of this one any more")
+	}
+}
+
 // keep notes the link of a node; nil: there is none.
 func (c *Connector) keep(node string, l *link) {
 	c.mu.Lock()
@@ -115,6 +132,8 @@ func (c *Connector) Run(ctx context.Context) error {
 		stop, cut context.CancelFunc
 	}
 	links := map[string]entry{}
+	look := time.NewTicker(time.Minute)
+	defer look.Stop()
 	for {
 		c.mu.Lock()
 		nodes := c.nodes
@@ -154,6 +173,8 @@ func (c *Connector) Run(ctx context.Context) error {
 			running.Wait()
 			return nil
 		case <-c.changed:
+		case now := <-look.C:
+			c.calm(now)
 		}
 	}
 }

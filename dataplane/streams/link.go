@@ -19,6 +19,7 @@ const (
 	retryMost   = 2 * time.Second         // between attempts
 	dialsMost   = 16                      // at once
 	leaveTime   = time.Minute             // for streams of a node that is no longer ours
+	youngest    = time.Second             // a connection that is closed unused before that was not wanted
 )
 
 // link is what who dials has towards one node.
@@ -30,6 +31,7 @@ type link struct {
 	tls   [2]*tls.Config          // control, stream
 	conns sync.WaitGroup          // everything that serves a wire
 	now   atomic.Pointer[session] // nil: none
+	other atomic.Bool             // the node has said that somebody else connected as us
 }
 
 func newLink(c *Connector, node string, to endpoint.Endpoint) *link {
@@ -46,20 +48,41 @@ func newLink(c *Connector, node string, to endpoint.Endpoint) *link {
 func (l *link) run(ctx, wanted context.Context) {
 	streams, cut := context.WithCancel(ctx)
 	defer cut()
-	wait := backoff.Backoff{Max: retryMost}
+	wait, replaced := backoff.Backoff{Max: retryMost}, backoff.Backoff{Min: comeBackLeast, Max: comeBackMost}
+	var last time.Time // when we were replaced
 	for wanted.Err() == nil {
+		begun := time.Now()
 		err := l.session(streams, wanted, wait.Reset)
 		if wanted.Err() != nil {
 			break
 		}
 		l.log.Debug("stream carrier away", "peer", l.to, "err", err)
-		if !wait.Wait(wanted) {
+		again := false
+		if now := time.Now(); l.other.Swap(false) {
+			again, last = now.Sub(last) < twiceWithin, now
+		}
+		if again {
+			l.c.replaced(l.node)
+			if !pause(wanted, comeBack(&replaced, last.Sub(begun))) {
+				break
+			}
+		} else if !wait.Wait(wanted) {
 			break
 		}
 	}
 	late := time.AfterFunc(leaveTime, cut)
 	defer late.Stop()
 	l.conns.Wait()
+}
+
+// pause lets some time pass; false as soon as ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // session keeps one control connection, and stream connections beside it.
@@ -73,16 +96,23 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 	}
 	watch(conn, watchPatience)
 	s := newSession(conn, false, retryAfter)
-	d := &dialler{link: l, session: s, poke: make(chan struct{}, 1), idle: map[*wire]bool{}}
+	d := &dialler{link: l, session: s, poke: make(chan struct{}, 1), failed: make(chan bool, dialsMost), idle: map[*wire]bool{}}
 	s.flags = l.flags
 	s.heard = func(m message) {
-		if m.kind == kindWant {
+		switch m.kind {
+		case kindWant:
 			d.want.Store(int32(min(m.want, mostConns)))
 			d.look()
+		case kindReplaced:
+			l.other.Store(true)
 		}
 	}
 	s.changed = func() {
-		l.log.Info("stream carrier changed", "up", s.usable.Load())
+		level := slog.LevelInfo
+		if l.c.others.any() { // it will go on like that
+			level = slog.LevelDebug
+		}
+		l.log.Log(ctx, level, "stream carrier changed", "up", s.usable.Load())
 		if s.usable.Load() {
 			up()
 			l.c.m.nodes.Inc()
@@ -122,6 +152,7 @@ type dialler struct {
 	session *session
 	want    atomic.Int32
 	poke    chan struct{} // holds one: there may be too few connections
+	failed  chan bool     // what came of connections
 
 	mu    sync.Mutex
 	live  int            // guarded by mu; connections and attempts
@@ -144,7 +175,6 @@ func (d *dialler) run(ctx, streams context.Context) {
 	defer attempts.Wait()
 	slots := make(chan struct{}, dialsMost)
 	wait := backoff.Backoff{Max: retryMost}
-	failed := make(chan bool, dialsMost)
 	for {
 		for d.begin() {
 			select {
@@ -157,11 +187,8 @@ func (d *dialler) run(ctx, streams context.Context) {
 				ok := d.attempt(ctx, streams)
 				<-slots
 				if !ok {
+					d.report(true)
 					d.ends(1)
-				}
-				select {
-				case failed <- !ok:
-				default:
 				}
 				d.look()
 			})
@@ -171,18 +198,26 @@ func (d *dialler) run(ctx, streams context.Context) {
 			return
 		case <-d.poke:
 		}
-		if !d.settle(ctx, failed, &wait) {
+		if !d.settle(ctx, &wait) {
 			return
 		}
 	}
 }
 
+// report tells what came of a connection. What nobody has looked at yet is enough to know.
+func (d *dialler) report(failed bool) {
+	select {
+	case d.failed <- failed:
+	default:
+	}
+}
+
 // settle waits a while if attempts have failed since it was last called.
-func (d *dialler) settle(ctx context.Context, failed chan bool, wait *backoff.Backoff) bool {
+func (d *dialler) settle(ctx context.Context, wait *backoff.Backoff) bool {
 	bad := false
 	for {
 		select {
-		case f := <-failed:
+		case f := <-d.failed:
 			if bad = bad || f; !f {
 				wait.Reset()
 			}
@@ -237,9 +272,14 @@ func (d *dialler) serve(ctx context.Context, w *wire) {
 	stop := context.AfterFunc(ctx, w.abort)
 	defer stop()
 	again := make(chan bool, 1)
+	// One that the node closes before it was any use is as good as none: it has others, of a process that was here
+	// before or of a copy of this one, and has not noticed yet that they are gone.
+	begun, used := time.Now(), false
+	defer func() { d.report(!used && time.Since(begun) < youngest) }()
 	for d.rest(w) {
 		err := w.next()
 		d.leave(w)
+		used = used || err == nil
 		s := &stream{wire: w, owner: lender{d.link, again}}
 		switch err {
 		case nil:

@@ -13,6 +13,8 @@ const (
 	kindAsk    = 1 // either end: answer this
 	kindAnswer = 2
 	kindWant   = 3 // node: have so many stream connections
+
+	kindReplaced = 4 // node: somebody else has connected as you; this connection ends
 )
 
 const (

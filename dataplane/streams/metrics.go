@@ -55,7 +55,7 @@ type connectorMetrics struct {
 }
 
 // newConnectorMetrics names metrics after what they count: those of a node are of its relaying.
-func newConnectorMetrics(reg prometheus.Registerer, d dialect) *connectorMetrics {
+func newConnectorMetrics(reg prometheus.Registerer, d dialect, copied func() bool) *connectorMetrics {
 	prefix := "node_connector"
 	if d.kind == identity.Node {
 		prefix = "node_relay"
@@ -72,6 +72,13 @@ func newConnectorMetrics(reg prometheus.Registerer, d dialect) *connectorMetrics
 	for _, p := range []string{d.control, d.stream} {
 		m.fails.WithLabelValues(p)
 	}
-	reg.MustRegister(m.nodes, m.conns, m.fails)
+	reg.MustRegister(m.nodes, m.conns, m.fails, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: prefix + "_identity_copied", Help: "1 while another process connects to nodes with the identity of this one.",
+	}, func() float64 {
+		if copied() {
+			return 1
+		}
+		return 0
+	}))
 	return m
 }

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -279,7 +280,12 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 	}
 	err := s.run(ctx)
 	s.usable.Store(false)
-	log.Info("stream carrier changed", "up", false, "err", err)
+	switch {
+	case errors.Is(err, errReplaced) || s.other.Load(): // the carrier is as it was
+		log.Debug("stream carrier goes on by another control connection")
+	default:
+		log.Info("stream carrier changed", "up", false, "err", err)
+	}
 }
 
 // watched tells whether the control connection of a peer works. An older one may end after a newer one has begun.

@@ -60,6 +60,7 @@ func ordeal(t testing.TB, seed uint64, connectors, each int, most time.Duration)
 		nodes, to.Nodes[id] = append(nodes, n), endpoint.At(netip.AddrPortFrom(addr, 443))
 	}
 	var hosts []*nettest.Host
+	var links []*Connector
 	for i := range connectors {
 		h := internet.Host(netip.AddrFrom4([4]byte{198, 19, byte(i >> 8), byte(i)}), true)
 		c := NewConnector(Options{Credentials: ca.Credentials(t, identity.Connector, name(i)), TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
@@ -76,11 +77,19 @@ func ordeal(t testing.TB, seed uint64, connectors, each int, most time.Duration)
 		}
 		c.Apply(to)
 		run(c.Run)
+		links = append(links, c)
 		for id, at := range to.Nodes {
 			run(func(ctx context.Context) error { beat(ctx, h, at.Addr.Addr(), func() { c.Doubt(id) }); return nil })
 		}
 		hosts = append(hosts, h)
 	}
+	defer func() {
+		for i, c := range links {
+			if c.others.any() {
+				t.Errorf("connector %d, which comes back from faults of its network, takes itself for a copy", i)
+			}
+		}
+	}()
 	return nettest.Ordeal(seed, hosts, each, most, func(i int, since time.Time) bool {
 		for _, n := range nodes {
 			if !answered(ctx, n, name(i)) {

@@ -43,7 +43,7 @@ func (p *pool) begin(s *session) {
 	p.demandLocked()
 	p.mu.Unlock()
 	if old != nil {
-		_ = old.conn.NetConn().Close()
+		old.replace()
 	}
 }
 

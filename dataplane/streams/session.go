@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 // Bounds of a control connection.
 const (
 	sendTime    = 5 * time.Second
+	leaveWord   = time.Second // for the word that ends it to be heard
 	floodTime   = time.Second
 	floodMost   = 500              // messages within floodTime: many times what the other end has to say
 	retryAfter  = 2 * time.Second  // a connector makes a connection that is down for so long anew
@@ -33,6 +35,8 @@ const hasteMost = 2 * liveness.EveryInUse
 var (
 	errSilent = errors.New("no answer to heartbeats")
 	errFlood  = errors.New("too many messages")
+
+	errReplaced = errors.New("another connection has taken its place")
 )
 
 // session is one control connection, seen from either end. One goroutine does everything: a read that
@@ -49,6 +53,7 @@ type session struct {
 	want   atomic.Int32 // of a node: to be told; 0: nothing
 	used   atomic.Bool  // since the last look
 	doubts atomic.Bool  // somebody has reason to doubt the path: ask at once
+	other  atomic.Bool  // of a node: another session has taken this one's place
 	rests  atomic.Bool  // heartbeats are seldom
 
 	mu    sync.Mutex
@@ -90,8 +95,28 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
+// replace ends a session that another one has taken the place of. Who is there, if anybody is, is told.
+func (s *session) replace() {
+	s.other.Store(true)
+	s.wake()
+}
+
+// leave tells the other end, and waits a moment until it has gone: what it sends meanwhile would undo the telling.
+func (s *session) leave() error {
+	if err := s.write(message{kind: kindReplaced}.append(nil)); err != nil {
+		return err
+	}
+	_ = s.conn.SetDeadline(time.Now().Add(leaveWord))
+	_ = s.conn.CloseWrite()
+	_, _ = io.Copy(io.Discard, s.conn)
+	return errReplaced
+}
+
 // step sends what is due, then reads until more is.
 func (s *session) step(now time.Time) error {
+	if s.other.Load() {
+		return s.leave()
+	}
 	if err := s.send(now); err != nil {
 		return err
 	}
@@ -101,7 +126,7 @@ func (s *session) step(now time.Time) error {
 	if err := s.conn.SetReadDeadline(s.next(now)); err != nil {
 		return err
 	}
-	if s.woken.Swap(false) || s.used.Load() { // after the deadline is set: a later wake undoes it
+	if s.woken.Swap(false) || s.used.Load() || s.other.Load() { // after the deadline is set: a later wake undoes it
 		return nil
 	}
 	n, err := s.conn.Read(s.in[len(s.in):cap(s.in)])
