@@ -17,7 +17,7 @@ import (
 // Retry-After, HTML: everything is issued in the end, once, and nothing is asked within a Retry-After.
 func TestHostileAuthority(t *testing.T) {
 	r := newRig(t, acmetest.Config{NonceReject: 50})
-	r.proxy.Set(acmetest.Faults{Fail: 0.2, Lose: 0.1, Limit: 0.01, HTML: 0.02, HTMLAfter: 0.02, LimitFor: 2 * time.Second})
+	r.proxy.Set(acmetest.Faults{Fail: 0.2, Lose: 0.1, Limit: 0.01, HTML: 0.02, HTMLAfter: 0.02, LimitFor: 3 * time.Second})
 	for _, name := range []string{"a", "b", "c"} {
 		r.run(t, r.options(name))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/nettest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 func TestPlaces(t *testing.T) {
@@ -88,15 +89,16 @@ func TestNodeIsFollowedByItsName(t *testing.T) {
 		conn := newSimEnd(t, ca, "connector", ConnectorRole, netip.MustParseAddr("fd57:6172:7265::100"), internet.Host(netip.MustParseAddr("198.19.0.1"), true))
 		conn.names = dial.NewNames(dns.lookup, conn.renamed)
 		asConn := []Peer{{ID: conn.id, Kind: Connector, Key: conn.opts.Key.Public(), Addr: conn.addr, Keepalive: 25 * time.Second}}
+		key, err := wgkey.New()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var node *simEnd
 		stop := func() {}
 		start := func(at string) netip.Addr {
 			t.Helper()
 			addr := netip.MustParseAddr(at)
-			next := newSimEnd(t, ca, "node", NodeRole, netip.MustParseAddr("fd57:6172:7265::1"), internet.Host(addr, false))
-			if node != nil {
-				next.opts.Key = node.opts.Key
-			}
+			next := newSimEndOf(t, key, ca, "node", NodeRole, netip.MustParseAddr("fd57:6172:7265::1"), internet.Host(addr, false))
 			stop()
 			node = next
 			nctx, cancel := context.WithCancel(ctx)

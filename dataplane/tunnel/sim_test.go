@@ -198,6 +198,12 @@ func newSimEnd(t testing.TB, ca *identitytest.Authority, id string, role FilterR
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newSimEndOf(t, key, ca, id, role, self, host)
+}
+
+// newSimEndOf is newSimEnd with a key that another end had.
+func newSimEndOf(t testing.TB, key wgkey.Private, ca *identitytest.Authority, id string, role FilterRole, self netip.Addr, host *nettest.Host) *simEnd {
+	t.Helper()
 	kind := identity.Node
 	if role == ConnectorRole {
 		kind = identity.Connector

@@ -128,7 +128,7 @@ func TestBookOfLimits(t *testing.T) {
 	b, now := newBook(), time.Now()
 	a := asked{kind: NewOrder, account: "a", path: "/order-plz"}
 	b.limited(a, now, now.Add(10*time.Second))
-	for at, want := range map[time.Duration]int{100 * time.Millisecond: 0, time.Second: 1, 9999 * time.Millisecond: 1, 10 * time.Second: 0} {
+	for at, want := range map[time.Duration]int{900 * time.Millisecond: 0, 1100 * time.Millisecond: 1, 9999 * time.Millisecond: 1, 10 * time.Second: 0} {
 		before := len(b.broken)
 		b.arrived(a, now.Add(at))
 		if got := len(b.broken) - before; got != want {
@@ -136,8 +136,8 @@ func TestBookOfLimits(t *testing.T) {
 		}
 	}
 	before := len(b.broken)
-	b.arrived(asked{kind: NewOrder, account: "b"}, now.Add(time.Second))
-	b.arrived(asked{kind: OrderRead, account: "a"}, now.Add(time.Second))
+	b.arrived(asked{kind: NewOrder, account: "b"}, now.Add(2*time.Second))
+	b.arrived(asked{kind: OrderRead, account: "a"}, now.Add(2*time.Second))
 	if len(b.broken) != before {
 		t.Error("another account's and another kind's requests are no violations")
 	}

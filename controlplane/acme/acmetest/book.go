@@ -59,8 +59,9 @@ type seen struct{ names, status string }
 
 type span struct{ from, until time.Time }
 
-// inFlight is how long after a 429 others of its account can't have heard of it: they were on their way.
-const inFlight = 250 * time.Millisecond
+// inFlight is how long after a 429 others of its account need not have heard of it: they were on their way, and what one
+// process has been told reaches the others by the database. Obeying is to the second.
+const inFlight = time.Second
 
 func newBook() book {
 	return book{
