@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
@@ -69,12 +70,28 @@ func (s *Service) Setup(ctx context.Context, c Client, token string, p Person) (
 			}
 			return err
 		}
-		return createUser(ctx, tx, u, hash)
+		if err := createUser(ctx, tx, u, hash); err != nil {
+			return err
+		}
+		return own(ctx, tx, u)
 	})
 	if err == nil {
 		s.tell(ctx, Event{Action: "setup", User: u.ID, Client: c})
 	}
 	return out, err
+}
+
+// own makes the first administrator an owner of the organization that a fresh cluster has: whoever publishes a first
+// service for its members wants to visit it. A cluster without that organization has others for him to join.
+func own(ctx context.Context, tx *store.Tx, u *model.User) error {
+	org, err := tx.GetOrganizationByName(ctx, admin.DefaultName)
+	if fault.Of(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return tx.CreateMembership(ctx, &model.Membership{Org: org.ID, User: u.ID, Roles: []model.RoleID{model.RoleOwner}})
 }
 
 // person makes a user of what somebody says of himself, with the hash of his password.

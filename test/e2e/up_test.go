@@ -95,6 +95,7 @@ func (r *upRun) paste(t *testing.T) {
 	pasted := 0
 	// Not the steps above, which look alike from the tenth second on.
 	_, commands, _ := strings.Cut(r.out.String(), "Paste these")
+	commands, _, _ = strings.Cut(commands, "Sign in as") // a link, for a browser
 	for line := range strings.Lines(commands) {
 		line, ok := strings.CutPrefix(line, "  ")
 		if !ok || strings.HasPrefix(line, " ") {
