@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -92,10 +93,13 @@ func (c *suite) restart(p *lab.Process) {
 // without returns the node that keeps no tunnels to a site: two of three do.
 func (c *suite) without(s *cluster.Site) (outside *cluster.Node, inside []*cluster.Node) {
 	c.t.Helper()
-	none, inside, err := c.Without(s)
-	c.must(err)
-	if len(none) != 1 || len(inside) != 2 {
-		c.t.Fatalf("site %s has tunnels to %d nodes, want 2 of 3", s.Name, len(inside))
-	}
-	return none[0], inside
+	c.until("site "+s.Name+" has tunnels to two of three nodes", func() error {
+		none, up, err := c.Without(s)
+		if err != nil || len(none) != 1 || len(up) != 2 {
+			return fmt.Errorf("to %d nodes, %v", len(up), err)
+		}
+		outside, inside = none[0], up
+		return nil
+	})
+	return outside, inside
 }
