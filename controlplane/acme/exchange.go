@@ -139,7 +139,7 @@ func (c *Client) call(ctx context.Context, what string, a *account, try attempt)
 			}
 		case p != nil && a == nil && n < maxNonceTries && doubtsKey(p) && c.rolledOver(ctx, signer):
 		case p != nil && a == nil && doubtsKey(p) && p.Type != accountDoesNotExist && c.disowned(ctx, signer):
-			return &e.reply, fmt.Errorf("%s: %w", what, &Problem{Type: accountDoesNotExist, Status: p.Status, Detail: "the account has another key now: " + p.Detail})
+			return &e.reply, fmt.Errorf("%s: %w", what, &Problem{Type: accountDoesNotExist, Status: p.Status, Detail: "the account has another key now: " + p.Detail, otherKey: true})
 		default:
 			return &e.reply, fmt.Errorf("%s: %w", what, wordless(err, &e.reply))
 		}

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -23,7 +24,15 @@ type Problem struct {
 	Subproblems []Problem
 	RetryAfter  time.Time // from the reply's header; zero: none
 
-	html bool // the reply was some other document: not the CA's word
+	html     bool // the reply was some other document: not the CA's word
+	otherKey bool // the CA knows the account, by another key than the one that has signed
+}
+
+// OtherKey reports whether a request was refused because its account's key has been changed meanwhile: with the new
+// key it may be sent again at once.
+func OtherKey(err error) bool {
+	p, ok := errors.AsType[*Problem](err)
+	return ok && p.otherKey
 }
 
 // Types of problems (RFC 8555 §6.7, RFC 9773 §7.4, draft-ietf-acme-profiles §6.4).

@@ -58,7 +58,7 @@ func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error
 		out := t.undone("", now)
 		out.order.Class, out.order.Problem = class.String(), words(err)
 		out.what, out.wait = "the account can't be used", time.Minute
-		if t.issuer.SealedPendingKey != nil {
+		if t.issuer.SealedPendingKey != nil || acme.OtherKey(err) {
 			out.what, out.wait = "the account's key is being changed", inline+time.Second
 		}
 		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
