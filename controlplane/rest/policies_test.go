@@ -165,7 +165,6 @@ func TestShareLinksAndServiceTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := w.head()
 	use := func() (ok bool) {
 		if _, err := w.db.Tx(t.Context(), "test", func(tx *store.Tx) (err error) {
 			ok, err = tx.UseShareLink(t.Context(), id, in)
@@ -180,8 +179,8 @@ func TestShareLinksAndServiceTokens(t *testing.T) {
 	}
 	w.must(201, "POST", org+"/domains", `{"name":"example.com","pool":"default"}`)
 	w.must(201, "POST", org+"/services", `{"name":"wiki","kind":"http","hostname":"wiki.example.com","pool":"default","policy":"staff"}`)
-	before = w.head()
-	if !use() || !use() || use() {
+	before := w.head()
+	if first, second, third := use(), use(), use(); !first || !second || third {
 		t.Error("a link for two uses is not good for two")
 	}
 	if after := w.head(); after != before {

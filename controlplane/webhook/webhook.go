@@ -69,7 +69,7 @@ func New(o Options) *Deliverer {
 // Deliver implements queue.Deliver: it calls the receiver once and writes what came of it.
 func (d *Deliverer) Deliver(ctx context.Context, id model.WebhookID, event model.EventID, number int) error {
 	if !d.enter(id) {
-		return queue.Busy
+		return queue.ErrBusy
 	}
 	defer d.leave(id)
 	hook, e, err := d.read(ctx, id, event)

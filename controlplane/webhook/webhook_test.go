@@ -211,7 +211,7 @@ func TestAnswers(t *testing.T) {
 		{"ok", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "thanks\x1b[31m\x00") }, 1, "", false, false, true},
 		{"error", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 1, "want a status of 2xx", true, true, true},
 		{"error, last", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, last, "want a status of 2xx", false, false, true},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 302) }, 1, "redirects are not followed", true, true, true},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusFound) }, 1, "redirects are not followed", true, true, true},
 		{"gone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, 1, "disabled", false, false, false},
 		{"flood", func(w http.ResponseWriter, _ *http.Request) {
 			for range 4 << 10 {
@@ -300,7 +300,7 @@ func TestBounds(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	e, _ := r.raise(model.CertificateIssued, r.a.ID, "z")
-	if err := r.to.Deliver(t.Context(), h.ID, e.ID, 1); !errors.Is(err, queue.Busy) {
+	if err := r.to.Deliver(t.Context(), h.ID, e.ID, 1); !errors.Is(err, queue.ErrBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	close(release)

@@ -19,11 +19,11 @@ const (
 )
 
 // Deliver tells a receiver of an event, attempt counting from 1. After an error it is called again at the next of
-// model.WebhookRetries, after Busy in a moment.
+// model.WebhookRetries, after ErrBusy in a moment.
 type Deliver func(ctx context.Context, webhook model.WebhookID, event model.EventID, attempt int) error
 
-// Busy is returned by a Deliver that would do too much at once: it does not count as an attempt.
-var Busy = errors.New("too many deliveries to one receiver")
+// ErrBusy is returned by a Deliver that would do too much at once: it does not count as an attempt.
+var ErrBusy = errors.New("too many deliveries to one receiver")
 
 const busyPause = time.Second
 
@@ -37,7 +37,7 @@ type courier struct {
 // Work implements river.Worker.
 func (c *courier) Work(ctx context.Context, job *river.Job[store.DeliveryJob]) error {
 	err := c.deliver(ctx, job.Args.Webhook, job.Args.Event, job.Attempt)
-	if errors.Is(err, Busy) {
+	if errors.Is(err, ErrBusy) {
 		return river.JobSnooze(busyPause)
 	}
 	return err
