@@ -211,31 +211,37 @@ func (t *Tx) fill(ctx context.Context, b *model.Batch, keys map[string][]string)
 		b.Revocations, e = fetch(f, "access_revocations", q.AllAccessRevocations, q.GetAccessRevocations, accessRevocation, func(v *model.AccessRevocation) model.RevocationID { return v.ID })
 		return e
 	})
-	step(func() error {
-		if keys != nil && keys["settings"] == nil {
-			return nil
-		}
-		r, e := q.GetSettings(ctx)
-		if errors.Is(e, pgx.ErrNoRows) { // not bootstrapped yet
-			return nil
-		}
-		b.SignInURL = &r.SignInUrl
-		return e
-	})
-	step(func() error {
-		if keys != nil && keys["authorities"] == nil {
-			return nil
-		}
-		rows, e := q.AllAuthorities(ctx)
-		b.Authorities = map[string][]byte{}
-		for _, k := range keys["authorities"] {
-			b.Authorities[k] = nil
-		}
-		for _, r := range rows {
-			b.Authorities[r.Kind] = r.CertPem
-		}
-		return e
-	})
+	step(func() error { return t.fillSettings(ctx, b, keys) })
+	step(func() error { return t.fillAuthorities(ctx, b, keys) })
+	return err
+}
+
+// fillSettings reads what of the settings the model has.
+func (t *Tx) fillSettings(ctx context.Context, b *model.Batch, keys map[string][]string) error {
+	if keys != nil && keys["settings"] == nil {
+		return nil
+	}
+	r, err := t.q.GetSettings(ctx)
+	if errors.Is(err, pgx.ErrNoRows) { // not bootstrapped yet
+		return nil
+	}
+	b.SignInURL = &r.SignInUrl
+	return err
+}
+
+// fillAuthorities reads the certificates of all authorities, of which there are two.
+func (t *Tx) fillAuthorities(ctx context.Context, b *model.Batch, keys map[string][]string) error {
+	if keys != nil && keys["authorities"] == nil {
+		return nil
+	}
+	rows, err := t.q.AllAuthorities(ctx)
+	b.Authorities = map[string][]byte{}
+	for _, k := range keys["authorities"] {
+		b.Authorities[k] = nil
+	}
+	for _, r := range rows {
+		b.Authorities[r.Kind] = r.CertPem
+	}
 	return err
 }
 
