@@ -249,6 +249,18 @@ func TestUDPIsBlockedFromTheBeginning(t *testing.T) {
 	s.by(t, TransportTLS)
 }
 
+// The node is reached elsewhere while TLS is in use, and UDP works there only later.
+func TestUDPWorksAgainElsewhere(t *testing.T) {
+	s := newSecured(t, true)
+	s.by(t, TransportTLS)
+	s.box = newMiddlebox(t, s.node.ListenPort())
+	s.box.set(true, false)
+	s.connector.apply(t, with(s.node.seenBy(s.connector), func(p *Peer) { p.Endpoint, p.TLS = endpoint.At(s.box.addr), endpoint.At(s.tls) }))
+	s.by(t, TransportTLS)
+	s.box.set(false, false)
+	s.by(t, TransportUDP)
+}
+
 // UDP that is blocked in one direction is blocked.
 func TestUDPIsBlockedToTheConnector(t *testing.T) {
 	s := newSecured(t, false)

@@ -270,6 +270,14 @@ func (b *bind) sendUDP(bufs [][]byte, w *way, ep conn.Endpoint) error {
 	return nil
 }
 
+// udpLocked is where a node is reached over UDP now, which may be elsewhere than when its link was made.
+func (b *bind) udpLocked(w *way) conn.Endpoint {
+	if w.plain == nil {
+		w.plain, _ = b.Bind.ParseEndpoint(w.udp.String()) // an address that was parsed before
+	}
+	return w.plain
+}
+
 // check dials if UDP has become silent.
 func (b *bind) check(w *way) {
 	now := time.Now()
@@ -291,10 +299,10 @@ func (b *bind) sendTLS(bufs [][]byte, w *way) error {
 		}
 		w.choice.sentUDP(now)
 	}
-	plain := w.plain
+	udp := b.udpLocked(w)
 	w.mu.Unlock()
-	if try != nil && plain != nil {
-		_ = b.plain(try, plain) // that UDP does not work is no news
+	if try != nil && udp != nil {
+		_ = b.plain(try, udp) // that UDP does not work is no news
 	}
 	if l != nil {
 		b.m.tlsDropped.Add(float64(l.send(bufs)))
@@ -320,9 +328,6 @@ func (b *bind) wantLinkLocked(w *way, need bool, now time.Time) *tlsLink {
 	w.choice.used = now
 	if l := w.live(); l != nil {
 		return l
-	}
-	if w.plain == nil {
-		w.plain, _ = b.Bind.ParseEndpoint(w.udp.String()) // an address that was parsed before
 	}
 	if w.choice.dial(now) {
 		select {
