@@ -11,7 +11,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
 
@@ -41,7 +40,7 @@ func (d *directory) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 // nameServer starts one on the internet.
 func (c *suite) nameServer(knows netip.Addr) (*directory, netip.Addr) {
 	c.t.Helper()
-	d, host := &directory{addr: knows}, c.Lab.Host("names", "198.18.1.53")
+	d, host := &directory{addr: knows}, c.Lab.Host("names", "2001:db8:1::53")
 	s, done := &dns.Server{PacketConn: host.ListenUDP(53), Handler: d}, make(chan struct{})
 	go func() { defer close(done); _ = s.ActivateAndServe() }()
 	c.t.Cleanup(func() { _ = s.Shutdown(); <-done })
@@ -49,14 +48,10 @@ func (c *suite) nameServer(knows netip.Addr) (*directory, netip.Addr) {
 }
 
 // A node's endpoints are a name. Its address changes, the name follows, and the connector is back by both of its
-// carriers without anybody's help; nodes that can't look the name up go on by the address that they know.
+// carriers without anybody's help; nodes that can't look the name up go on by the address that they know. The site
+// has IPv6 alone: a connector goes back to an address at which the node has answered, and by IPv4 it still would.
 func TestConnectorFollowsANodesName(t *testing.T) {
-	cl, err := cluster.Start(t.Context(), lab.New(t), cluster.Config{Bin: "../../bin", Patience: patience, Nodes: 2, Families: []string{"46"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &suite{cl, t}
-	c.publishApp()
+	c := sixAndBoth(t)
 	site, n := c.Sites[0], c.Nodes[0]
 	six := n.Host.Addrs()[1]
 	names, at := c.nameServer(six)
@@ -81,7 +76,8 @@ func TestConnectorFollowsANodesName(t *testing.T) {
 	there("at another address, unknown to the name server", "")
 	names.set(moved)
 	there("the name has followed", both)
-	c.answered("https://"+app+"/", cluster.At(n, app)...)
+	host := "app." + site.Name + "." + domain
+	c.answered("https://"+host+"/", cluster.At(n, host)...)
 	if log := site.Proc.Log(); !strings.Contains(log, "a peer's name has another address") {
 		t.Error("the connector says nothing of it")
 	}
