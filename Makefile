@@ -6,6 +6,9 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/warrenedge/warren/shared/version.Version=$(VERSION)
+# Of gRPC without golang.org/x/net/trace: it brings html/template, with which the linker has to keep every exported
+# method of every type. The connector is a quarter smaller without, on disk and in memory.
+TAGS    := grpcnotrace
 TOOLS   := $(CURDIR)/.bin
 export PATH := $(TOOLS):$(PATH)
 
@@ -28,7 +31,7 @@ help: ## list the targets
 .PHONY: build
 build: ## build the four programs into bin/; needs only Go
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./controlplane/cmd/... ./dataplane/cmd/...
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./controlplane/cmd/... ./dataplane/cmd/...
 
 .PHONY: run
 run: ## build, then start a whole cluster on this machine; Ctrl-C ends it
