@@ -5,10 +5,13 @@ import (
 	"slices"
 )
 
-// Compiled is a Policy that can be asked. It is never modified.
+// Compiled is a Policy that can be asked. It is never modified. What its rules say is in few arrays, however many there are: a
+// node may have a million rules.
 type Compiled struct {
 	id, org, name string
 	rules         []rule
+	tests         []test // of all rules
+	lists         lists  // that tests point into
 	otherwise     Action
 
 	signIn      *signIn
@@ -21,13 +24,16 @@ type Compiled struct {
 	http, places, paths bool // whether a rule is about such things
 }
 
-// rule is a compiled Rule. Conditions are nil if there are none.
+// rule is a compiled Rule.
 type rule struct {
+	match, unless span // of tests; empty if there are none
 	action        Action
-	match, unless *conditions
 }
 
-// Compile makes a policy that can be asked. Its errors are FieldErrors.
+// span is a part of an array.
+type span struct{ from, to uint32 }
+
+// Compile makes a policy that can be asked. It keeps no slice of p's rules. Its errors are FieldErrors.
 func Compile(p *Policy) (*Compiled, error) {
 	c := &Compiled{id: p.ID, org: p.Org, name: p.Name, otherwise: p.Otherwise}
 	if len(p.Rules) > maxRules {
@@ -36,9 +42,7 @@ func Compile(p *Policy) (*Compiled, error) {
 	if p.Otherwise > Allow {
 		return nil, wrong("otherwise", "want allow, deny or authenticate")
 	}
-	if len(p.Rules) > 0 {
-		c.rules = make([]rule, len(p.Rules))
-	}
+	c.makeRoom(p.Rules)
 	for i := range p.Rules {
 		if err := c.compileRule(i, &p.Rules[i]); err != nil {
 			return nil, err
@@ -65,9 +69,9 @@ func (c *Compiled) compileRule(i int, r *Rule) (err error) {
 	if r.Action > Allow {
 		return wrong(fmt.Sprintf("rules[%d].action", i), "want allow, deny or authenticate")
 	}
-	if out.match, err = compileConditions("", &r.Conditions); err == nil {
-		if out.unless, err = compileConditions("unless.", &r.Unless); err == nil {
-			c.rules[i] = out
+	if out.match, err = c.compileConditions("", &r.Conditions); err == nil {
+		if out.unless, err = c.compileConditions("unless.", &r.Unless); err == nil {
+			c.rules = append(c.rules, out)
 			c.http = c.http || r.HTTP() || r.Unless.HTTP()
 			c.places = c.places || r.Places() || r.Unless.Places()
 			c.paths = c.paths || len(r.Paths)+len(r.Unless.Paths) > 0

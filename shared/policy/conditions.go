@@ -2,83 +2,193 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/gaissmai/bart"
 )
 
 const (
 	maxRules   = 1000
-	maxEntries = 10_000 // of one list
+	maxEntries = 10_000 // of one list: spans have room for all of a policy
 )
 
-// conditions are compiled Conditions.
-type conditions struct {
-	networks  networks
-	paths     []Path
+// kind is what a test looks at. What is looked at first is cheap.
+type kind uint8
+
+const (
+	byMethod kind = iota
+	byCountry
+	byASN
+	byNetwork
+	byTable // of networks
+	byPath
+	byWindow
+	byHeader
+)
+
+// test is a compiled list of Conditions: it holds if one of its entries does.
+type test struct {
+	entries span // of the list of its kind; of byTable, from is the index of the table
+	kind    kind
+}
+
+// lists are the entries of all tests, by kind.
+type lists struct {
 	methods   []string
-	countries []string
-	asns      []uint32 // sorted
-	headers   []Header // names as net/http has them
+	countries []country
+	asns      []uint32 // those of a test are sorted
+	networks  []netip.Prefix
+	tables    []*bart.Lite // of more than few networks each
+	paths     []Path
 	windows   []window
+	headers   []Header // names as net/http has them
 }
 
-// compileConditions gives nil if there are none.
-func compileConditions(field string, c *Conditions) (out *conditions, err error) {
-	if c.IsZero() {
-		return nil, nil
+// country is two letters.
+type country uint16
+
+func countryOf(s string) country {
+	if len(s) != 2 {
+		return 0
 	}
-	if err := checkSizes(field, c); err != nil {
-		return nil, err
-	}
-	out = &conditions{methods: c.Methods, countries: c.Countries, asns: c.ASNs}
-	if out.networks, err = compileNetworks(field+"networks", c.Networks); err != nil {
-		return nil, err
-	}
-	if len(c.Paths) > 0 {
-		out.paths = make([]Path, len(c.Paths))
-	}
-	for i, s := range c.Paths {
-		if out.paths[i], err = CompilePath(s); err != nil {
-			return nil, wrong(fmt.Sprintf("%spaths[%d]", field, i), "%v", err)
+	return country(s[0])<<8 | country(s[1])
+}
+
+// makeRoom makes the arrays as long as rules need them.
+func (c *Compiled) makeRoom(rules []Rule) {
+	var n struct{ tests, methods, countries, asns, networks, tables, paths, windows, headers int }
+	count := func(into *int, have int) {
+		if *into += have; have > 0 {
+			n.tests++
 		}
 	}
-	for i, s := range c.Methods {
+	for i := range rules {
+		for _, w := range [...]*Conditions{&rules[i].Conditions, &rules[i].Unless} {
+			count(&n.methods, len(w.Methods))
+			count(&n.countries, len(w.Countries))
+			count(&n.asns, len(w.ASNs))
+			count(&n.paths, len(w.Paths))
+			count(&n.windows, len(w.Windows))
+			count(&n.headers, len(w.Headers))
+			if len(w.Networks) > few {
+				count(&n.tables, 1)
+			} else {
+				count(&n.networks, len(w.Networks))
+			}
+		}
+	}
+	c.rules, c.tests = room[rule](len(rules)), room[test](n.tests)
+	c.lists = lists{
+		methods: room[string](n.methods), countries: room[country](n.countries), asns: room[uint32](n.asns),
+		networks: room[netip.Prefix](n.networks), tables: room[*bart.Lite](n.tables), paths: room[Path](n.paths),
+		windows: room[window](n.windows), headers: room[Header](n.headers),
+	}
+}
+
+// room is an empty slice for n elements; nil for none.
+func room[T any](n int) []T {
+	if n == 0 {
+		return nil
+	}
+	return make([]T, 0, n)
+}
+
+// compileConditions appends the tests of conditions, and says where they are.
+func (c *Compiled) compileConditions(field string, w *Conditions) (at span, err error) {
+	at = span{uint32(len(c.tests)), uint32(len(c.tests))}
+	if w.IsZero() {
+		return at, nil
+	}
+	if err := checkSizes(field, w); err != nil {
+		return at, err
+	}
+	for _, compile := range [...]func(string, *Conditions) error{c.compileMethods, c.compilePlaces, c.compileNetworks, c.compilePaths, c.compileWindows, c.compileHeaders} {
+		if err := compile(field, w); err != nil {
+			return at, err
+		}
+	}
+	at.to = uint32(len(c.tests))
+	return at, nil
+}
+
+// add appends a test of the entries from one on, unless there are none.
+func (c *Compiled) add(k kind, from, to int) {
+	if from < to {
+		c.tests = append(c.tests, test{span{uint32(from), uint32(to)}, k})
+	}
+}
+
+func (c *Compiled) compileMethods(field string, w *Conditions) error {
+	from := len(c.lists.methods)
+	for i, s := range w.Methods {
 		if !token(s) || s != strings.ToUpper(s) {
-			return nil, wrong(fmt.Sprintf("%smethods[%d]", field, i), "%q: want a method such as GET", s)
+			return wrong(fmt.Sprintf("%smethods[%d]", field, i), "%q: want a method such as GET", s)
 		}
+		c.lists.methods = append(c.lists.methods, s)
 	}
-	for i, s := range c.Countries {
-		if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
-			return nil, wrong(fmt.Sprintf("%scountries[%d]", field, i), "%q: want two capital letters such as CH (ISO 3166-1)", s)
-		}
-	}
-	for i, n := range c.ASNs {
-		if n == 0 {
-			return nil, wrong(fmt.Sprintf("%sasns[%d]", field, i), "0 is no autonomous system")
-		}
-	}
-	if !slices.IsSorted(out.asns) {
-		out.asns = slices.Sorted(slices.Values(c.ASNs))
-	}
-	return out, out.compileRest(field, c)
+	c.add(byMethod, from, len(c.lists.methods))
+	return nil
 }
 
-func (out *conditions) compileRest(field string, c *Conditions) error {
-	for i, h := range c.Headers {
-		at := fmt.Sprintf("%sheaders[%d]", field, i)
-		if err := checkHeaderName(at+".name", h.Name); err != nil {
-			return err
+func (c *Compiled) compilePlaces(field string, w *Conditions) error {
+	from := len(c.lists.countries)
+	for i, s := range w.Countries {
+		if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
+			return wrong(fmt.Sprintf("%scountries[%d]", field, i), "%q: want two capital letters such as CH (ISO 3166-1)", s)
 		}
-		out.headers = append(out.headers, Header{textproto.CanonicalMIMEHeaderKey(h.Name), h.Values})
+		c.lists.countries = append(c.lists.countries, countryOf(s))
 	}
-	for i, w := range c.Windows {
-		cw, err := compileWindow(fmt.Sprintf("%swindows[%d]", field, i), w)
+	c.add(byCountry, from, len(c.lists.countries))
+	from = len(c.lists.asns)
+	for i, n := range w.ASNs {
+		if n == 0 {
+			return wrong(fmt.Sprintf("%sasns[%d]", field, i), "0 is no autonomous system")
+		}
+	}
+	c.lists.asns = append(c.lists.asns, w.ASNs...)
+	slices.Sort(c.lists.asns[from:])
+	c.add(byASN, from, len(c.lists.asns))
+	return nil
+}
+
+func (c *Compiled) compilePaths(field string, w *Conditions) error {
+	from := len(c.lists.paths)
+	for i, s := range w.Paths {
+		p, err := CompilePath(s)
+		if err != nil {
+			return wrong(fmt.Sprintf("%spaths[%d]", field, i), "%v", err)
+		}
+		c.lists.paths = append(c.lists.paths, p)
+	}
+	c.add(byPath, from, len(c.lists.paths))
+	return nil
+}
+
+func (c *Compiled) compileWindows(field string, w *Conditions) error {
+	from := len(c.lists.windows)
+	for i, s := range w.Windows {
+		cw, err := compileWindow(fmt.Sprintf("%swindows[%d]", field, i), s)
 		if err != nil {
 			return err
 		}
-		out.windows = append(out.windows, cw)
+		c.lists.windows = append(c.lists.windows, cw)
 	}
+	c.add(byWindow, from, len(c.lists.windows))
+	return nil
+}
+
+func (c *Compiled) compileHeaders(field string, w *Conditions) error {
+	from := len(c.lists.headers)
+	for i, h := range w.Headers {
+		if err := checkHeaderName(fmt.Sprintf("%sheaders[%d].name", field, i), h.Name); err != nil {
+			return err
+		}
+		c.lists.headers = append(c.lists.headers, Header{textproto.CanonicalMIMEHeaderKey(h.Name), slices.Clone(h.Values)})
+	}
+	c.add(byHeader, from, len(c.lists.headers))
 	return nil
 }
 
@@ -119,79 +229,4 @@ func token(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// all reports whether every condition holds.
-func (c *conditions) all(f *Facts, bare bool) bool {
-	return (c.networks.empty() || c.networks.contain(f.Client)) &&
-		(len(c.methods) == 0 || slices.Contains(c.methods, f.Method)) &&
-		(len(c.paths) == 0 || c.onPath(f.Path, bare)) &&
-		(len(c.countries) == 0 || c.inCountry(f)) &&
-		(len(c.asns) == 0 || c.inASN(f)) &&
-		(len(c.headers) == 0 || c.withHeader(f.Header)) &&
-		(len(c.windows) == 0 || c.inWindow(f))
-}
-
-// any reports whether one of the conditions holds. Unknown is whether one of them is about a place that is not known.
-func (c *conditions) any(f *Facts, bare bool) (holds, unknown bool) {
-	unknown = len(c.countries) > 0 && f.Country == "" || len(c.asns) > 0 && f.ASN == 0
-	return !c.networks.empty() && c.networks.contain(f.Client) ||
-		len(c.methods) > 0 && slices.Contains(c.methods, f.Method) ||
-		len(c.paths) > 0 && c.onPath(f.Path, bare) ||
-		len(c.countries) > 0 && c.inCountry(f) ||
-		len(c.asns) > 0 && c.inASN(f) ||
-		len(c.headers) > 0 && c.withHeader(f.Header) ||
-		len(c.windows) > 0 && c.inWindow(f), unknown
-}
-
-func (c *conditions) onPath(path string, bare bool) bool {
-	if path == "" {
-		return false // not HTTP
-	}
-	for _, p := range c.paths {
-		if p.Match(path, bare) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *conditions) inCountry(f *Facts) bool {
-	return f.Country != "" && slices.Contains(c.countries, f.Country)
-}
-
-func (c *conditions) inASN(f *Facts) bool {
-	if f.ASN == 0 {
-		return false
-	}
-	_, ok := slices.BinarySearch(c.asns, f.ASN)
-	return ok
-}
-
-func (c *conditions) withHeader(have map[string][]string) bool {
-	for i := range c.headers {
-		h := &c.headers[i]
-		got, ok := have[h.Name]
-		if !ok {
-			continue
-		}
-		if len(h.Values) == 0 {
-			return true
-		}
-		for _, v := range got {
-			if slices.Contains(h.Values, v) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (c *conditions) inWindow(f *Facts) bool {
-	for i := range c.windows {
-		if c.windows[i].contains(f.Time) {
-			return true
-		}
-	}
-	return false
 }

@@ -82,35 +82,29 @@ func (d Decision) String() string { return d.Action.String() + ": " + d.Why() }
 //
 // A path of which servers differ whether ";" begins parameters is looked at in both ways, and the stricter outcome counts.
 func Decide(c *Compiled, f *Facts, id *Identity) Decision {
-	facts := *f
-	facts.Client = f.Client.Unmap().WithZone("")
-	d := c.decide(&facts, id, false)
-	if c.paths && d.Action != Deny && hasParameters(facts.Path) {
-		if bare := c.decide(&facts, id, true); bare.Action < d.Action {
+	var room [pathRoom]byte
+	q := question{Facts: *f, country: countryOf(f.Country)}
+	q.Client = f.Client.Unmap().WithZone("")
+	if c.paths {
+		q.octets = octets(room[:0], f.Path, false)
+	}
+	d := c.decide(&q, id)
+	if c.paths && d.Action != Deny && hasParameters(f.Path) {
+		q.octets = octets(room[:0], f.Path, true)
+		if bare := c.decide(&q, id); bare.Action < d.Action {
 			return bare
 		}
 	}
 	return d
 }
 
-func (c *Compiled) decide(f *Facts, id *Identity, bare bool) Decision {
+func (c *Compiled) decide(q *question, id *Identity) Decision {
 	for i := range c.rules {
-		if r := &c.rules[i]; r.applies(f, bare) {
-			return c.outcome(r.action, i, id, f.Time)
+		if r := &c.rules[i]; c.applies(r, q) {
+			return c.outcome(r.action, i, id, q.Time)
 		}
 	}
-	return c.outcome(c.otherwise, NoRule, id, f.Time)
-}
-
-func (r *rule) applies(f *Facts, bare bool) bool {
-	if r.match != nil && !r.match.all(f, bare) {
-		return false
-	}
-	if r.unless == nil {
-		return true
-	}
-	holds, unknown := r.unless.any(f, bare)
-	return !holds && !(unknown && r.action == Allow)
+	return c.outcome(c.otherwise, NoRule, id, q.Time)
 }
 
 // interactive are the ways that a person can still take who has signed in as somebody else.

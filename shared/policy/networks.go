@@ -10,32 +10,29 @@ import (
 // few is up to how many networks are looked through one after the other, which is faster than a table and takes less room.
 const few = 8
 
-// networks is a set of prefixes.
-type networks struct {
-	list  []netip.Prefix
-	table *bart.Lite
-}
-
-func compileNetworks(field string, texts []string) (networks, error) {
-	if len(texts) == 0 {
-		return networks{}, nil
+func (c *Compiled) compileNetworks(field string, w *Conditions) error {
+	var table *bart.Lite
+	if len(w.Networks) > few {
+		table = new(bart.Lite)
 	}
-	n := networks{list: make([]netip.Prefix, len(texts))}
-	for i, s := range texts {
+	from := len(c.lists.networks)
+	for i, s := range w.Networks {
 		p, err := ParseNetwork(s)
 		if err != nil {
-			return n, wrong(fmt.Sprintf("%s[%d]", field, i), "%v", err)
+			return wrong(fmt.Sprintf("%snetworks[%d]", field, i), "%v", err)
 		}
-		n.list[i] = p
-	}
-	if len(n.list) > few {
-		n.table = new(bart.Lite)
-		for _, p := range n.list {
-			n.table.Insert(p)
+		if table != nil {
+			table.Insert(p)
+		} else {
+			c.lists.networks = append(c.lists.networks, p)
 		}
-		n.list = nil
 	}
-	return n, nil
+	if table != nil {
+		c.lists.tables = append(c.lists.tables, table)
+		c.add(byTable, len(c.lists.tables)-1, len(c.lists.tables))
+	}
+	c.add(byNetwork, from, len(c.lists.networks))
+	return nil
 }
 
 // ParseNetwork reads a network, or an address as the network of it alone. IPv4 has one spelling: what is written as IPv6 that
@@ -60,18 +57,3 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 	}
 	return p, nil
 }
-
-// contain expects an address as Facts have it.
-func (n *networks) contain(a netip.Addr) bool {
-	if n.table != nil {
-		return n.table.Contains(a)
-	}
-	for i := range n.list {
-		if n.list[i].Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-func (n *networks) empty() bool { return n.list == nil && n.table == nil }

@@ -5,12 +5,16 @@ import (
 	"strings"
 )
 
-// A Path is a compiled pattern of paths. Literal octets stand for themselves; what can't be in a path stands for wildcards.
-type Path string
+// A Path is a compiled pattern of paths.
+type Path struct {
+	text           string // literal octets stand for themselves; what can't be in a path stands for wildcards
+	prefix, suffix uint16 // how much of it is before the first wildcard, and behind the last one
+}
 
 const (
 	anyRun      = 0x00 // any octets within a segment
 	anySegments = 0x01 // any number of segments, each with its slash
+	wildcards   = "\x00\x01"
 
 	maxPattern = 512
 )
@@ -20,10 +24,10 @@ const (
 // "/admin/**" is /admin, /admin/ and all below. Percent-encoding is another spelling of the same octet.
 func CompilePath(pattern string) (Path, error) {
 	if !strings.HasPrefix(pattern, "/") {
-		return "", fmt.Errorf("%q does not begin with a slash", pattern)
+		return Path{}, fmt.Errorf("%q does not begin with a slash", pattern)
 	}
 	if len(pattern) > maxPattern {
-		return "", fmt.Errorf("longer than %d characters", maxPattern)
+		return Path{}, fmt.Errorf("longer than %d characters", maxPattern)
 	}
 	var b strings.Builder
 	for segment := range strings.SplitSeq(strings.TrimSuffix(pattern[1:], "/"), "/") {
@@ -32,16 +36,22 @@ func CompilePath(pattern string) (Path, error) {
 			continue
 		}
 		if segment == "" && pattern != "/" {
-			return "", fmt.Errorf("%q has an empty segment", pattern)
+			return Path{}, fmt.Errorf("%q has an empty segment", pattern)
 		}
 		if pattern != "/" {
 			b.WriteByte('/')
 		}
 		if err := compileSegment(&b, segment); err != nil {
-			return "", err
+			return Path{}, err
 		}
 	}
-	return Path(b.String()), nil
+	p := Path{text: b.String()}
+	first, last := strings.IndexAny(p.text, wildcards), strings.LastIndexAny(p.text, wildcards)
+	if first < 0 {
+		first = len(p.text)
+	}
+	p.prefix, p.suffix = uint16(first), uint16(len(p.text)-1-last)
+	return p, nil
 }
 
 func compileSegment(b *strings.Builder, segment string) error {
@@ -94,75 +104,85 @@ func hexDigit(c byte) byte {
 	return 0xff
 }
 
-// Match reports whether a path, in the one normal form that requests are let in with, is one of the pattern's. With bare set
-// it is read as those servers do that cut ";" and what follows off each segment.
-//
-// It walks both once, and remembers the last wildcard of either kind to come back to.
-func (p Path) Match(path string, bare bool) bool {
+// octets appends the octets of a path, in the one normal form that requests are let in with, but for a slash at its end. With
+// bare set it is read as those servers do that cut ";" and what follows off each segment.
+func octets(to []byte, path string, bare bool) []byte {
 	path = strings.TrimSuffix(path, "/")
+	if !bare && strings.IndexByte(path, '%') < 0 {
+		return append(to, path...)
+	}
+	for i := 0; i < len(path); {
+		c, width := octet(path, i)
+		if bare && c == ';' {
+			i = nextSegment(path, i)
+			continue
+		}
+		to, i = append(to, c), i+width
+	}
+	return to
+}
+
+// nextSegment is where the next segment begins, with its slash.
+func nextSegment(path string, i int) int {
+	if n := strings.IndexByte(path[i:], '/'); n >= 0 {
+		return i + n
+	}
+	return len(path)
+}
+
+// match reports whether a path is one of the pattern's. What is literal at either end has to be there, which most paths are
+// told by.
+func (p *Path) match(path []byte) bool {
+	n, m := int(p.prefix), int(p.suffix)
+	if n == len(p.text) {
+		return string(path) == p.text
+	}
+	return len(path) >= n+m && string(path[:n]) == p.text[:n] && string(path[len(path)-m:]) == p.text[len(p.text)-m:] &&
+		walk(p.text[n:len(p.text)-m], path[n:len(path)-m])
+}
+
+// walk goes through pattern and path once, and remembers the last wildcard of either kind to come back to.
+func walk(p string, path []byte) bool {
 	at, i := 0, 0
 	run, runAt := -1, 0           // pattern behind the last anyRun of this segment; where in the path it ends so far
 	segments, segmentsAt := -1, 0 // the same for anySegments
 	for {
-		if bare {
-			i = skipParameters(path, i)
-		}
-		if at < len(p) {
-			switch {
-			case p[at] == anySegments && (i == len(path) || path[i] == '/'):
+		switch {
+		case at == len(p):
+			if i == len(path) {
+				return true
+			}
+		case p[at] == anySegments:
+			if i == len(path) || path[i] == '/' {
 				at++
 				run, segments, segmentsAt = -1, at, i
 				continue
-			case p[at] == anyRun:
-				at++
-				run, runAt = at, i
-				continue
-			case i < len(path):
-				if c, width := octet(path, i); c == p[at] {
-					if c == '/' {
-						run = -1
-					}
-					at, i = at+1, i+width
-					continue
-				}
 			}
-		} else if i == len(path) {
-			return true
+		case p[at] == anyRun:
+			at++
+			run, runAt = at, i
+			continue
+		case i < len(path) && path[i] == p[at]:
+			if p[at] == '/' {
+				run = -1
+			}
+			at, i = at+1, i+1
+			continue
 		}
 		switch {
 		case run >= 0 && runAt < len(path) && path[runAt] != '/':
-			_, width := octet(path, runAt)
-			runAt += width
+			runAt++
 			at, i = run, runAt
 		case segments >= 0 && segmentsAt < len(path):
-			segmentsAt = nextSegment(path, segmentsAt)
+			segmentsAt++
+			for segmentsAt < len(path) && path[segmentsAt] != '/' {
+				segmentsAt++
+			}
 			run, at, i = -1, segments, segmentsAt
 		default:
 			return false
 		}
 	}
-}
-
-// nextSegment is where the segment ends whose slash is at i.
-func nextSegment(path string, i int) int {
-	if n := strings.IndexByte(path[i+1:], '/'); n >= 0 {
-		return i + 1 + n
-	}
-	return len(path)
-}
-
-// skipParameters is i, or, if parameters of a segment begin there, where they end.
-func skipParameters(path string, i int) int {
-	if i == len(path) {
-		return i
-	}
-	if c, _ := octet(path, i); c != ';' {
-		return i
-	}
-	if n := strings.IndexByte(path[i:], '/'); n >= 0 {
-		return i + n
-	}
-	return len(path)
 }
 
 // hasParameters reports whether servers differ about what the path's segments are.

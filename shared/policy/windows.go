@@ -64,9 +64,8 @@ func minutes(s string) (int, error) {
 	return t.Hour()*60 + t.Minute(), err
 }
 
-func (w *window) contains(at time.Time) bool {
-	at = at.In(w.zone)
-	day, minute := at.Weekday(), at.Hour()*60+at.Minute()
+// contains expects the time of day in the window's zone.
+func (w *window) contains(day time.Weekday, minute int) bool {
 	if w.from < w.to {
 		return w.on(day) && minute >= w.from && minute < w.to
 	}
