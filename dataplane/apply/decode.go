@@ -122,7 +122,7 @@ func decode(r ads.Resource) (any, error) {
 	case resource.Site:
 		return message(r, &nodev1.Site{}, decodeSite)
 	case resource.Policy:
-		return message(r, &nodev1.Policy{}, decodePolicy)
+		return decodePolicy(r.Body)
 	case resource.Route:
 		return message(r, &nodev1.Route{}, decodeRoute)
 	case resource.Forward:

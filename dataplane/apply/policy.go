@@ -11,21 +11,22 @@ import (
 )
 
 // decodePolicy compiles a policy: what a request asks, later, is nothing but that.
-func decodePolicy(m *nodev1.Policy) (*policy.Compiled, error) {
-	p := policy.Policy{ID: m.GetPolicyId(), Org: m.GetOrganizationId(), Name: m.GetName()}
-	err := errors.Join(required("policy_id", p.ID), required("organization_id", p.Org))
+func decodePolicy(body []byte) (*policy.Compiled, error) {
+	room := ruleRoom.Get().(*rules)
+	defer ruleRoom.Put(room)
+	m, err := policyMessage(body, room)
+	if errors.Is(err, errWire) {
+		return nil, errors.New("not a Policy message")
+	}
 	if err != nil {
+		return nil, err
+	}
+	p := policy.Policy{ID: m.GetPolicyId(), Org: m.GetOrganizationId(), Name: m.GetName(), Rules: room.all}
+	if err := errors.Join(required("policy_id", p.ID), required("organization_id", p.Org)); err != nil {
 		return nil, err
 	}
 	if p.Otherwise, err = action(m.GetOtherwise()); err != nil {
 		return nil, field("otherwise", err)
-	}
-	p.Rules = make([]policy.Rule, len(m.GetRules()))
-	for i, r := range m.GetRules() {
-		if p.Rules[i].Action, err = action(r.GetAction()); err != nil {
-			return nil, field(fmt.Sprintf("rules[%d].action", i), err)
-		}
-		p.Rules[i].Conditions, p.Rules[i].Unless = conditions(r.GetMatch()), conditions(r.GetUnless())
 	}
 	if p.Auth, err = decodeAuth(m.GetAuthentication()); err != nil {
 		return nil, err
@@ -43,19 +44,6 @@ func action(a nodev1.PolicyAction) (policy.Action, error) {
 		return policy.Allow, nil
 	}
 	return policy.Deny, fmt.Errorf("%v is not known here", a)
-}
-
-func conditions(m *nodev1.PolicyConditions) policy.Conditions {
-	c := policy.Conditions{
-		Networks: m.GetNetworks(), Paths: m.GetPaths(), Methods: m.GetMethods(), Countries: m.GetCountries(), ASNs: m.GetAutonomousSystems(),
-	}
-	for _, h := range m.GetHeaders() {
-		c.Headers = append(c.Headers, policy.Header{Name: h.GetName(), Values: h.GetValues()})
-	}
-	for _, w := range m.GetWindows() {
-		c.Windows = append(c.Windows, policy.Window{Days: w.GetDays(), From: w.GetFrom(), To: w.GetTo(), Zone: w.GetZone()})
-	}
-	return c
 }
 
 func decodeAuth(m *nodev1.PolicyAuthentication) (policy.Auth, error) {
