@@ -23,13 +23,13 @@ SELECT line FROM (
 	  FROM pg_type t JOIN pg_constraint c ON c.contypid = t.oid WHERE t.typnamespace = 'public'::regnamespace AND c.contype = 'c'
 	UNION ALL
 	SELECT 2, r.relname, 0, format('table %s', r.relname)
-	  FROM pg_class r WHERE r.relnamespace = 'public'::regnamespace AND r.relkind = 'r'
+	  FROM pg_class r WHERE r.relnamespace = 'public'::regnamespace AND r.relkind IN ('r', 'p')
 	UNION ALL
 	SELECT 2, r.relname, a.attnum, concat_ws(' ', '   ', a.attname, format_type(a.atttypid, a.atttypmod),
 	       CASE WHEN a.attnotnull THEN 'not null' END, CASE a.attidentity WHEN 'a' THEN 'identity' END, 'default ' || pg_get_expr(d.adbin, d.adrelid))
 	  FROM pg_class r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 	  LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
-	 WHERE r.relnamespace = 'public'::regnamespace AND r.relkind = 'r'
+	 WHERE r.relnamespace = 'public'::regnamespace AND r.relkind IN ('r', 'p')
 	UNION ALL
 	SELECT 2, r.relname, 1000, format('    %s: %s', c.conname, pg_get_constraintdef(c.oid))
 	  FROM pg_class r JOIN pg_constraint c ON c.conrelid = r.oid WHERE r.relnamespace = 'public'::regnamespace AND c.contype NOT IN ('n', 't')
@@ -78,7 +78,7 @@ func TestEveryTableIsFollowed(t *testing.T) {
 		"membership_roles", "memberships", "roles", "service_account_roles", "service_accounts", "user_group_members", "user_groups", "user_sessions", "users",
 		"budgets", "managed_certificates", "order_events", "orders", "domain_findings", "revocations", "compromised_keys",
 		"device_logins", "identity_providers", "invitation_roles", "invitations", "organization_security", "signin_flows", "user_backup_codes", "user_identities", "user_passkeys",
-		"user_passwords", "user_totps", "share_link_uses",
+		"user_passwords", "user_totps", "share_link_uses", "traffic_5m", "request_log_settings",
 	}
 	rows, err := connect(t, storetest.DSN(t)).Query(t.Context(), `
 		SELECT r.relname || ' ' || count(g.oid) FROM pg_class r LEFT JOIN pg_trigger g ON g.tgrelid = r.oid AND g.tgname LIKE 'log\_%'

@@ -70,3 +70,10 @@ DELETE FROM webhook_attempts a
 SELECT a.webhook_id, a.event_id, e.type, a.number, a.at, a.took_ms, a.status, a.problem, a.answer
   FROM webhook_attempts a JOIN events e ON e.id = a.event_id
  WHERE a.webhook_id = @webhook_id ORDER BY a.id DESC LIMIT @most;
+
+-- name: ListOrganizationEvents :many
+-- The newest first. A receiver that is tested is nobody else's business.
+SELECT id, type, org_id, object, once, data, at FROM events
+ WHERE org_id = @org_id AND type <> 'webhook.test' AND (@types::text[] = '{}' OR type = ANY (@types::text[]))
+   AND (at, id) < (@before_at::timestamptz, @before_id::uuid) AND (at, id) > (@after_at::timestamptz, @after_id::uuid)
+ ORDER BY at DESC, id DESC LIMIT @most;

@@ -430,6 +430,41 @@ type Region struct {
 	UpdatedAt time.Time
 }
 
+type RequestLog struct {
+	At          time.Time
+	ID          uuid.UUID
+	OrgID       uuid.UUID
+	Kind        string
+	ServiceID   uuid.UUID
+	Service     string
+	NodeID      uuid.UUID
+	Node        string
+	SiteID      *uuid.UUID
+	Site        string
+	TargetID    *uuid.UUID
+	RelayID     *uuid.UUID
+	Client      *netip.Addr
+	Method      string
+	Host        string
+	Path        string
+	Visitor     string
+	Status      int32
+	BytesIn     int64
+	BytesOut    int64
+	DecideUs    int64
+	FirstByteUs int64
+	TotalUs     int64
+	Decision    string
+	Reason      string
+	Error       string
+}
+
+type RequestLogSetting struct {
+	OrgID     uuid.UUID
+	KeepDays  int32
+	UpdatedAt time.Time
+}
+
 type Revision struct {
 	Rev         int64
 	CommittedAt time.Time
@@ -579,6 +614,41 @@ type TicketKey struct {
 	SealedKey []byte
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+type Traffic15 struct {
+	At        time.Time
+	OrgID     uuid.UUID
+	ServiceID uuid.UUID
+	SiteID    uuid.UUID
+	NodeID    uuid.UUID
+	Process   int64
+	Requests  int64
+	Statuses  []int64
+	Denied    int64
+	Failed    int64
+	BytesIn   int64
+	BytesOut  int64
+	Unlogged  int64
+	Buckets   []int32
+	Counts    []int64
+	StoredAt  time.Time
+}
+
+type Traffic5m struct {
+	At        time.Time
+	OrgID     uuid.UUID
+	ServiceID uuid.UUID
+	SiteID    uuid.UUID
+	Requests  int64
+	Statuses  []int64
+	Denied    int64
+	Failed    int64
+	BytesIn   int64
+	BytesOut  int64
+	Unlogged  int64
+	Buckets   []int32
+	Counts    []int64
 }
 
 type User struct {

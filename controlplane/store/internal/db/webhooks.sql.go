@@ -388,6 +388,60 @@ func (q *Queries) ListEvents(ctx context.Context, type_ string) ([]Event, error)
 	return items, nil
 }
 
+const listOrganizationEvents = `-- name: ListOrganizationEvents :many
+SELECT id, type, org_id, object, once, data, at FROM events
+ WHERE org_id = $1 AND type <> 'webhook.test' AND ($2::text[] = '{}' OR type = ANY ($2::text[]))
+   AND (at, id) < ($3::timestamptz, $4::uuid) AND (at, id) > ($5::timestamptz, $6::uuid)
+ ORDER BY at DESC, id DESC LIMIT $7
+`
+
+type ListOrganizationEventsParams struct {
+	OrgID    *uuid.UUID
+	Types    []string
+	BeforeAt time.Time
+	BeforeID uuid.UUID
+	AfterAt  time.Time
+	AfterID  uuid.UUID
+	Most     int32
+}
+
+// The newest first. A receiver that is tested is nobody else's business.
+func (q *Queries) ListOrganizationEvents(ctx context.Context, arg ListOrganizationEventsParams) ([]Event, error) {
+	rows, err := q.db.Query(ctx, listOrganizationEvents,
+		arg.OrgID,
+		arg.Types,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Event
+	for rows.Next() {
+		var i Event
+		if err := rows.Scan(
+			&i.ID,
+			&i.Type,
+			&i.OrgID,
+			&i.Object,
+			&i.Once,
+			&i.Data,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWebhooks = `-- name: ListWebhooks :many
 SELECT id, org_id, name, url, events, sealed_secret, enabled, created_at, updated_at FROM webhooks
  WHERE org_id IS NOT DISTINCT FROM $1 AND name > $2::text ORDER BY name LIMIT $3
