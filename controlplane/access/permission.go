@@ -79,6 +79,10 @@ const (
 	WebhooksRead          Permission = "webhooks:read" // where they lead may be a secret, so not everybody's
 	WebhooksManage        Permission = "webhooks:manage"
 	AuditRead             Permission = "audit:read"
+	TrafficRead           Permission = "traffic:read"  // how much there is of what
+	RequestsRead          Permission = "requests:read" // who asked for what
+	RequestsManage        Permission = "requests:manage"
+	EventsRead            Permission = "events:read"
 	SecurityRead          Permission = "security:read"
 	SecurityManage        Permission = "security:manage" // second factors, session ages, identity providers of the organization
 )
@@ -113,6 +117,7 @@ var levels = map[Permission]level{
 	MembersRead: viewer, RolesRead: viewer, GroupsRead: viewer, InvitationsRead: admin, ServiceAccountsRead: admin, KeysRead: admin, AuditRead: admin,
 	SecurityRead: admin, MembersManage: admin, RolesManage: admin, GroupsManage: admin, InvitationsManage: admin, ServiceAccountsManage: admin, KeysManage: admin,
 	WebhooksRead: admin, WebhooksManage: admin,
+	TrafficRead: viewer, EventsRead: viewer, RequestsRead: member, RequestsManage: admin,
 	SecurityManage: owner,
 }
 
@@ -177,7 +182,7 @@ func reads() Set {
 			out[p] = struct{}{}
 		}
 	}
-	out[AuditRead] = struct{}{}
+	out[AuditRead], out[RequestsRead] = struct{}{}, struct{}{}
 	return out
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/tail"
 )
 
 // Admin is the write side of one cluster. Safe for concurrent use.
@@ -34,6 +35,9 @@ type Admin struct {
 	// Outbound says where webhooks may lead; nil: what they lead to is checked only when they are called. Set before the
 	// first call.
 	Outbound Outbound
+
+	// Tails shows requests to who watches; nil: nobody can. Set before the first call.
+	Tails *tail.Hub
 
 	// Inviter makes links of invitations; nil: nobody is invited. Set before the first call.
 	Inviter Inviter

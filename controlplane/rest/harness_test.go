@@ -25,6 +25,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/controlplane/tail"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -65,8 +66,12 @@ func newWorld(t *testing.T) *world {
 		prev = next
 		w.now.Set(next)
 	}, log, reg)
+	adm := admin.New(db, certs.NewIssuer(cluster.Web, sealer), sealer, cluster.Identity.Fingerprint())
+	if adm.Tails, err = tail.New("", log, reg); err != nil {
+		t.Fatal(err)
+	}
 	w.api = New(Options{
-		Admin: admin.New(db, certs.NewIssuer(cluster.Web, sealer), sealer, cluster.Identity.Fingerprint()), World: w.now, Push: pusher, Presence: w.seen,
+		Admin: adm, World: w.now, Push: pusher, Presence: w.seen,
 		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Log: log, Reg: reg,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -32,7 +32,7 @@ var bodies = map[string]string{
 	"users": `{"name":"x@example.com"}`, "cluster-roles": `{"name":"x","permissions":[]}`, "roles": `{"name":"x","permissions":["sites:read"]}`,
 	"members": `{"name":"ann@example.com","roles":["viewer"]}`, "groups": `{"name":"x"}`, "service-accounts": `{"name":"x","roles":["viewer"]}`,
 	"identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`, "cluster-identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`,
-	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`,
+	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`, "request-log": `{"keep_days":3}`,
 	"webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "cluster-webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "policies": `{"name":"x"}`,
 }
 
@@ -66,7 +66,7 @@ func (w *world) targets() []target {
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
-		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "",
+		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "requests": "", "request-log": "", "traffic": "", "events": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
@@ -113,6 +113,8 @@ func (w *world) targets() []target {
 				t.body = `{}`
 			case "create-service-token":
 				t.body = `{"name":"x"}`
+			case "tail-requests", "tail-events":
+				t.path += "?for=1ms"
 			case "explain":
 				t.path += "?url=https://wiki.example.com/"
 			}

@@ -103,12 +103,20 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, id), maxCall)
+	limit := maxCall
+	if long(r.URL.Path) {
+		limit += maxTail
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, id), limit)
 	defer cancel()
 	r = r.WithContext(ctx)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	defer func() {
-		if v := recover(); v != nil {
+		v := recover()
+		if v == http.ErrAbortHandler { // how an answer ends that stops in the middle
+			panic(v)
+		}
+		if v != nil {
 			a.Log.Error("call panicked", "request", id, "path", r.URL.Path, "err", v)
 			writeProblem(w, id, http.StatusInternalServerError, "internal error")
 		}

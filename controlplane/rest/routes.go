@@ -39,6 +39,8 @@ import (
 //	/api/v1/orgs/{org}/policies/{name}/links /api/v1/orgs/{org}/policies/{name}/links/{link}
 //	/api/v1/orgs/{org}/policies/{name}/tokens /api/v1/orgs/{org}/policies/{name}/tokens/{token}
 //	/api/v1/orgs/{org}/explain
+//	/api/v1/orgs/{org}/requests /api/v1/orgs/{org}/requests/{tail,export} /api/v1/orgs/{org}/request-log
+//	/api/v1/orgs/{org}/traffic /api/v1/orgs/{org}/events /api/v1/orgs/{org}/events/tail
 //	/api/v1/authorities /api/v1/wait /api/v1/status
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
@@ -82,6 +84,7 @@ func (a *API) routes() {
 	a.wireGuard()
 	a.policySecrets()
 	a.explain()
+	a.requests()
 	a.domainCheck()
 	a.state()
 	a.snapshots()
