@@ -103,7 +103,7 @@ bench-cert: ## print what certificates cost at Pebble, beside lego's own workflo
 .PHONY: bench-access
 bench-access: ## print what policies and people who sign in cost: to apply, to decide, of a request, of others; one JSON line each
 	@go test -run '^$$' -bench '^BenchmarkSignIn$$' -benchtime 1x ./controlplane/web/ | grep '^{'
-	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 1x ./dataplane/apply/ ./dataplane/access/ | grep '^{'
+	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 1x ./dataplane/apply/ ./dataplane/gate/ | grep '^{'
 	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 2s ./shared/policy/ | grep '^{'
 
 .PHONY: bench-idle

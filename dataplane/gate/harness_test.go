@@ -95,7 +95,7 @@ func (p *plane) authorize(w http.ResponseWriter, r *http.Request) {
 
 // node is a node with one service, and a browser's way to it.
 type node struct {
-	t        *testing.T
+	t        testing.TB
 	plane    *plane
 	gate     *gate.Gate
 	sessions *session.Sessions
@@ -128,7 +128,7 @@ func (l *lockedLog) String() string {
 	return l.b.String()
 }
 
-func newNode(t *testing.T, pol *policy.Policy, target http.HandlerFunc) *node {
+func newNode(t testing.TB, pol *policy.Policy, target http.HandlerFunc) *node {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -261,7 +261,7 @@ func (n *node) visit(c *http.Client, method, target string, body string, fields 
 	return resp, string(b)
 }
 
-func certificate(t *testing.T, name string) httpproxy.Certificate {
+func certificate(t testing.TB, name string) httpproxy.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
