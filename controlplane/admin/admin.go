@@ -11,6 +11,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/tail"
@@ -27,6 +28,8 @@ type Admin struct {
 
 	// Health is shown with targets; nil: it is not. Set before the first call.
 	Health Health
+	// Hops says how services and sites are; nil: nobody knows. Set before the first call.
+	Hops Hops
 	// Alarms is shown with nodes and connectors; nil: it is not. Set before the first call.
 	Alarms Alarms
 	// Ended is called in the transaction in which sessions of a user end, or, without any, all that was given to him:
@@ -106,6 +109,7 @@ type call struct {
 
 	names  map[string]string // of rows that were looked up, by id
 	secret string            // that the call has made, for its answer alone
+	seen   *hops.Facts       // what the call has looked at; see hops
 }
 
 func (a *Admin) call(ctx context.Context, tx *store.Tx, p access.Principal) *call {

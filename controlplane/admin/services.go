@@ -39,6 +39,8 @@ type Service struct {
 	ProxyProtocol int      `json:"proxy_protocol,omitempty"`
 	Terminate     bool     `json:"terminate,omitempty"`
 	Policy        string   `json:"policy,omitempty"`
+
+	Health *HealthSummary `json:"health,omitempty" readOnly:"true" doc:"How the way to it is now; …/health says it of each hop"`
 }
 
 func serviceByRef(c *call, ref string) (*model.Service, error) {
@@ -74,6 +76,7 @@ func services(a *Admin) *Collection[model.Service, ServiceSpec, Service] {
 			if out.Policy, err = c.policyName(v.Policy); err != nil {
 				return out, err
 			}
+			out.Health = c.serviceHealth(v)
 			out.Pool, err = c.poolName(v.Pool)
 			return out, err
 		},

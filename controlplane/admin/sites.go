@@ -51,6 +51,8 @@ type Site struct {
 
 	WireGuardKey string `json:"wireguard_public_key,omitempty" doc:"Of a wireguard site: public key of its device; absent while it has none"`
 	Address      string `json:"address,omitempty" readOnly:"true" doc:"Of a wireguard site: the address of its device in the tunnels, which all its targets have"`
+
+	Health *HealthSummary `json:"health,omitempty" readOnly:"true" doc:"How the way into it is now; …/health says it of each hop"`
 }
 
 func siteByRef(c *call, ref string) (*model.Site, error) {
@@ -170,6 +172,7 @@ func viewSite(c *call, v *model.Site) (out Site, err error) {
 			out.Nodes = append(out.Nodes, n)
 		}
 	}
+	out.Health = c.siteHealth(v)
 	out.Pool, err = c.poolName(v.Pool)
 	return out, err
 }

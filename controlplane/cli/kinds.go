@@ -80,7 +80,7 @@ var kinds = []*kind{
 			{"nodes", list, "of a local site: the nodes that stand in its network", false},
 			{"wireguard_public_key", text, "of a wireguard site: public key of the device (default: see warren site wireguard)", false},
 		},
-		columns: []string{"kind", "pool", "region", "tunnels"}, wide: []string{"carrier", "nodes", "address", "wireguard_public_key"},
+		columns: []string{"kind", "pool", "region", "tunnels", "health"}, wide: []string{"carrier", "nodes", "address", "wireguard_public_key"},
 	},
 	{
 		name: "Connector", plural: "connectors", org: true, fields: []field{{"site", text, "site that the connector stands in", true}},
@@ -101,7 +101,7 @@ var kinds = []*kind{
 			{"terminate", toggle, "of tls: TLS ends at the node, what is inside goes to the target as it is", false},
 			{"policy", text, "policy that says who may reach it (default: everybody)", false},
 		},
-		columns: []string{"kind", "hostname", "ports", "pool", "policy"}, wide: []string{"allow", "proxy_protocol", "terminate"},
+		columns: []string{"kind", "hostname", "ports", "pool", "policy", "health"}, wide: []string{"allow", "proxy_protocol", "terminate"},
 	},
 	{
 		name: "Target", plural: "targets", org: true, fields: []field{

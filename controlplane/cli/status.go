@@ -58,10 +58,15 @@ type clusterStatus struct {
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	var services bool
+	cmd := &cobra.Command{
 		Use: "status", Short: "Show what is online, and whether every node has the newest configuration", Args: cobra.NoArgs,
-		Long: "Show what is online, and whether every node has the newest configuration. Exits with 4 when a node or connector is not up, or there is an alarm.",
+		Long: "Show what is online, and whether every node has the newest configuration. Exits with 4 when a node or connector is not up, or there is an alarm.\n" +
+			"With --services: how each hop to each service of the organization is, and what to do about what is broken; exits with 4 when something is.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if services {
+				return a.statusOfServices(cmd.Context())
+			}
 			s, err := a.connect()
 			if err != nil {
 				return err
@@ -90,6 +95,8 @@ func (a *app) statusCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&services, "services", false, "show how each hop to each service is: DNS, node, TLS, tunnel, target")
+	return cmd
 }
 
 func (a *app) showStatus(st clusterStatus) error {

@@ -55,6 +55,8 @@ type Entry struct {
 	Rejected []Rejected `json:"rejected,omitempty"`
 	Omitted  int        `json:"omitted,omitempty"` // rejections beside these
 	Targets  []Target   `json:"targets,omitempty"` // of a connector, ordered by id, each once
+	// Attempts are targets that a node's own traffic does not reach, ordered by id, each once.
+	Attempts []Attempt `json:"attempts,omitempty"`
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
 }
@@ -79,6 +81,15 @@ type Tunnel struct {
 	Loss      float64       `json:"loss,omitzero"`       // share of heartbeats without an answer, 0..1
 	Carrier   string        `json:"carrier,omitzero"`    // "stream", "wireguard" or not said
 	Transport string        `json:"transport,omitzero"`  // "udp", "tls" or not said
+}
+
+// Attempt says that a node's last attempts to reach a target failed.
+type Attempt struct {
+	Target   string    `json:"target"`
+	Failures int       `json:"failures"` // in a row
+	At       time.Time `json:"at"`       // of the last one, by the replica's clock
+	Reason   string    `json:"reason,omitempty"`
+	NoWay    bool      `json:"no_way,omitempty"` // nothing led to the target's site
 }
 
 // Health is what the other nodes are told about a node.
@@ -258,6 +269,27 @@ func (s *Store) decide(now time.Time, live bool, id string) Health {
 	return was
 }
 
+// Online says whether a node or connector is connected to any replica now. It decides nothing, so that anybody may
+// ask; what can't be known is Unknown.
+func (s *Store) Online(now time.Time, k Key) Health {
+	live := s.bus.Live()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := newest(s.entries[k]); ok {
+		return Up
+	}
+	gone, ok := s.lastGone[k]
+	switch {
+	case !live:
+		return Unknown
+	case ok && now.Sub(gone) < Grace:
+		return Unknown // on its way to another replica
+	case ok, now.Sub(s.started) >= Settle:
+		return Down
+	}
+	return Unknown
+}
+
 func (s *Store) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -274,7 +306,8 @@ func material(a, b Entry) bool {
 			return true
 		}
 	}
-	return !slices.EqualFunc(a.Targets, b.Targets, func(x, y Target) bool { return x.ID == y.ID && x.Health == y.Health })
+	return !slices.EqualFunc(a.Targets, b.Targets, func(x, y Target) bool { return x.ID == y.ID && x.Health == y.Health }) ||
+		!slices.EqualFunc(a.Attempts, b.Attempts, func(x, y Attempt) bool { return x.Target == y.Target && x.NoWay == y.NoWay })
 }
 
 // newest is the entry of the stream that opened last: the other is a leftover of a move.

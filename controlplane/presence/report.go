@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 	// MaxRejected is how many rejections the others are told of.
 	MaxRejected = 100
 	maxTargets  = 16384
+	maxAttempts = 1000
 	maxReason   = 256 // bytes
 	maxInstance = 64  // bytes
 )
@@ -126,6 +128,9 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 	if k.Kind == identity.Connector || k.Kind == identity.Node {
 		e.Targets = targets(req.GetTargets())
 	}
+	if k.Kind == identity.Node {
+		e.Attempts = attempts(now, req.GetAttempts())
+	}
 	return e
 }
 
@@ -146,6 +151,21 @@ func measure(to *Tunnel, t *nodev1.TunnelState) {
 	}
 }
 
+// attempts takes the first ones of a report: who names more has lost sight of more than anybody will read.
+func attempts(now time.Time, reports []*nodev1.AttemptReport) (out []Attempt) {
+	for _, r := range reports[:min(len(reports), maxAttempts)] {
+		out = append(out, Attempt{
+			Target: r.GetTargetId(), Failures: int(r.GetFailures()), At: now.Add(-max(r.GetAge().AsDuration(), 0)), Reason: words(r.GetReason()), NoWay: r.GetNoWay(),
+		})
+	}
+	slices.SortStableFunc(out, func(a, b Attempt) int { return strings.Compare(a.Target, b.Target) })
+	return slices.CompactFunc(out, func(a, b Attempt) bool { return a.Target == b.Target })
+}
+
+func words(reason string) string {
+	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "\uFFFD")
+}
+
 func targets(reports []*nodev1.TargetReport) []Target {
 	states := map[nodev1.TargetState]TargetState{
 		nodev1.TargetState_TARGET_STATE_HEALTHY:   TargetHealthy,
@@ -153,9 +173,7 @@ func targets(reports []*nodev1.TargetReport) []Target {
 	}
 	var out []Target
 	for _, r := range reports {
-		reason := r.GetReason()
-		reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "\uFFFD")
-		out = append(out, Target{ID: r.GetTargetId(), Health: states[r.GetState()], Reason: reason})
+		out = append(out, Target{ID: r.GetTargetId(), Health: states[r.GetState()], Reason: words(r.GetReason())})
 	}
 	return sortTargets(out)
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -46,6 +47,8 @@ type Options struct {
 	Database func() time.Duration
 	// Preflight checks domains; nil: nobody can.
 	Preflight Preflight
+	// Hops says how services and sites are; nil: as Presence and Push know it.
+	Hops *hops.Source
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger
@@ -88,6 +91,10 @@ func New(o Options) *API {
 	if a.Admin != nil && a.Presence != nil {
 		a.Admin.Health = targetHealth{a.World, a.Presence}
 		a.Admin.Alarms = alarms{a.Presence}
+		if a.Hops == nil {
+			a.Hops = &hops.Source{World: a.World, Seen: a.Presence, Required: Required(a.Push)}
+		}
+		a.Admin.Hops = a.Hops
 	}
 	a.huma.UseMiddleware(a.count, a.authenticate, a.readable, a.wellFormed)
 	a.routes()

@@ -1,8 +1,10 @@
 package balance
 
 import (
+	"cmp"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +37,16 @@ type record struct {
 	failed  int           // guarded by mu
 	until   time.Time     // guarded by mu; left out until then
 	penalty time.Duration // guarded by mu; of the last time that it was left out
+	last    Attempt       // guarded by mu; what is told of it
+}
+
+// Attempt is what became of the last attempts to reach a target: they failed.
+type Attempt struct {
+	Target   string
+	Failures int       // in a row
+	At       time.Time // of the last one
+	Reason   string    // of the last one
+	NoWay    bool      // nothing led to the target's site
 }
 
 type metrics struct {
@@ -89,6 +101,34 @@ func (h *Health) Failed(target string, now time.Time) {
 	r.until = now.Add(r.penalty)
 	h.m.ejections.Inc()
 	h.log.Info("target left out", "target", target, "failures", r.failed, "dur", r.penalty)
+}
+
+// Note keeps why a request or connection came to nothing, for whoever asks what is wrong. It leaves nobody out:
+// that is for Failed, and what fails for want of a way says nothing about the target.
+func (h *Health) Note(target string, now time.Time, why error, noWay bool) {
+	v, _ := h.failing.LoadOrStore(target, &record{})
+	r := v.(*record)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = Attempt{Target: target, Failures: r.last.Failures + 1, At: now, NoWay: noWay}
+	if why != nil {
+		r.last.Reason = why.Error()
+	}
+}
+
+// Failing gives the targets whose last attempt came to nothing, ordered by target.
+func (h *Health) Failing() (out []Attempt) {
+	h.failing.Range(func(_, v any) bool {
+		r := v.(*record)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.last.Failures > 0 {
+			out = append(out, r.last)
+		}
+		return true
+	})
+	slices.SortFunc(out, func(a, b Attempt) int { return cmp.Compare(a.Target, b.Target) })
+	return out
 }
 
 // usable reports whether a target seems able to serve.

@@ -36,6 +36,8 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		unsent := isDialError(err)
 		if unsent && !fabric.NoWay(err) || !unsent && x.again && r.Context().Err() == nil {
 			t.p.health.Failed(x.target.ID, now)
+			t.p.health.Note(x.target.ID, now, err, false)
+			x.noted = true
 		}
 		if r.Context().Err() != nil || !body.take() || now.Sub(start) > dialTime {
 			return nil, err
@@ -47,7 +49,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.p.metrics.retries.WithLabelValues(retryReason(unsent)).Inc()
 		x.tried = append(x.tried, x.target.ID)
 		x.again = x.again || !unsent
-		x.target = next
+		x.target, x.noted = next, false
 	}
 }
 

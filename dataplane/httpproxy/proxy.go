@@ -127,6 +127,7 @@ type exchange struct {
 	grpc    bool
 	conn    *kept  // of the attempt under way, or the last
 	failure string // why there is no answer of a target; for counter and access log
+	noted   bool   // the target's health knows of the last attempt's failure
 	pass    *Pass  // of the guard; nil where there is none
 }
 
@@ -242,6 +243,12 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	status := 0
 	status, x.failure = classify(r.Context(), x, err)
 	p.log.Debug("request failed", "service", x.route.service, "target", x.target.ID, "site", x.target.Site, "err", err)
+	switch x.failure {
+	case "idle", "timeout", "unavailable", "target":
+		if !x.noted {
+			p.health.Note(x.target.ID, time.Now(), err, fabric.NoWay(err))
+		}
+	}
 	page(w, r, status, x.id)
 }
 

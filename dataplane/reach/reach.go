@@ -48,8 +48,11 @@ func (d *Dialer) Any(ctx context.Context, g *balance.Group, r fabric.Request) (n
 			return c, t, nil
 		}
 		d.Log.Debug("dial target", "service", r.Service, "target", t.ID, "site", t.Site, "err", err)
-		if !fabric.NoWay(err) {
-			d.Health.Failed(t.ID, time.Now())
+		if noWay := fabric.NoWay(err); !errors.Is(context.Cause(ctx), context.Canceled) { // who is gone has found out nothing
+			d.Health.Note(t.ID, time.Now(), err, noWay)
+			if !noWay {
+				d.Health.Failed(t.ID, time.Now())
+			}
 		}
 		tried = append(tried, t.ID)
 		last = fmt.Errorf("target %s: %w", t.ID, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/backoff"
@@ -42,10 +44,14 @@ type Source struct {
 	Tunnels func() []tunnel.PeerState // ordered by id
 	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
 	Targets func() []health.State     // of those with a verdict, ordered by target
+	Failing func() []balance.Attempt  // targets that traffic does not reach, ordered by target; may be nil
 }
 
-// maxReason bounds what a failure may say, in bytes.
-const maxReason = 256
+// maxReason bounds what a failure may say, in bytes; maxFailing how many targets are named that traffic does not reach.
+const (
+	maxReason  = 256
+	maxFailing = 1000
+)
 
 // Connector gives connections to the control plane.
 type Connector interface {
@@ -147,6 +153,14 @@ func (r *Reporter) collect() *nodev1.ReportRequest {
 			req.Targets = append(req.Targets, targetReport(t))
 		}
 	}
+	if r.src.Failing != nil {
+		failing := r.src.Failing()
+		for _, f := range failing[:min(len(failing), maxFailing)] {
+			req.Attempts = append(req.Attempts, &nodev1.AttemptReport{
+				TargetId: f.Target, Failures: uint32(min(f.Failures, math.MaxInt32)), Age: durationpb.New(time.Since(f.At)), Reason: words(f.Reason), NoWay: f.NoWay,
+			})
+		}
+	}
 	return req
 }
 
@@ -175,9 +189,13 @@ func targetReport(t health.State) *nodev1.TargetReport {
 	if t.Healthy {
 		out.State = nodev1.TargetState_TARGET_STATE_HEALTHY
 	}
-	// It may quote what a target answered, and a report that is not UTF-8 could not be sent.
-	out.Reason = strings.ToValidUTF8(t.Reason[:min(len(t.Reason), maxReason)], "\uFFFD")
+	out.Reason = words(t.Reason)
 	return out
+}
+
+// words bounds a reason. It may quote what a target answered, and a report that is not UTF-8 could not be sent.
+func words(reason string) string {
+	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "\uFFFD")
 }
 
 // differs reports whether a change is worth telling at once.
@@ -188,5 +206,8 @@ func differs(a, b *nodev1.ReportRequest) bool {
 		}) ||
 		!slices.EqualFunc(a.GetTargets(), b.GetTargets(), func(x, y *nodev1.TargetReport) bool {
 			return x.GetTargetId() == y.GetTargetId() && x.GetState() == y.GetState()
+		}) ||
+		!slices.EqualFunc(a.GetAttempts(), b.GetAttempts(), func(x, y *nodev1.AttemptReport) bool {
+			return x.GetTargetId() == y.GetTargetId() && x.GetNoWay() == y.GetNoWay()
 		})
 }

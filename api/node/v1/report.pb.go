@@ -31,6 +31,7 @@ type ReportRequest struct {
 	Tunnels         []*TunnelState         `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`                                         // sorted by peer_id
 	Targets         []*TargetReport        `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`                                         // of a connector: the targets with a health check, sorted by target_id
 	Instance        string                 `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`                                       // drawn at random by each process when it starts, 64 bytes at most
+	Attempts        []*AttemptReport       `protobuf:"bytes,7,rep,name=attempts,proto3" json:"attempts,omitempty"`                                       // of a node: targets that its last attempts did not reach, sorted by target_id
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -105,6 +106,13 @@ func (x *ReportRequest) GetInstance() string {
 		return x.Instance
 	}
 	return ""
+}
+
+func (x *ReportRequest) GetAttempts() []*AttemptReport {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
 }
 
 type TunnelState struct {
@@ -275,6 +283,83 @@ func (x *TargetReport) GetReason() string {
 	return ""
 }
 
+// AttemptReport is what a node's own traffic found out about a target: its last attempts have failed.
+type AttemptReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TargetId      string                 `protobuf:"bytes,1,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
+	Failures      uint32                 `protobuf:"varint,2,opt,name=failures,proto3" json:"failures,omitempty"`        // in a row
+	Age           *durationpb.Duration   `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`                   // since the last one
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`             // of the last one, for people
+	NoWay         bool                   `protobuf:"varint,5,opt,name=no_way,json=noWay,proto3" json:"no_way,omitempty"` // nothing led to the target's site
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptReport) Reset() {
+	*x = AttemptReport{}
+	mi := &file_node_v1_report_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptReport) ProtoMessage() {}
+
+func (x *AttemptReport) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_report_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptReport.ProtoReflect.Descriptor instead.
+func (*AttemptReport) Descriptor() ([]byte, []int) {
+	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AttemptReport) GetTargetId() string {
+	if x != nil {
+		return x.TargetId
+	}
+	return ""
+}
+
+func (x *AttemptReport) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *AttemptReport) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *AttemptReport) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AttemptReport) GetNoWay() bool {
+	if x != nil {
+		return x.NoWay
+	}
+	return false
+}
+
 type ReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -283,7 +368,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_node_v1_report_proto_msgTypes[3]
+	mi := &file_node_v1_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +380,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[3]
+	mi := &file_node_v1_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,14 +393,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{4}
 }
 
 var File_node_v1_report_proto protoreflect.FileDescriptor
 
 const file_node_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xab\x02\n" +
+	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xe6\x02\n" +
 	"\rReportRequest\x12)\n" +
 	"\x10software_version\x18\x01 \x01(\tR\x0fsoftwareVersion\x129\n" +
 	"\n" +
@@ -323,7 +408,8 @@ const file_node_v1_report_proto_rawDesc = "" +
 	"\x10applied_revision\x18\x03 \x01(\x04R\x0fappliedRevision\x125\n" +
 	"\atunnels\x18\x04 \x03(\v2\x1b.warren.node.v1.TunnelStateR\atunnels\x126\n" +
 	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\x12\x1a\n" +
-	"\binstance\x18\x06 \x01(\tR\binstance\"\xcb\x02\n" +
+	"\binstance\x18\x06 \x01(\tR\binstance\x129\n" +
+	"\battempts\x18\a \x03(\v2\x1d.warren.node.v1.AttemptReportR\battempts\"\xcb\x02\n" +
 	"\vTunnelState\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\x12G\n" +
@@ -339,7 +425,13 @@ const file_node_v1_report_proto_rawDesc = "" +
 	"\fTargetReport\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.warren.node.v1.TargetStateR\x05state\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x10\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa4\x01\n" +
+	"\rAttemptReport\x12\x1b\n" +
+	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x12\x1a\n" +
+	"\bfailures\x18\x02 \x01(\rR\bfailures\x12+\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x15\n" +
+	"\x06no_way\x18\x05 \x01(\bR\x05noWay\"\x10\n" +
 	"\x0eReportResponse2\\\n" +
 	"\rReportService\x12K\n" +
 	"\x06Report\x12\x1d.warren.node.v1.ReportRequest\x1a\x1e.warren.node.v1.ReportResponse(\x010\x01B1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
@@ -356,30 +448,33 @@ func file_node_v1_report_proto_rawDescGZIP() []byte {
 	return file_node_v1_report_proto_rawDescData
 }
 
-var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_node_v1_report_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 0: warren.node.v1.ReportRequest
 	(*TunnelState)(nil),           // 1: warren.node.v1.TunnelState
 	(*TargetReport)(nil),          // 2: warren.node.v1.TargetReport
-	(*ReportResponse)(nil),        // 3: warren.node.v1.ReportResponse
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
-	(TargetState)(0),              // 6: warren.node.v1.TargetState
+	(*AttemptReport)(nil),         // 3: warren.node.v1.AttemptReport
+	(*ReportResponse)(nil),        // 4: warren.node.v1.ReportResponse
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
+	(TargetState)(0),              // 7: warren.node.v1.TargetState
 }
 var file_node_v1_report_proto_depIdxs = []int32{
-	4, // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
+	5, // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
 	1, // 1: warren.node.v1.ReportRequest.tunnels:type_name -> warren.node.v1.TunnelState
 	2, // 2: warren.node.v1.ReportRequest.targets:type_name -> warren.node.v1.TargetReport
-	5, // 3: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
-	5, // 4: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
-	6, // 5: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
-	0, // 6: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
-	3, // 7: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3, // 3: warren.node.v1.ReportRequest.attempts:type_name -> warren.node.v1.AttemptReport
+	6, // 4: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
+	6, // 5: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
+	7, // 6: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
+	6, // 7: warren.node.v1.AttemptReport.age:type_name -> google.protobuf.Duration
+	0, // 8: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
+	4, // 9: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
+	9, // [9:10] is the sub-list for method output_type
+	8, // [8:9] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_report_proto_init() }
@@ -394,7 +489,7 @@ func file_node_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_report_proto_rawDesc), len(file_node_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

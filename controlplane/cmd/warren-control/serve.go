@@ -23,8 +23,10 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/feed"
 	"github.com/warrenedge/warren/controlplane/gossipkey"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/keyring"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/outside"
 	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -108,7 +110,9 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		}
 		return nil
 	}
-	tasks := []daemon.Task{seen, changes, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) })}
+	looker := outside.New(outside.Options{World: world, Log: log, Reg: reg})
+	way := &hops.Source{World: world, Seen: seen, Required: rest.Required(pusher), Outside: looker.Sight}
+	tasks := []daemon.Task{seen, changes, looker, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) })}
 
 	issuer := certs.NewIssuer(cluster.Web, sealer)
 	adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
@@ -143,7 +147,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		api := rest.New(rest.Options{
-			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen,
+			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen, Hops: way,
 			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
 			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
