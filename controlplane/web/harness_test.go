@@ -60,6 +60,12 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	return newRigAt(t, "")
+}
+
+// newRigAt counts attempts in a Valkey.
+func newRigAt(t testing.TB, valkey string) *rig {
+	t.Helper()
 	r := &rig{db: storetest.New(t), mail: mailtest.Start(t), reg: prometheus.NewRegistry(), idp: oidctest.Start(t, home+signin.PathOIDC)}
 	log := slog.New(slog.DiscardHandler)
 	kek, err := authority.NewKEK()
@@ -73,7 +79,7 @@ func newRig(t testing.TB) *rig {
 	if _, err := admin.Bootstrap(t.Context(), r.db, sealer); err != nil {
 		t.Fatal(err)
 	}
-	limiter, err := limits.New("", log, r.reg)
+	limiter, err := limits.New(valkey, log, r.reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +104,7 @@ func newRig(t testing.TB) *rig {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.signIn.Run(ctx) })
 	wg.Go(func() { _ = mailer.Run(ctx) })
+	wg.Go(func() { _ = limiter.Run(ctx) })
 	r.pages = New(Options{SignIn: r.signIn, URL: base, Cookie: sessions, Log: log, Reg: r.reg})
 	r.srv = httptest.NewTLSServer(r.pages)
 	t.Cleanup(func() { r.srv.Close(); cancel(); wg.Wait() })

@@ -94,6 +94,40 @@ func (s *Server) Flush(t *testing.T) {
 	}
 }
 
+// All is what the server holds: each key with its value, as far as it is a text.
+func (s *Server) All(t *testing.T) map[string]string {
+	t.Helper()
+	c, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	keys, err := c.Do(t.Context(), c.B().Keys().Pattern("*").Build()).AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, k := range keys {
+		all[k], _ = c.Do(t.Context(), c.B().Get().Key(k).Build()).ToString()
+	}
+	return all
+}
+
+// Forge sets keys to a value, whatever they are.
+func (s *Server) Forge(t *testing.T, value string, keys ...string) {
+	t.Helper()
+	c, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, k := range keys {
+		if err := c.Do(t.Context(), c.B().Set().Key(k).Value(value).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (s *Server) dial() (valkey.Client, error) {
 	opt, err := valkey.ParseURL(s.URL())
 	if err != nil {

@@ -147,11 +147,11 @@ func (l *Limiter) session(ctx context.Context, connected func()) error {
 }
 
 // script takes 1 of a key. Times are in microseconds, by the server's clock, as replicas' clocks differ. It answers 0,
-// or how long to wait.
+// or how long to wait. A count that can't be is one that is full: somebody else has written it.
 var script = valkey.NewLuaScript(`
 local t = redis.call('TIME')
 local now, every, burst = t[1] * 1000000 + t[2], tonumber(ARGV[1]), tonumber(ARGV[2])
-local paid = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+local paid = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now), now + every * burst)
 if paid + every - now > every * burst then return paid + every - now - every * burst end
 redis.call('SET', KEYS[1], string.format('%.0f', paid + every), 'PX', math.ceil((paid + every - now) / 1000))
 return 0`)
