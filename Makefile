@@ -72,7 +72,7 @@ generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOL
 
 .PHONY: generate-check
 generate-check: generate ## fail if generated code is not what generate writes
-	@git status --porcelain -- api controlplane/store/internal controlplane/rest controlplane/web | { ! grep .; } || \
+	@git status --porcelain -- api controlplane/store/internal controlplane/rest controlplane/web controlplane/console | { ! grep .; } || \
 		{ echo 'generated code differs: run make generate, commit what it writes' >&2; exit 1; }
 
 .PHONY: check

@@ -136,6 +136,22 @@ func named(row any) (id, name string) {
 	return "", ""
 }
 
+// RecentAudit lists what was done last, the newest first: in an organization, or, without one, at all.
+func (a *Admin) RecentAudit(ctx context.Context, p access.Principal, org string, limit int) (out []*audit.Entry, err error) {
+	err = a.read(ctx, p, func(c *call) error {
+		if org != "" {
+			if err := c.organization(org, access.AuditRead); err != nil {
+				return err
+			}
+		} else if !p.Can(access.AuditRead, model.OrgID{}) {
+			return access.Refused(access.AuditRead)
+		}
+		out, err = c.tx.RecentAudit(c, c.org, limit)
+		return err
+	})
+	return out, err
+}
+
 // Audit lists the audit log after a number: of an organization, or, without one, of everything, which can be verified.
 func (a *Admin) Audit(ctx context.Context, p access.Principal, org string, after uint64, limit int) (out []*audit.Entry, err error) {
 	err = a.read(ctx, p, func(c *call) error {

@@ -64,6 +64,7 @@ type Config struct {
 	QueuePollOnly    bool     `yaml:"queue_poll_only" env:"QUEUE_POLL_ONLY"`     // no LISTEN for jobs: where a transaction pooler stands before PostgreSQL
 	URL              string   `yaml:"url" env:"URL"`                             // where people reach the pages and the API, such as https://control.example.org; nobody can sign in without
 	SetupTokenFile   string   `yaml:"setup_token_file" env:"SETUP_TOKEN_FILE"`   // where the first setup link of a fresh cluster goes; standard output if empty
+	PushAddresses    []string `yaml:"push_addresses" env:"PUSH_ADDRESSES"`       // host:port where nodes and connectors reach the push port, as pages tell; if empty, the host of url and the port of listen.push
 	Mail             Mail     `yaml:"mail" envPrefix:"MAIL_"`
 	Listen           Listen   `yaml:"listen" envPrefix:"LISTEN_"`
 	LogFormat        string   `yaml:"log_format" env:"LOG_FORMAT"` // text or json
@@ -106,6 +107,25 @@ func (c *Config) Pages() (*url.URL, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":443")
 	}
 	return u, nil
+}
+
+// PushAt is where nodes and connectors reach the push port, as far as is known.
+func (c *Config) PushAt() []string {
+	if len(c.PushAddresses) > 0 {
+		return c.PushAddresses
+	}
+	host, port, err := net.SplitHostPort(c.Listen.Push)
+	if err != nil {
+		return nil
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		u, err := c.Pages()
+		if err != nil || u == nil {
+			return nil
+		}
+		host = u.Hostname()
+	}
+	return []string{net.JoinHostPort(host, port)}
 }
 
 // Load reads settings: defaults, then the file if path is not "", then WARREN_CONTROL_… variables.
@@ -156,6 +176,12 @@ func freshReplica() string {
 	return host + "-" + hex.EncodeToString(b)
 }
 
+// What pages write into commands to paste.
+var (
+	pushAddress = regexp.MustCompile(`^[A-Za-z0-9.:-]+$`)
+	portSyntax  = regexp.MustCompile(`^[0-9]{1,5}$`)
+)
+
 var replicaSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
 
 // Has reports whether the replica has a role.
@@ -194,6 +220,11 @@ func (c *Config) Validate() error {
 	}
 	if _, err := c.Pages(); err != nil {
 		errs = append(errs, err)
+	}
+	for i, a := range c.PushAddresses {
+		if host, port, err := net.SplitHostPort(a); err != nil || !pushAddress.MatchString(host) || !portSyntax.MatchString(port) {
+			errs = append(errs, fmt.Errorf("push_addresses[%d]: %q, want host:port", i, a))
+		}
 	}
 	if c.Mail.Server != "" {
 		if err := c.Mail.Options().Validate(); err != nil {

@@ -43,3 +43,6 @@ func (c *Current) Wait(ctx context.Context, rev Revision) (*Model, error) {
 		}
 	}
 }
+
+// Changed returns a channel that closes when the model is replaced. Take it before Get: then nothing is missed.
+func (c *Current) Changed() <-chan struct{} { return c.now.Load().over }

@@ -35,6 +35,12 @@ func (t *Tx) ListAudit(ctx context.Context, org model.OrgID, after uint64, limit
 	return convert(rows, auditEntry), classify(err, "list audit entries")
 }
 
+// RecentAudit returns the last entries of an organization, or of all if it is zero, the newest first.
+func (t *Tx) RecentAudit(ctx context.Context, org model.OrgID, limit int) ([]*audit.Entry, error) {
+	rows, err := t.q.ListRecentAuditEntries(ctx, db.ListRecentAuditEntriesParams{OrgID: nullID(org.UUID), Most: int32(limit)})
+	return convert(rows, auditEntry), classify(err, "list recent audit entries")
+}
+
 // AuditHead returns the end of the chain.
 func (t *Tx) AuditHead(ctx context.Context) (audit.Head, error) {
 	r, err := t.q.GetAuditHead(ctx)

@@ -16,6 +16,9 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func (p *Pages) signInPage(w http.ResponseWriter, r *http.Request) {
 	next := r.URL.Query().Get("next")
+	if next == "" {
+		next = "/"
+	}
 	if _, err := p.who(r); err == nil {
 		http.Redirect(w, r, Local(next), http.StatusSeeOther)
 		return
@@ -38,6 +41,9 @@ type signInForm struct {
 }
 
 func (p *Pages) form(r *http.Request, next string) (signInForm, error) {
+	if next == "" {
+		next = "/"
+	}
 	f := signInForm{Next: Local(next), Org: r.FormValue("org"), Passkeys: p.SignIn.Passkeys(), Mail: p.SignIn.Mail.Works()}
 	var err error
 	f.Providers, err = p.SignIn.Providers(r.Context(), f.Org)

@@ -45,8 +45,10 @@ type Options struct {
 	SignIn *signin.Service
 	URL    *url.URL // where they are
 	Cookie string   // that the token of a session is kept in; the API takes the same
-	Log    *slog.Logger
-	Reg    prometheus.Registerer
+	// Home is where the browser of who is signed in begins; "", or without it: the account page. Set before the first call.
+	Home func(r *http.Request) string
+	Log  *slog.Logger
+	Reg  prometheus.Registerer
 }
 
 // Pages is the HTTP handler. Safe for concurrent use.
@@ -75,7 +77,7 @@ func New(o Options) *Pages {
 func (p *Pages) routes() {
 	get := func(path string, h http.HandlerFunc) { p.mux.HandleFunc("GET "+path, h) }
 	post := func(path string, h http.HandlerFunc) { p.mux.HandleFunc("POST "+path, h) }
-	get("/{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/account", http.StatusSeeOther) })
+	get("/{$}", p.home)
 	p.mux.Handle("GET /assets/", http.FileServerFS(assets))
 	get("/sign-in", p.signInPage)
 	post("/sign-in", p.signInPost)
@@ -100,6 +102,21 @@ func (p *Pages) routes() {
 	get("/", func(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, http.StatusNotFound, message("Not found", "There is no such page.", "/account"))
 	})
+}
+
+// home leads whoever is signed in to where he begins.
+func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
+	to := ""
+	if _, ok := p.User(w, r); !ok {
+		return
+	}
+	if p.Home != nil {
+		to = p.Home(r)
+	}
+	if to == "" {
+		to = "/account"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 // ServeHTTP implements http.Handler.
@@ -205,8 +222,11 @@ func Local(next string) string {
 // own, as forms may not be sent on to others.
 func (p *Pages) signedIn(w http.ResponseWriter, r *http.Request, out signin.Outcome, next string) {
 	p.setSession(w, out.Token, out.Expires)
+	if next == "" {
+		next = "/"
+	}
 	next = Local(next)
-	if next == "/account" {
+	if next == "/account" || next == "/" {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/audit"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/console"
 	"github.com/warrenedge/warren/controlplane/mail"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/signin"
@@ -92,7 +93,7 @@ func (p *people) api() rest.SignIn {
 }
 
 // handler gives the API its paths, and the pages all others.
-func (p *people) handler(api, visits http.Handler) http.Handler {
+func (p *people) handler(api, visits, operators http.Handler) http.Handler {
 	if p.pages == nil {
 		return api
 	}
@@ -107,8 +108,24 @@ func (p *people) handler(api, visits http.Handler) http.Handler {
 				return
 			}
 		}
+		if r.URL.Path == console.Root || strings.HasPrefix(r.URL.Path, console.Root+"/") {
+			operators.ServeHTTP(w, r)
+			return
+		}
 		p.pages.ServeHTTP(w, r)
 	})
+}
+
+// console adds the operators' pages to those where people sign in; nil without these.
+func (p *people) console(cfg *config.Config, o console.Options) http.Handler {
+	if p.pages == nil {
+		return nil
+	}
+	o.Gate, o.Cookie, o.Control = p.pages, rest.SessionCookie, cfg.PushAt()
+	c := console.New(o)
+	p.pages.Home = c.Home
+	p.tasks = append(p.tasks, c)
+	return c
 }
 
 // sayWhereToSignIn tells nodes where to send visitors of services. Without a URL it stays as another replica has said.

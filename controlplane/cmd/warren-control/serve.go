@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/console"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/feed"
 	"github.com/warrenedge/warren/controlplane/gossipkey"
@@ -155,8 +156,11 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
+		operators := people.console(cfg, console.Options{
+			Admin: adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
+		})
 		tasks = append(tasks, people.tasks...)
-		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, visits)) }))
+		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, visits, operators)) }))
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))

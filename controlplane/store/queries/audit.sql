@@ -17,3 +17,7 @@ SELECT seq, hash, at, signature FROM audit_anchors WHERE seq > @after ORDER BY s
 
 -- name: LastAuditAnchor :one
 SELECT seq, at FROM audit_anchors ORDER BY seq DESC LIMIT 1;
+
+-- name: ListRecentAuditEntries :many
+SELECT seq, at, actor, actor_name, credential, address, action, org_id, object, object_name, result, detail, revision, hash FROM audit_log
+ WHERE (sqlc.narg('org_id')::uuid IS NULL OR org_id = sqlc.narg('org_id')::uuid) ORDER BY seq DESC LIMIT @most;

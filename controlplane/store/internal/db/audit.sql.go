@@ -183,3 +183,48 @@ func (q *Queries) ListAuditEntries(ctx context.Context, arg ListAuditEntriesPara
 	}
 	return items, nil
 }
+
+const listRecentAuditEntries = `-- name: ListRecentAuditEntries :many
+SELECT seq, at, actor, actor_name, credential, address, action, org_id, object, object_name, result, detail, revision, hash FROM audit_log
+ WHERE ($1::uuid IS NULL OR org_id = $1::uuid) ORDER BY seq DESC LIMIT $2
+`
+
+type ListRecentAuditEntriesParams struct {
+	OrgID *uuid.UUID
+	Most  int32
+}
+
+func (q *Queries) ListRecentAuditEntries(ctx context.Context, arg ListRecentAuditEntriesParams) ([]AuditLog, error) {
+	rows, err := q.db.Query(ctx, listRecentAuditEntries, arg.OrgID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditLog
+	for rows.Next() {
+		var i AuditLog
+		if err := rows.Scan(
+			&i.Seq,
+			&i.At,
+			&i.Actor,
+			&i.ActorName,
+			&i.Credential,
+			&i.Address,
+			&i.Action,
+			&i.OrgID,
+			&i.Object,
+			&i.ObjectName,
+			&i.Result,
+			&i.Detail,
+			&i.Revision,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

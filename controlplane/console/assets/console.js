@@ -1,0 +1,49 @@
+// What plain HTML can't: copying, questions in a dialog, whether the page still hears of changes. Without it all works by links and forms.
+(() => {
+	const copied = (button, text) => {
+		button.textContent = text;
+		setTimeout(() => { button.textContent = "Copy"; }, 2000);
+	};
+
+	document.addEventListener("click", async (event) => {
+		const button = event.target.closest("[data-copy]");
+		if (button) {
+			const from = document.getElementById(button.dataset.copy);
+			try {
+				await navigator.clipboard.writeText(from.textContent);
+				copied(button, "Copied");
+			} catch {
+				getSelection().selectAllChildren(from);
+				copied(button, "Press Ctrl-C");
+			}
+			return;
+		}
+		const link = event.target.closest("a[data-ask]");
+		if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+			event.preventDefault();
+			const resp = await fetch(link.href, { headers: { "Console-Part": "question" } });
+			if (!resp.ok || resp.redirected) { location.assign(link.href); return; }
+			const box = document.getElementById("question");
+			box.innerHTML = await resp.text();
+			box.showModal();
+			return;
+		}
+		if (event.target.closest("[data-close]")) {
+			const box = event.target.closest("dialog");
+			if (box) { event.preventDefault(); box.close(); }
+		}
+	});
+
+	// A part that is there for some values of a select alone: data-if="kind=tcp udp".
+	const fit = () => document.querySelectorAll("[data-if]").forEach((part) => {
+		const [name, values] = part.dataset.if.split("=");
+		const control = document.querySelector(`select[name="${name}"]`);
+		if (control) part.hidden = !values.split(" ").includes(control.value);
+	});
+	document.addEventListener("change", fit);
+	fit();
+
+	for (const [name, state] of [["htmx:sse:after:connection", ""], ["htmx:sse:error", "lost"]]) {
+		document.addEventListener(name, () => { document.body.dataset.link = state; });
+	}
+})();

@@ -1,0 +1,345 @@
+package console
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/feed"
+	"github.com/warrenedge/warren/controlplane/mail"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/signin"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
+	"github.com/warrenedge/warren/controlplane/signin/oidc"
+	"github.com/warrenedge/warren/controlplane/signin/password"
+	"github.com/warrenedge/warren/controlplane/snapshot"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/controlplane/web"
+	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/wgkey"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+const (
+	home    = "https://example.com" // one that httptest has a certificate for
+	session = "__Host-warren"
+)
+
+// rig is a control plane's console with all that it stands on; nodes and connectors are what report says.
+type rig struct {
+	t     testing.TB
+	db    *store.Store
+	admin *admin.Admin
+	world *model.Current
+	seen  *presence.Store
+	push  *push.Server
+	key   access.Principal // of the whole cluster
+	con   *Console
+	srv   *httptest.Server
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	r := &rig{t: t, db: storetest.New(t), world: model.NewCurrent(), seen: presence.New("r1", presence.Memory{}, log, reg)}
+	kek, err := authority.NewKEK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := authority.NewSealer(kek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := admin.Bootstrap(t.Context(), r.db, sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.push = push.New(push.Options{Cluster: cluster.ID, Log: log, Reg: reg})
+	compiler := snapshot.New(sealer.Open)
+	var prev *model.Model
+	changes := feed.New(r.db, func(b model.Batch) {
+		next := r.world.Get().Apply(b)
+		r.push.Publish(compiler.Build(prev, next, b), next)
+		prev = next
+		r.world.Set(next)
+		r.seen.Follow(b, next)
+	}, log, reg)
+	r.admin = admin.New(r.db, certs.NewIssuer(cluster.Web, sealer), sealer, cluster.Identity.Fingerprint())
+	if r.key, err = r.admin.Authenticate(t.Context(), cluster.FirstKey, netip.MustParseAddr("127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	base, _ := url.Parse(home)
+	limiter, err := limits.New("", log, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mailer, err := mail.New(mail.Options{Log: log, Reg: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := web.New(web.Options{SignIn: signin.New(signin.Options{
+		Store: r.db, Admin: r.admin, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer, OIDC: oidc.New(http.DefaultClient), Log: log, Reg: reg,
+	}), URL: base, Cookie: session, Log: log, Reg: reg})
+	r.con = New(Options{
+		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Cookie: session, Control: []string{"control.example.com:8443"},
+		Database: func() time.Duration { return 0 }, Log: log, Reg: reg,
+	})
+	pages.Home = r.con.Home
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = changes.Run(ctx) })
+	wg.Go(func() { _ = r.con.Run(ctx) })
+	r.srv = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, Root) {
+			r.con.ServeHTTP(w, req)
+			return
+		}
+		pages.ServeHTTP(w, req)
+	}))
+	t.Cleanup(func() { cancel(); r.srv.Close(); wg.Wait() })
+	if err := r.push.WaitPublished(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// must waits until the world has a revision.
+func (r *rig) must(rev model.Revision, err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.push.WaitPublished(r.t.Context(), rev); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// furnish makes a little of everything: two nodes, of which one is up; a site with a connector that has tunnels, and one
+// without; services of each kind; a target that is ill.
+func (r *rig) furnish() {
+	r.t.Helper()
+	ctx := r.t.Context()
+	put := func(_ any, rev model.Revision, err error) { r.t.Helper(); r.must(rev, err) }
+	put(r.admin.Domains.Create(ctx, r.key, "default", "example.org", admin.DomainSpec{Pool: "default"}))
+	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-1", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.1", "2001:db8::1"}}))
+	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-2", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.2"}}))
+	put(r.admin.Sites.Create(ctx, r.key, "default", "home", admin.SiteSpec{Pool: "default"}))
+	put(r.admin.Sites.Create(ctx, r.key, "default", "office", admin.SiteSpec{Pool: "default"}))
+	put(r.admin.Connectors.Create(ctx, r.key, "default", "pi", admin.ConnectorSpec{Site: "home"}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "wiki", admin.ServiceSpec{Kind: "http", Hostname: "wiki.example.org", Pool: "default"}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "mail", admin.ServiceSpec{Kind: "tls", Hostname: "mail.example.org", Pool: "default", Terminate: true}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "db", admin.ServiceSpec{Kind: "tcp", Ports: "5432", Pool: "default", Allow: []string{"198.51.100.0/24"}, ProxyProtocol: 2}))
+	check := &admin.HealthCheck{Kind: "http", Path: "/ready"}
+	put(r.admin.Targets.Create(ctx, r.key, "default", "wiki", admin.TargetSpec{Service: "wiki", Site: "home", Address: "192.168.1.20", Port: 8080, HealthCheck: check}))
+	put(r.admin.Targets.Create(ctx, r.key, "default", "db", admin.TargetSpec{Service: "db", Site: "home", Address: "192.168.1.30", Port: 5432}))
+	r.join("edge-1", "pi")
+	wiki := r.target("wiki")
+	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
+	head := r.world.Get().Revision()
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
+	r.report(presence.Entry{
+		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
+		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
+	})
+}
+
+func tunnelTo(peer string, up bool) presence.Tunnel {
+	return presence.Tunnel{Peer: peer, Up: up, LastHandshake: time.Now(), ReceivedBytes: 12_345_678, SentBytes: 987, RoundTrip: 12 * time.Millisecond, Loss: .02, Carrier: "stream", Transport: "udp"}
+}
+
+func (r *rig) report(e presence.Entry) {
+	e.Since, e.Seen, e.Version = time.Now().Add(-time.Hour), time.Now(), "v1.2.3"
+	r.seen.Report(r.t.Context(), e)
+}
+
+func (r *rig) nodeID(name string) string {
+	for n := range r.world.Get().Nodes() {
+		if n.Name == name {
+			return n.ID.String()
+		}
+	}
+	r.t.Fatalf("no node %s", name)
+	return ""
+}
+
+func (r *rig) connectorID(name string) string {
+	for c := range r.world.Get().Connectors() {
+		if c.Name == name {
+			return c.ID.String()
+		}
+	}
+	r.t.Fatalf("no connector %s", name)
+	return ""
+}
+
+func (r *rig) target(name string) string {
+	for t := range r.world.Get().Targets() {
+		if t.Name == name {
+			return t.ID.String()
+		}
+	}
+	r.t.Fatalf("no target %s", name)
+	return ""
+}
+
+// join gives a node, or a connector of the default organization, the key that it would have made; "": none.
+func (r *rig) join(node, connector string) {
+	r.t.Helper()
+	ctx := r.t.Context()
+	rev, err := r.db.Tx(ctx, "test", func(tx *store.Tx) error {
+		if node != "" {
+			n, err := tx.GetNodeByName(ctx, node)
+			if err != nil {
+				return err
+			}
+			if n.WireGuardKey, err = publicKey(); err != nil {
+				return err
+			}
+			if _, err := tx.UpdateNode(ctx, n); err != nil {
+				return err
+			}
+		}
+		if connector == "" {
+			return nil
+		}
+		o, err := tx.GetOrganizationByName(ctx, "default")
+		if err != nil {
+			return err
+		}
+		c, err := tx.GetConnectorByName(ctx, o.ID, connector)
+		if err != nil {
+			return err
+		}
+		if c.WireGuardKey, err = publicKey(); err != nil {
+			return err
+		}
+		_, err = tx.UpdateConnector(ctx, c)
+		return err
+	})
+	r.must(rev, err)
+}
+
+func publicKey() (wgkey.Public, error) {
+	k, err := wgkey.New()
+	return k.Public(), err
+}
+
+// user makes somebody with a role in the cluster, or, if that is "", one in an organization, and returns a session's token.
+func (r *rig) user(email, cluster, org, role string) string {
+	r.t.Helper()
+	ctx := r.t.Context()
+	u, _, err := r.admin.Users.Create(ctx, r.key, "", email, admin.UserSpec{DisplayName: email, ClusterRole: cluster})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if org != "" {
+		if _, _, err := r.admin.Members.Create(ctx, r.key, org, email, admin.MemberSpec{Roles: []string{role}}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	id, err := model.UserID{}.Parse(u.ID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	token := ""
+	if _, err := r.db.Tx(ctx, "test", func(tx *store.Tx) (err error) {
+		token, _, err = r.admin.NewSession(ctx, tx, admin.SignIn{User: id, Address: netip.MustParseAddr("127.0.0.1"), AMR: []string{"pwd"}, SecondFactor: time.Now()})
+		return err
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	return token
+}
+
+// browser sends what browsers send, with the cookie of a session.
+type browser struct {
+	*http.Client
+	r     *rig
+	token string
+	extra http.Header
+}
+
+func (r *rig) browser(token string) *browser {
+	r.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	tr := r.srv.Client().Transport.(*http.Transport).Clone()
+	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, r.srv.Listener.Addr().String())
+	}
+	tr.TLSClientConfig = &tls.Config{RootCAs: tr.TLSClientConfig.RootCAs, ServerName: "example.com"}
+	r.t.Cleanup(tr.CloseIdleConnections)
+	at, _ := url.Parse(home)
+	jar.SetCookies(at, []*http.Cookie{{Name: session, Value: token, Path: "/", Secure: true}})
+	return &browser{Client: &http.Client{Jar: jar, Transport: tr}, r: r, token: token, extra: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {home}}}
+}
+
+// reply is an answer that was read.
+type reply struct {
+	status int
+	path   string
+	header http.Header
+	body   string
+}
+
+func (b *browser) do(method, path, kind, body string) reply {
+	b.r.t.Helper()
+	req, err := http.NewRequestWithContext(b.r.t.Context(), method, home+path, strings.NewReader(body))
+	if err != nil {
+		b.r.t.Fatal(err)
+	}
+	for k, v := range b.extra {
+		req.Header[k] = v
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	resp, err := b.Do(req)
+	if err != nil {
+		b.r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.r.t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Request.URL.Path, resp.Header, string(text)}
+}
+
+func (b *browser) get(path string) reply {
+	b.r.t.Helper()
+	return b.do(http.MethodGet, path, "", "")
+}
+
+func (b *browser) post(path string, pairs ...string) reply {
+	b.r.t.Helper()
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return b.do(http.MethodPost, path, "application/x-www-form-urlencoded", v.Encode())
+}

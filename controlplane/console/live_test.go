@@ -1,0 +1,103 @@
+package console
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// stream is what a tab hears of its page: one text for each message.
+func (b *browser) stream(ctx context.Context, t *testing.T, at string) (<-chan string, *http.Response) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, home+"/console/events?at="+url.QueryEscape(at), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan string)
+	go func() {
+		defer close(out)
+		defer resp.Body.Close()
+		text := ""
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+			line := lines.Text()
+			if data, ok := strings.CutPrefix(line, "data: "); ok {
+				text += data + "\n"
+			}
+			if line == "" && text != "" {
+				select {
+				case out <- text:
+				case <-ctx.Done():
+					return
+				}
+				text = ""
+			}
+		}
+	}()
+	return out, resp
+}
+
+// until waits for a message with a text.
+func until(t *testing.T, messages <-chan string, text string) {
+	t.Helper()
+	for m := range messages {
+		if strings.Contains(m, text) {
+			return
+		}
+	}
+	t.Fatalf("the stream ended without %q", text)
+}
+
+// A page that is looked at changes by itself: with the configuration, with what nodes and connectors say, and no longer
+// than its reader may see it.
+func TestStream(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b := r.browser(r.user("ann@example.org", "", "default", "member"))
+	messages, resp := b.stream(t.Context(), t, "/console/orgs/default/sites/home")
+	if resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
+	}
+	until(t, messages, "All tunnels are up")
+	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: 1, Tunnels: []presence.Tunnel{tunnelTo(edge, false)}})
+	until(t, messages, "no tunnel")
+	_, rev, err := r.admin.Targets.Create(t.Context(), r.key, "default", "late", admin.TargetSpec{Service: "mail", Site: "home", Address: "10.9.8.7", Port: 25})
+	r.must(rev, err)
+	until(t, messages, "10.9.8.7:25")
+	if _, err := r.admin.Members.Delete(t.Context(), r.key, "default", "ann@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	for range messages { // ends, as he may not see it any more
+	}
+}
+
+// Streams are of pages of the console, and there are no more than a replica bears.
+func TestStreamLimits(t *testing.T) {
+	r := newRig(t)
+	b := r.browser(r.user("root@example.org", "cluster-admin", "", ""))
+	for _, at := range []string{"", "/account", "https://example.com/console/", "//evil/console/", "/console/events?at=/console/events", "/console/../account"} {
+		if got := b.get("/console/events?at=" + url.QueryEscape(at)); got.status != 400 && got.body != "" {
+			t.Errorf("%q: %d %q", at, got.status, got.body)
+		}
+	}
+	for range maxStreams {
+		r.con.streams <- struct{}{}
+	}
+	if got := b.get("/console/events?at=/console/orgs"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("one stream too many: %d", got.status)
+	}
+	for range maxStreams {
+		<-r.con.streams
+	}
+}

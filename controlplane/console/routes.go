@@ -1,0 +1,73 @@
+package console
+
+import (
+	"net/http"
+
+	"github.com/warrenedge/warren/controlplane/access"
+)
+
+// routes is all pages and forms, with what one needs for them. A page of an organization is below /console/orgs/{org}/,
+// where the permission is asked for; one of the cluster is below /console/cluster/.
+func (c *Console) routes() {
+	const org, cluster = Root + "/orgs/{org}", Root + "/cluster"
+	c.mux.HandleFunc("GET "+Root+"/assets/{file}", serveAsset)
+	c.mux.HandleFunc("GET "+Root+"/events", c.events)
+	c.mux.HandleFunc("GET "+Root+"/{$}", c.enter)
+	c.mux.HandleFunc("GET "+Root, c.enter)
+	c.page(Root+"/orgs", access.StatusRead, listOrganizations)
+	c.page(Root+"/", access.StatusRead, nothingHere)
+
+	c.page(org+"/{$}", access.StatusRead, overview)
+
+	c.page(org+"/sites", access.SitesRead, listSites)
+	c.page(org+"/sites/{site}", access.SitesRead, showSite)
+	c.page(org+"/sites/{site}/delete", access.SitesWrite, askDeleteSite)
+	c.form(org+"/sites/{site}/delete", access.SitesWrite, deleteSite)
+	c.page(org+"/sites/{site}/connectors/{connector}/revoke", access.ConnectorsRevoke, askRevokeConnector)
+	c.form(org+"/sites/{site}/connectors/{connector}/revoke", access.ConnectorsRevoke, revokeConnector)
+
+	c.page(org+"/connect", access.SitesWrite, connectPage)
+	c.form(org+"/connect", access.SitesWrite, connectForm)
+	c.page(org+"/connect/{connector}", access.SitesRead, connectState)
+	c.form(org+"/connect/{connector}/publish", access.ServicesWrite, publishForm)
+
+	c.page(org+"/services", access.ServicesRead, listServices)
+	c.page(org+"/publish", access.ServicesWrite, newService)
+	c.form(org+"/publish", access.ServicesWrite, createService)
+	c.page(org+"/services/{service}", access.ServicesRead, showService)
+	c.page(org+"/services/{service}/edit", access.ServicesWrite, editService)
+	c.form(org+"/services/{service}/edit", access.ServicesWrite, changeService)
+	c.page(org+"/services/{service}/delete", access.ServicesWrite, askDeleteService)
+	c.form(org+"/services/{service}/delete", access.ServicesWrite, deleteService)
+	c.page(org+"/services/{service}/yaml", access.ServicesRead, serviceYAML)
+	c.page(org+"/services/{service}/add-target", access.TargetsWrite, newTarget)
+	c.form(org+"/services/{service}/add-target", access.TargetsWrite, createTarget)
+	c.page(org+"/services/{service}/targets/{target}/edit", access.TargetsWrite, editTarget)
+	c.form(org+"/services/{service}/targets/{target}/edit", access.TargetsWrite, changeTarget)
+	c.page(org+"/services/{service}/targets/{target}/delete", access.TargetsWrite, askDeleteTarget)
+	c.form(org+"/services/{service}/targets/{target}/delete", access.TargetsWrite, deleteTarget)
+
+	c.page(cluster+"/nodes", access.NodesRead, listNodes)
+	c.page(cluster+"/nodes/{node}", access.NodesRead, showNode)
+	c.page(cluster+"/nodes/{node}/snapshot", access.SnapshotsRead, nodeSnapshot)
+	c.page(cluster+"/nodes/{node}/drain", access.NodesDrain, askDrain)
+	c.form(cluster+"/nodes/{node}/drain", access.NodesDrain, drainNode)
+	c.form(cluster+"/nodes/{node}/activate", access.NodesDrain, activateNode)
+}
+
+// enter leads to the organization last looked at.
+func (c *Console) enter(w http.ResponseWriter, r *http.Request) {
+	p, ok := c.caller(w, r)
+	if !ok {
+		return
+	}
+	q := &Request{Request: r, Console: c, Who: p, Org: c.first(r, p), m: c.World.Get()}
+	to := "/account"
+	switch {
+	case q.Org != nil:
+		to = q.To("")
+	case q.Can(access.NodesRead):
+		to = q.ToCluster("nodes")
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}

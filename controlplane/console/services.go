@@ -1,0 +1,223 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
+)
+
+// serviceNamed is the service of the path.
+func (q *Request) serviceNamed() (*model.Service, error) {
+	ref := q.PathValue("service")
+	for s := range q.m.Services() {
+		if s.Org == q.Org.ID && (s.Name == ref || s.ID.String() == ref) {
+			return s, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "There is no service %q in this organization.", ref)
+}
+
+func listServices(q *Request) (*Page, error) {
+	r := rows(q, of(q.m.Services(), func(s *model.Service) bool { return s.Org == q.Org.ID }), func(s *model.Service) string { return s.Name },
+		func(s *model.Service) []string { return []string{s.Hostname, string(s.Kind), s.Ports.String()} })
+	return &Page{Title: "Services", Actions: servicesActions(q), Top: finder(q, r.Query, "Search services"), Live: servicesView(q, r)}, nil
+}
+
+func (q *Request) serviceCrumbs(more ...Crumb) []Crumb {
+	return append([]Crumb{{"Services", q.To("services")}}, more...)
+}
+
+func showService(q *Request) (*Page, error) {
+	s, err := q.serviceNamed()
+	if err != nil {
+		return nil, err
+	}
+	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, q.way(s))}, nil
+}
+
+// targetsOf are the targets of a service, by name.
+func (q *Request) targetsOf(s *model.Service) []*model.Target {
+	out := slices.Collect(q.m.TargetsOf(s.ID))
+	slices.SortFunc(out, func(a, b *model.Target) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// address is where a service is reached, and as a link if browsers can.
+func (q *Request) address(s *model.Service) (text, link string) {
+	switch {
+	case s.Kind == model.HTTP && !strings.HasPrefix(s.Hostname, "*."):
+		return "https://" + s.Hostname + "/", "https://" + s.Hostname + "/"
+	case !s.Raw():
+		return s.Hostname, ""
+	}
+	return string(s.Kind) + " port " + s.Ports.String(), ""
+}
+
+// way is how a request gets from the nodes to the targets of a service: each step as it is now.
+func (q *Request) way(s *model.Service) []Hop {
+	var nodes, up int
+	for n := range q.m.NodesOf(s.Pool) {
+		if n.Enrolled() {
+			nodes++
+			if q.node(n).Up {
+				up++
+			}
+		}
+	}
+	out := []Hop{{tone(up, nodes), "Nodes", itoa(up) + " of " + itoa(nodes) + " up in " + q.poolName(s.Pool)}}
+	if nodes == 0 {
+		out[0] = Hop{bad, "Nodes", "none in " + q.poolName(s.Pool)}
+	}
+	sites, reached := map[model.SiteID]bool{}, 0
+	targets, ill, reason := 0, 0, ""
+	for t := range q.m.TargetsOf(s.ID) {
+		targets++
+		if site := q.m.Site(t.Site); site != nil && !sites[t.Site] {
+			sites[t.Site] = true
+			if st := q.site(site); st.Up > 0 || st.State.Tone == good {
+				reached++
+			}
+		}
+		if b := q.target(t); b.Tone == bad {
+			ill, reason = ill+1, b.Title
+		}
+	}
+	if targets == 0 {
+		return append(out, Hop{idle, "Tunnels", "–"}, Hop{bad, "Targets", "it has none"})
+	}
+	out = append(out, Hop{tone(reached, len(sites)), "Tunnels", itoa(reached) + " of " + plural(len(sites), "site", "sites") + " reached"})
+	last := Hop{tone(targets-ill, targets), "Targets", itoa(targets-ill) + " of " + itoa(targets) + " can serve"}
+	if ill > 0 {
+		last.Text += ": " + reason
+	}
+	return append(out, last)
+}
+
+// serviceState is the step of the way that is worst.
+func serviceState(way []Hop) Badge {
+	for _, tone := range []string{bad, warn} {
+		for _, h := range way {
+			if h.Tone == tone {
+				return Badge{tone, map[string]string{bad: "broken", warn: "degraded"}[tone], h.Name + ": " + h.Text}
+			}
+		}
+	}
+	return Badge{good, "up", "Every step of the way is up"}
+}
+
+func askDeleteService(q *Request) (*Page, error) {
+	s, err := q.serviceNamed()
+	if err != nil {
+		return nil, err
+	}
+	back := q.To("services", s.Name)
+	return &Page{
+		Title: "Delete " + s.Name + "?", Crumbs: q.serviceCrumbs(Crumb{s.Name, back}),
+		Top: question("The service "+s.Name+" and its targets are gone at once, on all nodes.", "Delete the service", q.URL.Path, back),
+	}, nil
+}
+
+func deleteService(q *Request) (*Done, error) {
+	name := q.PathValue("service")
+	rev, err := q.Admin.Services.Delete(q.Context(), q.Who, q.Org.ID.String(), name)
+	return &Done{To: q.To("services"), Said: "The service " + name + " is deleted.", Revision: rev}, err
+}
+
+// manifest writes an object as the command line applies it.
+func manifest(kind, name string, spec any) (string, error) {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return "", err
+	}
+	var fields yaml.MapSlice
+	if err := yaml.UnmarshalWithOptions(b, &fields, yaml.UseOrderedMap()); err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	err = yaml.NewEncoder(&out, yaml.Indent(2), yaml.IndentSequence(true)).Encode(yaml.MapSlice{
+		{Key: "apiVersion", Value: "warren/v1"}, {Key: "kind", Value: kind},
+		{Key: "metadata", Value: yaml.MapSlice{{Key: "name", Value: name}}}, {Key: "spec", Value: fields},
+	})
+	return out.String(), err
+}
+
+func serviceYAML(q *Request) (*Page, error) {
+	s, err := q.serviceNamed()
+	if err != nil {
+		return nil, err
+	}
+	v, err := q.Admin.Services.Get(q.Context(), q.Who, q.Org.ID.String(), s.ID.String())
+	if err != nil {
+		return nil, err
+	}
+	text, err := manifest("Service", v.Name, specOf(v))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range q.targetsOf(s) {
+		v, err := q.Admin.Targets.Get(q.Context(), q.Who, q.Org.ID.String(), t.ID.String())
+		if err != nil {
+			return nil, err
+		}
+		more, err := manifest("Target", v.Name, admin.TargetSpec{
+			Service: v.Service, Site: v.Site, Address: v.Address, Port: v.Port, PathPrefix: v.PathPrefix, Weight: v.Weight, HealthCheck: v.HealthCheck,
+		})
+		if err != nil {
+			return nil, err
+		}
+		text += "---\n" + more
+	}
+	return &Page{Title: "YAML of " + s.Name, Crumbs: q.serviceCrumbs(Crumb{s.Name, q.To("services", s.Name)}), Top: yamlView(text)}, nil
+}
+
+func specOf(v admin.Service) admin.ServiceSpec {
+	return admin.ServiceSpec{
+		Kind: v.Kind, Hostname: v.Hostname, Pool: v.Pool, Ports: v.Ports, Allow: v.Allow, ProxyProtocol: v.ProxyProtocol, Terminate: v.Terminate, Policy: v.Policy,
+	}
+}
+
+func (q *Request) policyName(id model.PolicyID) string {
+	if p := q.m.Policy(id); p != nil {
+		return p.Name
+	}
+	return "–"
+}
+
+func kindText(s *model.Service) string {
+	switch s.Kind {
+	case model.HTTP:
+		return "http, TLS ends at the node"
+	case model.TLS:
+		if s.Terminate {
+			return "tls, which ends at the node"
+		}
+		return "tls, passed through"
+	}
+	return string(s.Kind)
+}
+
+// hostnameHint says in which domains a name may be.
+func hostnameHint(q *Request) string {
+	var names []string
+	for d := range q.m.Domains() {
+		if d.Org == q.Org.ID {
+			names = append(names, d.Name)
+		}
+	}
+	slices.Sort(names)
+	switch len(names) {
+	case 0:
+		return "It has to be in a domain of the organization, and there is none yet."
+	case 1:
+		return "A name in " + names[0] + "."
+	}
+	return "A name in one of " + strings.Join(names[:min(len(names), 5)], ", ") + "."
+}

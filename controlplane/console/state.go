@@ -1,0 +1,256 @@
+package console
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// Badge is a state in a word: how it is, what it is called, what that means.
+type Badge struct{ Tone, Text, Title string }
+
+// Tones.
+const (
+	good = "good"
+	warn = "warn"
+	bad  = "bad"
+	idle = ""
+)
+
+// Member is a node or connector as it is now.
+type Member struct {
+	Kind    identity.Kind
+	ID      string
+	Name    string
+	State   Badge
+	Up      bool
+	Copied  bool // several processes use its identity
+	Version string
+	Replica string
+	Since   time.Time
+	Tunnels []Tunnel
+}
+
+// Tunnel is one of a member's tunnels.
+type Tunnel struct {
+	presence.Tunnel
+	Name string // of the other end
+	To   string // its page, "" if the caller may not see it
+}
+
+func (q *Request) node(n *model.Node) Member {
+	v := q.member(identity.Node, n.ID.String(), n.Name, n.Enrolled(), !n.Revoked.IsZero())
+	if v.Up && n.Lifecycle == model.Draining {
+		v.State = Badge{warn, "draining", "It serves what is under way and is named no longer"}
+	}
+	return v
+}
+
+func (q *Request) connector(c *model.Connector) Member {
+	return q.member(identity.Connector, c.ID.String(), c.Name, c.Enrolled(), !c.Revoked.IsZero())
+}
+
+func (q *Request) member(kind identity.Kind, id, name string, enrolled, revoked bool) Member {
+	v := Member{Kind: kind, ID: id, Name: name, State: Badge{bad, "down", "It is not connected to the control plane"}}
+	e, online := q.Presence.Get(presence.Key{Kind: kind, ID: id})
+	switch {
+	case revoked:
+		v.State = Badge{idle, "revoked", "It is trusted no more"}
+		return v
+	case !enrolled:
+		v.State = Badge{idle, "waiting", "It has not joined yet"}
+		return v
+	case online && e.Applied == 0:
+		v.State = Badge{warn, "joining", "It is connected and has no configuration yet"}
+	case online:
+		v.State, v.Up = Badge{good, "up", "Connected, with a configuration"}, true
+	}
+	if _, copied := q.Presence.Copied(presence.Key{Kind: kind, ID: id}); copied {
+		v.Copied, v.State = true, Badge{bad, "copied", "Several processes use its identity: its state directory was copied"}
+	}
+	if !online {
+		return v
+	}
+	v.Version, v.Replica, v.Since = e.Version, e.Replica, e.Since
+	for _, t := range e.Tunnels {
+		v.Tunnels = append(v.Tunnels, q.tunnel(t))
+	}
+	return v
+}
+
+// tunnel finds out who is at the other end.
+func (q *Request) tunnel(t presence.Tunnel) Tunnel {
+	out := Tunnel{Tunnel: t, Name: t.Peer}
+	if id, err := (model.NodeID{}).Parse(t.Peer); err == nil && q.m.Node(id) != nil {
+		out.Name, out.To = q.m.Node(id).Name, q.toNode(q.m.Node(id))
+	}
+	if id, err := (model.ConnectorID{}).Parse(t.Peer); err == nil && q.m.Connector(id) != nil {
+		c := q.m.Connector(id)
+		out.Name = c.Name
+		if s := q.m.Site(c.Site); s != nil {
+			out.Name, out.To = s.Name+" / "+c.Name, q.toSite(s)
+		}
+	}
+	if id, err := (model.SiteID{}).Parse(t.Peer); err == nil && q.m.Site(id) != nil {
+		out.Name, out.To = q.m.Site(id).Name, q.toSite(q.m.Site(id))
+	}
+	return out
+}
+
+// toNode is the page of a node, "" for those who may not see it.
+func (q *Request) toNode(n *model.Node) string {
+	if !q.Can(access.NodesRead) {
+		return ""
+	}
+	return q.ToCluster("nodes", n.Name)
+}
+
+// toSite is the page of a site of any organization, "" for those who may not see it.
+func (q *Request) toSite(s *model.Site) string {
+	o := q.m.Organization(s.Org)
+	if o == nil || !q.Who.Can(access.SitesRead, s.Org) {
+		return ""
+	}
+	return Root + "/orgs/" + path([]string{o.Name, "sites", s.Name})
+}
+
+// up counts a member's tunnels that carry something.
+func (v Member) up() (n int) {
+	for _, t := range v.Tunnels {
+		if t.Up {
+			n++
+		}
+	}
+	return n
+}
+
+// nearest is the shortest round trip of tunnels that are up, 0 if none was measured.
+func nearest(list []Tunnel) (best time.Duration) {
+	for _, t := range list {
+		if t.Up && t.RoundTrip > 0 && (best == 0 || t.RoundTrip < best) {
+			best = t.RoundTrip
+		}
+	}
+	return best
+}
+
+// Sync says whether a node has what it should have.
+func (q *Request) sync(v Member) Badge {
+	k := push.Reader{Kind: v.Kind, ID: v.ID}
+	e, online := q.Presence.Get(presence.Key{Kind: v.Kind, ID: v.ID})
+	have := e.Applied
+	if here, ok := q.Push.Applied(k); ok {
+		have, online = max(have, here), true
+	}
+	need, err := q.Push.Required(k, q.Push.Published())
+	switch {
+	case !online:
+		return Badge{idle, "OFFLINE", "It will follow when it is back"}
+	case err == nil && have >= need:
+		return Badge{good, "SYNCED", "It has applied all that concerns it"}
+	}
+	return Badge{warn, "STALE", "It has applied revision " + fmt.Sprint(have) + ", and needs " + fmt.Sprint(need)}
+}
+
+// SiteState is a site as it is now.
+type SiteState struct {
+	*model.Site
+	State      Badge
+	Connectors []Member // of local sites, and those that are a WireGuard device: the nodes that reach it
+	Tunnels    []Tunnel
+	Up         int // tunnels
+	Targets    int
+}
+
+// site finds out how a site is reached.
+func (q *Request) site(s *model.Site) SiteState {
+	out := SiteState{Site: s}
+	for range q.m.TargetsAt(s.ID) {
+		out.Targets++
+	}
+	switch s.Kind {
+	case model.LocalSite:
+		for _, id := range s.Nodes {
+			if n := q.m.Node(id); n != nil {
+				out.Connectors = append(out.Connectors, q.node(n))
+			}
+		}
+	case model.WireGuardSite:
+		q.device(&out)
+	default:
+		for c := range q.m.ConnectorsOf(s.ID) {
+			out.Connectors = append(out.Connectors, q.connector(c))
+		}
+	}
+	slices.SortFunc(out.Connectors, func(a, b Member) int { return compareNames(a.Name, b.Name) })
+	up := 0
+	for _, m := range out.Connectors {
+		if m.Up {
+			up++
+		}
+		if s.Kind == model.ConnectorSite {
+			out.Tunnels = append(out.Tunnels, m.Tunnels...)
+			out.Up += m.up()
+		}
+	}
+	out.State = siteBadge(s.Kind, len(out.Connectors), up, len(out.Tunnels), out.Up)
+	return out
+}
+
+// device collects what nodes say of the tunnels of a WireGuard device.
+func (q *Request) device(out *SiteState) {
+	for n := range q.m.NodesOf(out.Pool) {
+		for _, t := range q.node(n).Tunnels {
+			if t.Peer != out.ID.String() {
+				continue
+			}
+			t.Name, t.To = n.Name, q.toNode(n)
+			out.Tunnels = append(out.Tunnels, t)
+			if t.Up {
+				out.Up++
+			}
+		}
+	}
+}
+
+// siteBadge is a site's state in a word.
+func siteBadge(kind model.SiteKind, members, up, tunnels, tunnelsUp int) Badge {
+	switch {
+	case kind == model.LocalSite && up == 0:
+		return Badge{bad, "down", "None of its nodes is up"}
+	case kind == model.LocalSite && up < members:
+		return Badge{warn, "degraded", fmt.Sprintf("%d of %d nodes are up", up, members)}
+	case kind == model.LocalSite:
+		return Badge{good, "up", "Its nodes are up"}
+	case kind == model.ConnectorSite && members == 0:
+		return Badge{idle, "new", "It has no connector yet"}
+	case tunnelsUp == 0 && kind == model.ConnectorSite && up > 0:
+		return Badge{bad, "no tunnel", "Its connector reaches the control plane, but no node"}
+	case tunnelsUp == 0:
+		return Badge{bad, "down", "No tunnel is up"}
+	case up < members || tunnelsUp < tunnels:
+		return Badge{warn, "degraded", fmt.Sprintf("%d of %d tunnels are up", tunnelsUp, tunnels)}
+	}
+	return Badge{good, "up", "All tunnels are up"}
+}
+
+// target is how a target is now.
+func (q *Request) target(t *model.Target) Badge {
+	if t.HealthCheck == nil {
+		return Badge{idle, "not checked", "It counts as healthy"}
+	}
+	v := q.Presence.Verdict(q.m, t)
+	switch v.State {
+	case presence.TargetHealthy:
+		return Badge{good, "healthy", ""}
+	case presence.TargetUnhealthy:
+		return Badge{bad, "unhealthy", v.Reason}
+	}
+	return Badge{idle, "unknown", "Nobody has checked it yet"}
+}
