@@ -201,7 +201,9 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 		{"one node finds no way", "db", func(s *scene) { s.fails("n1", "pg", true) }, Degraded, Tunnel, NoWay},
 		{"no node finds a way", "db", func(s *scene) { s.fails("n1", "pg", true); s.fails("n2", "pg", true) }, Down, Tunnel, NoWay},
 
-		{"one of two nodes killed", "wiki", func(s *scene) { s.killed(nodeKey("n2")); s.sights[nodeID("n2")] = Sight{} }, Degraded, Node, NodeAway},
+		{"one of two nodes killed", "wiki", func(s *scene) { s.killed(nodeKey("n2")) }, Degraded, Node, NodeAway},
+		{"one of two nodes killed, and nobody looks from outside", "wiki", func(s *scene) { s.killed(nodeKey("n2")); s.sights = nil }, Degraded, Node, NodeAway},
+		{"all nodes killed, of a hostname", "wiki", func(s *scene) { s.killed(nodeKey("n1")); s.killed(nodeKey("n2")) }, Down, Node, NodeAway},
 		{"all nodes killed", "db", func(s *scene) { s.killed(nodeKey("n1")); s.killed(nodeKey("n2")) }, Down, Node, NodeAway},
 		{"a node hangs", "wiki", func(s *scene) {
 			e := s.entries[nodeKey("n2")]

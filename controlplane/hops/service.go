@@ -69,7 +69,7 @@ func (f *Facts) dns(s *model.Service) Hop {
 	why := ""
 	for n := range f.Model.NodesOf(d.Pool) {
 		switch seen := f.sight(n.ID).DNS; {
-		case !n.Enrolled():
+		case !n.Enrolled() || f.node(n, nil).Code == NodeAway: // the node hop says so
 		case seen.silent(f.Now):
 			silent, why = append(silent, f.nodeName(n)), seen.Err
 		case seen.fine(f.Now):

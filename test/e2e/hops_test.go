@@ -1,0 +1,84 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/warrenedge/warren/test/lab/cluster"
+)
+
+// wayTo is what the control plane says of the way to a service.
+type wayTo struct{ State, Broken, Code, Reason string }
+
+// Whatever breaks on the way to a service, the API names the hop: a target that nothing checks, a node, a connector, and a
+// network without UDP. How long that takes is printed.
+func TestTheBrokenHopIsNamed(t *testing.T) {
+	c := newCluster(t)
+	host := c.Sites[0].Net.Host("shop", "10.77.1.20")
+	serve := func() net.Listener {
+		var ln net.Listener
+		c.must(c.Lab.Try(func() error { ln = host.Listen(8080); return nil }))
+		srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "close")
+			_ = json.NewEncoder(w).Encode(cluster.Reply{Name: "shop"})
+		})}
+		go func() { _ = srv.Serve(ln); _ = srv.Close() }()
+		return ln
+	}
+	target := serve()
+	c.apply(cluster.Service("app", "http", app, c.Sites[0].Name, "10.77.1.20", 8080), "--wait")
+
+	way := func() (w wayTo) {
+		c.api(http.MethodGet, "/api/v1/orgs/default/services/app/health", nil, &w)
+		return w
+	}
+	ask := func() { _, _ = c.Curl("https://"+app+"/", "--max-time", "5") }
+	well := func(after string) {
+		t.Helper()
+		c.until("all is well "+after, func() error {
+			ask()
+			if w := way(); w.State != "healthy" {
+				return fmt.Errorf("%+v", w)
+			}
+			return nil
+		})
+	}
+	named := func(fault, state, hop string) {
+		t.Helper()
+		begun := time.Now()
+		c.until(fault+" is named", func() error {
+			ask()
+			if w := way(); w.State != state || w.Broken != hop {
+				return fmt.Errorf("%+v", w)
+			}
+			return nil
+		})
+		t.Logf("%s: %s, %s, after %.1f s", fault, hop, way().Reason, time.Since(begun).Seconds())
+	}
+
+	well("at first")
+	c.must(target.Close())
+	named("a target that is gone", "down", "target")
+	_ = serve()
+	well("with the target back")
+
+	outside, _ := c.without(c.Sites[0])
+	outside.Proc.Kill()
+	named("a node that is killed", "degraded", "node")
+	c.restart(outside.Proc)
+	well("with the node back")
+
+	c.Sites[0].Proc.Kill()
+	named("a connector that is killed", "down", "tunnel")
+	c.restart(c.Sites[0].Proc)
+	well("with the connector back")
+
+	c.must(c.Sites[0].Net.Router.BlockUDP())
+	named("a network without UDP", "degraded", "tunnel")
+}
