@@ -12,6 +12,8 @@ import (
 const (
 	// staleAttempt is how long a failed attempt of a node's traffic counts while there is no other one.
 	staleAttempt = 2 * time.Minute
+	// staleWay is the same of one that found no way: tunnels are watched, so that one may be up again.
+	staleWay = 15 * time.Second
 	// staleProbe is how long an answer from outside counts.
 	staleProbe = 30 * time.Second
 	// lag is how long a node may take to apply a change before that is worth a word.

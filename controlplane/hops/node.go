@@ -79,8 +79,10 @@ func (f *Facts) node(n *model.Node, own []string) Part {
 func (f *Facts) away(n *model.Node, seen Sight) Part {
 	name := f.nodeName(n)
 	switch is := f.online(identity.Node, n.ID.String()); {
-	case seen.TLS.fine(f.Now), is == presence.Down && f.tunnelled(n):
-		return part("node", name, Degraded, ControlLink, "it serves, but is not connected to the control plane")
+	case is == presence.Down && f.tunnelled(n):
+		return part("node", name, Degraded, ControlLink, "tunnels to it are up, but it is not connected to the control plane")
+	case seen.TLS.fine(f.Now):
+		return part("node", name, Degraded, ControlLink, fmt.Sprintf("it is not connected to the control plane, and answered %.0f s ago", f.Now.Sub(seen.TLS.At).Seconds()))
 	case is == presence.Down:
 		return part("node", name, Down, NodeAway, "it is not connected to the control plane, and no tunnel to it is up")
 	}

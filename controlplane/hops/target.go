@@ -26,7 +26,7 @@ func (f *Facts) attempts(pool model.PoolID) failing {
 			continue
 		}
 		for _, a := range e.Attempts {
-			if f.Now.Sub(a.At) > staleAttempt {
+			if age := f.Now.Sub(a.At); age > staleAttempt || a.NoWay && age > staleWay {
 				continue
 			}
 			have := out[a.Target]

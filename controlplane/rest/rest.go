@@ -49,6 +49,8 @@ type Options struct {
 	Preflight Preflight
 	// Hops says how services and sites are; nil: as Presence and Push know it.
 	Hops *hops.Source
+	// Diagnose looks at what this replica stands on; nil: nobody does.
+	Diagnose func(ctx context.Context) []Diagnosis
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger

@@ -42,7 +42,7 @@ import (
 //	/api/v1/orgs/{org}/requests /api/v1/orgs/{org}/requests/{tail,export} /api/v1/orgs/{org}/request-log
 //	/api/v1/orgs/{org}/traffic /api/v1/orgs/{org}/events /api/v1/orgs/{org}/events/tail
 //	/api/v1/orgs/{org}/{services,sites}/{name}/health
-//	/api/v1/authorities /api/v1/wait /api/v1/status
+//	/api/v1/authorities /api/v1/wait /api/v1/status /api/v1/diagnosis
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
 func (a *API) routes() {
@@ -87,6 +87,7 @@ func (a *API) routes() {
 	a.explain()
 	a.requests()
 	a.healths()
+	a.diagnosis()
 	a.domainCheck()
 	a.state()
 	a.snapshots()

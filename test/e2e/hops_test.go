@@ -49,12 +49,12 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 			return nil
 		})
 	}
-	named := func(fault, state, hop string) {
+	named := func(fault, state, hop, code string) {
 		t.Helper()
 		begun := time.Now()
 		c.until(fault+" is named", func() error {
 			ask()
-			if w := way(); w.State != state || w.Broken != hop {
+			if w := way(); w.State != state || w.Broken != hop || w.Code != code {
 				return fmt.Errorf("%+v", w)
 			}
 			return nil
@@ -64,21 +64,21 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 
 	well("at first")
 	c.must(target.Close())
-	named("a target that is gone", "down", "target")
+	named("a target that is gone", "down", "target", "requests_fail")
 	_ = serve()
 	well("with the target back")
 
 	outside, _ := c.without(c.Sites[0])
 	outside.Proc.Kill()
-	named("a node that is killed", "degraded", "node")
+	named("a node that is killed", "degraded", "node", "node_away")
 	c.restart(outside.Proc)
 	well("with the node back")
 
 	c.Sites[0].Proc.Kill()
-	named("a connector that is killed", "down", "tunnel")
+	named("a connector that is killed", "down", "tunnel", "connector_away")
 	c.restart(c.Sites[0].Proc)
 	well("with the connector back")
 
 	c.must(c.Sites[0].Net.Router.BlockUDP())
-	named("a network without UDP", "degraded", "tunnel")
+	named("a network without UDP", "degraded", "tunnel", "udp_blocked")
 }

@@ -148,7 +148,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		api := rest.New(rest.Options{
-			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen, Hops: way,
+			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
 			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
 			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
