@@ -34,6 +34,9 @@ func (a *Admin) ConfigureManaged(ctx context.Context, p access.Principal, org, r
 		if err != nil {
 			return err
 		}
+		if err := c.tx.PlanCertificates(c); err != nil {
+			return err
+		}
 		a.Managed.did(c, "update", v)
 		if out, err = a.Managed.shown(c, id.String()); err != nil {
 			return err

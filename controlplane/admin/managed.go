@@ -268,7 +268,10 @@ func (a *Admin) RenewManaged(ctx context.Context, p access.Principal, org, ref s
 			return fault.New(fault.Conflict, "no service needs %s", v.Names[0])
 		}
 		v.NextAttempt, v.LadderStep = time.Now().UTC(), 0
-		return c.tx.UpdateManagedCertificate(c, v)
+		if err := c.tx.UpdateManagedCertificate(c, v); err != nil {
+			return err
+		}
+		return c.tx.PlanCertificates(c)
 	})
 }
 

@@ -84,7 +84,10 @@ func (c *call) replace(v *model.Certificate, now time.Time) error {
 		return err
 	}
 	m.NextAttempt, m.LadderStep = now, 0
-	return c.tx.UpdateManagedCertificate(c, m)
+	if err := c.tx.UpdateManagedCertificate(c, m); err != nil {
+		return err
+	}
+	return c.tx.PlanCertificates(c)
 }
 
 func (c *call) revocation(id model.CertificateID) (*Revocation, error) {

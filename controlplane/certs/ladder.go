@@ -55,13 +55,13 @@ func Succeed(m model.ManagedCertificate, id model.CertificateID, l Lifetime, ari
 }
 
 // Resuggest returns a managed certificate after its authority's answer about renewal; nil is no usable one. after
-// is the Retry-After that came along.
+// is the Retry-After that came along. An attempt that somebody asked for, which is before the renewal, stays.
 func Resuggest(m model.ManagedCertificate, l Lifetime, got *Suggestion, after, now time.Time, random float64) model.ManagedCertificate {
 	before := Renewal{m.RenewAt, Suggestion{m.ARIStart, m.ARIEnd}}
-	r := before.Suggest(l, got, random)
+	r, asked := before.Suggest(l, got, random), m.NextAttempt.Before(m.RenewAt)
 	m.RenewAt, m.ARIStart, m.ARIEnd = r.At, r.Window.Start, r.Window.End
 	m.ARIPollAt = PollAt(now, after)
-	if m.LadderStep == 0 { // else the ladder says when
+	if m.LadderStep == 0 && !asked { // else the ladder says when
 		m.NextAttempt = m.RenewAt
 	}
 	return m

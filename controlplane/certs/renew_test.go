@@ -116,6 +116,21 @@ func TestSuggestionLeavesTheLadder(t *testing.T) {
 	}
 }
 
+// A renewal that somebody asked for is not forgotten because the authority suggests another time.
+func TestSuggestionLeavesWhatIsAskedFor(t *testing.T) {
+	l := life(90 * day)
+	m := Succeed(model.ManagedCertificate{}, model.CertificateID{}.New(), l, true, start, 0)
+	m.NextAttempt = start.Add(time.Second)
+	for _, answer := range []*Suggestion{nil, {start.Add(50 * day), start.Add(52 * day)}, {start.Add(60 * day), start.Add(62 * day)}} {
+		if m = Resuggest(m, l, answer, time.Time{}, start.Add(2*time.Second), 0.5); !m.NextAttempt.Equal(start.Add(time.Second)) {
+			t.Errorf("after %v the attempt is at %v", answer, m.NextAttempt.Sub(start))
+		}
+	}
+	if want := start.Add(61 * day); !m.RenewAt.Equal(want) {
+		t.Errorf("renewed at %v", m.RenewAt.Sub(start))
+	}
+}
+
 func TestPollAt(t *testing.T) {
 	for after, want := range map[time.Duration]time.Duration{0: 6 * time.Hour, time.Second: time.Minute, 3 * time.Hour: 3 * time.Hour, 40 * day: day, -time.Hour: time.Minute} {
 		at := time.Time{}

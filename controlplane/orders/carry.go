@@ -71,8 +71,8 @@ func (w *Worker) carry(ctx context.Context, o *model.Order) {
 		w.steps.WithLabelValues(string(step), "ok").Inc()
 		if o.State.Final() {
 			w.ended.WithLabelValues(string(o.State)).Inc()
-			if o.Class == abandoned {
-				w.Replan() // another issuer may be asked
+			if o.Class == abandoned || w.dueAgain(ctx, o) {
+				w.Replan() // another issuer may be asked, or somebody asked for another certificate meanwhile
 			}
 			log.Info("order is over", "state", o.State, "problem", o.Problem)
 			return
@@ -164,6 +164,17 @@ func (w *Worker) hold(ctx context.Context, o *model.Order) (context.Context, con
 		}
 	}()
 	return held, func() { cancel(nil); <-done }
+}
+
+// dueAgain reports whether the certificate of an order that is over is due: the planner has passed it over while the
+// order was under way.
+func (w *Worker) dueAgain(ctx context.Context, o *model.Order) (due bool) {
+	_ = w.Store.View(ctx, func(tx *store.Tx) error { // else the planner finds it when it looks again by itself
+		m, err := tx.GetManagedCertificate(ctx, o.Managed)
+		due = err == nil && m.Wanted && !m.NextAttempt.After(time.Now())
+		return err
+	})
+	return due
 }
 
 // release gives the lease back although ctx has ended.

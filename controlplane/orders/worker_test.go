@@ -51,14 +51,18 @@ func TestIssueAndRenew(t *testing.T) {
 	})
 
 	fleet.set("n1")
-	r.tx(t, func(tx *store.Tx) error {
-		v, err := tx.LockManagedCertificate(t.Context(), m.ID)
-		if err != nil {
-			return err
-		}
-		v.NextAttempt = time.Now()
-		return tx.UpdateManagedCertificate(t.Context(), v)
-	})
+	ask := func() {
+		t.Helper()
+		r.tx(t, func(tx *store.Tx) error {
+			v, err := tx.LockManagedCertificate(t.Context(), m.ID)
+			if err != nil {
+				return err
+			}
+			v.NextAttempt = time.Now()
+			return tx.UpdateManagedCertificate(t.Context(), v)
+		})
+	}
+	ask()
 	r.publish(t, "wake.test") // a change, after which there is a plan
 	var renewal *model.Order
 	r.until(t, "renewal is published", 30*time.Second, func(tx *store.Tx) (bool, error) {
@@ -67,7 +71,8 @@ func TestIssueAndRenew(t *testing.T) {
 			return false, err
 		}
 		renewal = os[0]
-		return renewal.State == model.OrderPublished, nil
+		wake, err := tx.FindManagedCertificates(t.Context(), r.org.ID, "wake.test")
+		return renewal.State == model.OrderPublished && len(wake) == 1 && !wake[0].Certificate.IsZero(), err
 	})
 	if !renewal.Renewal || renewal.Replaces == "" {
 		t.Errorf("renewal %v replaces %q", renewal.Renewal, renewal.Replaces)
@@ -87,7 +92,20 @@ func TestIssueAndRenew(t *testing.T) {
 		}
 		return err
 	})
+	// Who asks for another one meanwhile gets it as soon as that is over, whatever the authority suggests meanwhile.
+	ask()
+	if err := p.poll(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	p = NewPlanner(New(r.options("passes it over")))
+	if err := p.Plan(t.Context(), r.world.Get(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	fleet.set()
+	r.until(t, "what was asked for meanwhile", planEvery/2, func(tx *store.Tx) (bool, error) {
+		os, err := tx.ListOrdersOf(t.Context(), m.ID, 5)
+		return os[0].ID != renewal.ID && os[0].State == model.OrderAcked, err
+	})
 	next := r.served(t, 2, 30*time.Second)["*.a.test"]
 	r.usable(t, next)
 	clean(time.Now())

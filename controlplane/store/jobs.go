@@ -25,6 +25,21 @@ type DeliveryJob struct {
 // Kind names the job.
 func (DeliveryJob) Kind() string { return "deliver" }
 
+// PlanJob is to look at once which certificates are due. Like a bell it is a hint: the planner looks by itself, too.
+type PlanJob struct{}
+
+// Kind names the job.
+func (PlanJob) Kind() string { return "plan" }
+
+// PlanCertificates has some replica look which certificates are due, once this is committed.
+func (t *Tx) PlanCertificates(ctx context.Context) error {
+	err := t.behind(ctx, func() error {
+		_, err := t.jobs.InsertTx(ctx, t.tx, PlanJob{}, &river.InsertOpts{MaxAttempts: 1})
+		return err
+	})
+	return classify(err, "plan certificates")
+}
+
 // newJobs makes what adds jobs to the queue within transactions; it works on none.
 func newJobs() (*river.Client[pgx.Tx], error) {
 	c, err := river.NewClient(riverpgxv5.New(nil), &river.Config{Schema: QueueSchema, Logger: slog.New(slog.DiscardHandler)})

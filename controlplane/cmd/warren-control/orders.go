@@ -32,7 +32,7 @@ func ordering(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db
 	hooks := webhook.New(webhook.Options{Store: db, Opener: sealer, Policy: cfg.Outbound(), UserAgent: "warren/" + version.Version, Log: log, Reg: reg})
 	q, err := queue.New(context.Background(), cfg.DatabaseURL.Reveal(), queue.Options{
 		Replica: cfg.ReplicaID, PollOnly: cfg.QueuePollOnly, Log: log,
-		Bell: func() { worker.Kick() }, Deliver: hooks.Deliver,
+		Bell: func() { worker.Kick() }, Plan: func() { worker.Replan() }, Deliver: hooks.Deliver,
 		Upkeep: func(ctx context.Context) error { return planner.Maintain(ctx, time.Now()) },
 	})
 	if err != nil {

@@ -28,6 +28,7 @@ type Options struct {
 	Log      *slog.Logger
 
 	Bell     func()                      // rung by Wake, here or at another replica
+	Plan     func()                      // called for store.PlanJob
 	Upkeep   func(context.Context) error // called once in each Every, and by a replica that begins to lead
 	Every    time.Duration               // a minute if zero
 	Deliver  Deliver                     // nil: receivers are told of events by other replicas
@@ -64,6 +65,7 @@ func New(ctx context.Context, dsn string, o Options) (*Queue, error) {
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[bell]) error { o.Bell(); return nil }))
+	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[store.PlanJob]) error { o.Plan(); return nil }))
 	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, _ *river.Job[upkeep]) error { return o.Upkeep(ctx) }))
 	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}}
 	if o.Deliver != nil {

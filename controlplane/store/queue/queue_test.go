@@ -2,12 +2,14 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
 )
 
@@ -83,5 +85,27 @@ func TestBellAndUpkeep(t *testing.T) {
 				t.Errorf("kept up %d times in an hour", n)
 			}
 		})
+	}
+}
+
+// Whoever asks for a plan gets it as soon as he has committed, and not if he has not.
+func TestPlanIsAskedFor(t *testing.T) {
+	dsn := storetest.DSN(t)
+	db := storetest.Open(t, dsn)
+	var plans atomic.Int64
+	start(t, dsn, Options{
+		Replica: "a", Every: time.Hour, Patience: 100 * time.Millisecond, Bell: func() {}, Plan: func() { plans.Add(1) }, Upkeep: func(context.Context) error { return nil },
+	})
+	undone := errors.New("undone")
+	_, err := db.Tx(t.Context(), "test", func(tx *store.Tx) error { return errors.Join(tx.PlanCertificates(t.Context()), undone) })
+	if !errors.Is(err, undone) {
+		t.Fatal(err)
+	}
+	if _, err := db.Tx(t.Context(), "test", func(tx *store.Tx) error { return tx.PlanCertificates(t.Context()) }); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no plan", func() bool { return plans.Load() > 0 })
+	if n := plans.Load(); n != 1 {
+		t.Errorf("planned %d times", n)
 	}
 }
