@@ -97,7 +97,9 @@ bench-failover: build ## print what clients see when parts of a cluster die, one
 	@go build -o bin/bench-failover ./test/bench/failover && exec bin/bench-failover $(BENCH)
 
 .PHONY: bench-cert
-bench-cert: ## print what certificates cost at Pebble, beside lego's own workflow in the same run, one JSON line each
+bench-cert: build ## print what certificates cost at Pebble, beside lego's own workflow in the same run, and until five nodes serve them, one JSON line each; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-cert makes network namespaces: run it as root' >&2; exit 1; fi
+	@test/packages e2e
 	@go build -o bin/bench-cert ./test/bench/cert && exec bin/bench-cert $(BENCH)
 
 .PHONY: bench-access

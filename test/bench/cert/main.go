@@ -1,5 +1,5 @@
 // Command cert orders certificates from Pebble, with controlplane/acme and with lego's own workflow in the
-// same run, and prints what each took, one JSON line a figure.
+// same run, then with a whole cluster of the real programs, and prints what each took, one JSON line a figure.
 package main
 
 import (
@@ -15,19 +15,25 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/acme/acmetest"
 	"github.com/warrenedge/warren/test/bench/measure"
+	"github.com/warrenedge/warren/test/lab"
 )
 
 func main() {
 	only := flag.String("run", "", "regular expression: the scenarios to run (default all)")
 	runs := flag.Int("runs", 3, "orders of each kind by each")
+	orders := flag.Int("orders", 50, "orders by the cluster")
+	bin := flag.String("bin", "bin", "folder of the four programs")
 	flag.Parse()
 	which, err := regexp.Compile(*only)
-	if err != nil || flag.NArg() > 0 || *runs < 1 {
+	if err != nil || flag.NArg() > 0 || *runs < 1 || *orders < 1 {
 		fmt.Fprintln(os.Stderr, "cert: -help lists the flags;", errors.Join(err))
 		os.Exit(2)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err = run(ctx, which, *runs)
+	if err == nil && which.MatchString(served) {
+		err = lab.Program(os.Stderr, func(l *lab.Lab) error { return serve(ctx, l, *bin, *orders) })
+	}
 	cancel()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cert:", err)
