@@ -81,6 +81,7 @@ func (a *Access) Admit(w http.ResponseWriter, r *http.Request, v *httpproxy.Visi
 		a.browser.Identify(r, v, &id)
 	}
 	d := policy.Decide(v.Policy, &facts, &id)
+	v.Decided, v.Decision = true, d
 	if d.Action == policy.Authenticate && v.Policy.Ways().Has(policy.WayBasic) {
 		proof, err := a.basic(r, v)
 		if err != nil {
@@ -92,6 +93,7 @@ func (a *Access) Admit(w http.ResponseWriter, r *http.Request, v *httpproxy.Visi
 			d = policy.Decide(v.Policy, &facts, &id)
 		}
 	}
+	v.Decision = d
 	a.m.decided(d)
 	switch {
 	case d.Action == policy.Allow && a.browser != nil:

@@ -95,9 +95,20 @@ type Way struct {
 	Relay   bool // Peer is a node
 }
 
-// DialTarget opens a stream to a target, as Dial does, for those to whom its way is all the same.
+// Via is the node that relays; "": none does.
+func (w Way) Via() string {
+	if w.Relay {
+		return w.Peer
+	}
+	return ""
+}
+
+// DialTarget opens a stream to a target, as Dial does, for those to whom its way is all the same, or who have said where to note it.
 func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
-	conn, _, err := f.Dial(ctx, r)
+	conn, way, err := f.Dial(ctx, r)
+	if r.Took != nil {
+		*r.Took = way
+	}
 	return conn, err
 }
 

@@ -26,6 +26,8 @@ type Request struct {
 	Target, Site, Service string
 	Port                  uint16         // of a target with several ports: how far behind its first one
 	Client, Local         netip.AddrPort // who asks, and which of our addresses it asked
+
+	Took *Way // where DialTarget notes what the stream leads through; nil: nobody wants to know
 }
 
 // header is what opens the stream.

@@ -142,7 +142,7 @@ func (g *Gate) Pass(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, 
 	}
 	p := new(httpproxy.Pass)
 	if h.visitor != nil {
-		p.User = h.visitor.Claims.Subject
+		p.User, p.Login = h.visitor.Claims.Subject, h.visitor.Claims.Email
 		p.Fields = fields(h.visitor)
 		if h.shown != "" && h.shown != h.visitor.Token {
 			setCookie(w, accessCookie, h.visitor.Token, time.Until(h.visitor.Claims.Expires.Time()))

@@ -27,6 +27,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := x.send(r, body)
 		if err == nil {
 			t.p.health.Reached(x.target.ID)
+			x.answered = time.Since(x.start)
 			return resp, nil
 		}
 		now := time.Now()

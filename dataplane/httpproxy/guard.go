@@ -30,6 +30,9 @@ type Visit struct {
 	Cut     func(error) // ends the request, or the upgraded connection that it has become; may be called at any time
 	Held    any         // the guard's own, from one of its steps to the next
 
+	Decided  bool            // by the guard, for the request log: a policy has
+	Decision policy.Decision // so
+
 	session *session
 }
 
@@ -37,6 +40,7 @@ type Visit struct {
 type Pass struct {
 	Fields http.Header // that the target is told; nothing that a client sends under these names arrives
 	User   string      // for the access log
+	Login  string      // by which people know him, for the request log; "": by User
 	Leave  func()      // called once the request is over; nil: nobody wants to know
 }
 
@@ -92,9 +96,11 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, x *exchange, cut fu
 		p.refuse(w, r, x, refusePolicy)
 		return false
 	}
-	x.pass = p.guard.Admit(w, r, &Visit{
-		Request: x.Request, ID: x.id, Service: x.route.service, Policy: x.route.decides, Client: x.session.client.Addr(), Cut: cut, session: x.session,
-	})
+	x.visit = &Visit{
+		Request: x.Request, ID: x.id.String(), Service: x.route.service, Policy: x.route.decides, Client: x.session.client.Addr(), Cut: cut, session: x.session,
+	}
+	x.pass = p.guard.Admit(w, r, x.visit)
+	x.decided = time.Since(x.start)
 	if x.pass == nil {
 		x.failure = refuseAccess.Reason
 		p.metrics.refused.WithLabelValues(refuseAccess.Reason).Inc()

@@ -7,6 +7,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+
+	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
 // errLeft is what a request gets on a connection that was left before the request had written anything.
@@ -23,6 +25,7 @@ type ways struct {
 type kept struct {
 	net.Conn
 	peer   string // it leads through
+	via    string // the node that relays; "": none does
 	of     *ways
 	shared bool // by requests at the same time, as HTTP/2 does
 	left   atomic.Bool
@@ -32,8 +35,9 @@ type kept struct {
 	leaving bool // guarded by mu; to be closed when it has no users
 }
 
-func (w *ways) add(c net.Conn, peer string, shared bool) *kept {
-	k := &kept{Conn: c, peer: peer, of: w, shared: shared}
+func (w *ways) add(c net.Conn, way fabric.Way, shared bool) *kept {
+	peer := way.Peer
+	k := &kept{Conn: c, peer: peer, via: way.Via(), of: w, shared: shared}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.by == nil {
@@ -123,7 +127,7 @@ func (x *exchange) on(i httptrace.GotConnInfo) {
 	x.off()
 	if k, ok := i.Conn.(*kept); ok {
 		k.use()
-		x.conn = k
+		x.conn, x.via = k, k.via
 	}
 }
 

@@ -156,7 +156,7 @@ func TestKept(t *testing.T) {
 			near, far := net.Pipe()
 			defer far.Close()
 			var w ways
-			k := w.add(near, "p", tt.shared)
+			k := w.add(near, fabric.Way{Peer: "p"}, tt.shared)
 			tt.do(&w, k)
 			go func() { _, _ = far.Read(make([]byte, 1)) }()
 			_, err := k.Write([]byte("x"))

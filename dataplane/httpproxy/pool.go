@@ -67,7 +67,7 @@ func (p *pool) dialContext(ctx context.Context, shared bool) (net.Conn, error) {
 	if err != nil {
 		return nil, dialError{fmt.Errorf("dial target %s: %w", p.key.target, err)}
 	}
-	return p.ways.add(c, way.Peer, shared), nil
+	return p.ways.add(c, way, shared), nil
 }
 
 // close ends the idle connections; those in use end when they come back.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/strict"
 	"github.com/warrenedge/warren/dataplane/terminate"
 )
@@ -42,7 +43,8 @@ type Proxy struct {
 	health  *balance.Health
 	forward *httputil.ReverseProxy
 	guard   Guard
-	ways    ways // of all connections to targets
+	records *requestlog.Log // nil: none
+	ways    ways            // of all connections to targets
 
 	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
 	apply   sync.Mutex            // one Apply at a time
@@ -123,12 +125,18 @@ type exchange struct {
 	target  balance.Target // of the attempt under way, or the last
 	tried   []string       // targets of the attempts before
 	again   bool           // it was sent once and is sent again
-	id      string
+	id      uuid.UUID
 	grpc    bool
 	conn    *kept  // of the attempt under way, or the last
 	failure string // why there is no answer of a target; for counter and access log
 	noted   bool   // the target's health knows of the last attempt's failure
+	visit   *Visit // that the guard was asked about; nil: it was not
 	pass    *Pass  // of the guard; nil where there is none
+
+	// Of the request log.
+	start             time.Time
+	decided, answered time.Duration // since start; 0: not yet
+	via               string        // the node that relays; "": none does
 }
 
 type exchangeKey struct{}
@@ -141,11 +149,11 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 	if s.gate != nil {
 		defer s.gate.ended.Add(1)
 	}
-	x := &exchange{session: s, id: newID()}
+	x := &exchange{session: s, id: requestlog.NewID(), start: start}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer cancel(nil)
 	rw := &response{ResponseWriter: w, upgrades: upgrades, session: s}
-	rw.Header().Set("X-Request-Id", x.id)
+	rw.Header().Set("X-Request-Id", x.id.String())
 	rw.watch = newWatchdog(idleTime, http.NewResponseController(w), func() { cancel(errIdle) })
 	defer rw.watch.stop()
 	defer x.off()
@@ -217,7 +225,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.Header.Set("X-Forwarded-Proto", "https")
 	out.Header.Set("X-Forwarded-Host", x.Authority)
-	out.Header.Set("X-Request-Id", x.id)
+	out.Header.Set("X-Request-Id", x.id.String())
 	if x.pass != nil {
 		for name, values := range x.pass.Fields {
 			out.Header[name] = values
@@ -249,7 +257,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 			p.health.Note(x.target.ID, time.Now(), err, fabric.NoWay(err))
 		}
 	}
-	page(w, r, status, x.id)
+	page(w, r, status, x.id.String())
 }
 
 // classify says how an exchange has failed. What the client did to its own request comes first: the
@@ -285,7 +293,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref 
 	if ref == strict.Method {
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	page(w, r, ref.Status, x.id)
+	page(w, r, ref.Status, x.id.String())
 }
 
 // refusedOnWire notes a request that net/http was not shown. It answers 400.
@@ -312,8 +320,12 @@ func (p *Proxy) done(r *http.Request, x *exchange, w *response, start time.Time)
 	took := time.Since(start)
 	status := w.status()
 	p.metrics.request(status, x.failure, took)
+	p.record(r, x, w, start, took)
+	if !p.access.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
 	attrs := []slog.Attr{
-		slog.String("id", x.id), slog.String("client", addrString(x.session.client.Addr())), slog.String("sni", x.session.name),
+		slog.String("id", x.id.String()), slog.String("client", addrString(x.session.client.Addr())), slog.String("sni", x.session.name),
 		slog.String("method", r.Method), slog.String("proto", r.Proto), slog.Int("status", status),
 		slog.Int64("in", x.body.n.Load()), slog.Int64("out", w.sent.Load()), slog.Duration("dur", took),
 	}
@@ -338,9 +350,6 @@ func addrString(a netip.Addr) string {
 	}
 	return a.String()
 }
-
-// newID is the id of a request: sortable by time, impossible to guess.
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func isGRPC(contentType string) bool {
 	rest, ok := strings.CutPrefix(strings.ToLower(contentType), "application/grpc")

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/inbound"
@@ -28,6 +29,7 @@ type flow struct {
 	service string
 	cut     func()
 	queue   queue
+	in      atomic.Int64 // bytes from the client
 
 	// Of the table.
 	target   string // that it is connected to; "" before that

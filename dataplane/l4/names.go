@@ -13,6 +13,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
 )
@@ -126,8 +127,11 @@ func (s *Server) serveName(live context.Context, raw net.Conn, cfg *tls.Config) 
 	}
 	if n.admit != nil && !n.admit(client.Addr(), c.ConnectionState().PeerCertificates) {
 		s.m.closed.WithLabelValues(string(reasonNotAllowed)).Inc()
+		s.refused(n.forward, requestlog.TLS, client, reasonNotAllowed)
 		_ = c.Close()
 		return
 	}
-	s.carry(live, c, n.forward, n.request(key{}, client, local))
+	r := newRecord(n.forward, requestlog.TLS, client)
+	r.Host = canonical
+	s.carry(live, c, n.forward, n.request(key{}, client, local), r)
 }

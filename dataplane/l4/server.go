@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/splice"
 	"github.com/warrenedge/warren/dataplane/terminate"
 )
@@ -38,6 +39,7 @@ type Options struct {
 	Host       string           // address to listen on; empty: all of this machine
 	Reach      reach.Dialer     // to targets
 	Limit      *inbound.Limiter // of TCP connections
+	Requests   *requestlog.Log  // nil: none
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -47,6 +49,7 @@ type Server struct {
 	host     string
 	reach    reach.Dialer
 	limit    *inbound.Limiter
+	requests *requestlog.Log
 	log      *slog.Logger
 	m        *metrics
 	idle     time.Duration
@@ -68,7 +71,7 @@ type Server struct {
 // New makes a Server that has no port open.
 func New(o Options) *Server {
 	s := &Server{
-		host: o.Host, reach: o.Reach, limit: o.Limit, log: o.Log, idle: splice.IdleTime, maxPorts: inbound.Files() / filesPerPort,
+		host: o.Host, reach: o.Reach, limit: o.Limit, requests: o.Requests, log: o.Log, idle: splice.IdleTime, maxPorts: inbound.Files() / filesPerPort,
 		wake: make(chan struct{}, 1), ports: map[key]*port{},
 		flows: newFlows(inbound.PerIP, min(inbound.Files()/filesPerPort, maxFlows)), memory: memory{most: maxMemory},
 	}

@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/splice"
 )
 
@@ -22,12 +24,14 @@ func (s *Server) serveTCP(ctx, live context.Context, work *sync.WaitGroup, p *po
 		cctx, c, f, why := s.enter(live, p, client.Addr())
 		if why != "" {
 			s.m.closed.WithLabelValues(string(why)).Inc()
+			s.refused(f, requestlog.TCP, client, why)
 			inbound.Reset(raw)
 			return
 		}
 		work.Go(func() {
 			defer s.leave(p, c)
-			s.carry(cctx, raw, f, f.request(p.key, client, inbound.AddrPort(raw.LocalAddr())))
+			r := newRecord(f, requestlog.TCP, client)
+			s.carry(cctx, raw, f, f.request(p.key, client, inbound.AddrPort(raw.LocalAddr())), r)
 		})
 	}, s.acceptFailed)
 }
@@ -48,14 +52,14 @@ func (s *Server) enter(live context.Context, p *port, client netip.Addr) (contex
 	case f == nil:
 		return nil, nil, nil, reasonDraining
 	case !f.allows(client):
-		return nil, nil, nil, reasonNotAllowed
+		return nil, nil, f, reasonNotAllowed
 	}
 	switch err := s.limit.Enter(client); err {
 	case nil:
 	case inbound.ErrPerIP:
-		return nil, nil, nil, reasonPerIP
+		return nil, nil, f, reasonPerIP
 	default:
-		return nil, nil, nil, reasonCrowded
+		return nil, nil, f, reasonCrowded
 	}
 	ctx, cut := context.WithCancel(live)
 	c := &conn{service: f.Service, client: client, cut: cut}
@@ -77,9 +81,12 @@ func (s *Server) leave(p *port, c *conn) {
 }
 
 // carry connects a client to a target of a service and carries bytes until both are done or ctx ends. It
-// closes the client's connection.
-func (s *Server) carry(ctx context.Context, client net.Conn, f *forward, r fabric.Request) {
+// closes the client's connection, and notes in rec what became of it.
+func (s *Server) carry(ctx context.Context, client net.Conn, f *forward, r fabric.Request, rec *requestlog.Record) {
+	start, way := time.Now(), fabric.Way{}
+	defer func() { s.over(rec, start) }()
 	defer client.Close()
+	r.Took = &way
 	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer stop()
 	target, t, err := s.reach.Any(ctx, f.group, r)
@@ -88,18 +95,28 @@ func (s *Server) carry(ctx context.Context, client net.Conn, f *forward, r fabri
 		if errors.Is(err, reach.ErrNoTarget) {
 			why = reasonNoTarget
 		}
-		s.m.closed.WithLabelValues(string(why)).Inc()
+		if s.m.closed.WithLabelValues(string(why)).Inc(); why == reasonNoTarget {
+			rec.Decision, rec.Reason = requestlog.Refused, string(why)
+		} else {
+			rec.Error = string(why)
+		}
 		inbound.Reset(client)
 		return
 	}
+	rec.Target, rec.Site, rec.Relay, rec.FirstByte = t.ID, t.Site, way.Via(), time.Since(start)
 	defer target.Close()
 	stopTarget := context.AfterFunc(ctx, func() { _ = target.Close() })
 	defer stopTarget()
 	head, err := fabric.ProxyHeader(f.ProxyProtocol, r.Client, r.Local)
 	if err != nil {
 		s.m.closed.WithLabelValues(string(reasonDial)).Inc()
+		rec.Error = string(reasonDial)
 		s.log.Warn("connection without its addresses", "service", f.Service, "target", t.ID, "err", err)
 		return
 	}
-	splice.Both(client, target, head, s.idle, s.m.carried[fabric.TCP].moved)
+	moved := s.m.carried[fabric.TCP].moved
+	splice.Both(client, target, head, s.idle, func(up bool, n int64) {
+		moved(up, n)
+		count(rec, up, n)
+	})
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/udp"
 	"github.com/warrenedge/warren/shared/backoff"
 )
@@ -66,6 +68,7 @@ func (s *Server) datagram(live context.Context, work *sync.WaitGroup, p *port, b
 		work.Go(func() { s.runFlow(ctx, work, fl, f, from) })
 	}
 	s.m.carried[fabric.UDP].up.Add(float64(len(b)))
+	fl.in.Add(int64(len(b)))
 	start, why := fl.queue.put(b, &s.memory)
 	if why != "" {
 		s.m.dropped.WithLabelValues(string(why)).Inc()
@@ -101,15 +104,27 @@ func (s *Server) begin(live context.Context, id flowID) (context.Context, *forwa
 
 // runFlow connects a flow to a target and carries what comes back, until the flow is cut or the stream ends.
 func (s *Server) runFlow(ctx context.Context, work *sync.WaitGroup, fl *flow, f *forward, from udp.Sender) {
+	rec, start, way := newRecord(f, requestlog.UDP, fl.id.client), time.Now(), fabric.Way{}
+	defer func() {
+		rec.In = fl.in.Load()
+		s.over(rec, start)
+	}()
 	defer fl.queue.end(&s.memory)
 	defer fl.cut()
 	local := netip.AddrPortFrom(from.Local, fl.id.port.key.port)
 	if !from.Local.IsValid() {
 		local = netip.AddrPortFrom(unspecified(fl.id.client.Addr()), fl.id.port.key.port)
 	}
-	stream, t, err := s.reach.Any(ctx, f.group, f.request(fl.id.port.key, fl.id.client, local))
+	req := f.request(fl.id.port.key, fl.id.client, local)
+	req.Took = &way
+	stream, t, err := s.reach.Any(ctx, f.group, req)
 	s.opening.Add(-1)
 	if err != nil {
+		if errors.Is(err, reach.ErrNoTarget) {
+			rec.Decision, rec.Reason = requestlog.Refused, string(reasonNoTarget)
+		} else {
+			rec.Error = string(reasonDial)
+		}
 		fl.queue.end(&s.memory)
 		select {
 		case <-ctx.Done():
@@ -118,6 +133,7 @@ func (s *Server) runFlow(ctx context.Context, work *sync.WaitGroup, fl *flow, f 
 		s.endFlow(fl, reasonDial)
 		return
 	}
+	rec.Target, rec.Site, rec.Relay, rec.FirstByte = t.ID, t.Site, way.Via(), time.Since(start)
 	defer stream.Close()
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
@@ -140,6 +156,7 @@ func (s *Server) runFlow(ctx context.Context, work *sync.WaitGroup, fl *flow, f 
 			continue
 		}
 		s.m.carried[fabric.UDP].down.Add(float64(len(b)))
+		rec.Out += int64(len(b))
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/reach"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/splice"
 )
 
@@ -29,6 +30,7 @@ type Options struct {
 	Limit      *inbound.Limiter // of connections
 	HTTP, TCP  *Handoff         // where connections go whose TLS ends here, by what is in it
 	Own        []Own            // they come first: a name that such a connection has is nobody's route
+	Requests   *requestlog.Log  // nil: none
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -165,10 +167,12 @@ func (f *Forwarder) route(live context.Context, c *conn, client netip.AddrPort, 
 	}
 	if e.Mode == Passthrough {
 		decided()
-		if e.Admit != nil && !e.Admit(client.Addr()) {
-			return reasonNotAllowed
-		}
-		return f.pass(live, c, e, hello, client)
+		start := time.Now()
+		r := &requestlog.Record{ID: requestlog.NewID(), Kind: requestlog.TLS, Service: e.Service, Client: client.Addr(), Host: name}
+		err := f.admit(live, c, e, hello, client, r)
+		r.At, r.Total = time.Now(), time.Since(start)
+		f.with.Requests.Add(r)
+		return err
 	}
 	to := f.with.HTTP
 	if e.Mode == TCP {
@@ -182,16 +186,35 @@ func (f *Forwarder) route(live context.Context, c *conn, client netip.AddrPort, 
 	return nil
 }
 
+// admit passes c on if its client may come. It notes in r what becomes of it.
+func (f *Forwarder) admit(ctx context.Context, c *conn, e *entry, hello []byte, client netip.AddrPort, r *requestlog.Record) error {
+	start := time.Now()
+	if e.Admit != nil && !e.Admit(client.Addr()) {
+		r.Decision, r.Reason = requestlog.Denied, string(reasonNotAllowed)
+		return reasonNotAllowed
+	}
+	r.Decide = time.Since(start)
+	err := f.pass(ctx, c, e, hello, client, r)
+	if why, ok := errors.AsType[reason](err); ok && why == reasonNoTarget {
+		r.Decision, r.Reason = requestlog.Refused, string(why)
+	} else if ok {
+		r.Error = string(why)
+	}
+	return err
+}
+
 // pass connects c to one of its route's targets and carries bytes until both are done.
-func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, client netip.AddrPort) error {
+func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, client netip.AddrPort, r *requestlog.Record) error {
 	local := inbound.AddrPort(c.LocalAddr())
-	target, _, err := f.with.Reach.Any(ctx, e.group, fabric.Request{Service: e.Service, Client: client, Local: local})
+	start, way := time.Now(), fabric.Way{}
+	target, t, err := f.with.Reach.Any(ctx, e.group, fabric.Request{Service: e.Service, Client: client, Local: local, Took: &way})
 	switch {
 	case errors.Is(err, reach.ErrNoTarget):
 		return reasonNoTarget
 	case err != nil:
 		return reasonDial
 	}
+	r.Target, r.Site, r.Relay, r.FirstByte = t.ID, t.Site, way.Via(), r.Decide+time.Since(start)
 	defer c.Close()
 	defer target.Close()
 	stop := context.AfterFunc(ctx, func() { // the drain is over
@@ -210,8 +233,10 @@ func (f *Forwarder) pass(ctx context.Context, c *conn, e *entry, hello []byte, c
 	splice.Both(c.Conn, target, append(head, hello...), f.idle, func(toTarget bool, n int64) {
 		if toTarget {
 			up.Add(float64(n))
+			atomic.AddInt64(&r.In, n)
 		} else {
 			down.Add(float64(n))
+			atomic.AddInt64(&r.Out, n)
 		}
 	})
 	return nil

@@ -16,4 +16,5 @@
 //	4  2026-11-26  Policy; routes and forwards with one, which older nodes refuse
 //	5  2026-11-26  keys of access tokens and the sign-in URL in Trust; Revocation; AccessService; names of nodes
 //	               beside the addresses of their endpoints
+//	6  2026-11-26  TrafficService
 package nodev1
