@@ -167,3 +167,16 @@ func (t *Tx) DeleteRequests(ctx context.Context, org model.OrgID, before time.Ti
 		AND (at, id) IN (SELECT at, id FROM request_log WHERE org_id = $1 AND at < $2 ORDER BY at, id LIMIT $3)`, org.UUID, before, most)
 	return tag.RowsAffected(), classify(err, "delete requests")
 }
+
+// OrganizationIDs returns all organizations.
+func (t *Tx) OrganizationIDs(ctx context.Context) ([]model.OrgID, error) {
+	rows, err := t.tx.Query(ctx, "SELECT id FROM organizations ORDER BY id")
+	if err != nil {
+		return nil, classify(err, "list organizations")
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id model.OrgID, err error) {
+		err = row.Scan(&id.UUID)
+		return id, err
+	})
+	return out, classify(err, "list organizations")
+}

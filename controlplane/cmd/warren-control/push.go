@@ -56,11 +56,12 @@ var methods = map[string]bool{ // needs a client certificate
 	nodev1.AccessService_Renew_FullMethodName:                                    true,
 	nodev1.AccessService_SignOut_FullMethodName:                                  true,
 	nodev1.ReportService_Report_FullMethodName:                                   true,
+	nodev1.TrafficService_Tell_FullMethodName:                                    true,
 	nodev1.ShareLinkService_Use_FullMethodName:                                   true,
 	discovery.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName: true,
 }
 
-func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, visits nodev1.AccessServiceServer, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
+func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, visits nodev1.AccessServiceServer, told nodev1.TrafficServiceServer, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
 	p := &pushPort{addr: addr, c: c, pusher: pusher, log: log, strangers: rate.NewLimiter(strangerRate, strangerBurst)}
 	if err := p.renew(); err != nil {
 		return nil, err
@@ -87,6 +88,7 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 	p.srv = grpc.NewServer(opts...)
 	discovery.RegisterAggregatedDiscoveryServiceServer(p.srv, pusher)
 	nodev1.RegisterAccessServiceServer(p.srv, visits)
+	nodev1.RegisterTrafficServiceServer(p.srv, told)
 	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit, rejectedOf(pusher)))
 	enrollv1.RegisterEnrollmentServiceServer(p.srv, enroll.New(c.ID, db, c.Identity, pusher.Admit, log, reg))
 	nodev1.RegisterShareLinkServiceServer(p.srv, sharelinks.New(db, pusher.Admit, log))

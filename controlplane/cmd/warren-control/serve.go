@@ -33,7 +33,9 @@ import (
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/tail"
 	"github.com/warrenedge/warren/controlplane/ticketkey"
+	"github.com/warrenedge/warren/controlplane/traffic"
 	"github.com/warrenedge/warren/controlplane/visit"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/atomicfile"
@@ -121,12 +123,23 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	visits := visit.New(visit.Options{
 		Cluster: cluster.ID, Store: db, Sessions: adm, World: world, Open: sealer.Open, Admit: pusher.Admit, Log: log, Registerer: reg,
 	})
+	tails, err := tail.New(cfg.ValkeyURL.Reveal(), log, reg)
+	if err != nil {
+		return nil, err
+	}
+	adm.Tails = tails
+	counted, err := store.Open(context.Background(), cfg.DatabaseURL.Reveal(), store.Options{MaxConns: traffic.Conns, StatementTimeout: traffic.StatementTime, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	tasks = append(tasks, tails, daemon.Func("traffic pool", func(ctx context.Context) error { <-ctx.Done(); counted.Close(); return nil }))
 	if cfg.Has(config.RolePush) {
-		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, log, reg)
+		told := traffic.New(traffic.Options{Store: counted, World: world, Tails: tails, Admit: pusher.Admit, Log: log, Reg: reg})
+		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, told, log, reg)
 		if err != nil {
 			return nil, err
 		}
-		tasks = append(tasks, pusher, port)
+		tasks = append(tasks, pusher, port, told)
 	}
 	if cfg.Has(config.RoleWorker) {
 		ordered, err := ordering(cfg, log, reg, db, sealer, world, fleet{seen, pusher})
@@ -135,7 +148,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		}
 		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
 			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
-			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), anchorer(db, cluster, log))
+			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), traffic.NewKeeper(counted, log), anchorer(db, cluster, log))
 		tasks = append(tasks, ordered...)
 	}
 	if cfg.Has(config.RoleAPI) {

@@ -18,6 +18,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/places"
 	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/redeem"
+	"github.com/warrenedge/warren/dataplane/requestlog"
 	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
@@ -38,7 +39,8 @@ type front struct {
 	sessions *session.Sessions
 	openNow  *session.Open
 	gate     *gate.Gate
-	requests *accesslog.Log // nil: none
+	lines    *accesslog.Log // of requests; nil: none
+	requests *requestlog.Log
 
 	// Connections of the TLS port, by who takes them.
 	http, raw, wireguard, own, between, proofs *sni.Handoff
@@ -53,17 +55,18 @@ func newFront(cfg *config.Node, cluster string, w *ways, plane *redeem.Plane, co
 	if f.asked, err = challenge.New(challenge.Options{HTTPS: cfg.HTTPSPort(), Limit: f.limit, Log: log, Registerer: reg}); err != nil {
 		return nil, err
 	}
+	f.requests = requestlog.New(reg)
 	way := reach.Dialer{Dial: w.fabric.DialTarget, Health: f.targets, Log: log}
 	f.forward = sni.New(sni.Options{
-		Reach: way, Limit: f.limit, HTTP: f.http, TCP: f.raw, Log: log, Registerer: reg,
+		Reach: way, Limit: f.limit, HTTP: f.http, TCP: f.raw, Requests: f.requests, Log: log, Registerer: reg,
 		Own: []sni.Own{
 			{Protocol: tunnel.Protocol, To: f.wireguard}, {Protocol: streams.ProtocolControl, To: f.own}, {Protocol: streams.ProtocolStream, To: f.own},
 			{Protocol: streams.ProtocolRelayControl, To: f.between}, {Protocol: streams.ProtocolRelay, To: f.between},
 			{Protocol: challenge.Protocol, To: f.proofs, For: f.asked.Asked},
 		},
 	})
-	f.ports = l4.New(l4.Options{Host: cfg.Listen.ForwardHost, Reach: way, Limit: f.limit, Log: log, Registerer: reg})
-	if f.requests, err = accesslog.Open(cfg.AccessLog, log); err != nil {
+	f.ports = l4.New(l4.Options{Host: cfg.Listen.ForwardHost, Reach: way, Limit: f.limit, Requests: f.requests, Log: log, Registerer: reg})
+	if f.lines, err = accesslog.Open(cfg.AccessLog, log); err != nil {
 		return nil, err
 	}
 	f.places = places.New(cfg.GeoIP, log, reg)
@@ -71,7 +74,8 @@ func newFront(cfg *config.Node, cluster string, w *ways, plane *redeem.Plane, co
 	f.sessions, f.openNow = session.New(cluster, plane, log, reg), session.NewOpen()
 	f.gate = gate.New(gate.Options{Sessions: f.sessions, Open: f.openNow, Check: f.access, Plane: plane, Log: log, Registerer: reg})
 	f.access.SetBrowser(f.gate)
-	f.proxy = httpproxy.New(w.fabric.Dial, f.targets, log, reg, f.requests.Logger())
+	f.proxy = httpproxy.New(w.fabric.Dial, f.targets, log, reg, f.lines.Logger())
+	f.proxy.SetRequestLog(f.requests)
 	f.proxy.SetGuard(f.access)
 	return f, nil
 }

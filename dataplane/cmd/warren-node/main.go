@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,6 +22,8 @@ import (
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/redeem"
 	"github.com/warrenedge/warren/dataplane/report"
+	"github.com/warrenedge/warren/dataplane/requestlog"
+	"github.com/warrenedge/warren/dataplane/tell"
 	"github.com/warrenedge/warren/dataplane/uses"
 	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/daemon"
@@ -84,7 +88,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
 	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep), f.sessions, f.openNow},
-		serving(w, f, open, newEnd(told, f.forward.Handed()), restored)...)
+		serving(w, f, open, newEnd(told, f.forward.Handed()), restored, recording(f.requests, ads.NewConns(cfg.Control, id.Credentials()), log, reg))...)
 	tasks = append(tasks, daemon.Func("snapshot", func(ctx context.Context) error {
 		defer conns.Close()
 		state, err := node.Restore(ctx) // serve what was last known, then ask what is new
@@ -97,8 +101,8 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
 	}))
 	tasks = append(tasks, f.places)
-	if f.requests != nil {
-		tasks = append(tasks, f.requests)
+	if f.lines != nil {
+		tasks = append(tasks, f.lines)
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, program.Ready(node.Ready), reg))
@@ -109,7 +113,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 
 // serving is the tasks that carry connections, each with its place in the order of the end. Listeners begin when
 // what was last known is restored.
-func serving(w *ways, f *front, open *listeners, end *end, restored <-chan struct{}) []daemon.Task {
+func serving(w *ways, f *front, open *listeners, end *end, restored <-chan struct{}, record func(context.Context) error) []daemon.Task {
 	tasks := []daemon.Task{
 		end.carrier(w.tun.String(), w.tun.Run),
 		end.listener("relay", w.relays.Run),
@@ -124,6 +128,7 @@ func serving(w *ways, f *front, open *listeners, end *end, restored <-chan struc
 		end.carrier("streams", func(ctx context.Context) error { return w.ends.Serve(ctx, f.own) }),
 		end.carrier("streams to nodes", func(ctx context.Context) error { return w.others.Serve(ctx, f.between) }),
 		end.carrier(w.local.String(), w.local.Run),
+		end.carrier("request log", record),
 		w.checks,
 		end.taker("http", func(ctx context.Context) error { return f.proxy.Serve(ctx, f.http) }),
 		end.taker("tls", func(ctx context.Context) error { return f.ports.ServeTLS(ctx, f.raw) }),
@@ -138,6 +143,27 @@ func serving(w *ways, f *front, open *listeners, end *end, restored <-chan struc
 		tasks = append(tasks, end.listener("http without tls", after(restored, func(ctx context.Context) error { return f.asked.Plain(ctx, open.http) })))
 	}
 	return tasks
+}
+
+// tellTime is how long a node that ends goes on telling what became of the last requests.
+const tellTime = 2 * time.Second
+
+// recording collects what became of requests and tells it. It has a connection of its own: that must neither hold up what
+// is to be served, nor end before the last request is over.
+func recording(requests *requestlog.Log, conns *ads.Conns, log *slog.Logger, reg prometheus.Registerer) func(context.Context) error {
+	teller := tell.New(conns, requests, log, reg)
+	requests.Consume(teller)
+	return func(ctx context.Context) error {
+		defer conns.Close()
+		later, stop := context.WithCancel(context.WithoutCancel(ctx))
+		var telling sync.WaitGroup
+		telling.Go(func() { _ = teller.Run(later) }) // it has no error of its own
+		err := requests.Run(ctx)
+		teller.Flush(tellTime)
+		stop()
+		telling.Wait()
+		return err
+	}
 }
 
 // talk makes the gossip a subsystem, if there are sockets for it. told is closed when the other nodes know
