@@ -130,7 +130,9 @@ func (a *app) showTop(ctx context.Context, s *session, path, by string, screen b
 }
 
 func (a *app) topTable(by string, list []traffic) error {
-	slices.SortFunc(list, func(x, y traffic) int { return cmp.Or(cmp.Compare(y.Requests, x.Requests), cmp.Compare(x.Name, y.Name)) })
+	slices.SortFunc(list, func(x, y traffic) int {
+		return cmp.Or(cmp.Compare(y.Requests, x.Requests), cmp.Compare(x.Name, y.Name))
+	})
 	var rows [][]string
 	for _, t := range list {
 		name := cmp.Or(t.Name, t.ID)
