@@ -17,6 +17,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
 
+	"github.com/warrenedge/warren/dataplane/logsink"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/settings"
@@ -44,8 +45,14 @@ type Node struct {
 	Interface         string        `yaml:"interface" env:"INTERFACE"`                   // of tun
 	DrainTime         time.Duration `yaml:"drain_time" env:"DRAIN_TIME"`                 // between SIGTERM, when others stop naming this node, and the end of its listeners
 	AccessLog         string        `yaml:"access_log" env:"ACCESS_LOG"`                 // a JSON line a request: file, opened anew at SIGHUP, or "-" for standard output; "" for none
+	RequestLog        RequestLog    `yaml:"request_log"`                                 // where records of requests go, beside the control plane
 	GeoIP             []string      `yaml:"geoip" env:"GEOIP"`                           // files in MaxMind's format with countries, autonomous systems or both; read anew when they change
 	Listen            NodeListen    `yaml:"listen" envPrefix:"LISTEN_"`
+}
+
+// RequestLog is where records of requests go, beside the control plane.
+type RequestLog struct {
+	Sinks []logsink.Config `yaml:"sinks"`
 }
 
 // NodeListen is where a node listens.
@@ -197,6 +204,11 @@ func (c *Node) Validate() error {
 	}
 	if c.Listen.WireGuard == 0 {
 		errs = append(errs, errors.New("listen.wireguard: want a port"))
+	}
+	for i := range c.RequestLog.Sinks {
+		if err := c.RequestLog.Sinks[i].Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("request_log.sinks[%d].%w", i, err))
+		}
 	}
 	if c.DrainTime < 0 {
 		errs = append(errs, fmt.Errorf("drain_time: %s, want 0s or more", c.DrainTime))

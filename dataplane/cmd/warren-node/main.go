@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/logsink"
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/redeem"
 	"github.com/warrenedge/warren/dataplane/report"
@@ -88,7 +89,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
 	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep), f.sessions, f.openNow},
-		serving(w, f, open, newEnd(told, f.forward.Handed()), restored, recording(f.requests, ads.NewConns(cfg.Control, id.Credentials()), log, reg))...)
+		serving(w, f, open, newEnd(told, f.forward.Handed()), restored, recording(f.requests, ads.NewConns(cfg.Control, id.Credentials()), logsink.New(cfg.RequestLog.Sinks, cfg.Name, log, reg), log, reg))...)
 	tasks = append(tasks, daemon.Func("snapshot", func(ctx context.Context) error {
 		defer conns.Close()
 		state, err := node.Restore(ctx) // serve what was last known, then ask what is new
@@ -150,16 +151,19 @@ const tellTime = 2 * time.Second
 
 // recording collects what became of requests and tells it. It has a connection of its own: that must neither hold up what
 // is to be served, nor end before the last request is over.
-func recording(requests *requestlog.Log, conns *ads.Conns, log *slog.Logger, reg prometheus.Registerer) func(context.Context) error {
+func recording(requests *requestlog.Log, conns *ads.Conns, sinks *logsink.Sinks, log *slog.Logger, reg prometheus.Registerer) func(context.Context) error {
 	teller := tell.New(conns, requests, log, reg)
 	requests.Consume(teller)
+	requests.Consume(sinks)
 	return func(ctx context.Context) error {
 		defer conns.Close()
 		later, stop := context.WithCancel(context.WithoutCancel(ctx))
 		var telling sync.WaitGroup
 		telling.Go(func() { _ = teller.Run(later) }) // it has no error of its own
+		telling.Go(func() { _ = sinks.Run(later) })
 		err := requests.Run(ctx)
 		teller.Flush(tellTime)
+		sinks.Flush(tellTime)
 		stop()
 		telling.Wait()
 		return err
