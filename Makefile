@@ -80,7 +80,7 @@ check: lint generate-check test e2e ## everything that CI runs
 
 .PHONY: bench
 bench: ## print benchmark figures, one JSON line each
-	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
+	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*|RequestLog)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
 
 .PHONY: bench-tunnel
 bench-tunnel: build $(TOOLS)/peers/frps $(TOOLS)/peers/chisel ## print figures of tunnels beside their peers in the same run, one JSON line each; needs root
@@ -107,6 +107,10 @@ bench-access: ## print what policies and people who sign in cost: to apply, to d
 	@go test -run '^$$' -bench '^BenchmarkSignIn$$' -benchtime 1x ./controlplane/web/ | grep '^{'
 	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 1x ./dataplane/apply/ ./dataplane/gate/ | grep '^{'
 	@go test -run '^$$' -bench '^BenchmarkAccess' -benchtime 2s ./shared/policy/ | grep '^{'
+
+.PHONY: bench-log
+bench-log: ## print what the request log costs a node: requests with and without it, a record; one JSON line each
+	@go test -run '^$$' -bench '^BenchmarkRequestLog$$' -benchtime 1x ./dataplane/httpproxy/ ./dataplane/tell/ | grep '^{'
 
 .PHONY: bench-idle
 bench-idle: build ## print what two thousand idle sites cost a node, one JSON line; needs root

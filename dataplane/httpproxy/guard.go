@@ -97,7 +97,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, x *exchange, cut fu
 		return false
 	}
 	x.visit = &Visit{
-		Request: x.Request, ID: x.id.String(), Service: x.route.service, Policy: x.route.decides, Client: x.session.client.Addr(), Cut: cut, session: x.session,
+		Request: x.Request, ID: x.id, Service: x.route.service, Policy: x.route.decides, Client: x.session.client.Addr(), Cut: cut, session: x.session,
 	}
 	x.pass = p.guard.Admit(w, r, x.visit)
 	x.decided = time.Since(x.start)

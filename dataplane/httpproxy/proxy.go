@@ -125,7 +125,8 @@ type exchange struct {
 	target  balance.Target // of the attempt under way, or the last
 	tried   []string       // targets of the attempts before
 	again   bool           // it was sent once and is sent again
-	id      uuid.UUID
+	uid     uuid.UUID
+	id      string // of uid
 	grpc    bool
 	conn    *kept  // of the attempt under way, or the last
 	failure string // why there is no answer of a target; for counter and access log
@@ -149,11 +150,12 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 	if s.gate != nil {
 		defer s.gate.ended.Add(1)
 	}
-	x := &exchange{session: s, id: requestlog.NewID(), start: start}
+	x := &exchange{session: s, uid: requestlog.NewID(), start: start}
+	x.id = x.uid.String()
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer cancel(nil)
 	rw := &response{ResponseWriter: w, upgrades: upgrades, session: s}
-	rw.Header().Set("X-Request-Id", x.id.String())
+	rw.Header().Set("X-Request-Id", x.id)
 	rw.watch = newWatchdog(idleTime, http.NewResponseController(w), func() { cancel(errIdle) })
 	defer rw.watch.stop()
 	defer x.off()
@@ -225,7 +227,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.Header.Set("X-Forwarded-Proto", "https")
 	out.Header.Set("X-Forwarded-Host", x.Authority)
-	out.Header.Set("X-Request-Id", x.id.String())
+	out.Header.Set("X-Request-Id", x.id)
 	if x.pass != nil {
 		for name, values := range x.pass.Fields {
 			out.Header[name] = values
@@ -257,7 +259,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 			p.health.Note(x.target.ID, time.Now(), err, fabric.NoWay(err))
 		}
 	}
-	page(w, r, status, x.id.String())
+	page(w, r, status, x.id)
 }
 
 // classify says how an exchange has failed. What the client did to its own request comes first: the
@@ -293,7 +295,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref 
 	if ref == strict.Method {
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	page(w, r, ref.Status, x.id.String())
+	page(w, r, ref.Status, x.id)
 }
 
 // refusedOnWire notes a request that net/http was not shown. It answers 400.
@@ -325,7 +327,7 @@ func (p *Proxy) done(r *http.Request, x *exchange, w *response, start time.Time)
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("id", x.id.String()), slog.String("client", addrString(x.session.client.Addr())), slog.String("sni", x.session.name),
+		slog.String("id", x.id), slog.String("client", addrString(x.session.client.Addr())), slog.String("sni", x.session.name),
 		slog.String("method", r.Method), slog.String("proto", r.Proto), slog.Int("status", status),
 		slog.Int64("in", x.body.n.Load()), slog.Int64("out", w.sent.Load()), slog.Duration("dur", took),
 	}

@@ -18,7 +18,7 @@ func (p *Proxy) record(r *http.Request, x *exchange, w *response, start time.Tim
 		return
 	}
 	rec := requestlog.Record{
-		At: start.Add(took), ID: x.id, Kind: requestlog.HTTP, Client: x.session.client.Addr(), Method: r.Method, Host: x.session.name, Status: w.status(),
+		At: start.Add(took), ID: x.uid, Kind: requestlog.HTTP, Client: x.session.client.Addr(), Method: r.Method, Host: x.session.name, Status: w.status(),
 		In: x.body.n.Load(), Out: w.sent.Load(), Decide: x.decided, FirstByte: x.answered, Total: took, Relay: x.via,
 	}
 	if x.admitted != nil {

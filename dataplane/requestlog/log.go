@@ -54,6 +54,7 @@ type Log struct {
 	shard     [shards]shard
 	wake      chan struct{} // one place: a shard fills up
 	consumers []Consumer
+	spare     []Record // of Collect: memory for a shard
 	m         *metrics
 }
 
@@ -166,7 +167,6 @@ func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
 	window := time.Now().Truncate(Window)
-	var spare []Record
 	for {
 		ended := false
 		select {
@@ -175,9 +175,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-l.wake:
 		case <-tick.C:
 		}
-		for i := range l.shard {
-			spare = l.collect(&l.shard[i], spare)
-		}
+		l.Collect()
 		if now := time.Now().Truncate(Window); ended || !now.Equal(window) {
 			l.count(window)
 			window = now
@@ -185,6 +183,13 @@ func (l *Log) Run(ctx context.Context) error {
 		if ended {
 			return nil
 		}
+	}
+}
+
+// Collect passes on what there is, at once. Run does so by itself; only one of them may.
+func (l *Log) Collect() {
+	for i := range l.shard {
+		l.spare = l.collect(&l.shard[i], l.spare)
 	}
 }
 
