@@ -113,17 +113,22 @@ func (s *Server) Tell(stream grpc.BidiStreamingServer[nodev1.TellRequest, nodev1
 	if who.Kind != identity.Node || err != nil {
 		return status.Error(codes.PermissionDenied, "only nodes tell of traffic")
 	}
+	batches, ended := receive(stream)
 	shown := uint64(0) // the last batch that who watches has seen
 	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if trusted.Err() != nil {
+		var m *nodev1.TellRequest
+		select {
+		case <-trusted.Done():
+			if stream.Context().Err() != nil {
+				return stream.Context().Err()
+			}
 			return status.Error(codes.PermissionDenied, "not trusted any more")
+		case err := <-ended:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		case m = <-batches:
 		}
 		stored, err := s.batch(trusted, id, m, m.GetBatch() != shown)
 		if err != nil {
@@ -134,6 +139,27 @@ func (s *Server) Tell(stream grpc.BidiStreamingServer[nodev1.TellRequest, nodev1
 			return err
 		}
 	}
+}
+
+// receive reads a stream until it ends, which it does with its handler.
+func receive(stream grpc.BidiStreamingServer[nodev1.TellRequest, nodev1.TellResponse]) (<-chan *nodev1.TellRequest, <-chan error) {
+	batches, ended := make(chan *nodev1.TellRequest), make(chan error, 1)
+	go func() {
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case batches <- m:
+			case <-stream.Context().Done():
+				ended <- stream.Context().Err()
+				return
+			}
+		}
+	}()
+	return batches, ended
 }
 
 // batch shows and stores one. It is false if the database did not take it now.

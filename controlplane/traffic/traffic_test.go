@@ -213,7 +213,9 @@ func newServer(t *testing.T, db *store.Store, who identity.Identity) (*Server, *
 		t.Fatal(err)
 	}
 	s := New(Options{Store: db, World: current, Tails: tails, Log: log, Reg: prometheus.NewRegistry(), Admit: func(ctx context.Context) (identity.Identity, context.Context, error) { return who, ctx, nil }})
-	c := &stream{ctx: t.Context(), in: make(chan *nodev1.TellRequest), out: make(chan *nodev1.TellResponse)}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	c := &stream{ctx: ctx, in: make(chan *nodev1.TellRequest), out: make(chan *nodev1.TellResponse)}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Tell(c) }()
 	var once sync.Once
@@ -298,6 +300,23 @@ func TestTellWhileTheDatabaseIsAway(t *testing.T) {
 	if n := len(w.Items()); n != 1 || testutil.ToFloat64(s.m.unstored) != 2 {
 		t.Errorf("who watches sees %d", n)
 	}
+}
+
+// A node that is revoked is not listened to any longer, although it says nothing.
+func TestWhoIsRevokedIsSentAway(t *testing.T) {
+	ctx, revoke := context.WithCancel(t.Context())
+	s := New(Options{World: model.NewCurrent(), Log: slog.New(slog.DiscardHandler), Reg: prometheus.NewRegistry(), Admit: func(context.Context) (identity.Identity, context.Context, error) {
+		return identity.Identity{Kind: identity.Node, ID: node.String()}, ctx, nil
+	}})
+	streamed, over := context.WithCancel(t.Context())
+	c, ended := &stream{ctx: streamed, in: make(chan *nodev1.TellRequest)}, make(chan error, 1)
+	go func() { ended <- s.Tell(c) }()
+	revoke()
+	if err := <-ended; status.Code(err) != codes.PermissionDenied {
+		t.Error(err)
+	}
+	over()
+	close(c.in)
 }
 
 func TestOnlyNodesTell(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/requestlog"
@@ -267,11 +269,32 @@ func (t *Teller) stream(ctx context.Context, stored func()) error {
 			}
 		}
 	})
-	if err := t.tell(ctx, s, answers, ended, stored); !errors.Is(err, errNotStored) {
+	err = t.tell(ctx, s, answers, ended, stored)
+	switch {
+	case errors.Is(err, errNotStored):
+	case status.Code(err) == codes.InvalidArgument: // nobody will take it
+		t.give(err)
+	default:
 		t.conns.Failed(conn)
-		return err
 	}
-	return errNotStored
+	return err
+}
+
+// give gives up the batch that was sent: another release of the control plane does not know what it says.
+func (t *Teller) give(err error) {
+	t.mu.Lock()
+	s := t.sent
+	t.sent = nil
+	t.settleLocked()
+	t.mu.Unlock()
+	if s == nil {
+		return
+	}
+	t.log.Warn("the control plane refuses what it is told of traffic", "err", err)
+	t.m.windows.Add(float64(len(s.windows)))
+	if s.records != nil {
+		t.drop([]*batch{s.records})
+	}
 }
 
 func (t *Teller) tell(ctx context.Context, s nodev1.TrafficService_TellClient, answers <-chan *nodev1.TellResponse, ended <-chan error, stored func()) error {

@@ -15,7 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
@@ -33,6 +35,7 @@ type control struct {
 	mu     sync.Mutex
 	refuse int // batches that are not stored
 	cut    int // batches after which the stream ends without an answer
+	wrong  int // batches that are refused for good
 }
 
 func (c *control) Tell(s grpc.BidiStreamingServer[nodev1.TellRequest, nodev1.TellResponse]) error {
@@ -47,6 +50,13 @@ func (c *control) Tell(s grpc.BidiStreamingServer[nodev1.TellRequest, nodev1.Tel
 			cut = false
 		}
 		c.mu.Unlock()
+		c.mu.Lock()
+		wrong := c.wrong > 0
+		c.wrong = max(0, c.wrong-1)
+		c.mu.Unlock()
+		if wrong {
+			return status.Error(codes.InvalidArgument, "malformed")
+		}
 		select {
 		case c.took <- m:
 		case <-s.Context().Done():
@@ -200,6 +210,24 @@ func TestABatchIsToldUntilItIsStored(t *testing.T) {
 	teller.Flush(30 * time.Second)
 	if n := testutil.ToFloat64(teller.m.records); n != 5 {
 		t.Errorf("%v records are told", n)
+	}
+}
+
+// A batch that is refused for good keeps no other one back.
+func TestABatchThatIsRefusedIsGivenUp(t *testing.T) {
+	c, teller, gone, run := newTeller(t)
+	c.wrong = 1
+	teller.Records(records(mostRecords))
+	teller.Records(records(2))
+	run()
+	if m := c.next(t); len(m.GetRecords().GetAt()) != 2 || m.GetBatch() != 2 {
+		t.Errorf("%v", m)
+	}
+	teller.Flush(30 * time.Second)
+	gone.mu.Lock()
+	defer gone.mu.Unlock()
+	if n := gone.n[requestlog.RateKey{Service: "service_a", Site: "site_a"}]; n != mostRecords {
+		t.Errorf("%d are lost", n)
 	}
 }
 
