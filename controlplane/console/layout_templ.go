@@ -111,7 +111,7 @@ func shell(q *Request, p *Page) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "\" defer></script></head><body><a class=\"skip\" href=\"#main\">Skip to the page</a><header class=\"top\"><button class=\"menu-button\" popovertarget=\"nav\" aria-label=\"Navigation\">☰</button> <a class=\"brand\" href=\"/console/\"><img src=\"/assets/icon.svg\" alt=\"\"><span>Warren</span></a> ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "\" defer></script></head><body><a class=\"skip\" href=\"#main\">Skip to the page</a><header class=\"top\"><button class=\"menu-button\" popovertarget=\"nav\" aria-label=\"Navigation\">☰</button> <a class=\"brand\" href=\"/console/\" aria-label=\"Warren, home\"><img src=\"/assets/icon.svg\" alt=\"\"><span>Warren</span></a> ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
