@@ -48,7 +48,7 @@ e2e: build ## end-to-end tests: real programs on hosts made of network namespace
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make e2e makes network namespaces: run it as root' >&2; exit 1; fi
 	@test/packages e2e
 	go test -count=1 -tags netns ./dataplane/tunnel/ ./test/lab/
-	go test -count=1 -tags e2e -run '^TestBrowser$$' ./controlplane/web/
+	go test -count=1 -tags e2e -run '^TestBrowser' ./controlplane/web/ ./controlplane/console/
 	go test -count=1 -timeout 30m -tags e2e ./test/e2e/
 
 .PHONY: lab
@@ -111,6 +111,10 @@ bench-access: ## print what policies and people who sign in cost: to apply, to d
 .PHONY: bench-log
 bench-log: ## print what the request log costs a node: requests with and without it, a record; one JSON line each
 	@go test -run '^$$' -bench '^BenchmarkRequestLog$$' -benchtime 1x ./dataplane/httpproxy/ ./dataplane/tell/ | grep '^{'
+
+.PHONY: bench-web
+bench-web: ## print what pages of the console cost the server with 10,000 services, one JSON line each
+	@go test -run '^$$' -bench '^BenchmarkRender$$' -benchtime 1x ./controlplane/console/ | grep '^{'
 
 .PHONY: bench-idle
 bench-idle: build ## print what two thousand idle sites cost a node, one JSON line; needs root

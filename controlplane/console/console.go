@@ -39,16 +39,17 @@ type Gate interface {
 
 // Options are what the console stands on.
 type Options struct {
-	Admin    *admin.Admin
-	World    *model.Current
-	Push     *push.Server
-	Presence *presence.Store
-	Gate     Gate
-	Cookie   string               // that holds the token of a session
-	Control  []string             // host:port where nodes and connectors reach the control plane
-	Database func() time.Duration // since the database last answered
-	Log      *slog.Logger
-	Reg      prometheus.Registerer
+	Admin     *admin.Admin
+	World     *model.Current
+	Push      *push.Server
+	Presence  *presence.Store
+	Gate      Gate
+	Preflight Preflight            // nil: nobody can check domains
+	Cookie    string               // that holds the token of a session
+	Control   []string             // host:port where nodes and connectors reach the control plane
+	Database  func() time.Duration // since the database last answered
+	Log       *slog.Logger
+	Reg       prometheus.Registerer
 }
 
 // Console is the HTTP handler. Safe for concurrent use.
@@ -57,12 +58,13 @@ type Console struct {
 	mux     *http.ServeMux
 	m       metrics
 	streams chan struct{} // one for each stream of changes
+	checks  chan struct{} // one for each check of a domain at work
 	over    chan struct{} // closed when streams have to end
 }
 
 // New makes the handler with all routes.
 func New(o Options) *Console {
-	c := &Console{Options: o, mux: http.NewServeMux(), m: newMetrics(o.Reg), streams: make(chan struct{}, maxStreams), over: make(chan struct{})}
+	c := &Console{Options: o, mux: http.NewServeMux(), m: newMetrics(o.Reg), streams: make(chan struct{}, maxStreams), checks: make(chan struct{}, maxChecks), over: make(chan struct{})}
 	c.routes()
 	return c
 }

@@ -67,6 +67,9 @@ func ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
+	if now.Sub(t) < time.Minute {
+		return "just now"
+	}
 	return span(now.Sub(t)) + " ago"
 }
 
@@ -87,6 +90,14 @@ func span(d time.Duration) string {
 func dash(s string) string {
 	if s == "" {
 		return "–"
+	}
+	return s
+}
+
+// cut shortens a text to so many letters.
+func cut(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
 	}
 	return s
 }

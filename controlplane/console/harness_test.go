@@ -23,10 +23,13 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/feed"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/mail"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/controlplane/signin/oidc"
@@ -89,6 +92,7 @@ func newRig(t testing.TB) *rig {
 	if r.key, err = r.admin.Authenticate(t.Context(), cluster.FirstKey, netip.MustParseAddr("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
+	r.admin.Hops = &hops.Source{World: r.world, Seen: r.seen, Required: rest.Required(r.push)}
 	base, _ := url.Parse(home)
 	limiter, err := limits.New("", log, reg)
 	if err != nil {
@@ -102,7 +106,7 @@ func newRig(t testing.TB) *rig {
 		Store: r.db, Admin: r.admin, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer, OIDC: oidc.New(http.DefaultClient), Log: log, Reg: reg,
 	}), URL: base, Cookie: session, Log: log, Reg: reg})
 	r.con = New(Options{
-		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Cookie: session, Control: []string{"control.example.com:8443"},
+		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Preflight: registrar{}, Cookie: session, Control: []string{"control.example.com:8443"},
 		Database: func() time.Duration { return 0 }, Log: log, Reg: reg,
 	})
 	pages.Home = r.con.Home
@@ -122,6 +126,13 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// registrar is a DNS that has not heard of anything.
+type registrar struct{}
+
+func (registrar) Check(_ context.Context, q preflight.Question) (preflight.Report, error) {
+	return preflight.Judge(q, preflight.Facts{}), nil
 }
 
 // must waits until the world has a revision.

@@ -48,11 +48,3 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 	}
 	http.ServeFileFS(w, r, assets, "assets/"+name)
 }
-
-// current is the value of aria-current.
-func current(here bool) string {
-	if here {
-		return "page"
-	}
-	return "false"
-}

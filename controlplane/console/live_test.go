@@ -68,10 +68,10 @@ func TestStream(t *testing.T) {
 	if resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 	}
-	until(t, messages, "All tunnels are up")
+	until(t, messages, ">up<")
 	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
 	r.report(presence.Entry{Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: 1, Tunnels: []presence.Tunnel{tunnelTo(edge, false)}})
-	until(t, messages, "no tunnel")
+	until(t, messages, "0 of 1")
 	_, rev, err := r.admin.Targets.Create(t.Context(), r.key, "default", "late", admin.TargetSpec{Service: "mail", Site: "home", Address: "10.9.8.7", Port: 25})
 	r.must(rev, err)
 	until(t, messages, "10.9.8.7:25")

@@ -23,11 +23,15 @@ type section struct {
 var navigation = []section{
 	{"", false, []entry{
 		{"Overview", "", access.StatusRead},
+		{"Topology", "topology", access.SitesRead},
 		{"Sites", "sites", access.SitesRead},
 		{"Services", "services", access.ServicesRead},
+		{"Domains", "domains", access.DomainsRead},
+		{"Certificates", "certificates", access.CertificatesRead},
 	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
+		{"Diagnostics", "diagnostics", access.SnapshotsRead},
 	}},
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -23,7 +24,8 @@ type Request struct {
 	Now  time.Time
 	Said string // what was done just now
 
-	m *model.Model
+	m    *model.Model
+	seen *hops.Facts // what was looked at; see facts
 }
 
 // Model is the newest configuration, the same during the whole request.

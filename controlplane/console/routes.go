@@ -47,6 +47,21 @@ func (c *Console) routes() {
 	c.page(org+"/services/{service}/targets/{target}/delete", access.TargetsWrite, askDeleteTarget)
 	c.form(org+"/services/{service}/targets/{target}/delete", access.TargetsWrite, deleteTarget)
 
+	c.page(org+"/domains", access.DomainsRead, listDomains)
+	c.page(org+"/add-domain", access.DomainsWrite, newDomain)
+	c.form(org+"/add-domain", access.DomainsWrite, createDomain)
+	c.page(org+"/domains/{domain}", access.DomainsRead, showDomain)
+	c.form(org+"/domains/{domain}/check", access.DomainsRead, checkDomain)
+	c.page(org+"/domains/{domain}/delete", access.DomainsWrite, askDeleteDomain)
+	c.form(org+"/domains/{domain}/delete", access.DomainsWrite, deleteDomain)
+
+	c.page(org+"/topology", access.SitesRead, showTopology)
+
+	c.page(org+"/certificates", access.CertificatesRead, listCertificates)
+	c.page(org+"/certificates/{certificate}", access.CertificatesRead, showCertificate)
+	c.form(org+"/certificates/{certificate}/renew", access.CertificatesWrite, renewCertificate)
+
+	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
 	c.page(cluster+"/nodes", access.NodesRead, listNodes)
 	c.page(cluster+"/nodes/{node}", access.NodesRead, showNode)
 	c.page(cluster+"/nodes/{node}/snapshot", access.SnapshotsRead, nodeSnapshot)

@@ -40,7 +40,11 @@ func showService(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, q.way(s))}, nil
+	way, err := q.serviceHealth(s)
+	if err != nil {
+		return nil, err
+	}
+	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, way)}, nil
 }
 
 // targetsOf are the targets of a service, by name.
@@ -59,58 +63,6 @@ func (q *Request) address(s *model.Service) (text, link string) {
 		return s.Hostname, ""
 	}
 	return string(s.Kind) + " port " + s.Ports.String(), ""
-}
-
-// way is how a request gets from the nodes to the targets of a service: each step as it is now.
-func (q *Request) way(s *model.Service) []Hop {
-	var nodes, up int
-	for n := range q.m.NodesOf(s.Pool) {
-		if n.Enrolled() {
-			nodes++
-			if q.node(n).Up {
-				up++
-			}
-		}
-	}
-	out := []Hop{{tone(up, nodes), "Nodes", itoa(up) + " of " + itoa(nodes) + " up in " + q.poolName(s.Pool)}}
-	if nodes == 0 {
-		out[0] = Hop{bad, "Nodes", "none in " + q.poolName(s.Pool)}
-	}
-	sites, reached := map[model.SiteID]bool{}, 0
-	targets, ill, reason := 0, 0, ""
-	for t := range q.m.TargetsOf(s.ID) {
-		targets++
-		if site := q.m.Site(t.Site); site != nil && !sites[t.Site] {
-			sites[t.Site] = true
-			if st := q.site(site); st.Up > 0 || st.State.Tone == good {
-				reached++
-			}
-		}
-		if b := q.target(t); b.Tone == bad {
-			ill, reason = ill+1, b.Title
-		}
-	}
-	if targets == 0 {
-		return append(out, Hop{idle, "Tunnels", "–"}, Hop{bad, "Targets", "it has none"})
-	}
-	out = append(out, Hop{tone(reached, len(sites)), "Tunnels", itoa(reached) + " of " + plural(len(sites), "site", "sites") + " reached"})
-	last := Hop{tone(targets-ill, targets), "Targets", itoa(targets-ill) + " of " + itoa(targets) + " can serve"}
-	if ill > 0 {
-		last.Text += ": " + reason
-	}
-	return append(out, last)
-}
-
-// serviceState is the step of the way that is worst.
-func serviceState(way []Hop) Badge {
-	for _, tone := range []string{bad, warn} {
-		for _, h := range way {
-			if h.Tone == tone {
-				return Badge{tone, map[string]string{bad: "broken", warn: "degraded"}[tone], h.Name + ": " + h.Text}
-			}
-		}
-	}
-	return Badge{good, "up", "Every step of the way is up"}
 }
 
 func askDeleteService(q *Request) (*Page, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -42,6 +43,7 @@ type Tunnel struct {
 	presence.Tunnel
 	Name string // of the other end
 	To   string // its page, "" if the caller may not see it
+	From string // the node that reports it, of a WireGuard device's
 }
 
 func (q *Request) node(n *model.Node) Member {
@@ -189,17 +191,13 @@ func (q *Request) site(s *model.Site) SiteState {
 		}
 	}
 	slices.SortFunc(out.Connectors, func(a, b Member) int { return compareNames(a.Name, b.Name) })
-	up := 0
-	for _, m := range out.Connectors {
-		if m.Up {
-			up++
-		}
-		if s.Kind == model.ConnectorSite {
+	if s.Kind == model.ConnectorSite {
+		for _, m := range out.Connectors {
 			out.Tunnels = append(out.Tunnels, m.Tunnels...)
 			out.Up += m.up()
 		}
 	}
-	out.State = siteBadge(s.Kind, len(out.Connectors), up, len(out.Tunnels), out.Up)
+	out.State = siteBadge(s, q.facts().Site(s), len(out.Connectors))
 	return out
 }
 
@@ -210,7 +208,7 @@ func (q *Request) device(out *SiteState) {
 			if t.Peer != out.ID.String() {
 				continue
 			}
-			t.Name, t.To = n.Name, q.toNode(n)
+			t.Name, t.To, t.From = n.Name, q.toNode(n), n.ID.String()
 			out.Tunnels = append(out.Tunnels, t)
 			if t.Up {
 				out.Up++
@@ -219,25 +217,20 @@ func (q *Request) device(out *SiteState) {
 	}
 }
 
-// siteBadge is a site's state in a word.
-func siteBadge(kind model.SiteKind, members, up, tunnels, tunnelsUp int) Badge {
-	switch {
-	case kind == model.LocalSite && up == 0:
-		return Badge{bad, "down", "None of its nodes is up"}
-	case kind == model.LocalSite && up < members:
-		return Badge{warn, "degraded", fmt.Sprintf("%d of %d nodes are up", up, members)}
-	case kind == model.LocalSite:
-		return Badge{good, "up", "Its nodes are up"}
-	case kind == model.ConnectorSite && members == 0:
-		return Badge{idle, "new", "It has no connector yet"}
-	case tunnelsUp == 0 && kind == model.ConnectorSite && up > 0:
-		return Badge{bad, "no tunnel", "Its connector reaches the control plane, but no node"}
-	case tunnelsUp == 0:
-		return Badge{bad, "down", "No tunnel is up"}
-	case up < members || tunnelsUp < tunnels:
-		return Badge{warn, "degraded", fmt.Sprintf("%d of %d tunnels are up", tunnelsUp, tunnels)}
+// siteBadge is in a word how nodes get into a site.
+func siteBadge(s *model.Site, r hops.Report, members int) Badge {
+	into := r.Hops[0] // of a site it is the tunnels
+	out := Badge{toneOf(into.State), string(into.State), ""}
+	if into.State == hops.Healthy {
+		out.Text = "up"
 	}
-	return Badge{good, "up", "All tunnels are up"}
+	if s.Kind == model.ConnectorSite && members == 0 {
+		out = Badge{idle, "new", ""}
+	}
+	if len(into.Parts) > 0 {
+		out.Title = into.Parts[0].Reason
+	}
+	return out
 }
 
 // target is how a target is now.

@@ -160,9 +160,10 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
+		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log})
 		api := rest.New(rest.Options{
 			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
-			Preflight: preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}),
+			Preflight: checker,
 			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
 		l, err := listenAPI(cfg)
@@ -170,7 +171,8 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			return nil, err
 		}
 		operators := people.console(cfg, console.Options{
-			Admin: adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
+			Preflight: checker,
+			Admin:     adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
 		})
 		tasks = append(tasks, people.tasks...)
 		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, visits, operators)) }))
