@@ -32,7 +32,7 @@ func TestDomain(t *testing.T) {
 	}
 }
 
-// What an authority refused is there in its own words, with when it is asked again, and can be asked for now.
+// What an authority refused is there in its own words, with when it is asked again, and it can be asked at once.
 func TestCertificate(t *testing.T) {
 	r := newRig(t)
 	r.furnish()
