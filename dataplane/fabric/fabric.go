@@ -69,6 +69,7 @@ type Fabric struct {
 	choices  choices
 	loads    loads
 	relays   relays
+	passing  passing
 	turn     atomic.Uint32         // of the connectors of a site
 	table    atomic.Pointer[table] // replaced whole by Apply; each dial loads it once
 }
@@ -145,11 +146,14 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, Way
 	fail := func(s Status, err error) (net.Conn, Way, error) {
 		return nil, Way{}, &DialError{Status: s, Site: h.Site, Target: h.Target, Err: err}
 	}
+	kept := h.Kept
+	h.Kept = false // what is silent at the end of our own carriers we know ourselves
 	direct, err := h.Marshal()
 	if err != nil {
 		return fail(StatusBadRequest, err)
 	}
 	h.Hops++ // for whoever passes it on
+	h.Kept = kept
 	viaRelay, err := h.Marshal()
 	if err != nil {
 		return fail(StatusBadRequest, err)

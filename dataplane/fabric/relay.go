@@ -37,13 +37,19 @@ func (f *Fabric) RelayStream(ctx context.Context, conn net.Conn, node string) {
 
 // relay carries one stream of somebody who may be one of the other nodes.
 func (f *Fabric) relay(ctx context.Context, conn net.Conn, node func() bool) {
-	up, status := f.relayDial(ctx, conn, node)
+	up, way, kept, status := f.relayDial(ctx, conn, node)
 	f.m.relayed.WithLabelValues(status.label()).Inc()
 	if up == nil {
 		_ = WriteStatus(conn, status) // the peer may be gone already
 		return
 	}
 	defer up.Close()
+	if told, ok := conn.(Forsaker); ok && kept {
+		defer f.passing.add(way.Peer, told)()
+		if !f.carriers.up(way.Carrier, way.Peer) { // it has fallen silent before we could be told
+			told.Forsake()
+		}
+	}
 	if err := WriteStatus(conn, StatusConnected); err != nil {
 		return
 	}
@@ -58,26 +64,27 @@ func (f *Fabric) relay(ctx context.Context, conn net.Conn, node func() bool) {
 
 // relayDial reads and judges a header, then dials. The connection is nil unless the status is
 // StatusConnected.
-func (f *Fabric) relayDial(ctx context.Context, conn net.Conn, node func() bool) (net.Conn, Status) {
+func (f *Fabric) relayDial(ctx context.Context, conn net.Conn, node func() bool) (_ net.Conn, _ Way, kept bool, _ Status) {
+	fail := func(s Status) (net.Conn, Way, bool, Status) { return nil, Way{}, false, s }
 	h, err := ReadHeader(conn)
 	if err != nil {
-		return nil, StatusBadRequest
+		return fail(StatusBadRequest)
 	}
 	if !node() {
-		return nil, StatusNotAllowed
+		return fail(StatusNotAllowed)
 	}
 	if h.Hops != 1 {
-		return nil, StatusBadRequest
+		return fail(StatusBadRequest)
 	}
-	up, _, err := f.dial(ctx, h, false)
+	up, way, err := f.dial(ctx, h, false)
 	if err != nil {
 		var de *DialError
 		if errors.As(err, &de) {
-			return nil, de.Status
+			return fail(de.Status)
 		}
-		return nil, StatusDialFailed
+		return fail(StatusDialFailed)
 	}
-	return up, StatusConnected
+	return up, way, h.Kept, StatusConnected
 }
 
 // RemoteAddr is the address of a connection's other end, without port; invalid if it has none.

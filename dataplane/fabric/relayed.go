@@ -87,6 +87,13 @@ func (s *relayed) CloseWrite() error {
 	return s.Conn.Close()
 }
 
+// OnForsaken implements Forsakable, if the connection below does: one in a tunnel has nothing to tell with.
+func (s *relayed) OnForsaken(f func()) {
+	if c, ok := s.Conn.(Forsakable); ok {
+		c.OnForsaken(f)
+	}
+}
+
 // Await waits until there may be something to read, if the connection below can; see ReadyReader.
 func (s *relayed) Await() error {
 	if c, ok := s.Conn.(interface{ Await() error }); ok {

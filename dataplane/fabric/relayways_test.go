@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,4 +176,73 @@ func TestRelayDrains(t *testing.T) {
 			})
 		})
 	}
+}
+
+// forsakes is a connection of another node that can be told.
+type forsakes struct {
+	net.Conn
+	told chan struct{}
+}
+
+func (f forsakes) Forsake() { f.told <- struct{}{} }
+
+// Nodes that keep streams are told of silence behind this one, also of one that nobody saw the stream come about in.
+func TestSilenceIsPassedOn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kept   bool
+		up     bool // the connector still is, when the stream has come about
+		silent string
+		want   int
+	}{
+		{"kept", true, true, "c1", 1},
+		{"not kept", false, true, "c1", 0},
+		{"another connector", true, true, "c2", 0},
+		{"before the stream was there", true, false, "", 1},
+		{"not kept, before", false, false, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFabric(&fading{fades: !tt.up})
+			f.Apply(Config{Self: "n2", Nodes: []Node{{ID: "n1"}, {ID: "n2"}}, Sites: []Site{{ID: "s", Connectors: []Connector{{ID: "c1"}}}}})
+			header, err := Header{Target: "t", Site: "s", Client: request.Client, Local: request.Local, Hops: 1, Kept: tt.kept}.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			near, conn := net.Pipe()
+			told := make(chan struct{}, 9)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				f.RelayStream(t.Context(), forsakes{conn, told}, "n1")
+			}()
+			_, _ = near.Write(header)
+			var status [1]byte
+			if _, err := io.ReadFull(near, status[:]); err != nil || Status(status[0]) != StatusConnected {
+				t.Fatalf("%v, %v", Status(status[0]), err)
+			}
+			f.Silent(tt.silent)
+			if len(told) != tt.want {
+				t.Errorf("told %d times, want %d", len(told), tt.want)
+			}
+			_ = near.Close()
+			<-done
+			if f.Silent("c1"); len(told) != tt.want || len(f.passing.by) != 0 {
+				t.Error("a stream that is over is remembered")
+			}
+		})
+	}
+}
+
+// fading is a carrier that may be down as soon as a stream has come about.
+type fading struct {
+	holding
+	fades bool
+	gone  atomic.Bool
+}
+
+func (f *fading) Up(string) bool { return !f.gone.Load() }
+
+func (f *fading) Dial(ctx context.Context, peer string, addr netip.AddrPort) (net.Conn, error) {
+	defer f.gone.Store(f.fades)
+	return f.holding.Dial(ctx, peer, addr)
 }

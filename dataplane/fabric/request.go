@@ -26,11 +26,12 @@ type Request struct {
 	Target, Site, Service string
 	Port                  uint16         // of a target with several ports: how far behind its first one
 	Client, Local         netip.AddrPort // who asks, and which of our addresses it asked
+	Kept                  bool           // for requests that come later: if the stream leads through a relay, see Forsakable
 
 	Took *Way // where DialTarget notes what the stream leads through; nil: nobody wants to know
 }
 
 // header is what opens the stream.
 func (r Request) header() Header {
-	return Header{Network: r.Network, Target: r.Target, Site: r.Site, Service: r.Service, Port: r.Port, Client: r.Client, Local: r.Local}
+	return Header{Network: r.Network, Target: r.Target, Site: r.Site, Service: r.Service, Port: r.Port, Client: r.Client, Local: r.Local, Kept: r.Kept}
 }

@@ -22,6 +22,7 @@ const (
 	tlvService proxyproto.PP2Type = 0xE2
 	tlvHops    proxyproto.PP2Type = 0xE3
 	tlvPort    proxyproto.PP2Type = 0xE4 // big endian; left out when zero
+	tlvKept    proxyproto.PP2Type = 0xE5 // one byte, 1; left out when not
 )
 
 // Bounds of a header.
@@ -41,6 +42,9 @@ type Header struct {
 	Port          uint16 // added to the target's own
 	Client, Local netip.AddrPort
 	Hops          uint8 // relays on the way, the one addressed included
+	// Kept asks a relay to tell when whom the stream leads through falls silent (Forsaker): the stream is kept for what
+	// comes later. It says as well that the asker understands the telling.
+	Kept bool
 }
 
 // ErrHeader is wrapped by every error about the content of a header, as opposed to the connection.
@@ -75,6 +79,9 @@ func (h Header) Marshal() ([]byte, error) {
 	}
 	if h.Port > 0 {
 		tlvs = append(tlvs, proxyproto.TLV{Type: tlvPort, Value: binary.BigEndian.AppendUint16(nil, h.Port)})
+	}
+	if h.Kept {
+		tlvs = append(tlvs, proxyproto.TLV{Type: tlvKept, Value: []byte{1}})
 	}
 	if err := p.SetTLVs(tlvs); err != nil {
 		return nil, bad("%w", err)
@@ -164,9 +171,9 @@ func parseHeader(b []byte) (Header, error) {
 
 // take reads our TLVs. Others are passed over: a later version may send more.
 func (h *Header) take(tlvs []proxyproto.TLV) error {
-	var seen [tlvPort - tlvTarget + 1]bool
+	var seen [tlvKept - tlvTarget + 1]bool
 	for _, t := range tlvs {
-		if t.Type < tlvTarget || t.Type > tlvPort {
+		if t.Type < tlvTarget || t.Type > tlvKept {
 			continue
 		}
 		if i := t.Type - tlvTarget; seen[i] {
@@ -186,6 +193,9 @@ func (h *Header) take(tlvs []proxyproto.TLV) error {
 				return bad("a port of %d bytes", len(t.Value))
 			}
 			h.Port = binary.BigEndian.Uint16(t.Value)
+			continue
+		case tlvKept:
+			h.Kept = true
 			continue
 		}
 		if err := checkID(t.Value); err != nil {

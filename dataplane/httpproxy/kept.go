@@ -68,11 +68,16 @@ func (w *ways) leave(peer string) {
 	}
 	w.mu.Unlock()
 	for _, k := range all {
-		k.mu.Lock()
-		k.leaving = true
-		k.settleLocked()
-		k.mu.Unlock()
+		k.leave()
 	}
+}
+
+// leave closes the connection as soon as no request uses it.
+func (k *kept) leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.leaving = true
+	k.settleLocked()
 }
 
 // settleLocked closes a connection that is to be left and has no users.

@@ -201,3 +201,38 @@ func TestSharedConnectionsAreTold(t *testing.T) {
 		}
 	}
 }
+
+// telling is a connection through a relay that can tell.
+type telling struct {
+	net.Conn
+	tell func()
+}
+
+func (c *telling) OnForsaken(f func()) { c.tell = f }
+
+// A connection is left when the relay that it leads through tells that nobody is behind it any more.
+func TestForsaken(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	through := &telling{Conn: near}
+	p := newPool(poolKey{}, func(_ context.Context, r fabric.Request) (net.Conn, fabric.Way, error) {
+		if !r.Kept {
+			t.Error("the fabric is not told that the connection is kept")
+		}
+		return through, fabric.Way{Peer: "node_1", Relay: true}, nil
+	}, new(ways))
+	c, err := p.dialContext(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := c.(*kept)
+	k.use()
+	through.tell()
+	if k.left.Load() {
+		t.Error("left while a request uses it")
+	}
+	k.done()
+	if !k.left.Load() {
+		t.Error("kept for the next request")
+	}
+}

@@ -59,7 +59,7 @@ func (p *pool) transport(shared bool) *http.Transport {
 func (p *pool) dialContext(ctx context.Context, shared bool) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	req := fabric.Request{Target: p.key.target, Site: p.key.site, Service: p.key.service}
+	req := fabric.Request{Target: p.key.target, Site: p.key.site, Service: p.key.service, Kept: true}
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		req.Client, req.Local = x.session.client, x.session.local
 	}
@@ -67,7 +67,11 @@ func (p *pool) dialContext(ctx context.Context, shared bool) (net.Conn, error) {
 	if err != nil {
 		return nil, dialError{fmt.Errorf("dial target %s: %w", p.key.target, err)}
 	}
-	return p.ways.add(c, way, shared), nil
+	k := p.ways.add(c, way, shared)
+	if f, ok := c.(fabric.Forsakable); ok {
+		f.OnForsaken(k.leave)
+	}
+	return k, nil
 }
 
 // close ends the idle connections; those in use end when they come back.

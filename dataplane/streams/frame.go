@@ -13,6 +13,10 @@ const (
 	frameEnd    = 2 // the sender is done: nothing more of this stream comes this way
 	frameGone   = 3 // the sender has given the stream up: nothing more comes, nothing is read
 
+	// Whom the stream leads through behind the sender is silent; the stream goes on. To those only who said that they
+	// know it (fabric.Header.Kept).
+	frameForsaken = 4
+
 	// A whole frame fills four TLS records.
 	frameMost = 4<<14 - frameHeader
 )
@@ -29,7 +33,7 @@ func putFrame(b []byte, kind byte, size int) {
 func parseFrame(b [frameHeader]byte) (kind byte, size int, err error) {
 	size = int(b[1])<<16 | int(b[2])<<8 | int(b[3])
 	switch {
-	case b[0] == frameData && size > 0 && size <= frameMost, (b[0] == frameEnd || b[0] == frameGone) && size == 0:
+	case b[0] == frameData && size > 0 && size <= frameMost, b[0] >= frameEnd && b[0] <= frameForsaken && size == 0:
 		return b[0], size, nil
 	}
 	return 0, 0, fmt.Errorf("%w: kind %d, %d bytes", errFrame, b[0], size)

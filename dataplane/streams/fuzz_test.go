@@ -37,7 +37,7 @@ func FuzzMessage(f *testing.F) {
 }
 
 func FuzzFrame(f *testing.F) {
-	for _, b := range [][]byte{{frameData, 0, 0, 1}, {frameData, 0, 0xff, 0xfc}, {frameData, 0, 0xff, 0xfd}, {frameData, 0, 0, 0}, {frameEnd, 0, 0, 0}, {frameGone, 0, 0, 0}, {frameEnd, 0, 0, 1}, {0, 0, 0, 0}} {
+	for _, b := range [][]byte{{frameData, 0, 0, 1}, {frameData, 0, 0xff, 0xfc}, {frameData, 0, 0xff, 0xfd}, {frameData, 0, 0, 0}, {frameEnd, 0, 0, 0}, {frameGone, 0, 0, 0}, {frameForsaken, 0, 0, 0}, {frameForsaken + 1, 0, 0, 0}, {frameEnd, 0, 0, 1}, {0, 0, 0, 0}} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

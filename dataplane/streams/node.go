@@ -37,8 +37,8 @@ type NodeConfig struct {
 type NodeOptions struct {
 	Credentials identity.Credentials
 	From        identity.Kind // who dials: connectors, or other nodes
-	// Silent is called when a peer no longer answers, though no connection has ended: whoever keeps streams
-	// to it for later should leave them. May be nil.
+	// Silent is called when a peer no longer answers, or its control connection has ended: whoever keeps streams to it
+	// for later should leave them, for they need not have ended. It must not wait. May be nil.
 	Silent func(peer string)
 	// Stuck is called when a connector says that its WireGuard handshakes with us go unanswered, again and again while
 	// they do. It must not wait. May be nil.
@@ -258,8 +258,8 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 	s.changed = func() {
 		log.Info("stream carrier changed", "up", s.usable.Load())
 		n.watched(id)
-		if !s.usable.Load() && n.silent != nil {
-			n.silent(id)
+		if !s.usable.Load() {
+			n.away(id)
 		}
 	}
 	s.heard = func(m message) {
@@ -279,12 +279,21 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 		return
 	}
 	err := s.run(ctx)
-	s.usable.Store(false)
-	switch {
-	case errors.Is(err, errReplaced) || s.other.Load(): // the carrier is as it was
+	worked := s.usable.Swap(false)
+	if errors.Is(err, errReplaced) || s.other.Load() { // the carrier is as it was
 		log.Debug("stream carrier goes on by another control connection")
-	default:
-		log.Info("stream carrier changed", "up", false, "err", err)
+		return
+	}
+	log.Info("stream carrier changed", "up", false, "err", err)
+	if worked { // the kernel has noticed before a heartbeat did
+		n.away(id)
+	}
+}
+
+// away tells that a peer does not answer any more.
+func (n *Node) away(id string) {
+	if n.silent != nil {
+		n.silent(id)
 	}
 }
 

@@ -338,3 +338,28 @@ func TestSilentCut(t *testing.T) {
 		}
 	})
 }
+
+// The end of a control connection that still worked is as good a sign as silence; being replaced is none.
+func TestEndOfControlIsSilence(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		control := func() *session {
+			p := b.node.pool("connector_1", false)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.session
+		}
+		first := control()
+		_ = first.conn.NetConn().Close()
+		<-b.silent
+		time.Sleep(5 * time.Second)
+		second := control()
+		if second == nil || second == first || !b.node.Up("connector_1") {
+			t.Fatal("the connector is not back")
+		}
+		second.replace()
+		time.Sleep(5 * time.Second)
+		if third := control(); third == nil || third == second || len(b.silent) > 0 {
+			t.Errorf("replaced, and silent %d times", len(b.silent))
+		}
+	})
+}

@@ -73,6 +73,56 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// Who keeps a stream through another node learns that the connector behind that one is silent, while it waits for
+// nothing; the stream goes on, and one that nobody keeps is left alone.
+func TestSilenceBehindARelay(t *testing.T) {
+	with, without, _ := meeting(t)
+	for name, tt := range map[string]struct {
+		kept bool
+		peer string
+		told bool
+	}{
+		"kept": {true, "connector_1", true}, "of somebody else": {true, "connector_2", false}, "not kept": {false, "connector_1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request("t")
+			r.Kept = tt.kept
+			conn, _, err := without.fab.Dial(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			told, came := make(chan struct{}, 9), make(chan []byte)
+			conn.(fabric.Forsakable).OnForsaken(func() { told <- struct{}{} })
+			go func() {
+				b := make([]byte, 5)
+				_, _ = io.ReadFull(conn, b)
+				came <- b
+			}()
+			for range 3 {
+				with.fab.Silent(tt.peer)
+			}
+			if tt.told {
+				<-told
+			}
+			if _, err := conn.Write([]byte("still")); err != nil {
+				t.Error(err)
+			}
+			if b := <-came; string(b) != "still" { // behind whatever was told before
+				t.Errorf("%q came back", b)
+			}
+			if len(told) > 0 {
+				t.Error("told, once more or without reason")
+			}
+			late := make(chan struct{}, 9)
+			conn.(fabric.Forsakable).OnForsaken(func() { late <- struct{}{} })
+			if (len(late) == 1) != tt.told {
+				t.Errorf("who asks late is told %d times", len(late))
+			}
+		})
+	}
+}
+
 // Both ends let go of a node that is of the cluster no more, in the middle of a stream.
 func TestRevokedNode(t *testing.T) {
 	for name, revoke := range map[string]func(with, without *edge){

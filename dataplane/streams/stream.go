@@ -16,6 +16,7 @@ type stream struct {
 	prepared bool // the connection stood idle before: nobody knows whether it still leads anywhere
 	owner    owner
 	heard    atomic.Bool // something came back
+	forsaken forsaken
 
 	reading sync.Mutex
 	ended   error // guarded by reading; how the other end has ended: io.EOF or errGone
@@ -71,6 +72,10 @@ func (s *stream) awaitLocked() error {
 		return nil
 	}
 	err := s.wire.next()
+	for err == errForsaken {
+		s.forsaken.note()
+		err = s.wire.next()
+	}
 	if err == io.EOF || err == errGone {
 		s.ended = err
 	}

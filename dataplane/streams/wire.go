@@ -20,6 +20,9 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, frameHeader+frameMos
 // errGone is what a reader gets when the other end has given the stream up.
 var errGone = errors.New("stream closed by the other end")
 
+// errForsaken is no end: there is nobody behind the other end at the moment.
+var errForsaken = errors.New("whom the stream leads through is silent")
+
 // wire is one stream connection. It carries one stream at a time, and only that reads and writes.
 type wire struct {
 	tls *tls.Conn
@@ -30,7 +33,7 @@ type wire struct {
 }
 
 // next reads a frame header. It returns nil when bytes of the stream follow, io.EOF or errGone when the
-// stream has ended this way. After an error of time it may be called again.
+// stream has ended this way. After an error of time, and after errForsaken, it may be called again.
 func (w *wire) next() error {
 	for w.headSize < frameHeader {
 		n, err := w.tls.Read(w.head[w.headSize:])
@@ -49,6 +52,8 @@ func (w *wire) next() error {
 		return io.EOF
 	case frameGone:
 		return errGone
+	case frameForsaken:
+		return errForsaken
 	}
 	w.left = size
 	return nil
@@ -84,7 +89,7 @@ func (w *wire) drain() bool {
 			}
 			total += n
 		}
-		if err := w.next(); err != nil {
+		if err := w.next(); err != nil && err != errForsaken {
 			return err == io.EOF || err == errGone
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/identity"
@@ -29,21 +30,30 @@ type ways struct {
 
 // newWays makes them. lost is called with a peer that no longer answers: connections that are kept may lead by it.
 func newWays(cfg *config.Node, id *join.Identity, lost func(peer string), log *slog.Logger, reg *prometheus.Registry) (*ways, error) {
+	var w *ways
+	silent := func(peer string) { // whom this node leads others to, too
+		lost(peer)
+		w.fabric.Silent(peer)
+	}
 	me := identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
-		TLS: &me, Recall: filepath.Join(cfg.StateDir, "stock-peers.json"), Lost: lost, Log: log, Registerer: reg,
+		TLS: &me, Changed: func(c liveness.Change) {
+			if c.To == liveness.Down {
+				silent(c.Peer)
+			}
+		}, Recall: filepath.Join(cfg.StateDir, "stock-peers.json"), Lost: silent, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return nil, err
 	}
 	dialled := func(from identity.Kind, stuck func(string), watched func(string, bool)) *streams.Node {
 		return streams.NewNode(streams.NodeOptions{
-			Credentials: me, From: from, Silent: lost, Stuck: stuck, Watched: watched,
+			Credentials: me, From: from, Silent: silent, Stuck: stuck, Watched: watched,
 			Log: log, Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"from": string(from)}, reg),
 		})
 	}
-	w := &ways{tun: tun, others: dialled(identity.Node, nil, nil), local: connector.NewLocal(nil, tun, log, reg)}
+	w = &ways{tun: tun, others: dialled(identity.Node, nil, nil), local: connector.NewLocal(nil, tun, log, reg)}
 	w.ends = dialled(identity.Connector, func(connector string) {
 		if _, err := tun.Renew(connector); err != nil {
 			log.Warn("begin anew with a connector", "connector", connector, "err", err)
