@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/logsink"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/endpoint"
+	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/settings"
 )
 
@@ -38,9 +39,10 @@ type Common struct {
 type Node struct {
 	Common            `yaml:",inline"`
 	PublicAddresses   []netip.Addr  `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
-	WireGuardEndpoint string        `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port or name:port where tunnels reach this node; default: first public address and the port below
-	StreamEndpoint    string        `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // the same, where connectors dial streams; default: first public address and the port of listen.https
-	GossipEndpoint    string        `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // the same, where other nodes reach the gossip; default: first public address and port 7946
+	PublicName        string        `yaml:"public_name" env:"PUBLIC_NAME"`               // instead: a hostname that has them, looked up again and again; something else than Warren keeps it
+	WireGuardEndpoint string        `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port or name:port where tunnels reach this node; default: the public name or first public address, and the port below
+	StreamEndpoint    string        `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // the same, where connectors dial streams; default: the public name or first public address, and the port of listen.https
+	GossipEndpoint    string        `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // the same, where other nodes reach the gossip; default: the public name or first public address, and port 7946
 	Tunnel            string        `yaml:"tunnel" env:"TUNNEL"`                         // auto, tun or netstack
 	Interface         string        `yaml:"interface" env:"INTERFACE"`                   // of tun
 	DrainTime         time.Duration `yaml:"drain_time" env:"DRAIN_TIME"`                 // between SIGTERM, when others stop naming this node, and the end of its listeners
@@ -93,6 +95,9 @@ func LoadNode(path string) (*Node, error) {
 	if c.Listen.HTTP == unwritten {
 		c.Listen.HTTP, c.Listen.HTTPByDefault = DefaultHTTP, true
 	}
+	if name, err := hostname.Canonical(c.PublicName); err == nil {
+		c.PublicName = name
+	}
 	c.reach(&c.WireGuardEndpoint, c.Listen.WireGuard)
 	c.reach(&c.StreamEndpoint, portOf(c.Listen.HTTPS))
 	c.reach(&c.GossipEndpoint, gossipPort)
@@ -107,9 +112,13 @@ const unwritten = "\x00"
 
 const gossipPort = 7946
 
-// reach fills in an endpoint that is not said with a port of the first public address.
+// reach fills in an endpoint that is not said with a port of the public name, or of the first public address.
 func (c *Node) reach(endpoint *string, port uint16) {
-	if *endpoint == "" && len(c.PublicAddresses) > 0 && port > 0 {
+	switch {
+	case *endpoint != "" || port == 0:
+	case c.PublicName != "":
+		*endpoint = net.JoinHostPort(c.PublicName, strconv.Itoa(int(port)))
+	case len(c.PublicAddresses) > 0:
 		*endpoint = netip.AddrPortFrom(c.PublicAddresses[0], port).String()
 	}
 }
@@ -213,8 +222,22 @@ func (c *Node) Validate() error {
 	if c.DrainTime < 0 {
 		errs = append(errs, fmt.Errorf("drain_time: %s, want 0s or more", c.DrainTime))
 	}
-	errs = append(errs, reached("wireguard_endpoint", c.WireGuardEndpoint), reached("stream_endpoint", c.StreamEndpoint), reached("gossip_endpoint", c.GossipEndpoint))
+	errs = append(errs, c.named(), reached("wireguard_endpoint", c.WireGuardEndpoint), reached("stream_endpoint", c.StreamEndpoint), reached("gossip_endpoint", c.GossipEndpoint))
 	return errors.Join(append(errs, device(c.Tunnel))...)
+}
+
+// named accepts a public name that can be looked up, where there are no addresses.
+func (c *Node) named() error {
+	if c.PublicName == "" {
+		return nil
+	}
+	if _, err := hostname.Canonical(c.PublicName); err != nil {
+		return fmt.Errorf("public_name: %q, want a hostname: %w", c.PublicName, err)
+	}
+	if len(c.PublicAddresses) > 0 {
+		return errors.New("public_name: beside public_addresses: want one of them, the name's addresses are what DNS answers with")
+	}
+	return nil
 }
 
 // device accepts what a tunnel may stand on.

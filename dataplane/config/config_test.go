@@ -102,6 +102,15 @@ func TestMistakesAreNamed(t *testing.T) {
 	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\ntunnel: tap\n")); err == nil || !strings.Contains(err.Error(), `tunnel: "tap", want auto, tun or netstack`) {
 		t.Errorf("%v", err)
 	}
+	for text, says := range map[string]string{
+		good + "public_name: edge.example.org\n": "public_name: beside public_addresses: want one of them",
+		strings.Replace(good, `public_addresses: [192.0.2.1, "2001:db8::1"]`, "public_name: \"192.0.2.1\"", 1): `public_name: "192.0.2.1", want a hostname`,
+		strings.Replace(good, `public_addresses: [192.0.2.1, "2001:db8::1"]`, "public_name: \"a..b\"", 1):      `public_name: "a..b", want a hostname`,
+	} {
+		if _, err := LoadNode(file(t, text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %s", err, says)
+		}
+	}
 	if _, err := LoadNode("/nowhere"); err == nil {
 		t.Error("a file that is not there")
 	}
@@ -117,6 +126,7 @@ func TestEndpointsThatAreSaidStay(t *testing.T) {
 		"names":               {good + "wireguard_endpoint: Edge.example.org:1\nstream_endpoint: edge.example.org:2\ngossip_endpoint: edge:3\n", "Edge.example.org:1 edge.example.org:2 edge:3"},
 		"another https port":  {strings.Replace(good, "192.0.2.1:443", ":8443", 1), "192.0.2.1:51820 192.0.2.1:8443 192.0.2.1:7946"},
 		"a port by its name":  {strings.Replace(good, "192.0.2.1:443", ":https", 1), "192.0.2.1:51820  192.0.2.1:7946"},
+		"a public name":       {strings.Replace(good, `public_addresses: [192.0.2.1, "2001:db8::1"]`, "public_name: Edge.dyn.example.org.", 1), "edge.dyn.example.org:51820 edge.dyn.example.org:443 edge.dyn.example.org:7946"},
 		"no public addresses": {strings.Replace(good, `[192.0.2.1, "2001:db8::1"]`, "[]", 1), "  "},
 	} {
 		c, err := LoadNode(file(t, tc.text))

@@ -60,9 +60,10 @@ type Options struct {
 }
 
 // Where is where a node is reached, as others are told unless an operator says otherwise. What is zero is not
-// said. Endpoints are "ip:port".
+// said. Endpoints are "ip:port" or "name:port".
 type Where struct {
 	Addresses         []netip.Addr
+	Name              string // a hostname that has the addresses, instead of Addresses; empty: none
 	WireGuardEndpoint string
 	StreamEndpoint    string // of the TLS port
 	GossipEndpoint    string

@@ -20,8 +20,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,7 +172,11 @@ func (c *control) Announce(_ context.Context, req *enrollv1.AnnounceRequest) (*e
 	if len(c.said) == 1 {
 		return nil, status.Error(codes.Unavailable, "try again")
 	}
-	close(c.heard)
+	select {
+	case <-c.heard:
+	default:
+		close(c.heard)
+	}
 	return &enrollv1.AnnounceResponse{}, nil
 }
 
@@ -403,7 +409,7 @@ func TestAnnouncedOnceAStart(t *testing.T) {
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- NewAnnouncer(o.Where, oneConn{conn}, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	go func() { done <- NewAnnouncer(o.Where, nil, oneConn{conn}, slog.New(slog.DiscardHandler)).Run(ctx) }()
 	<-ctl.heard // at the second try
 	cancel()
 	if err := <-done; err != nil {
@@ -413,5 +419,64 @@ func TestAnnouncedOnceAStart(t *testing.T) {
 	if len(ctl.said) != 2 || len(last.GetAddresses()) != 1 || last.GetWireguardEndpoint() != o.Where.WireGuardEndpoint ||
 		last.GetStreamEndpoint() != o.Where.StreamEndpoint || last.GetGossipEndpoint() != o.Where.GossipEndpoint {
 		t.Errorf("said %v", ctl.said)
+	}
+}
+
+// A node behind a name says each address that the name gets; while the name can't be looked up, none: what was said
+// before stays.
+func TestAnnouncedAddressesFollowTheName(t *testing.T) {
+	c := newCA(t)
+	ctl := serve(t, c, replica(), "127.0.0.1:0")
+	ctl.said = []*enrollv1.AnnounceRequest{{}} // the first is refused, which is another test's business
+	o, _ := options(t, c.fingerprint(), ctl.addr)
+	id, err := Load(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+ctl.addr, grpc.WithTransportCredentials(id.Credentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var has atomic.Pointer[[]netip.Addr]
+	a := NewAnnouncer(Where{Name: "edge.example.net", StreamEndpoint: "edge.example.net:443"}, func(_ context.Context, host string) ([]netip.Addr, error) {
+		if at := has.Load(); at != nil && host == "edge.example.net" {
+			return *at, nil
+		}
+		return nil, errors.New("no answer")
+	}, oneConn{conn}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Run(ctx) }()
+	<-ctl.heard
+	says := func(want ...string) {
+		t.Helper()
+		for i := 0; ; i++ {
+			ctl.mu.Lock()
+			last := ctl.said[len(ctl.said)-1]
+			ctl.mu.Unlock()
+			if slices.Equal(last.GetAddresses(), want) && last.GetStreamEndpoint() == "edge.example.net:443" {
+				return
+			}
+			if i == 20_000 {
+				t.Fatalf("said %v, want %v", last, want)
+			}
+			a.names.AskAll() // it would a minute later
+			time.Sleep(time.Millisecond)
+		}
+	}
+	says()
+	for _, at := range [][]string{{"192.0.2.1", "2001:db8::1"}, {"192.0.2.2"}, {"192.0.2.1", "192.0.2.2"}} {
+		var addrs []netip.Addr
+		for _, text := range at {
+			addrs = append(addrs, netip.MustParseAddr(text))
+		}
+		slices.Reverse(addrs) // resolvers turn them around
+		has.Store(&addrs)
+		says(at...)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

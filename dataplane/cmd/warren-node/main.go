@@ -53,7 +53,7 @@ func main() {
 func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	reg := program.Registry()
 	where := join.Where{
-		Addresses: cfg.PublicAddresses, WireGuardEndpoint: cfg.WireGuardEndpoint, StreamEndpoint: cfg.StreamEndpoint, GossipEndpoint: cfg.GossipEndpoint,
+		Addresses: cfg.PublicAddresses, Name: cfg.PublicName, WireGuardEndpoint: cfg.WireGuardEndpoint, StreamEndpoint: cfg.StreamEndpoint, GossipEndpoint: cfg.GossipEndpoint,
 	}
 	id, err := join.Load(ctx, join.Options{
 		Dir: cfg.StateDir, Kind: identity.Node, Name: cfg.Name, Control: cfg.Control, TokenFile: cfg.TokenFile, Token: cfg.Token,
@@ -99,7 +99,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		close(restored)
 		client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
 		reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: w.tun.Peers, Carrier: w.fabric.CarrierOf, Targets: w.checks.States, Failing: f.targets.Failing}, log, reg)
-		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, conns, log))
+		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, nil, conns, log))
 	}))
 	tasks = append(tasks, f.places)
 	if f.lines != nil {
