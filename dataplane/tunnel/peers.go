@@ -1,12 +1,9 @@
 package tunnel
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
@@ -149,54 +146,4 @@ func reachable(e endpoint.Endpoint) bool {
 // sendable reports whether an address may be that of a peer.
 func sendable(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !fabric.Overlay.Contains(a)
-}
-
-// parseState reads the answer of WireGuard's get operation: its listening port, and its peers by key.
-func parseState(text string, now time.Time) (port uint16, peers map[wgkey.Public]PeerState, err error) {
-	peers = map[wgkey.Public]PeerState{}
-	var key wgkey.Public
-	var cur PeerState
-	var sec, nsec int64
-	flush := func() {
-		if key.IsZero() {
-			return
-		}
-		if sec != 0 || nsec != 0 {
-			cur.LastHandshake = time.Unix(sec, nsec)
-			cur.Up = now.Sub(cur.LastHandshake) <= HandshakeTime
-		}
-		peers[key] = cur
-	}
-	for l := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(l, "\n"), "=")
-		var err error
-		switch name {
-		case "listen_port":
-			var n uint64
-			n, err = strconv.ParseUint(value, 10, 16)
-			port = uint16(n)
-		case "public_key":
-			flush()
-			var b []byte
-			if b, err = hex.DecodeString(value); err == nil {
-				key, err = wgkey.PublicFromBytes(b)
-			}
-			cur, sec, nsec = PeerState{}, 0, 0
-		case "endpoint":
-			cur.Endpoint, cur.Transport, err = parseEndpoint(value)
-		case "last_handshake_time_sec":
-			sec, err = strconv.ParseInt(value, 10, 64)
-		case "last_handshake_time_nsec":
-			nsec, err = strconv.ParseInt(value, 10, 64)
-		case "rx_bytes":
-			cur.RxBytes, err = strconv.ParseUint(value, 10, 64)
-		case "tx_bytes":
-			cur.TxBytes, err = strconv.ParseUint(value, 10, 64)
-		}
-		if err != nil { // without the value: one of the lines is the private key
-			return 0, nil, fmt.Errorf("WireGuard state, %s: %w", name, err)
-		}
-	}
-	flush()
-	return port, peers, nil
 }

@@ -64,7 +64,7 @@ func TestValid(t *testing.T) {
 	}
 }
 
-func TestParseState(t *testing.T) {
+func TestStateReader(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	key := func(b string) string { return "public_key=" + strings.Repeat(b, 32) + "\n" }
 	text := "private_key=" + strings.Repeat("77", 32) + "\nlisten_port=51820\n" +
@@ -73,9 +73,10 @@ func TestParseState(t *testing.T) {
 		key("02") + "last_handshake_time_sec=999819\nlast_handshake_time_nsec=999999999\n" +
 		key("03") + "last_handshake_time_sec=0\nlast_handshake_time_nsec=0\n" +
 		key("04") + "endpoint=tls:192.0.2.1:443\nlast_handshake_time_sec=0\nlast_handshake_time_nsec=0\n"
-	port, got, err := parseState(text, now)
-	if err != nil || port != 51820 {
-		t.Fatalf("port %d, %v", port, err)
+	got := map[wgkey.Public]PeerState{}
+	r := stateReader{now: now, each: func(key wgkey.Public, s PeerState) { got[key] = s }}
+	if _, err := r.Write([]byte(text)); err != nil || r.port != 51820 {
+		t.Fatalf("port %d, %v", r.port, err)
 	}
 	k := func(b byte) (out wgkey.Public) {
 		for i := range out {
@@ -92,8 +93,10 @@ func TestParseState(t *testing.T) {
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	_, _, err = parseState("private_key="+strings.Repeat("77", 32)+"\nlisten_port=x\n", now)
-	if err == nil || !strings.Contains(err.Error(), "listen_port") || strings.Contains(err.Error(), "7777") {
-		t.Errorf("error %v", err)
+	for line, says := range map[string]string{"listen_port=x": "listen_port", "public_key=" + strings.Repeat("01", 31): "public_key", "public_key=" + strings.Repeat("0g", 32): "public_key"} {
+		_, err := (&stateReader{now: now}).Write([]byte("private_key=" + strings.Repeat("77", 32) + "\n" + line + "\n"))
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "7777") {
+			t.Errorf("%s: error %v", line, err)
+		}
 	}
 }
