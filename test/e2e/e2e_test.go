@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -110,6 +111,24 @@ func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	if by < 1 || by > requests/4 || tunnels > 0 {
 		t.Errorf("%v streams for %d requests, and %v in tunnels", by, requests, tunnels)
 	}
+	// The connector hangs: who relays tells it, and the next request does not wait on a connection that is kept.
+	c.must(c.Sites[0].Proc.Pause())
+	c.until("the relays have told", func() error {
+		for _, n := range inside {
+			if strings.Contains(n.Proc.Log(), "other nodes are told to leave streams through a silent peer") {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	if _, err := c.Curl("https://"+app+"/", cluster.At(outside, app)...); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("while the connector hangs: %v", err)
+	}
+	c.must(c.Sites[0].Proc.Resume())
+	c.until("it is back", func() error {
+		_, err := c.Curl("https://"+app+"/", cluster.At(outside, app)...)
+		return err
+	})
 	// Where they can't be dialled the tunnel stands in; what was kept over them is left.
 	outside.Host.Run("nft", "add table inet e2e; add chain inet e2e in { type filter hook input priority 0; };"+
 		fmt.Sprintf("add rule inet e2e in ip saddr { %s, %s } tcp dport 443 drop", inside[0].Host.Addr, inside[1].Host.Addr))
