@@ -30,6 +30,7 @@ type sim struct {
 	mu    sync.Mutex
 	rnd   *rand.Rand
 	hosts map[netip.AddrPort]*host
+	names map[string]netip.Addr // what each has in the DNS
 	cut   func(a, b *host) bool
 	bytes int
 }
@@ -73,6 +74,25 @@ func (s *sim) set(f func()) {
 	f()
 }
 
+// lookup is the DNS.
+func (s *sim) lookup(_ context.Context, name string) ([]netip.Addr, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.names[name]; ok {
+		return []netip.Addr{at}, nil
+	}
+	return nil, errors.New("no such host")
+}
+
+// move gives a host another address.
+func (s *sim) move(h *host, to netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.hosts, h.addr)
+	h.addr = netip.AddrPortFrom(to, h.addr.Port())
+	s.hosts[h.addr] = h
+}
+
 // way is how long something takes from one host to another; false: it never arrives.
 func (s *sim) way(from, to *host) (time.Duration, bool) {
 	s.mu.Lock()
@@ -105,7 +125,7 @@ func (h *host) WriteTo(b []byte, to net.Addr) (int, error) {
 	if !ok || h.sim.lost() {
 		return len(b), nil
 	}
-	p := datagram{append([]byte(nil), b...), h.addr}
+	p := datagram{append([]byte(nil), b...), h.at()}
 	time.AfterFunc(d, func() {
 		h.sim.mu.Lock()
 		dead := dst.killed || dst.off
@@ -143,8 +163,15 @@ func (h *host) Close() error {
 	return nil
 }
 
-func (h *host) Addr() net.Addr                   { return net.TCPAddrFromAddrPort(h.addr) }
-func (h *host) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(h.addr) }
+// at is the host's address now.
+func (h *host) at() netip.AddrPort {
+	h.sim.mu.Lock()
+	defer h.sim.mu.Unlock()
+	return h.addr
+}
+
+func (h *host) Addr() net.Addr                   { return net.TCPAddrFromAddrPort(h.at()) }
+func (h *host) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(h.at()) }
 func (h *host) SetDeadline(time.Time) error      { return nil }
 func (h *host) SetReadDeadline(time.Time) error  { return nil }
 func (h *host) SetWriteDeadline(time.Time) error { return nil }
@@ -154,6 +181,10 @@ func (h *host) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	h.sim.mu.Lock()
 	dst := h.sim.hosts[to]
 	h.sim.mu.Unlock()
+	if dst == nil { // nobody is there
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	for { // the kernels do this, however busy the processes are
 		_, ok := h.sim.way(h, dst)
 		d := h.sim.delay
@@ -212,8 +243,8 @@ func (p *pipe) Write(b []byte) (int, error) {
 	time.Sleep(d)
 	return p.Conn.Write(b)
 }
-func (p *pipe) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(p.from.addr) }
-func (p *pipe) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(p.to.addr) }
+func (p *pipe) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(p.from.at()) }
+func (p *pipe) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(p.to.at()) }
 
 // member is a node of a test.
 type member struct {
@@ -257,7 +288,7 @@ func newCluster(t testing.TB, s *sim, n int) *cluster {
 }
 
 func (m *member) start(t testing.TB) {
-	m.Gossip = New(Options{Dial: m.host.dial, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	m.Gossip = New(Options{Dial: m.host.dial, Lookup: m.host.sim.lookup, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err := m.Apply(m.cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -13,16 +13,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
 
-// bubble is a node and a connector without a network, in the time of a bubble.
+// bubble is a node and a connector, or another node that relays, without a network, in the time of a bubble.
 type bubble struct {
 	node  *Node
+	peer  string // who dials
 	link  *Connector
 	conns chan net.Conn
 	shut  chan struct{}
@@ -157,20 +157,23 @@ func (b *bubble) dial(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
 }
 
 // inBubble runs f with a node and a connector that have found each other.
-func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
+func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) { inBubbleOf(t, identity.Connector, f) }
+
+// inBubbleOf is inBubble with somebody of a kind in the connector's place.
+func inBubbleOf(t *testing.T, kind identity.Kind, f func(t *testing.T, b *bubble)) {
 	ca := identitytest.New(t)
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
+		b := &bubble{peer: string(kind) + "_1", conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
 		b.node = NewNode(NodeOptions{
-			Credentials: ca.Credentials(t, identity.Node, "node_1"), From: identity.Connector, Silent: func(string) { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Node, "node_0"), From: kind, Silent: func(string) { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 		})
 		b.link = NewConnector(Options{
-			Credentials: ca.Credentials(t, identity.Connector, "connector_1"), As: identity.Connector, TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, kind, b.peer), As: kind, TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 			Handler: func(_ context.Context, c net.Conn, _ string) { _, _ = io.Copy(c, c); _ = c.(*stream).CloseWrite() },
 		})
 		b.link.dial.Connect = b.dial
-		b.node.Apply(NodeConfig{Peers: map[string]bool{"connector_1": true}})
-		b.link.Apply(ConnectorConfig{Nodes: map[string]endpoint.Endpoint{"node_1": endpoint.MustParse("192.0.2.1:443")}})
+		b.node.Apply(NodeConfig{Peers: map[string]bool{b.peer: true}})
+		b.link.Apply(ConnectorConfig{Nodes: map[string]endpoint.Endpoint{"node_0": endpoint.MustParse("192.0.2.1:443")}})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -198,7 +201,7 @@ func (b *bubble) open(t *testing.T) *stream {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	c, err := b.node.Dial(ctx, "connector_1", netip.AddrPortFrom(netip.Addr{}, fabric.ConnectorPort))
+	c, err := b.node.Dial(ctx, b.peer, netip.AddrPortFrom(netip.Addr{}, b.node.speaks.port))
 	if err != nil {
 		t.Fatal(err)
 	}
