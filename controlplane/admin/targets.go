@@ -18,7 +18,7 @@ type TargetSpec struct {
 	PathPrefix string `json:"path_prefix,omitempty" maxLength:"1024" doc:"Of http services: requests below this path go here; \"/\" if absent"`
 	Weight     int    `json:"weight,omitempty" minimum:"1" maximum:"1000" doc:"Share of the requests among targets of the same path; 100 if absent"`
 
-	HealthCheck *HealthCheck `json:"health_check,omitempty" doc:"How the site's connectors, or the nodes of a local site, find out whether the target can serve; absent: it counts as healthy. Not of udp services"`
+	HealthCheck *HealthCheck `json:"health_check,omitempty" doc:"How the site's connectors, or the nodes of a local or wireguard site, find out whether the target can serve; absent: it counts as healthy. Not of udp services"`
 }
 
 // Target is one address behind a service.

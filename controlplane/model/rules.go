@@ -106,9 +106,6 @@ func CheckTarget(t *Target, service *Service, site *Site) error {
 	if site == nil || site.ID != t.Site || site.Org != t.Org {
 		return fault.Field("site", "no such site in this organization")
 	}
-	if t.HealthCheck != nil && site.Kind == WireGuardSite {
-		return fault.Field("health_check", "targets of wireguard sites are not checked: neither does a connector stand there, nor a node")
-	}
 	if err := checkTargetAddress(t, site); err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// Target is what one connector, or node of a local site, says of one target.
+// Target is what one connector, or node of a local or WireGuard site, says of one target.
 type Target struct {
 	ID     string      `json:"id"`
 	Health TargetState `json:"health,omitempty"`
@@ -123,14 +123,13 @@ func (s *Store) Verdict(m *model.Model, t *model.Target) Verdict {
 	return s.judge(m, t)
 }
 
-// checkers are who has a say on the targets of a site: its connectors, or the nodes that stand in a local one.
+// checkers are who has a say on the targets of a site: its connectors, the nodes that stand in a local one, or those
+// that hold the peer which a WireGuard site is.
 func checkers(m *model.Model, id model.SiteID) []Key {
 	var out []Key
-	if s := m.Site(id); s != nil && s.Kind == model.LocalSite {
-		for _, id := range s.Nodes {
-			if n := m.Node(id); n != nil && n.Enrolled() {
-				out = append(out, Key{identity.Node, id.String()})
-			}
+	if s := m.Site(id); s != nil && s.Kind != model.ConnectorSite {
+		for _, n := range m.Assigned(s) {
+			out = append(out, Key{identity.Node, n.ID.String()})
 		}
 		return out
 	}

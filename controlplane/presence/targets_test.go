@@ -191,6 +191,35 @@ func TestTargetsOfLocalSites(t *testing.T) {
 	}
 }
 
+// Of a device the nodes of its pool have a say, of which those that it calls say something.
+func TestTargetsOfWireGuardSites(t *testing.T) {
+	w := &watched{t, newStore("r1", Memory{}), model.Empty()}
+	w.step(`
+		organization acme
+		pool edge
+		pool far
+		node n1 pool=edge enrolled
+		node n2 pool=edge enrolled
+		node n3 pool=far enrolled
+		site router organization=acme pool=edge kind=wireguard enrolled
+		service web organization=acme pool=edge hostname=www.example.org
+		target one organization=acme service=web site=router address=10.0.0.1 check=tcp
+	`)
+	for i, c := range []struct{ node, words, want string }{
+		{"n3", "one=unhealthy", ""}, // holds no tunnel
+		{"n1", "one=healthy", "one=healthy"},
+		{"n2", "one=unhealthy", "one=healthy"}, // it had one
+		{"n1", "one=unhealthy", "one=unhealthy"},
+	} {
+		e := connectorEntry(c.node, c.words)
+		e.Key = Key{identity.Node, model.NodeID{UUID: modeltest.UUID("node", c.node)}.String()}
+		w.s.Report(t.Context(), e)
+		if got := w.news(); got != c.want {
+			t.Errorf("step %d: %q, want %q", i, got, c.want)
+		}
+	}
+}
+
 // What one replica hears of a connector decides at all of them.
 func TestValkeySharesTargets(t *testing.T) {
 	server := presencetest.Start(t)

@@ -113,12 +113,12 @@ func TestTargetsOfWireGuardSites(t *testing.T) {
 		t.Errorf("%+v, the site is at %s", target, site.Address)
 	}
 	w.must(200, "PUT", org+"/targets/a", `{"service":"wiki","site":"router","address":"`+site.Address+`","port":81}`)
+	w.must(201, "POST", org+"/targets", `{"name":"checked","service":"wiki","site":"router","port":80,"health_check":{"kind":"tcp"}}`)
 	for _, c := range []struct{ method, path, body, field, says string }{
 		{"POST", "/targets", `{"name":"x","service":"wiki","site":"router","address":"10.0.0.1","port":80}`, "body.address", "leave it out"},
 		{"POST", "/targets", `{"name":"x","service":"wiki","site":"router","address":"fd57:6172:7265:3::1","port":80}`, "body.address", ""},
 		{"POST", "/targets", `{"name":"x","service":"wiki","site":"home","address":"` + site.Address + `","port":80}`, "body.address", "Warren's own"},
 		{"POST", "/targets", `{"name":"x","service":"wiki","site":"home","port":80}`, "body.address", "missing"},
-		{"POST", "/targets", `{"name":"x","service":"wiki","site":"router","port":80,"health_check":{"kind":"tcp"}}`, "body.health_check", "not checked"},
 		{"POST", "/connectors", `{"name":"x","site":"router"}`, "body.site", "wireguard site"},
 		{"PUT", "/sites/router", `{"pool":"default"}`, "body.kind", "another site"},
 		{"PUT", "/sites/home", `{"pool":"default","kind":"wireguard"}`, "body.kind", "another site"},

@@ -68,7 +68,7 @@ type site struct {
 	stock      bool                        // it is a WireGuard peer that knows nothing of us
 	peer       *end                        // of a stock one; nil: it has no key yet
 	targets    map[string]connector.Target // of a local or stock one
-	checks     []health.Target             // of a local one
+	checks     []health.Target             // of these
 }
 
 // end is the far end of a tunnel.
@@ -332,7 +332,7 @@ func decodeSite(m *nodev1.Site) (site, error) {
 	case nodev1.SiteKind_SITE_KIND_WIREGUARD:
 		var err, perr error
 		s.stock = true
-		s.targets, _, err = decodeTargets(m.GetTargets())
+		s.targets, s.checks, err = decodeTargets(m.GetTargets())
 		s.peer, perr = decodePeer(s.id, m.GetWireguardPeer())
 		errs = append(errs, err, perr)
 	default:

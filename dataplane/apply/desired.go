@@ -124,7 +124,7 @@ func (n *Node) localConfig(l *ledger) []connector.Config {
 		switch {
 		case n.standsIn(s):
 			cfg = append(cfg, connector.Config{Site: s.id, Targets: s.targets})
-		case s.peer != nil && slices.Contains(s.nodes, n.id):
+		case n.holds(s):
 			cfg = append(cfg, connector.Config{Site: s.id, Targets: s.targets, Peer: s.peer.addr})
 		}
 	}
@@ -135,7 +135,7 @@ func (n *Node) localConfig(l *ledger) []connector.Config {
 func (n *Node) localChecks(l *ledger) []health.Target {
 	var checks []health.Target
 	for _, s := range values[site](l, resource.Site) {
-		if n.standsIn(s) {
+		if n.standsIn(s) || n.holds(s) {
 			checks = append(checks, s.checks...)
 		}
 	}
@@ -143,6 +143,9 @@ func (n *Node) localChecks(l *ledger) []health.Target {
 }
 
 func (n *Node) standsIn(s site) bool { return s.local && slices.Contains(s.nodes, n.id) }
+
+// holds reports whether this node has the stock peer that a site is.
+func (n *Node) holds(s site) bool { return s.peer != nil && slices.Contains(s.nodes, n.id) }
 
 func (n *Node) fabricConfig(l *ledger) fabric.Config {
 	cfg := fabric.Config{Self: n.id}

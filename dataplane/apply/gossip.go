@@ -153,7 +153,7 @@ func (n *Node) tellSites() {
 	}
 	connected := n.connected[:0] // twice a second, of thousands: SetSites keeps a copy if anything has changed
 	for s := range each[site](n.state, resource.Site) {
-		if n.standsIn(s) || s.peer != nil && slices.Contains(s.nodes, n.id) && n.sub.Up(s.id) || slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
+		if n.standsIn(s) || n.holds(s) && n.sub.Up(s.id) || slices.ContainsFunc(s.connectors, func(c end) bool { return n.sub.Up(c.id) }) {
 			connected = append(connected, s.id)
 		}
 	}

@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestLocalSites(t *testing.T) {
 	}
 }
 
-// A node checks the targets of the local sites that it stands in, and of no others.
+// A node checks the targets of the local sites that it stands in, and of the devices that it holds, and of no others.
 func TestLocalTargetsAreChecked(t *testing.T) {
 	n, m := newNode(t, t.TempDir())
 	must(t, n, world(t))
@@ -71,8 +72,17 @@ func TestLocalTargetsAreChecked(t *testing.T) {
 	if d := cmp.Diff(want, m.checks); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	here.NodeIds = []string{"node_b"}
-	must(t, n, tx(7, res(t, "site/o/site_3", here)))
+	device, other := stockSiteMsg(me, "node_b"), stockSiteMsg("node_b")
+	device.Targets[0].HealthCheck = here.Targets[1].HealthCheck
+	other.Id, other.WireguardPeer, other.Targets[0].Id, other.Targets[0].HealthCheck = "site_8", nil, "target_8", here.Targets[1].HealthCheck
+	must(t, n, tx(7, res(t, "site/o/site_8", other), res(t, "site/o/site_9", device)))
+	want = append(want, health.Target{ID: "target_9", Address: "[" + router + "]:80", Check: want[0].Check})
+	slices.SortFunc(m.checks, func(a, b health.Target) int { return strings.Compare(a.ID, b.ID) })
+	if d := cmp.Diff(want, m.checks); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	here.NodeIds, device.NodeIds = []string{"node_b"}, []string{"node_b"}
+	must(t, n, tx(8, res(t, "site/o/site_3", here), res(t, "site/o/site_9", device)))
 	if len(m.checks) != 0 {
 		t.Errorf("where it stands no longer: %+v", m.checks)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/health"
 )
 
 // thisNode is whom the streams of a Local come from.
@@ -19,6 +21,7 @@ const thisNode = "this node"
 
 // Peers are stock WireGuard peers of a node, by the ids of their sites.
 type Peers interface {
+	Called(site string) bool // it has ever had a tunnel to this node
 	Up(site string) bool
 	DialStock(ctx context.Context, network, site string, to netip.AddrPort) (net.Conn, error)
 }
@@ -127,12 +130,21 @@ func (l *Local) Dial(ctx context.Context, site string, _ netip.AddrPort) (net.Co
 	}
 }
 
-// DialTarget connects to a target of any of the sites, for whoever wants to know whether it can serve.
+// DialTarget connects to a target of any of the sites, for whoever wants to know whether it can serve. Of a stock peer
+// that calls other nodes only, this one has nothing to say.
 func (l *Local) DialTarget(ctx context.Context, id string) (net.Conn, error) {
-	for _, t := range *l.sites.Load() {
-		if _, ok := t.targets[id]; ok {
-			return l.by.check(ctx, t, id)
+	for site, t := range *l.sites.Load() {
+		if _, ok := t.targets[id]; !ok {
+			continue
 		}
+		switch {
+		case t.dial == nil:
+		case l.peers == nil || !l.peers.Called(site):
+			return nil, health.ErrNoSay
+		case !l.peers.Up(site):
+			return nil, errors.New("the device's tunnel is down")
+		}
+		return l.by.check(ctx, t, id)
 	}
 	return nil, errors.New("not a target of a local site")
 }

@@ -12,16 +12,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/health"
 )
 
 var router = netip.MustParseAddr("fd57:6172:7265:3::9")
 
 // tunnels is one stock peer, whose ports are those of this machine.
 type tunnels struct {
+	called bool
 	up     bool
 	dialed []string
 	to     string // where a dial leads instead
 }
+
+func (p *tunnels) Called(site string) bool { return p.called && site == "s" }
 
 func (p *tunnels) Up(site string) bool { return p.up && site == "s" }
 
@@ -81,5 +85,36 @@ func TestStockPeerIsOneAddress(t *testing.T) {
 	}
 	if len(p.dialed) != 0 {
 		t.Errorf("dialled %q", p.dialed)
+	}
+}
+
+// A node has a say on a device that has called it, and says that it is not there when it is not any more.
+func TestStockPeerIsChecked(t *testing.T) {
+	p := &tunnels{to: echo(t)}
+	l, _, err := stockSite(t, p, map[string]Target{"t": {Address: "[" + router.String() + "]:80"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func() error {
+		conn, err := l.DialTarget(t.Context(), "t")
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	if err := check(); !errors.Is(err, health.ErrNoSay) {
+		t.Errorf("of a device that calls others: %v", err)
+	}
+	p.called, p.up = true, true
+	if err := check(); err != nil {
+		t.Error(err)
+	}
+	p.up = false
+	if err := check(); err == nil || errors.Is(err, health.ErrNoSay) || len(p.dialed) != 1 {
+		t.Errorf("while it is down: %v, dialled %q", err, p.dialed)
+	}
+	p.up, p.to = true, ""
+	if err := check(); err == nil || errors.Is(err, health.ErrNoSay) {
+		t.Errorf("when nobody listens there: %v", err)
 	}
 }

@@ -1,10 +1,11 @@
 // Package health finds out, from inside a site, whether its targets can serve: in connectors, and in nodes that stand
-// in local sites.
+// in local sites or hold the peer that a site is.
 package health
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -53,6 +54,10 @@ type State struct {
 	Healthy bool
 	Reason  string // of an unhealthy one: the last failure, for people
 }
+
+// ErrNoSay is wrapped by the error of a DialFunc that leads nowhere from here, whatever the target's health is: the
+// check counts for nothing.
+var ErrNoSay = errors.New("not reached from here")
 
 // DialFunc connects to a target that may be reached from here.
 type DialFunc func(ctx context.Context, target string) (net.Conn, error)
@@ -174,6 +179,9 @@ func (c *Checker) follow(ctx context.Context, t Target) {
 		<-c.slots
 		if ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, ErrNoSay) {
+			continue
 		}
 		c.note(ctx, t, &j, err)
 	}

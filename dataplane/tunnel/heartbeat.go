@@ -70,6 +70,13 @@ func (t *Tunnel) Up(peer string) bool {
 	return t.states.get(peer, t.Peers).Up
 }
 
+// Called reports whether a stock peer has ever shaken hands with this node: all nodes of a pool hold it, and it calls
+// those that its configuration names.
+func (t *Tunnel) Called(peer string) bool {
+	state, _, ok := t.stock.status(peer)
+	return ok && state != liveness.Unknown
+}
+
 // Transport is what WireGuard's packets to a peer go by: TransportUDP or TransportTLS; empty when none is known.
 // The answer may be stateAge old.
 func (t *Tunnel) Transport(peer string) string { return t.states.get(peer, t.Peers).Transport }
