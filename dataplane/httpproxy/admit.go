@@ -8,15 +8,16 @@ import (
 
 // Refusals beside those of strict.
 var (
-	refuseMisdirect = &strict.Refusal{Status: http.StatusMisdirectedRequest, Reason: "misdirected"}
-	refuseNoRoute   = &strict.Refusal{Status: http.StatusNotFound, Reason: "no_route"}
-	refuseNoTarget  = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "no_target"}
-	refuseDraining  = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "draining"}
-	refusePolicy    = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "policy_unknown"}
-	refuseAccess    = &strict.Refusal{Status: http.StatusForbidden, Reason: "access"} // the guard has answered, with whatever status
+	refuseMisdirect   = &strict.Refusal{Status: http.StatusMisdirectedRequest, Reason: "misdirected"}
+	refuseNoRoute     = &strict.Refusal{Status: http.StatusNotFound, Reason: "no_route"}
+	refuseNoTarget    = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "no_target"}
+	refuseDraining    = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "draining"}
+	refuseMaintenance = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "maintenance"} // the route's page is the answer
+	refusePolicy      = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "policy_unknown"}
+	refuseAccess      = &strict.Refusal{Status: http.StatusForbidden, Reason: "access"} // the guard has answered, with whatever status
 )
 
-var refusals = append([]*strict.Refusal{refuseMisdirect, refuseNoRoute, refuseNoTarget, refuseDraining, refusePolicy, refuseAccess}, strict.Refusals...)
+var refusals = append([]*strict.Refusal{refuseMisdirect, refuseNoRoute, refuseNoTarget, refuseDraining, refuseMaintenance, refusePolicy, refuseAccess}, strict.Refusals...)
 
 // admitted is a request with its route.
 type admitted struct {

@@ -69,8 +69,9 @@ func (x *exchange) send(r *http.Request, body *attemptBody) (*http.Response, err
 		attempt.Body = body
 	}
 	pool := x.state.pools[keyOf(x.route, x.target)]
-	if x.grpc {
-		return pool.grpc.RoundTrip(attempt)
+	x.address(attempt)
+	if x.grpc || pool.key.to.Scheme == SchemeH2C && !x.Upgrade {
+		return pool.http2.RoundTrip(attempt)
 	}
 	return pool.http.RoundTrip(attempt)
 }

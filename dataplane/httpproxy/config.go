@@ -32,6 +32,9 @@ type Route struct {
 	Certificate string   // Name of a Certificate
 	Further     []string // names of others, with keys of other types
 	Rules       []Rule
+	Upstreams   map[string]Upstream // how targets are spoken to, by id; one that is not there: HTTP
+	Delivery    Delivery
+	Maintenance *Maintenance // nil: none
 
 	Policy  string           // resource name of the policy that decides who may come; "": everybody may
 	Decides *policy.Compiled // that policy; nil if it is not known: nobody may come then

@@ -130,7 +130,7 @@ func (k *kept) Close() error {
 // on notes which connection a request was given. It is given another one when it is sent again.
 func (x *exchange) on(i httptrace.GotConnInfo) {
 	x.off()
-	if k, ok := i.Conn.(*kept); ok {
+	if k, ok := under(i.Conn).(*kept); ok {
 		k.use()
 		x.conn, x.via = k, k.via
 	}

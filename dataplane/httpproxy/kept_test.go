@@ -190,7 +190,7 @@ func TestSharedConnectionsAreTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := p.grpc.RoundTrip(req)
+		resp, err := p.http2.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}

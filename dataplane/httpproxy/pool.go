@@ -18,26 +18,35 @@ const (
 )
 
 // poolKey is what connections may be shared within.
-type poolKey struct{ service, target, site string }
+type poolKey struct {
+	service, target, site string
+	to                    Upstream
+}
 
 // pool keeps the connections to one target. Requests of different targets never share one.
 //
 // net/http sends a request again, on its own, only when a kept connection turned out to be dead
 // before the target could see the request, or when the method is idempotent. Nothing else is retried.
 type pool struct {
-	key  poolKey
-	dial DialFunc
-	ways *ways
-	http *http.Transport
-	grpc *http.Transport // HTTP/2 without TLS: no gRPC server speaks anything else
+	key   poolKey
+	dial  DialFunc
+	ways  *ways
+	http  *http.Transport
+	http2 *http.Transport // of gRPC, whose servers speak nothing else, and of targets that want it; by TLS only if they do
 }
 
 func newPool(key poolKey, dial DialFunc, ways *ways) *pool {
 	p := &pool{key: key, dial: dial, ways: ways}
-	p.http, p.grpc = p.transport(false), p.transport(true)
+	p.http, p.http2 = p.transport(false), p.transport(true)
 	p.http.Protocols.SetHTTP1(true)
-	p.grpc.Protocols.SetUnencryptedHTTP2(true)
-	p.grpc.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
+	if key.to.secure() {
+		p.http2.Protocols.SetHTTP2(true)
+		p.secured(p.http, key.to.tls("http/1.1"))
+		p.secured(p.http2, key.to.tls("h2"))
+	} else {
+		p.http2.Protocols.SetUnencryptedHTTP2(true)
+	}
+	p.http2.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
 	return p
 }
 
@@ -77,5 +86,5 @@ func (p *pool) dialContext(ctx context.Context, shared bool) (net.Conn, error) {
 // close ends the idle connections; those in use end when they come back.
 func (p *pool) close() {
 	p.http.CloseIdleConnections()
-	p.grpc.CloseIdleConnections()
+	p.http2.CloseIdleConnections()
 }

@@ -191,6 +191,12 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 		p.refuse(rw, r, x, refuseDraining)
 		return
 	}
+	if n := x.route.notice; n != nil && n.always {
+		x.failure = refuseMaintenance.Reason
+		p.metrics.refused.WithLabelValues(x.failure).Inc()
+		n.answer(rw, r)
+		return
+	}
 	if !p.pass(rw, r, x, cancel) {
 		return
 	}
@@ -220,6 +226,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	strict.RemoveEdgeFields(out.Header)
 	strict.RemoveEdgeCookies(out.Header)
+	x.route.delivery.Request.apply(out.Header)
 	// The client of this request. The PROXY header of the connection that it travels on says who was
 	// first to use that connection, which is anybody: the field is the truth, not the header.
 	if client := addrString(x.session.client.Addr()); client != "" {
@@ -233,7 +240,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 			out.Header[name] = values
 		}
 	}
-	out.Host = x.Authority
+	if out.Host = x.route.delivery.Host; out.Host == "" {
+		out.Host = x.Authority
+	}
 	out.URL = &url.URL{
 		Scheme: "http", Host: "target", // a pool has one target, whatever it is called
 		Path: strict.Decoded(x.Path), RawPath: x.Path, RawQuery: pr.In.URL.RawQuery, ForceQuery: pr.In.URL.ForceQuery,
@@ -241,7 +250,25 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.Trailer = nil // fields that would arrive after every check (RFC 9110 §6.5.1)
 }
 
+// address makes a request that of the target of its attempt.
+func (x *exchange) address(r *http.Request) {
+	u := *r.URL
+	u.Scheme = SchemeHTTP
+	to := x.route.upstreams[x.target.ID]
+	if to.secure() {
+		u.Scheme = SchemeHTTPS
+	}
+	if to.StripPrefix && x.rule.prefix != "" {
+		u.RawPath = below(x.Path, x.rule.prefix)
+		u.Path = strict.Decoded(u.RawPath)
+		r.Header = r.Header.Clone() // the next attempt may go where none is cut off
+		r.Header.Set("X-Forwarded-Prefix", x.rule.prefix)
+	}
+	r.URL = &u
+}
+
 func modifyResponse(r *http.Response) error {
+	exchangeOf(r.Request.Context()).route.delivery.Response.apply(r.Header)
 	r.Header.Del("X-Request-Id") // ours is set already
 	strict.RemoveSetEdgeCookies(r.Header)
 	return nil
@@ -258,6 +285,10 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		if !x.noted {
 			p.health.Note(x.target.ID, time.Now(), err, fabric.NoWay(err))
 		}
+	}
+	if n := x.route.notice; n.instead(status) {
+		n.answer(w, r)
+		return
 	}
 	page(w, r, status, x.id)
 }
@@ -294,6 +325,10 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref 
 	}
 	if ref == strict.Method {
 		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
+	if ref == refuseNoTarget && x.route.notice != nil {
+		x.route.notice.answer(w, r)
+		return
 	}
 	page(w, r, ref.Status, x.id)
 }

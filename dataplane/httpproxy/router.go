@@ -22,6 +22,9 @@ type route struct {
 	service, hostname string
 	certs             terminate.Choice // none: handshakes for this name are refused
 	rules             []rule           // longest prefix first
+	upstreams         map[string]Upstream
+	delivery          Delivery
+	notice            *notice // nil: no page in place of the service
 
 	policy  string           // resource name; "": everybody may come
 	decides *policy.Compiled // nil of one that is not known: nobody may
@@ -47,7 +50,8 @@ func newTable(cfg Config, health *balance.Health) *table {
 			t.problems = append(t.problems, "service "+r.Service+": hostname of another service")
 			continue
 		}
-		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health), policy: r.Policy, decides: r.Decides}
+		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health), policy: r.Policy, decides: r.Decides,
+			upstreams: r.Upstreams, delivery: r.Delivery, notice: newNotice(r.Maintenance)}
 		if r.Decides != nil {
 			built.clients = Clients(r.Decides)
 		}
@@ -117,5 +121,7 @@ func (t *table) keys() map[poolKey]bool {
 }
 
 func keyOf(r *route, t balance.Target) poolKey {
-	return poolKey{service: r.service, target: t.ID, site: t.Site}
+	to := r.upstreams[t.ID]
+	to.StripPrefix = false // of requests, not of connections
+	return poolKey{service: r.service, target: t.ID, site: t.Site, to: to}
 }
