@@ -26,6 +26,9 @@ type ServiceSpec struct {
 	ProxyProtocol int      `json:"proxy_protocol,omitempty" minimum:"0" maximum:"2" doc:"Of tcp and tls: version of the PROXY protocol that targets are sent; 0: none"`
 	Terminate     bool     `json:"terminate,omitempty" doc:"Of tls: TLS ends at the node, what is inside goes to the target as it is"`
 	Policy        string   `json:"policy,omitempty" maxLength:"64" doc:"Policy of the organization that says who may reach it, by name or id; everybody if absent"`
+
+	Delivery    *Delivery    `json:"delivery,omitempty" doc:"Of http: how requests are changed on their way to a target, and answers on their way back"`
+	Maintenance *Maintenance `json:"maintenance,omitempty" doc:"Of http: a page in place of the service"`
 }
 
 // Service is what is published.
@@ -40,7 +43,9 @@ type Service struct {
 	Terminate     bool     `json:"terminate,omitempty"`
 	Policy        string   `json:"policy,omitempty"`
 
-	Health *HealthSummary `json:"health,omitempty" readOnly:"true" doc:"How the way to it is now; …/health says it of each hop"`
+	Health      *HealthSummary `json:"health,omitempty" readOnly:"true" doc:"How the way to it is now; …/health says it of each hop"`
+	Delivery    *Delivery      `json:"delivery,omitempty"`
+	Maintenance *Maintenance   `json:"maintenance,omitempty"`
 }
 
 func serviceByRef(c *call, ref string) (*model.Service, error) {
@@ -67,6 +72,7 @@ func services(a *Admin) *Collection[model.Service, ServiceSpec, Service] {
 		view: func(c *call, v *model.Service) (out Service, err error) {
 			out.Kind, out.Hostname, out.Ports = string(v.Kind), v.Hostname, v.Ports.String()
 			out.ProxyProtocol, out.Terminate = v.ProxyProtocol, v.Terminate
+			out.Delivery, out.Maintenance = viewDelivery(v.Delivery), viewMaintenance(v.Maintenance)
 			for _, p := range v.Allow {
 				out.Allow = append(out.Allow, p.String())
 			}
@@ -118,8 +124,11 @@ func buildService(c *call, old *model.Service, name string, s ServiceSpec) (*mod
 	}
 	if fe, ok := errors.AsType[*fault.Error](model.CheckServiceTargets(v, targets)); ok {
 		field := "kind" // what is asked for is the kind; the path is there already
-		if fe.Field == "port" {
+		switch fe.Field {
+		case "port":
 			field = "ports"
+		case "server_name":
+			field = "hostname"
 		}
 		return nil, fault.Field(field, "%s", fe.Msg)
 	}
@@ -130,6 +139,12 @@ func buildService(c *call, old *model.Service, name string, s ServiceSpec) (*mod
 func fillService(v *model.Service, s ServiceSpec) (err error) {
 	v.Kind, v.Hostname, v.Ports, v.Allow = model.ServiceKind(s.Kind), "", model.Ports{}, nil
 	v.ProxyProtocol, v.Terminate = s.ProxyProtocol, s.Terminate
+	if v.Delivery, err = buildDelivery(s.Delivery); err != nil {
+		return err
+	}
+	if v.Maintenance, err = buildMaintenance(s.Maintenance); err != nil {
+		return err
+	}
 	if s.Hostname != "" {
 		if v.Hostname, err = hostname.CanonicalPattern(s.Hostname); err != nil {
 			return fault.Field("hostname", "%v", err)

@@ -18,6 +18,11 @@ type TargetSpec struct {
 	PathPrefix string `json:"path_prefix,omitempty" maxLength:"1024" doc:"Of http services: requests below this path go here; \"/\" if absent"`
 	Weight     int    `json:"weight,omitempty" minimum:"1" maximum:"1000" doc:"Share of the requests among targets of the same path; 100 if absent"`
 
+	Scheme         string `json:"scheme,omitempty" enum:"http,https,h2c" doc:"Of http services: how the target is spoken to; h2c is HTTP/2 without TLS; http if absent"`
+	ServerName     string `json:"server_name,omitempty" maxLength:"255" doc:"Of https: that the handshake asks for; if absent the host that the target is told"`
+	AuthoritiesPEM string `json:"authorities_pem,omitempty" maxLength:"65536" doc:"Of https: who may have signed the target's certificate, in PEM; absent: it is not verified"`
+	StripPrefix    bool   `json:"strip_prefix,omitempty" doc:"Of http services: the target is sent paths without path_prefix"`
+
 	HealthCheck *HealthCheck `json:"health_check,omitempty" doc:"How the site's connectors, or the nodes of a local or wireguard site, find out whether the target can serve; absent: it counts as healthy. Not of udp services"`
 }
 
@@ -30,6 +35,11 @@ type Target struct {
 	Port       int    `json:"port"`
 	PathPrefix string `json:"path_prefix"`
 	Weight     int    `json:"weight"`
+
+	Scheme         string `json:"scheme"`
+	ServerName     string `json:"server_name,omitempty"`
+	AuthoritiesPEM string `json:"authorities_pem,omitempty"`
+	StripPrefix    bool   `json:"strip_prefix,omitempty"`
 
 	HealthCheck *HealthCheck  `json:"health_check,omitempty"`
 	Health      *TargetHealth `json:"health,omitempty" readOnly:"true" doc:"What the checks say now; absent without a check"`
@@ -70,6 +80,7 @@ func targets(a *Admin) *Collection[model.Target, TargetSpec, Target] {
 		drop:   func(c *call, v *model.Target) error { return c.tx.DeleteTarget(c, v.ID) },
 		view: func(c *call, v *model.Target) (out Target, err error) {
 			out.Address, out.Port, out.PathPrefix, out.Weight = v.Address, int(v.Port), v.PathPrefix, int(v.Weight)
+			out.Scheme, out.ServerName, out.AuthoritiesPEM, out.StripPrefix = viewScheme(v.Upstream), v.Upstream.ServerName, v.Upstream.AuthoritiesPEM, v.Upstream.StripPrefix
 			if v.HealthCheck != nil {
 				out.HealthCheck = viewCheck(v.HealthCheck)
 				if a.Health != nil {
@@ -128,6 +139,9 @@ func buildTarget(c *call, old *model.Target, name string, s TargetSpec) (*model.
 		return nil, fault.Field("weight", "%d, want 1 to 1000", weight)
 	}
 	v.Service, v.Site, v.Port, v.Weight = svc.ID, site.ID, uint16(s.Port), uint16(weight)
+	if v.Upstream, err = buildUpstream(s); err != nil {
+		return nil, err
+	}
 	if v.HealthCheck, err = buildCheck(s.HealthCheck); err != nil {
 		return nil, err
 	}

@@ -169,6 +169,8 @@ type Service struct {
 	ProxyProtocol int            // of TCP and TLS: version that targets are sent; 0: none
 	Terminate     bool           // of TLS: TLS ends at the node
 	Policy        PolicyID       // who may reach it, of the same organization; zero: everybody
+	Delivery      *Delivery      // of HTTP: how requests are changed on the way; nil: not at all
+	Maintenance   *Maintenance   // of HTTP: a page in its place; nil: none
 	Meta
 }
 
@@ -190,6 +192,7 @@ type Target struct {
 	PathPrefix  string       // "/" or "/a/b", of http services; requests go to the longest that matches
 	Weight      uint16       // 1..1000
 	HealthCheck *HealthCheck // nil: the target counts as healthy
+	Upstream    Upstream     // of HTTP services: how it is spoken to
 	Meta
 }
 

@@ -84,6 +84,12 @@ func CheckServicePorts(s *Service, overlapping []*Service) error {
 // enough ports above their first, and health checks of what does not answer. targets are all targets of the service.
 func CheckServiceTargets(s *Service, targets []*Target) error {
 	for _, t := range targets {
+		if s.Kind != HTTP && t.Upstream != (Upstream{}) {
+			return fault.Field("scheme", "target %s: a %s service goes to its targets as it is: scheme, server_name, authorities_pem and strip_prefix are for %s", t.Name, s.Kind, HTTP)
+		}
+		if t.Upstream.AuthoritiesPEM != "" && s.TargetName(t.Upstream) == "" {
+			return fault.Field("server_name", "missing of target %s: its certificate is to be verified, and %s is no one name", t.Name, s.Hostname)
+		}
 		if s.Kind != HTTP && t.PathPrefix != "/" {
 			return fault.Field("path_prefix", "%q of target %s: no node sees paths of a %s service, want \"/\"", t.PathPrefix, t.Name, s.Kind)
 		}

@@ -151,6 +151,18 @@ func (s *Service) checkKind() error {
 		return fault.Field("proxy_protocol", "of %s and %s services only", TCP, TLS)
 	case s.Terminate && s.Kind != TLS:
 		return fault.Field("terminate", "of %s services only", TLS)
+	case s.Delivery != nil && s.Kind != HTTP:
+		return fault.Field("delivery", "of %s services only", HTTP)
+	case s.Maintenance != nil && s.Kind != HTTP:
+		return fault.Field("maintenance", "of %s services only", HTTP)
+	}
+	if s.Delivery != nil {
+		if err := s.Delivery.Validate(); err != nil {
+			return err
+		}
+	}
+	if s.Maintenance != nil {
+		return s.Maintenance.Validate()
 	}
 	return nil
 }
@@ -196,7 +208,7 @@ func (t *Target) Validate() error {
 	if t.Weight < 1 || t.Weight > MaxWeight {
 		return fault.Field("weight", "%d, want 1 to %d", t.Weight, MaxWeight)
 	}
-	if err := checkPath("path_prefix", t.PathPrefix); err != nil || t.HealthCheck == nil {
+	if err := first(checkPath("path_prefix", t.PathPrefix), t.Upstream.validate()); err != nil || t.HealthCheck == nil {
 		return err
 	}
 	return t.HealthCheck.Validate()

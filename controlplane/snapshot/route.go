@@ -28,6 +28,8 @@ func route(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		ServiceName:    s.Name,
 		Hostname:       s.Hostname,
 		Rules:          rules(m, s),
+		Delivery:       delivery(s.Delivery),
+		Maintenance:    maintenance(s.Maintenance),
 	}
 	switch {
 	case s.Kind == model.HTTP:
@@ -78,7 +80,9 @@ func rules(m *model.Model, s *model.Service) []*nodev1.RouteRule {
 			byPrefix[t.PathPrefix] = r
 			rules = append(rules, r)
 		}
-		r.Targets = append(r.Targets, routeTarget(t))
+		to := routeTarget(t)
+		upstream(to, s, t.Upstream)
+		r.Targets = append(r.Targets, to)
 	}
 	slices.SortFunc(rules, func(a, b *nodev1.RouteRule) int {
 		return cmp.Or(cmp.Compare(len(b.PathPrefix), len(a.PathPrefix)), cmp.Compare(a.PathPrefix, b.PathPrefix))

@@ -189,6 +189,7 @@ func TestRoundTrip(t *testing.T) {
 				lists(func() ([]*model.Service, error) { return tx.ListServices(ctx, w.org.ID, all) }),
 				func(v *model.Service) {
 					v.Name, v.Kind, v.Hostname, v.ProxyProtocol, v.Terminate = "wiki2", model.TLS, "a.example.org", 1, true
+					v.Delivery, v.Maintenance = nil, nil
 				}, nil, func() error { return tx.DeleteService(ctx, w.svc.ID) },
 			}),
 			check(t, noun[model.Service]{
@@ -213,7 +214,7 @@ func TestRoundTrip(t *testing.T) {
 				lists(func() ([]*model.Target, error) { return tx.ListTargets(ctx, w.org.ID, all) }, func() ([]*model.Target, error) { return tx.ListTargetsOfService(ctx, w.svc.ID) }),
 				func(v *model.Target) {
 					v.Name, v.Address, v.Port, v.PathPrefix, v.Weight = "wiki-2", "2001:db8::3", 1, "/", 1000
-					v.HealthCheck = nil
+					v.HealthCheck, v.Upstream = nil, model.Upstream{Scheme: model.SchemeH2C}
 				}, nil, func() error { return tx.DeleteTarget(ctx, w.target.ID) },
 			}),
 			check(t, noun[model.Certificate]{

@@ -12,6 +12,10 @@ import (
 
 // CreateService adds a row; its ID is the caller's to make.
 func (t *Tx) CreateService(ctx context.Context, v *model.Service) error {
+	delivery, maintenance, err := deliveryDocuments(v)
+	if err != nil {
+		return err
+	}
 	return classify(t.q.InsertService(ctx, db.InsertServiceParams{
 		ID:            v.ID.UUID,
 		OrgID:         v.Org.UUID,
@@ -25,6 +29,8 @@ func (t *Tx) CreateService(ctx context.Context, v *model.Service) error {
 		ProxyProtocol: int32(v.ProxyProtocol),
 		Terminate:     v.Terminate,
 		PolicyID:      nullID(v.Policy.UUID),
+		Delivery:      delivery,
+		Maintenance:   maintenance,
 	}), "create service")
 }
 
@@ -39,6 +45,10 @@ func (t *Tx) UpdateService(ctx context.Context, v *model.Service) (changed bool,
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
+	delivery, maintenance, err := deliveryDocuments(v)
+	if err != nil {
+		return false, err
+	}
 	n, err := t.q.UpdateService(ctx, db.UpdateServiceParams{
 		ID:            v.ID.UUID,
 		OrgID:         v.Org.UUID,
@@ -52,6 +62,8 @@ func (t *Tx) UpdateService(ctx context.Context, v *model.Service) (changed bool,
 		ProxyProtocol: int32(v.ProxyProtocol),
 		Terminate:     v.Terminate,
 		PolicyID:      nullID(v.Policy.UUID),
+		Delivery:      delivery,
+		Maintenance:   maintenance,
 	})
 	return true, affected(n, err, "update service")
 }
@@ -99,6 +111,8 @@ func service(r db.Service) *model.Service {
 		ProxyProtocol: int(r.ProxyProtocol),
 		Terminate:     r.Terminate,
 		Policy:        model.PolicyID{UUID: idOrZero(r.PolicyID)},
+		Delivery:      delivery(r.Delivery),
+		Maintenance:   maintenance(r.Maintenance),
 		Meta:          model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

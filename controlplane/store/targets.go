@@ -25,6 +25,8 @@ func (t *Tx) CreateTarget(ctx context.Context, v *model.Target) error {
 		PathPrefix:  v.PathPrefix,
 		Weight:      int32(v.Weight),
 		HealthCheck: check,
+
+		Scheme: scheme(v.Upstream), ServerName: v.Upstream.ServerName, AuthoritiesPem: v.Upstream.AuthoritiesPEM, StripPrefix: v.Upstream.StripPrefix,
 	}), "create target")
 }
 
@@ -54,6 +56,8 @@ func (t *Tx) UpdateTarget(ctx context.Context, v *model.Target) (changed bool, e
 		PathPrefix:  v.PathPrefix,
 		Weight:      int32(v.Weight),
 		HealthCheck: check,
+
+		Scheme: scheme(v.Upstream), ServerName: v.Upstream.ServerName, AuthoritiesPem: v.Upstream.AuthoritiesPEM, StripPrefix: v.Upstream.StripPrefix,
 	})
 	return true, affected(n, err, "update target")
 }
@@ -100,6 +104,22 @@ func target(r db.Target) *model.Target {
 		PathPrefix:  r.PathPrefix,
 		Weight:      uint16(r.Weight),
 		HealthCheck: healthCheck(r.HealthCheck),
+		Upstream:    upstream(r),
 		Meta:        model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
+}
+
+func scheme(u model.Upstream) string {
+	if u.Scheme == "" {
+		return model.SchemeHTTP
+	}
+	return u.Scheme
+}
+
+func upstream(r db.Target) model.Upstream {
+	u := model.Upstream{Scheme: r.Scheme, ServerName: r.ServerName, AuthoritiesPEM: r.AuthoritiesPem, StripPrefix: r.StripPrefix}
+	if u.Scheme == model.SchemeHTTP {
+		u.Scheme = ""
+	}
+	return u
 }

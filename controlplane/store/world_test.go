@@ -63,7 +63,9 @@ func newWorld(t *testing.T) *world {
 	}
 	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3, Kind: model.ConnectorSite, Carrier: model.StreamCarrier, Region: w.region.ID}
 	w.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: w.org.ID, Site: w.site.ID, Name: "pi", WireGuardKey: newKey(t)}
-	w.svc = model.Service{ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "wiki", Kind: model.HTTP, Hostname: "*.example.org", Pool: w.pool.ID}
+	w.svc = model.Service{ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "wiki", Kind: model.HTTP, Hostname: "*.example.org", Pool: w.pool.ID,
+		Delivery:    &model.Delivery{Host: "inner.example.org:8080", Request: model.Fields{Remove: []string{"X-A", "X-B"}}, Response: model.Fields{Set: []model.Field{{Name: "X-Env", Value: "<&>"}}}},
+		Maintenance: &model.Maintenance{Always: true, Title: "Soon", Message: "One\nTwo"}}
 	w.raw = model.Service{
 		ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "mail", Kind: model.TCP, Pool: w.pool.ID, Ports: model.Ports{First: 6000, Last: 6010}, ProxyProtocol: 2,
 		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
@@ -75,6 +77,7 @@ func newWorld(t *testing.T) *world {
 			Host: "app.internal:8080", Headers: []model.CheckHeader{{Name: "X-Probe", Value: "1"}}, Statuses: []model.StatusRange{{First: 200, Last: 299}, {First: 404, Last: 404}},
 			BodyContains: "ok <&>", TLS: true,
 		},
+		Upstream: model.Upstream{Scheme: model.SchemeHTTPS, ServerName: "inner.example.org", AuthoritiesPEM: "pem", StripPrefix: true},
 	}
 	w.domain = model.Domain{ID: model.DomainID{}.New(), Org: w.org.ID, Name: "example.org", Pool: w.pool.ID}
 	w.cert = model.Certificate{

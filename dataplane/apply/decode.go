@@ -88,6 +88,9 @@ type route struct {
 	checked                        []string // targets with a health check
 	policy                         string   // resource name; "": everybody may come
 	further                        []string // certificates beside the first, with keys of other types
+	upstreams                      map[string]httpproxy.Upstream
+	delivery                       httpproxy.Delivery
+	maintenance                    *httpproxy.Maintenance
 }
 
 type zone struct {
@@ -395,10 +398,12 @@ func decodeRoute(m *nodev1.Route) (route, error) {
 			if t.GetHealthChecked() {
 				r.checked = append(r.checked, t.GetTargetId())
 			}
+			errs = append(errs, r.decodeUpstream(at, t))
 			out.Targets = append(out.Targets, balance.Target{ID: t.GetTargetId(), Site: t.GetSiteId(), Weight: int(t.GetWeight())})
 		}
 		r.rules = append(r.rules, out)
 	}
+	errs = append(errs, r.decodeDelivery(m))
 	return r, errors.Join(errs...)
 }
 

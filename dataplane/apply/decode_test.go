@@ -99,6 +99,17 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"rules[0].path_prefix", edit(routeMsg("s", "a.example", ""), func(m *nodev1.Route) { m.Rules[0].PathPrefix = "/a" })},
 		{"rules[0].targets[0].target_id", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].Targets[0].TargetId = "" })},
 		{"rules[0].targets[0].site_id", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].Targets[0].SiteId = "" })},
+		{"rules[0].targets[0].scheme", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].Targets[0].Scheme = 99 })},
+		{"rules[0].targets[0].scheme", edit(routeMsg("s", "a.example", ""), func(m *nodev1.Route) { m.Rules[0].Targets[0].Scheme = nodev1.TargetScheme_TARGET_SCHEME_HTTPS })},
+		{"rules[0].targets[0].authorities_pem", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Rules[0].Targets[0].AuthoritiesPem = "x" })},
+		{"delivery", edit(routeMsg("s", "a.example", ""), func(m *nodev1.Route) { m.Maintenance = &nodev1.Maintenance{} })},
+		{"delivery.host", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) { m.Delivery = &nodev1.Delivery{Host: "a b"} })},
+		{"delivery.request.remove[0]", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) {
+			m.Delivery = &nodev1.Delivery{Request: &nodev1.HeaderFields{Remove: []string{"x-a"}}}
+		})},
+		{"delivery.response.set[0].value", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) {
+			m.Delivery = &nodev1.Delivery{Response: &nodev1.HeaderFields{Set: []*nodev1.HeaderField{{Name: "X-A", Value: "b\r\nX-B: c"}}}}
+		})},
 		{"apex", edit(zoneMsg(), func(m *nodev1.Zone) { m.Apex = "-" })},
 		{"pool_id", edit(zoneMsg(), func(m *nodev1.Zone) { m.PoolId = "" })},
 		{"owner", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) { m.Owner = "" })},

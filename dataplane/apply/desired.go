@@ -195,7 +195,10 @@ func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 	cfg := httpproxy.Config{Certificates: values[httpproxy.Certificate](l, resource.Certificate)}
 	for _, r := range routes {
 		if r.mode == sni.HTTP {
-			cfg.Routes = append(cfg.Routes, httpproxy.Route{Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Further: r.further, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy)})
+			cfg.Routes = append(cfg.Routes, httpproxy.Route{
+				Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Further: r.further, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy),
+				Upstreams: r.upstreams, Delivery: r.delivery, Maintenance: r.maintenance,
+			})
 		}
 	}
 	slices.SortFunc(cfg.Routes, func(a, b httpproxy.Route) int { return strings.Compare(a.Hostname, b.Hostname) })

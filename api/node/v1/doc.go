@@ -17,4 +17,5 @@
 //	5  2026-11-26  keys of access tokens and the sign-in URL in Trust; Revocation; AccessService; names of nodes
 //	               beside the addresses of their endpoints
 //	6  2026-11-26  TrafficService
+//	7  2026-11-26  Delivery, Maintenance and schemes of targets in routes: older nodes speak plain HTTP and show no page
 package nodev1

@@ -21,6 +21,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type TargetScheme int32
+
+const (
+	TargetScheme_TARGET_SCHEME_UNSPECIFIED TargetScheme = 0 // read as HTTP
+	TargetScheme_TARGET_SCHEME_HTTP        TargetScheme = 1
+	TargetScheme_TARGET_SCHEME_HTTPS       TargetScheme = 2
+	TargetScheme_TARGET_SCHEME_H2C         TargetScheme = 3 // HTTP/2 without TLS
+)
+
+// Enum value maps for TargetScheme.
+var (
+	TargetScheme_name = map[int32]string{
+		0: "TARGET_SCHEME_UNSPECIFIED",
+		1: "TARGET_SCHEME_HTTP",
+		2: "TARGET_SCHEME_HTTPS",
+		3: "TARGET_SCHEME_H2C",
+	}
+	TargetScheme_value = map[string]int32{
+		"TARGET_SCHEME_UNSPECIFIED": 0,
+		"TARGET_SCHEME_HTTP":        1,
+		"TARGET_SCHEME_HTTPS":       2,
+		"TARGET_SCHEME_H2C":         3,
+	}
+)
+
+func (x TargetScheme) Enum() *TargetScheme {
+	p := new(TargetScheme)
+	*p = x
+	return p
+}
+
+func (x TargetScheme) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TargetScheme) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_v1_route_proto_enumTypes[0].Descriptor()
+}
+
+func (TargetScheme) Type() protoreflect.EnumType {
+	return &file_node_v1_route_proto_enumTypes[0]
+}
+
+func (x TargetScheme) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TargetScheme.Descriptor instead.
+func (TargetScheme) EnumDescriptor() ([]byte, []int) {
+	return file_node_v1_route_proto_rawDescGZIP(), []int{0}
+}
+
 type RouteMode int32
 
 const (
@@ -62,11 +114,11 @@ func (x RouteMode) String() string {
 }
 
 func (RouteMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_v1_route_proto_enumTypes[0].Descriptor()
+	return file_node_v1_route_proto_enumTypes[1].Descriptor()
 }
 
 func (RouteMode) Type() protoreflect.EnumType {
-	return &file_node_v1_route_proto_enumTypes[0]
+	return &file_node_v1_route_proto_enumTypes[1]
 }
 
 func (x RouteMode) Number() protoreflect.EnumNumber {
@@ -75,7 +127,7 @@ func (x RouteMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteMode.Descriptor instead.
 func (RouteMode) EnumDescriptor() ([]byte, []int) {
-	return file_node_v1_route_proto_rawDescGZIP(), []int{0}
+	return file_node_v1_route_proto_rawDescGZIP(), []int{1}
 }
 
 type TargetProtocol int32
@@ -114,11 +166,11 @@ func (x TargetProtocol) String() string {
 }
 
 func (TargetProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_node_v1_route_proto_enumTypes[1].Descriptor()
+	return file_node_v1_route_proto_enumTypes[2].Descriptor()
 }
 
 func (TargetProtocol) Type() protoreflect.EnumType {
-	return &file_node_v1_route_proto_enumTypes[1]
+	return &file_node_v1_route_proto_enumTypes[2]
 }
 
 func (x TargetProtocol) Number() protoreflect.EnumNumber {
@@ -127,7 +179,7 @@ func (x TargetProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TargetProtocol.Descriptor instead.
 func (TargetProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_node_v1_route_proto_rawDescGZIP(), []int{1}
+	return file_node_v1_route_proto_rawDescGZIP(), []int{2}
 }
 
 // Route is how the nodes of a pool treat one hostname. Scope: pool.
@@ -149,7 +201,9 @@ type Route struct {
 	GuardedMode RouteMode `protobuf:"varint,10,opt,name=guarded_mode,json=guardedMode,proto3,enum=warren.node.v1.RouteMode" json:"guarded_mode,omitempty"` // of a GUARDED route: what it is beside that
 	// Resource names of certificates with keys of other types, of which a node shows each client the one that suits it best. It
 	// serves with those that it has. Who does not know this field shows everybody the one above.
-	FurtherCertificates []string `protobuf:"bytes,11,rep,name=further_certificates,json=furtherCertificates,proto3" json:"further_certificates,omitempty"`
+	FurtherCertificates []string     `protobuf:"bytes,11,rep,name=further_certificates,json=furtherCertificates,proto3" json:"further_certificates,omitempty"`
+	Delivery            *Delivery    `protobuf:"bytes,12,opt,name=delivery,proto3" json:"delivery,omitempty"`       // of HTTP; absent: requests and answers go as they are
+	Maintenance         *Maintenance `protobuf:"bytes,13,opt,name=maintenance,proto3" json:"maintenance,omitempty"` // of HTTP; absent: no page stands for the service
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -261,6 +315,247 @@ func (x *Route) GetFurtherCertificates() []string {
 	return nil
 }
 
+func (x *Route) GetDelivery() *Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+func (x *Route) GetMaintenance() *Maintenance {
+	if x != nil {
+		return x.Maintenance
+	}
+	return nil
+}
+
+// Delivery is how requests are changed on their way to a target, and answers on their way back.
+type Delivery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"` // that targets are sent, with or without a port; empty: the request's
+	Request       *HeaderFields          `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	Response      *HeaderFields          `protobuf:"bytes,3,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_node_v1_route_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_route_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_node_v1_route_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Delivery) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Delivery) GetRequest() *HeaderFields {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Delivery) GetResponse() *HeaderFields {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+// HeaderFields changes header fields, by their canonical names: first some are removed, then some set.
+type HeaderFields struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Remove        []string               `protobuf:"bytes,1,rep,name=remove,proto3" json:"remove,omitempty"`
+	Set           []*HeaderField         `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeaderFields) Reset() {
+	*x = HeaderFields{}
+	mi := &file_node_v1_route_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeaderFields) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeaderFields) ProtoMessage() {}
+
+func (x *HeaderFields) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_route_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeaderFields.ProtoReflect.Descriptor instead.
+func (*HeaderFields) Descriptor() ([]byte, []int) {
+	return file_node_v1_route_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *HeaderFields) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+func (x *HeaderFields) GetSet() []*HeaderField {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+type HeaderField struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeaderField) Reset() {
+	*x = HeaderField{}
+	mi := &file_node_v1_route_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeaderField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeaderField) ProtoMessage() {}
+
+func (x *HeaderField) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_route_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeaderField.ProtoReflect.Descriptor instead.
+func (*HeaderField) Descriptor() ([]byte, []int) {
+	return file_node_v1_route_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HeaderField) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HeaderField) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// Maintenance is a page in place of a service.
+type Maintenance struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Always        bool                   `protobuf:"varint,1,opt,name=always,proto3" json:"always,omitempty"`  // else only while no target can answer
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`     // empty: a word of the node's
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // paragraphs by line
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Maintenance) Reset() {
+	*x = Maintenance{}
+	mi := &file_node_v1_route_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Maintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Maintenance) ProtoMessage() {}
+
+func (x *Maintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_route_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
+func (*Maintenance) Descriptor() ([]byte, []int) {
+	return file_node_v1_route_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Maintenance) GetAlways() bool {
+	if x != nil {
+		return x.Always
+	}
+	return false
+}
+
+func (x *Maintenance) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Maintenance) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type RouteRule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PathPrefix    string                 `protobuf:"bytes,1,opt,name=path_prefix,json=pathPrefix,proto3" json:"path_prefix,omitempty"` // starts with "/"; matches whole path segments
@@ -271,7 +566,7 @@ type RouteRule struct {
 
 func (x *RouteRule) Reset() {
 	*x = RouteRule{}
-	mi := &file_node_v1_route_proto_msgTypes[1]
+	mi := &file_node_v1_route_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +578,7 @@ func (x *RouteRule) String() string {
 func (*RouteRule) ProtoMessage() {}
 
 func (x *RouteRule) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_route_proto_msgTypes[1]
+	mi := &file_node_v1_route_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +591,7 @@ func (x *RouteRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteRule.ProtoReflect.Descriptor instead.
 func (*RouteRule) Descriptor() ([]byte, []int) {
-	return file_node_v1_route_proto_rawDescGZIP(), []int{1}
+	return file_node_v1_route_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RouteRule) GetPathPrefix() string {
@@ -314,18 +609,22 @@ func (x *RouteRule) GetTargets() []*RouteTarget {
 }
 
 type RouteTarget struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TargetId      string                 `protobuf:"bytes,1,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
-	SiteId        string                 `protobuf:"bytes,2,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`
-	Weight        uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`                                    // 1..1000
-	HealthChecked bool                   `protobuf:"varint,4,opt,name=health_checked,json=healthChecked,proto3" json:"health_checked,omitempty"` // false: the target counts as healthy, whatever TargetHealth said once
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	TargetId       string                 `protobuf:"bytes,1,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
+	SiteId         string                 `protobuf:"bytes,2,opt,name=site_id,json=siteId,proto3" json:"site_id,omitempty"`
+	Weight         uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`                                    // 1..1000
+	HealthChecked  bool                   `protobuf:"varint,4,opt,name=health_checked,json=healthChecked,proto3" json:"health_checked,omitempty"` // false: the target counts as healthy, whatever TargetHealth said once
+	Scheme         TargetScheme           `protobuf:"varint,5,opt,name=scheme,proto3,enum=warren.node.v1.TargetScheme" json:"scheme,omitempty"`
+	ServerName     string                 `protobuf:"bytes,6,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`             // of HTTPS: that the handshake asks for; empty: none
+	AuthoritiesPem string                 `protobuf:"bytes,7,opt,name=authorities_pem,json=authoritiesPem,proto3" json:"authorities_pem,omitempty"` // of HTTPS: who may have signed the target's certificate; empty: it is not verified
+	StripPrefix    bool                   `protobuf:"varint,8,opt,name=strip_prefix,json=stripPrefix,proto3" json:"strip_prefix,omitempty"`         // the rule's prefix is cut off the path
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RouteTarget) Reset() {
 	*x = RouteTarget{}
-	mi := &file_node_v1_route_proto_msgTypes[2]
+	mi := &file_node_v1_route_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +636,7 @@ func (x *RouteTarget) String() string {
 func (*RouteTarget) ProtoMessage() {}
 
 func (x *RouteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_route_proto_msgTypes[2]
+	mi := &file_node_v1_route_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +649,7 @@ func (x *RouteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteTarget.ProtoReflect.Descriptor instead.
 func (*RouteTarget) Descriptor() ([]byte, []int) {
-	return file_node_v1_route_proto_rawDescGZIP(), []int{2}
+	return file_node_v1_route_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RouteTarget) GetTargetId() string {
@@ -381,11 +680,39 @@ func (x *RouteTarget) GetHealthChecked() bool {
 	return false
 }
 
+func (x *RouteTarget) GetScheme() TargetScheme {
+	if x != nil {
+		return x.Scheme
+	}
+	return TargetScheme_TARGET_SCHEME_UNSPECIFIED
+}
+
+func (x *RouteTarget) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *RouteTarget) GetAuthoritiesPem() string {
+	if x != nil {
+		return x.AuthoritiesPem
+	}
+	return ""
+}
+
+func (x *RouteTarget) GetStripPrefix() bool {
+	if x != nil {
+		return x.StripPrefix
+	}
+	return false
+}
+
 var File_node_v1_route_proto protoreflect.FileDescriptor
 
 const file_node_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\xc0\x03\n" +
+	"\x13node/v1/route.proto\x12\x0ewarren.node.v1\"\xb5\x04\n" +
 	"\x05Route\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12'\n" +
@@ -399,16 +726,42 @@ const file_node_v1_route_proto_rawDesc = "" +
 	"\x06policy\x18\t \x01(\tR\x06policy\x12<\n" +
 	"\fguarded_mode\x18\n" +
 	" \x01(\x0e2\x19.warren.node.v1.RouteModeR\vguardedMode\x121\n" +
-	"\x14further_certificates\x18\v \x03(\tR\x13furtherCertificates\"c\n" +
+	"\x14further_certificates\x18\v \x03(\tR\x13furtherCertificates\x124\n" +
+	"\bdelivery\x18\f \x01(\v2\x18.warren.node.v1.DeliveryR\bdelivery\x12=\n" +
+	"\vmaintenance\x18\r \x01(\v2\x1b.warren.node.v1.MaintenanceR\vmaintenance\"\x90\x01\n" +
+	"\bDelivery\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x126\n" +
+	"\arequest\x18\x02 \x01(\v2\x1c.warren.node.v1.HeaderFieldsR\arequest\x128\n" +
+	"\bresponse\x18\x03 \x01(\v2\x1c.warren.node.v1.HeaderFieldsR\bresponse\"U\n" +
+	"\fHeaderFields\x12\x16\n" +
+	"\x06remove\x18\x01 \x03(\tR\x06remove\x12-\n" +
+	"\x03set\x18\x02 \x03(\v2\x1b.warren.node.v1.HeaderFieldR\x03set\"7\n" +
+	"\vHeaderField\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"U\n" +
+	"\vMaintenance\x12\x16\n" +
+	"\x06always\x18\x01 \x01(\bR\x06always\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"c\n" +
 	"\tRouteRule\x12\x1f\n" +
 	"\vpath_prefix\x18\x01 \x01(\tR\n" +
 	"pathPrefix\x125\n" +
-	"\atargets\x18\x02 \x03(\v2\x1b.warren.node.v1.RouteTargetR\atargets\"\x82\x01\n" +
+	"\atargets\x18\x02 \x03(\v2\x1b.warren.node.v1.RouteTargetR\atargets\"\xa5\x02\n" +
 	"\vRouteTarget\x12\x1b\n" +
 	"\ttarget_id\x18\x01 \x01(\tR\btargetId\x12\x17\n" +
 	"\asite_id\x18\x02 \x01(\tR\x06siteId\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\rR\x06weight\x12%\n" +
-	"\x0ehealth_checked\x18\x04 \x01(\bR\rhealthChecked*\x93\x01\n" +
+	"\x0ehealth_checked\x18\x04 \x01(\bR\rhealthChecked\x124\n" +
+	"\x06scheme\x18\x05 \x01(\x0e2\x1c.warren.node.v1.TargetSchemeR\x06scheme\x12\x1f\n" +
+	"\vserver_name\x18\x06 \x01(\tR\n" +
+	"serverName\x12'\n" +
+	"\x0fauthorities_pem\x18\a \x01(\tR\x0eauthoritiesPem\x12!\n" +
+	"\fstrip_prefix\x18\b \x01(\bR\vstripPrefix*u\n" +
+	"\fTargetScheme\x12\x1d\n" +
+	"\x19TARGET_SCHEME_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12TARGET_SCHEME_HTTP\x10\x01\x12\x17\n" +
+	"\x13TARGET_SCHEME_HTTPS\x10\x02\x12\x15\n" +
+	"\x11TARGET_SCHEME_H2C\x10\x03*\x93\x01\n" +
 	"\tRouteMode\x12\x1a\n" +
 	"\x16ROUTE_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROUTE_MODE_TERMINATE\x10\x01\x12\x1a\n" +
@@ -433,25 +786,36 @@ func file_node_v1_route_proto_rawDescGZIP() []byte {
 	return file_node_v1_route_proto_rawDescData
 }
 
-var file_node_v1_route_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_node_v1_route_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_node_v1_route_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_node_v1_route_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_node_v1_route_proto_goTypes = []any{
-	(RouteMode)(0),      // 0: warren.node.v1.RouteMode
-	(TargetProtocol)(0), // 1: warren.node.v1.TargetProtocol
-	(*Route)(nil),       // 2: warren.node.v1.Route
-	(*RouteRule)(nil),   // 3: warren.node.v1.RouteRule
-	(*RouteTarget)(nil), // 4: warren.node.v1.RouteTarget
+	(TargetScheme)(0),    // 0: warren.node.v1.TargetScheme
+	(RouteMode)(0),       // 1: warren.node.v1.RouteMode
+	(TargetProtocol)(0),  // 2: warren.node.v1.TargetProtocol
+	(*Route)(nil),        // 3: warren.node.v1.Route
+	(*Delivery)(nil),     // 4: warren.node.v1.Delivery
+	(*HeaderFields)(nil), // 5: warren.node.v1.HeaderFields
+	(*HeaderField)(nil),  // 6: warren.node.v1.HeaderField
+	(*Maintenance)(nil),  // 7: warren.node.v1.Maintenance
+	(*RouteRule)(nil),    // 8: warren.node.v1.RouteRule
+	(*RouteTarget)(nil),  // 9: warren.node.v1.RouteTarget
 }
 var file_node_v1_route_proto_depIdxs = []int32{
-	0, // 0: warren.node.v1.Route.mode:type_name -> warren.node.v1.RouteMode
-	3, // 1: warren.node.v1.Route.rules:type_name -> warren.node.v1.RouteRule
-	0, // 2: warren.node.v1.Route.guarded_mode:type_name -> warren.node.v1.RouteMode
-	4, // 3: warren.node.v1.RouteRule.targets:type_name -> warren.node.v1.RouteTarget
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1,  // 0: warren.node.v1.Route.mode:type_name -> warren.node.v1.RouteMode
+	8,  // 1: warren.node.v1.Route.rules:type_name -> warren.node.v1.RouteRule
+	1,  // 2: warren.node.v1.Route.guarded_mode:type_name -> warren.node.v1.RouteMode
+	4,  // 3: warren.node.v1.Route.delivery:type_name -> warren.node.v1.Delivery
+	7,  // 4: warren.node.v1.Route.maintenance:type_name -> warren.node.v1.Maintenance
+	5,  // 5: warren.node.v1.Delivery.request:type_name -> warren.node.v1.HeaderFields
+	5,  // 6: warren.node.v1.Delivery.response:type_name -> warren.node.v1.HeaderFields
+	6,  // 7: warren.node.v1.HeaderFields.set:type_name -> warren.node.v1.HeaderField
+	9,  // 8: warren.node.v1.RouteRule.targets:type_name -> warren.node.v1.RouteTarget
+	0,  // 9: warren.node.v1.RouteTarget.scheme:type_name -> warren.node.v1.TargetScheme
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_route_proto_init() }
@@ -464,8 +828,8 @@ func file_node_v1_route_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_route_proto_rawDesc), len(file_node_v1_route_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   3,
+			NumEnums:      3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

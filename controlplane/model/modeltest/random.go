@@ -289,6 +289,10 @@ func (w *World) service(id model.ServiceID, name string) *model.Service {
 	default:
 		s.Hostname, s.Terminate = hostnames[w.rnd.IntN(len(hostnames))], s.Kind == model.TLS && w.rnd.IntN(2) == 0
 	}
+	if s.Kind == model.HTTP && w.rnd.IntN(4) == 0 {
+		s.Delivery = &model.Delivery{Host: "inner.example.org", Request: model.Fields{Remove: []string{"X-Debug"}, Set: []model.Field{{Name: "X-Env", Value: name}}}}
+		s.Maintenance = &model.Maintenance{Always: w.rnd.IntN(2) == 0, Title: name}
+	}
 	return s
 }
 
@@ -297,6 +301,7 @@ func (w *World) target(id model.TargetID, name string) *model.Target {
 		ID: id, Org: w.org(), Name: name, Service: model.ServiceID{UUID: UUID("service", w.name("service", 8))}, Site: w.site(),
 		Address: "10.0.0.1", Port: uint16(1 + w.rnd.IntN(3)), PathPrefix: []string{"/", "/", "/a", "/a/b"}[w.rnd.IntN(4)], Weight: 1,
 		HealthCheck: Check([]string{"", "", "tcp", "http"}[w.rnd.IntN(4)]),
+		Upstream:    []model.Upstream{{}, {}, {StripPrefix: true}, {Scheme: model.SchemeHTTPS}, {Scheme: model.SchemeH2C}}[w.rnd.IntN(5)],
 	}
 }
 

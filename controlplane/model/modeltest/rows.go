@@ -198,7 +198,8 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		set(b.Targets, model.TargetID{UUID: u}, deleted, func(id model.TargetID) *model.Target {
 			return &model.Target{
 				ID: id, Org: f.org(), Name: f.name, Service: model.ServiceID{UUID: f.ref("service")}, Site: model.SiteID{UUID: f.ref("site")},
-				Address: f.take("address"), Port: uint16(f.number("port", 80)), PathPrefix: f.text("path", "/"), Weight: uint16(f.number("weight", 1)),
+				Address: f.take("address"), Port: uint16(f.number("port", 80)), PathPrefix: f.text("path", "/"),
+				Upstream: model.Upstream{Scheme: f.text("scheme", ""), ServerName: f.text("server", ""), StripPrefix: f.flag("strip")}, Weight: uint16(f.number("weight", 1)),
 				HealthCheck: Check(f.text("check", "")),
 			}
 		})
@@ -291,6 +292,12 @@ func (f *fields) service(id model.ServiceID) *model.Service {
 	}
 	if !s.Raw() {
 		s.Hostname = f.take("hostname")
+		if host := f.text("host", ""); host != "" {
+			s.Delivery = &model.Delivery{Host: host, Request: model.Fields{Set: []model.Field{{Name: "X-Env", Value: "prod"}}}, Response: model.Fields{Remove: []string{"X-Powered-By"}}}
+		}
+		if title := f.text("maintenance", ""); title != "" {
+			s.Maintenance = &model.Maintenance{Always: f.flag("always"), Title: title}
+		}
 		return s
 	}
 	var err error

@@ -23,7 +23,7 @@ SELECT id, org_id, name, document, created_at, updated_at FROM policies WHERE or
 SELECT id, org_id, name, document, created_at, updated_at FROM policies WHERE org_id = @org_id AND name > @after ORDER BY name LIMIT @most;
 
 -- name: ListServicesOfPolicy :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE policy_id = @policy_id::uuid ORDER BY name;
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE policy_id = @policy_id::uuid ORDER BY name;
 
 -- name: InsertShareLink :exec
 INSERT INTO share_links (id, policy_id, title, secret_sha256, expires_at, max_uses) VALUES (@id, @policy_id, @title, @secret_sha256, @expires_at, @max_uses);

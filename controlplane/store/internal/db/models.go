@@ -518,6 +518,8 @@ type Service struct {
 	ProxyProtocol int32
 	Terminate     bool
 	PolicyID      *uuid.UUID
+	Delivery      []byte
+	Maintenance   []byte
 }
 
 type ServiceAccount struct {
@@ -593,18 +595,22 @@ type Site struct {
 }
 
 type Target struct {
-	ID          uuid.UUID
-	OrgID       uuid.UUID
-	ServiceID   uuid.UUID
-	SiteID      uuid.UUID
-	Name        string
-	Address     string
-	Port        int32
-	PathPrefix  string
-	Weight      int32
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	HealthCheck []byte
+	ID             uuid.UUID
+	OrgID          uuid.UUID
+	ServiceID      uuid.UUID
+	SiteID         uuid.UUID
+	Name           string
+	Address        string
+	Port           int32
+	PathPrefix     string
+	Weight         int32
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	HealthCheck    []byte
+	Scheme         string
+	ServerName     string
+	AuthoritiesPem string
+	StripPrefix    bool
 }
 
 type TicketKey struct {

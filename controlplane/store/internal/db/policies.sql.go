@@ -315,7 +315,7 @@ func (q *Queries) ListPolicies(ctx context.Context, arg ListPoliciesParams) ([]P
 }
 
 const listServicesOfPolicy = `-- name: ListServicesOfPolicy :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE policy_id = $1::uuid ORDER BY name
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE policy_id = $1::uuid ORDER BY name
 `
 
 func (q *Queries) ListServicesOfPolicy(ctx context.Context, policyID uuid.UUID) ([]Service, error) {
@@ -342,6 +342,8 @@ func (q *Queries) ListServicesOfPolicy(ctx context.Context, policyID uuid.UUID) 
 			&i.ProxyProtocol,
 			&i.Terminate,
 			&i.PolicyID,
+			&i.Delivery,
+			&i.Maintenance,
 		); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 const allServices = `-- name: AllServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services
 `
 
 func (q *Queries) AllServices(ctx context.Context) ([]Service, error) {
@@ -40,6 +40,8 @@ func (q *Queries) AllServices(ctx context.Context) ([]Service, error) {
 			&i.ProxyProtocol,
 			&i.Terminate,
 			&i.PolicyID,
+			&i.Delivery,
+			&i.Maintenance,
 		); err != nil {
 			return nil, err
 		}
@@ -64,7 +66,7 @@ func (q *Queries) DeleteService(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getService = `-- name: GetService :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE id = $1
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE id = $1
 `
 
 func (q *Queries) GetService(ctx context.Context, id uuid.UUID) (Service, error) {
@@ -85,12 +87,14 @@ func (q *Queries) GetService(ctx context.Context, id uuid.UUID) (Service, error)
 		&i.ProxyProtocol,
 		&i.Terminate,
 		&i.PolicyID,
+		&i.Delivery,
+		&i.Maintenance,
 	)
 	return i, err
 }
 
 const getServiceByHostname = `-- name: GetServiceByHostname :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE hostname = $1 AND hostname <> ''
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE hostname = $1 AND hostname <> ''
 `
 
 func (q *Queries) GetServiceByHostname(ctx context.Context, hostname string) (Service, error) {
@@ -111,12 +115,14 @@ func (q *Queries) GetServiceByHostname(ctx context.Context, hostname string) (Se
 		&i.ProxyProtocol,
 		&i.Terminate,
 		&i.PolicyID,
+		&i.Delivery,
+		&i.Maintenance,
 	)
 	return i, err
 }
 
 const getServiceByName = `-- name: GetServiceByName :one
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE org_id = $1 AND name = $2
 `
 
 type GetServiceByNameParams struct {
@@ -142,12 +148,14 @@ func (q *Queries) GetServiceByName(ctx context.Context, arg GetServiceByNamePara
 		&i.ProxyProtocol,
 		&i.Terminate,
 		&i.PolicyID,
+		&i.Delivery,
+		&i.Maintenance,
 	)
 	return i, err
 }
 
 const getServices = `-- name: GetServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, error) {
@@ -174,6 +182,8 @@ func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, 
 			&i.ProxyProtocol,
 			&i.Terminate,
 			&i.PolicyID,
+			&i.Delivery,
+			&i.Maintenance,
 		); err != nil {
 			return nil, err
 		}
@@ -186,8 +196,8 @@ func (q *Queries) GetServices(ctx context.Context, ids []uuid.UUID) ([]Service, 
 }
 
 const insertService = `-- name: InsertService :exec
-INSERT INTO services (id, org_id, name, kind, hostname, pool_id, first_port, last_port, allow, proxy_protocol, terminate, policy_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO services (id, org_id, name, kind, hostname, pool_id, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type InsertServiceParams struct {
@@ -203,6 +213,8 @@ type InsertServiceParams struct {
 	ProxyProtocol int32
 	Terminate     bool
 	PolicyID      *uuid.UUID
+	Delivery      []byte
+	Maintenance   []byte
 }
 
 func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) error {
@@ -219,12 +231,14 @@ func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) er
 		arg.ProxyProtocol,
 		arg.Terminate,
 		arg.PolicyID,
+		arg.Delivery,
+		arg.Maintenance,
 	)
 	return err
 }
 
 const listServices = `-- name: ListServices :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListServicesParams struct {
@@ -257,6 +271,8 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 			&i.ProxyProtocol,
 			&i.Terminate,
 			&i.PolicyID,
+			&i.Delivery,
+			&i.Maintenance,
 		); err != nil {
 			return nil, err
 		}
@@ -269,7 +285,7 @@ func (q *Queries) ListServices(ctx context.Context, arg ListServicesParams) ([]S
 }
 
 const listServicesAtPorts = `-- name: ListServicesAtPorts :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services
  WHERE pool_id = $1 AND kind = $2 AND first_port BETWEEN $3 AND $4::integer AND last_port >= $5::integer
  ORDER BY first_port
 `
@@ -313,6 +329,8 @@ func (q *Queries) ListServicesAtPorts(ctx context.Context, arg ListServicesAtPor
 			&i.ProxyProtocol,
 			&i.Terminate,
 			&i.PolicyID,
+			&i.Delivery,
+			&i.Maintenance,
 		); err != nil {
 			return nil, err
 		}
@@ -325,7 +343,7 @@ func (q *Queries) ListServicesAtPorts(ctx context.Context, arg ListServicesAtPor
 }
 
 const listServicesWithin = `-- name: ListServicesWithin :many
-SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
+SELECT id, org_id, name, kind, hostname, pool_id, created_at, updated_at, first_port, last_port, allow, proxy_protocol, terminate, policy_id, delivery, maintenance FROM services WHERE right('.' || hostname, length($1::text) + 1) = '.' || $1::text ORDER BY hostname
 `
 
 // Services whose hostname is the apex or below it.
@@ -353,6 +371,8 @@ func (q *Queries) ListServicesWithin(ctx context.Context, apex string) ([]Servic
 			&i.ProxyProtocol,
 			&i.Terminate,
 			&i.PolicyID,
+			&i.Delivery,
+			&i.Maintenance,
 		); err != nil {
 			return nil, err
 		}
@@ -367,8 +387,8 @@ func (q *Queries) ListServicesWithin(ctx context.Context, apex string) ([]Servic
 const updateService = `-- name: UpdateService :execrows
 UPDATE services
    SET org_id = $1, name = $2, kind = $3, hostname = $4, pool_id = $5,
-       first_port = $6, last_port = $7, allow = $8, proxy_protocol = $9, terminate = $10, policy_id = $11, updated_at = now()
- WHERE id = $12
+       first_port = $6, last_port = $7, allow = $8, proxy_protocol = $9, terminate = $10, policy_id = $11, delivery = $12, maintenance = $13, updated_at = now()
+ WHERE id = $14
 `
 
 type UpdateServiceParams struct {
@@ -383,6 +403,8 @@ type UpdateServiceParams struct {
 	ProxyProtocol int32
 	Terminate     bool
 	PolicyID      *uuid.UUID
+	Delivery      []byte
+	Maintenance   []byte
 	ID            uuid.UUID
 }
 
@@ -399,6 +421,8 @@ func (q *Queries) UpdateService(ctx context.Context, arg UpdateServiceParams) (i
 		arg.ProxyProtocol,
 		arg.Terminate,
 		arg.PolicyID,
+		arg.Delivery,
+		arg.Maintenance,
 		arg.ID,
 	)
 	if err != nil {

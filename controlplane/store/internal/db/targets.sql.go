@@ -12,7 +12,7 @@ import (
 )
 
 const allTargets = `-- name: AllTargets :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check, scheme, server_name, authorities_pem, strip_prefix FROM targets
 `
 
 func (q *Queries) AllTargets(ctx context.Context) ([]Target, error) {
@@ -37,6 +37,10 @@ func (q *Queries) AllTargets(ctx context.Context) ([]Target, error) {
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.HealthCheck,
+			&i.Scheme,
+			&i.ServerName,
+			&i.AuthoritiesPem,
+			&i.StripPrefix,
 		); err != nil {
 			return nil, err
 		}
@@ -61,7 +65,7 @@ func (q *Queries) DeleteTarget(ctx context.Context, id uuid.UUID) (int64, error)
 }
 
 const getTarget = `-- name: GetTarget :one
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE id = $1
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check, scheme, server_name, authorities_pem, strip_prefix FROM targets WHERE id = $1
 `
 
 func (q *Queries) GetTarget(ctx context.Context, id uuid.UUID) (Target, error) {
@@ -80,12 +84,16 @@ func (q *Queries) GetTarget(ctx context.Context, id uuid.UUID) (Target, error) {
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.HealthCheck,
+		&i.Scheme,
+		&i.ServerName,
+		&i.AuthoritiesPem,
+		&i.StripPrefix,
 	)
 	return i, err
 }
 
 const getTargetByName = `-- name: GetTargetByName :one
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE org_id = $1 AND name = $2
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check, scheme, server_name, authorities_pem, strip_prefix FROM targets WHERE org_id = $1 AND name = $2
 `
 
 type GetTargetByNameParams struct {
@@ -109,12 +117,16 @@ func (q *Queries) GetTargetByName(ctx context.Context, arg GetTargetByNameParams
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.HealthCheck,
+		&i.Scheme,
+		&i.ServerName,
+		&i.AuthoritiesPem,
+		&i.StripPrefix,
 	)
 	return i, err
 }
 
 const getTargets = `-- name: GetTargets :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE id = ANY($1::uuid[])
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check, scheme, server_name, authorities_pem, strip_prefix FROM targets WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetTargets(ctx context.Context, ids []uuid.UUID) ([]Target, error) {
@@ -139,6 +151,10 @@ func (q *Queries) GetTargets(ctx context.Context, ids []uuid.UUID) ([]Target, er
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.HealthCheck,
+			&i.Scheme,
+			&i.ServerName,
+			&i.AuthoritiesPem,
+			&i.StripPrefix,
 		); err != nil {
 			return nil, err
 		}
@@ -151,21 +167,25 @@ func (q *Queries) GetTargets(ctx context.Context, ids []uuid.UUID) ([]Target, er
 }
 
 const insertTarget = `-- name: InsertTarget :exec
-INSERT INTO targets (id, org_id, service_id, site_id, name, address, port, path_prefix, weight, health_check)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO targets (id, org_id, service_id, site_id, name, address, port, path_prefix, weight, health_check, scheme, server_name, authorities_pem, strip_prefix)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type InsertTargetParams struct {
-	ID          uuid.UUID
-	OrgID       uuid.UUID
-	ServiceID   uuid.UUID
-	SiteID      uuid.UUID
-	Name        string
-	Address     string
-	Port        int32
-	PathPrefix  string
-	Weight      int32
-	HealthCheck []byte
+	ID             uuid.UUID
+	OrgID          uuid.UUID
+	ServiceID      uuid.UUID
+	SiteID         uuid.UUID
+	Name           string
+	Address        string
+	Port           int32
+	PathPrefix     string
+	Weight         int32
+	HealthCheck    []byte
+	Scheme         string
+	ServerName     string
+	AuthoritiesPem string
+	StripPrefix    bool
 }
 
 func (q *Queries) InsertTarget(ctx context.Context, arg InsertTargetParams) error {
@@ -180,12 +200,16 @@ func (q *Queries) InsertTarget(ctx context.Context, arg InsertTargetParams) erro
 		arg.PathPrefix,
 		arg.Weight,
 		arg.HealthCheck,
+		arg.Scheme,
+		arg.ServerName,
+		arg.AuthoritiesPem,
+		arg.StripPrefix,
 	)
 	return err
 }
 
 const listTargets = `-- name: ListTargets :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check, scheme, server_name, authorities_pem, strip_prefix FROM targets WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListTargetsParams struct {
@@ -216,6 +240,10 @@ func (q *Queries) ListTargets(ctx context.Context, arg ListTargetsParams) ([]Tar
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.HealthCheck,
+			&i.Scheme,
+			&i.ServerName,
+			&i.AuthoritiesPem,
+			&i.StripPrefix,
 		); err != nil {
 			return nil, err
 		}
@@ -228,7 +256,7 @@ func (q *Queries) ListTargets(ctx context.Context, arg ListTargetsParams) ([]Tar
 }
 
 const listTargetsOfService = `-- name: ListTargetsOfService :many
-SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check FROM targets WHERE service_id = $1 ORDER BY name
+SELECT id, org_id, service_id, site_id, name, address, port, path_prefix, weight, created_at, updated_at, health_check, scheme, server_name, authorities_pem, strip_prefix FROM targets WHERE service_id = $1 ORDER BY name
 `
 
 func (q *Queries) ListTargetsOfService(ctx context.Context, serviceID uuid.UUID) ([]Target, error) {
@@ -253,6 +281,10 @@ func (q *Queries) ListTargetsOfService(ctx context.Context, serviceID uuid.UUID)
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.HealthCheck,
+			&i.Scheme,
+			&i.ServerName,
+			&i.AuthoritiesPem,
+			&i.StripPrefix,
 		); err != nil {
 			return nil, err
 		}
@@ -266,21 +298,26 @@ func (q *Queries) ListTargetsOfService(ctx context.Context, serviceID uuid.UUID)
 
 const updateTarget = `-- name: UpdateTarget :execrows
 UPDATE targets
-   SET org_id = $1, service_id = $2, site_id = $3, name = $4, address = $5, port = $6, path_prefix = $7, weight = $8, health_check = $9, updated_at = now()
- WHERE id = $10
+   SET org_id = $1, service_id = $2, site_id = $3, name = $4, address = $5, port = $6, path_prefix = $7, weight = $8, health_check = $9,
+       scheme = $10, server_name = $11, authorities_pem = $12, strip_prefix = $13, updated_at = now()
+ WHERE id = $14
 `
 
 type UpdateTargetParams struct {
-	OrgID       uuid.UUID
-	ServiceID   uuid.UUID
-	SiteID      uuid.UUID
-	Name        string
-	Address     string
-	Port        int32
-	PathPrefix  string
-	Weight      int32
-	HealthCheck []byte
-	ID          uuid.UUID
+	OrgID          uuid.UUID
+	ServiceID      uuid.UUID
+	SiteID         uuid.UUID
+	Name           string
+	Address        string
+	Port           int32
+	PathPrefix     string
+	Weight         int32
+	HealthCheck    []byte
+	Scheme         string
+	ServerName     string
+	AuthoritiesPem string
+	StripPrefix    bool
+	ID             uuid.UUID
 }
 
 func (q *Queries) UpdateTarget(ctx context.Context, arg UpdateTargetParams) (int64, error) {
@@ -294,6 +331,10 @@ func (q *Queries) UpdateTarget(ctx context.Context, arg UpdateTargetParams) (int
 		arg.PathPrefix,
 		arg.Weight,
 		arg.HealthCheck,
+		arg.Scheme,
+		arg.ServerName,
+		arg.AuthoritiesPem,
+		arg.StripPrefix,
 		arg.ID,
 	)
 	if err != nil {
