@@ -18,7 +18,7 @@ type seen struct {
 	Header                             http.Header
 }
 
-func telling(w http.ResponseWriter, r *http.Request) {
+func echoing(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Powered-By", "secret")
 	w.Header().Set("Warren-Said", "nothing")
 	out := seen{Proto: r.Proto, Host: r.Host, Path: r.URL.Path, Raw: r.RequestURI, Header: r.Header}
@@ -69,8 +69,8 @@ func asked(t *testing.T, e *edge, r Route, target, path string, h http.Header) (
 }
 
 func TestSchemesOfTargets(t *testing.T) {
-	tls, ca := secureBackend(t, telling)
-	e := newEdge(t, map[string]string{"tls": tls, "plain": backend(t, telling)})
+	tls, ca := secureBackend(t, echoing)
+	e := newEdge(t, map[string]string{"tls": tls, "plain": backend(t, echoing)})
 	other := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.certificate(t, "example.com").TLS.Certificate[0]}))
 	for _, tt := range []struct {
 		name, target string
@@ -114,7 +114,7 @@ func TestUpgradeWhateverTheScheme(t *testing.T) {
 }
 
 func TestGRPCBehindTLS(t *testing.T) {
-	addr, _ := secureBackend(t, telling)
+	addr, _ := secureBackend(t, echoing)
 	e := newEdge(t, map[string]string{"b": addr})
 	_, s := asked(t, e, Route{Upstreams: map[string]Upstream{"b": {Scheme: SchemeHTTPS}}}, "b", "/x", http.Header{"Content-Type": {"application/grpc"}})
 	if s.Proto != "HTTP/2.0" {
@@ -123,7 +123,7 @@ func TestGRPCBehindTLS(t *testing.T) {
 }
 
 func TestDelivery(t *testing.T) {
-	e := newEdge(t, map[string]string{"b": backend(t, telling)})
+	e := newEdge(t, map[string]string{"b": backend(t, echoing)})
 	d := Delivery{
 		Host: "inner.example:8080",
 		Request: Fields{Remove: []string{"X-Debug", "Absent"}, Set: []Field{{"X-Env", "prod"}, {"X-Debug", "no"}, {"Remote-User", "operator"},
@@ -147,7 +147,7 @@ func TestDelivery(t *testing.T) {
 }
 
 func TestPrefixIsCutOff(t *testing.T) {
-	e := newEdge(t, map[string]string{"a": backend(t, telling), "b": backend(t, telling)})
+	e := newEdge(t, map[string]string{"a": backend(t, echoing), "b": backend(t, echoing)})
 	to := func(id string) []balance.Target { return []balance.Target{{ID: id, Site: "site", Weight: 1}} }
 	r := Route{Rules: []Rule{{"/", to("b")}, {"/app/v1/", to("a")}}, Upstreams: map[string]Upstream{"a": {StripPrefix: true}, "b": {StripPrefix: true}}}
 	for path, want := range map[string]string{
@@ -171,7 +171,7 @@ func TestPrefixIsCutOff(t *testing.T) {
 }
 
 func TestMaintenance(t *testing.T) {
-	e := newEdge(t, map[string]string{"b": backend(t, telling), "gone": "127.0.0.1:1"})
+	e := newEdge(t, map[string]string{"b": backend(t, echoing), "gone": "127.0.0.1:1"})
 	page := &Maintenance{Title: "Being <moved>", Message: "Until noon.\n\nSorry."}
 	always := *page
 	always.Always = true
@@ -209,7 +209,7 @@ func TestMaintenance(t *testing.T) {
 
 // Targets that are spoken to in another way than before are reached over new connections.
 func TestSchemeChanges(t *testing.T) {
-	e := newEdge(t, map[string]string{"b": backend(t, telling)})
+	e := newEdge(t, map[string]string{"b": backend(t, echoing)})
 	for _, scheme := range []string{"", SchemeH2C, ""} {
 		want := "HTTP/1.1"
 		if scheme == SchemeH2C {
