@@ -26,7 +26,7 @@ type ShareLink struct {
 	MaxUses   uint32     `json:"max_uses,omitempty"`
 	Uses      uint32     `json:"uses,omitempty" doc:"Of a link with a limit: how often it was opened"`
 	CreatedAt time.Time  `json:"created_at"`
-	Path      string     `json:"path,omitempty" doc:"What to put behind https://<hostname of a service>; shown once, when the link is made"`
+	Path      string     `json:"path,omitempty" doc:"What to put behind https://<hostname of a service>, or its parameter behind any of its pages; shown once, when the link is made"`
 }
 
 // ServiceTokenSpec is what is said of a token that is to be made.
@@ -134,7 +134,7 @@ func (a *Admin) CreateShareLink(ctx context.Context, p access.Principal, org, re
 		}
 		l.Created = time.Now()
 		out = viewLink(l)
-		out.Path = policy.SharePath + text
+		out.Path = "/?" + policy.ShareParam + "=" + text
 		return nil
 	})
 	return out, rev, err

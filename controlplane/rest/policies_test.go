@@ -136,7 +136,7 @@ func TestShareLinksAndServiceTokens(t *testing.T) {
 		Uses     int
 	}
 	w.must(201, "POST", path+"/links", `{"title":"for Bob","max_uses":2}`).into(t, &link)
-	if !strings.HasPrefix(link.Path, "/.warren/share/") || len(link.Path) != len("/.warren/share/")+43 {
+	if !strings.HasPrefix(link.Path, "/?warren_share=") || len(link.Path) != len("/?warren_share=")+43 {
 		t.Errorf("path %q", link.Path)
 	}
 	var token struct{ ID, Name, Secret string }

@@ -23,7 +23,6 @@ const (
 	signOutPath  = ownPrefix + "sign-out"
 	keysPath     = ownPrefix + "jwks.json"
 
-	shareParam = "warren_share"
 	redeemTime = 10 * time.Second
 	maxForm    = 8 << 10
 )
@@ -31,7 +30,7 @@ const (
 // Answer implements access.Browser.
 func (g *Gate) Answer(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit) bool {
 	if !strings.HasPrefix(v.Path, ownPrefix) {
-		return strings.Contains(r.URL.RawQuery, shareParam) && g.share(w, r, v)
+		return strings.Contains(r.URL.RawQuery, policy.ShareParam) && g.share(w, r, v)
 	}
 	get, post := r.Method == http.MethodGet || r.Method == http.MethodHead, r.Method == http.MethodPost
 	switch {
@@ -140,14 +139,14 @@ func (g *Gate) give(w http.ResponseWriter, v *httpproxy.Visit, proof policy.Proo
 // share takes a share link out of a URL: from there on it is a cookie, in no history, no log and no Referer.
 func (g *Gate) share(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit) bool {
 	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || !q.Has(shareParam) || !v.Policy.Ways().Has(policy.WayShareLink) {
+	if err != nil || !q.Has(policy.ShareParam) || !v.Policy.Ways().Has(policy.WayShareLink) {
 		return false
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		g.fail(w, r, v, http.StatusBadRequest, "Links are to be followed.")
 		return true
 	}
-	credential, err := g.Check.Open(r.Context(), v.Policy, q.Get(shareParam), v.Client)
+	credential, err := g.Check.Open(r.Context(), v.Policy, q.Get(policy.ShareParam), v.Client)
 	if err != nil {
 		g.count("share", "refused")
 		g.refused(w, r, v, "", err)
@@ -155,7 +154,7 @@ func (g *Gate) share(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit)
 	}
 	g.count("share", "ok")
 	g.give(w, v, credential.Proof(), credential.Expires, time.Now())
-	q.Del(shareParam)
+	q.Del(policy.ShareParam)
 	to := v.Path
 	if len(q) > 0 {
 		to += "?" + q.Encode()

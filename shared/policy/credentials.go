@@ -255,5 +255,6 @@ func (c *Compiled) Proofs(ids []string) (out []Proof) {
 	return out
 }
 
-// SharePath is below which a share link is opened at a service's hostname: what follows is its secret.
-const SharePath = "/.warren/share/"
+// ShareParam is the parameter by which any page of a service is opened with the secret of a share link. Queries are in no log
+// of a node.
+const ShareParam = "warren_share"
