@@ -48,7 +48,7 @@ func (i *Issuer) Ensure(ctx context.Context, tx *store.Tx, s *model.Service, now
 	if err != nil {
 		return err
 	}
-	if len(have) > 0 && (!own(have[0]) || now.Before(RenewAt(have[0]))) {
+	if len(have) > 0 && (!have[0].Own() || now.Before(RenewAt(have[0]))) {
 		return nil
 	}
 	if len(have) == 0 {

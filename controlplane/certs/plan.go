@@ -21,15 +21,12 @@ func Due(m *model.Model, ordered bool, now time.Time) []*model.Service {
 		if !s.EndsTLS() {
 			continue
 		}
-		if c := m.CertificateFor(s); c == nil && !ordered || c != nil && own(c) && !now.Before(RenewAt(c)) {
+		if c := m.CertificateFor(s); c == nil && !ordered || c != nil && c.Own() && !now.Before(RenewAt(c)) {
 			due = append(due, s)
 		}
 	}
 	return due
 }
-
-// own reports whether a certificate was made by the cluster's own authority.
-func own(c *model.Certificate) bool { return !c.Uploaded && c.Managed.IsZero() && c.Issuer.IsZero() }
 
 // Overlap is how long a replaced certificate stays: who was away for a day still finds what its routes name.
 const Overlap = 24 * time.Hour
@@ -39,11 +36,11 @@ const Overlap = 24 * time.Hour
 func Superseded(m *model.Model, now time.Time) []*model.Certificate {
 	var old []*model.Certificate
 	for c := range m.Certificates() {
-		if len(c.Names) != 1 || !own(c) {
+		if len(c.Names) != 1 || !c.Own() {
 			continue
 		}
 		for o := range m.CertificatesNamed(c.Names[0]) {
-			if o.Org == c.Org && own(o) && o.NotAfter.After(c.NotAfter) && now.Sub(o.NotBefore) >= Overlap {
+			if o.Org == c.Org && o.Own() && o.NotAfter.After(c.NotAfter) && now.Sub(o.NotBefore) >= Overlap {
 				old = append(old, c)
 				break
 			}

@@ -19,7 +19,7 @@ func (m *Model) CertificatesFor(s *Service) []*Certificate {
 		return nil
 	}
 	out := []*Certificate{first}
-	if first.own() {
+	if first.Own() {
 		return out
 	}
 	for _, t := range KeyTypes {
@@ -27,7 +27,7 @@ func (m *Model) CertificatesFor(s *Service) []*Certificate {
 			continue
 		}
 		beside := m.choose(s, func(c *Certificate) bool {
-			return c.KeyType == t && c.Uploaded == first.Uploaded && !c.own() && c.SupersededBy.IsZero()
+			return c.KeyType == t && c.Uploaded == first.Uploaded && !c.Own() && c.SupersededBy.IsZero()
 		})
 		if beside != nil {
 			out = append(out, beside)
@@ -73,5 +73,5 @@ func (c *Certificate) before(o *Certificate) bool {
 	return cmp.Or(c.NotAfter.Compare(o.NotAfter), c.ID.Compare(o.ID)) > 0
 }
 
-// own reports whether the cluster's own authority made the certificate.
-func (c *Certificate) own() bool { return !c.Uploaded && c.Managed.IsZero() && c.Issuer.IsZero() }
+// Own reports whether the cluster's own authority made the certificate.
+func (c *Certificate) Own() bool { return !c.Uploaded && c.Managed.IsZero() && c.Issuer.IsZero() }
