@@ -52,6 +52,7 @@ type Managed struct {
 	FailingSince   *time.Time   `json:"failing_since,omitempty"`
 	Found          *Finding     `json:"found,omitempty" doc:"What the DNS was found to say of the domain, from which follows what is ordered; only where one certificate is asked for"`
 	Orders         []Order      `json:"orders,omitempty" doc:"The newest first; only where one certificate is asked for"`
+	Revocations    []Revocation `json:"revocations,omitempty" doc:"Of the certificates that it has had, the newest first; only where one certificate is asked for"`
 	CreatedAt      time.Time    `json:"created_at"`
 	UpdatedAt      time.Time    `json:"updated_at"`
 }
@@ -203,7 +204,10 @@ func (a *Admin) DescribeManaged(ctx context.Context, p access.Principal, org, re
 		if out.Found, err = c.found(v); err != nil {
 			return err
 		}
-		out.Orders, err = c.orders(v.ID)
+		if out.Orders, err = c.orders(v.ID); err != nil {
+			return err
+		}
+		out.Revocations, err = c.revocationsOf(v.ID)
 		return err
 	})
 	return out, err

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -18,7 +19,9 @@ type RevocationSpec struct {
 
 // Revocation is how the revocation of a certificate goes.
 type Revocation struct {
+	Certificate string     `json:"certificate"`
 	Reason      string     `json:"reason"`
+	AskedBy     string     `json:"asked_by,omitempty" doc:"Who had it revoked, as the audit log calls him; absent of one that was revoked before this was written down"`
 	AskedAt     time.Time  `json:"asked_at"`
 	RevokedAt   *time.Time `json:"revoked_at,omitempty"`
 	NextAttempt *time.Time `json:"next_attempt,omitempty"`
@@ -55,7 +58,7 @@ func (a *Admin) RevokeCertificate(ctx context.Context, p access.Principal, org, 
 		if err != nil {
 			return fault.New(fault.Conflict, "its chain can't be read")
 		}
-		r := &model.Revocation{Certificate: v.ID, Org: v.Org, Managed: v.Managed, Issuer: v.Issuer, Leaf: leaf.Raw, Reason: reason, NotAfter: v.NotAfter, NextAttempt: now}
+		r := &model.Revocation{Certificate: v.ID, Org: v.Org, Managed: v.Managed, Issuer: v.Issuer, Leaf: leaf.Raw, Reason: reason, NotAfter: v.NotAfter, NextAttempt: now, AskedBy: asker(c.p)}
 		if err := c.tx.CreateRevocation(c, r); err != nil {
 			return err
 		}
@@ -98,7 +101,26 @@ func (c *call) revocation(id model.CertificateID) (*Revocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Revocation{AskedAt: r.Created.UTC(), RevokedAt: when(r.Revoked), Problem: r.Problem}
+	return viewRevocation(r), nil
+}
+
+// revocationsOf are those of the certificates that a managed one has had, the newest first.
+func (c *call) revocationsOf(id model.ManagedCertificateID) (out []Revocation, err error) {
+	rows, err := c.tx.ListRevocationsOf(c, id, shownOrders)
+	for _, r := range rows {
+		out = append(out, *viewRevocation(r))
+	}
+	return out, err
+}
+
+// asker is who acts, in words.
+func asker(p access.Principal) string {
+	e := Actor(p)
+	return cmp.Or(e.ActorName, e.Actor)
+}
+
+func viewRevocation(r *model.Revocation) *Revocation {
+	out := &Revocation{Certificate: r.Certificate.String(), AskedBy: r.AskedBy, AskedAt: r.Created.UTC(), RevokedAt: when(r.Revoked), Problem: r.Problem}
 	for name, reason := range reasons {
 		if reason == r.Reason {
 			out.Reason = name
@@ -107,5 +129,5 @@ func (c *call) revocation(id model.CertificateID) (*Revocation, error) {
 	if r.Revoked.IsZero() {
 		out.NextAttempt = when(r.NextAttempt)
 	}
-	return out, nil
+	return out
 }

@@ -34,6 +34,15 @@ type managed struct {
 		Problem   string     `json:"problem"`
 		FoundAt   *time.Time `json:"found_at"`
 	} `json:"found"`
+	Revocations []struct {
+		Certificate string     `json:"certificate"`
+		Reason      string     `json:"reason"`
+		AskedBy     string     `json:"asked_by"`
+		AskedAt     time.Time  `json:"asked_at"`
+		RevokedAt   *time.Time `json:"revoked_at"`
+		NextAttempt *time.Time `json:"next_attempt"`
+		Problem     string     `json:"problem"`
+	} `json:"revocations"`
 	Orders []struct {
 		ID      string `json:"id"`
 		State   string `json:"state"`
@@ -132,6 +141,21 @@ func describeManaged(out io.Writer, m managed) error {
 	line("Next attempt", stamp(&m.NextAttempt))
 	line("Last problem", m.LastProblem)
 	line("Domain", found(m))
+	for _, r := range m.Revocations {
+		who := ""
+		if r.AskedBy != "" {
+			who = " by " + r.AskedBy
+		}
+		fmt.Fprintf(&b, "\nRevocation of %s: %s, asked for at %s%s\n", r.Certificate, r.Reason, stamp(&r.AskedAt), who)
+		if r.RevokedAt != nil {
+			fmt.Fprintf(&b, "  revoked at %s\n", stamp(r.RevokedAt))
+		} else {
+			fmt.Fprintf(&b, "  not revoked yet, next attempt %s\n", stamp(r.NextAttempt))
+		}
+		if r.Problem != "" {
+			fmt.Fprintf(&b, "  %s\n", r.Problem)
+		}
+	}
 	for _, o := range m.Orders {
 		fmt.Fprintf(&b, "\nOrder %s at %s: %s\n", o.ID, o.Issuer, o.State)
 		if o.URL != "" {

@@ -25,6 +25,7 @@ type Revocation struct {
 	NextAttempt time.Time
 	Attempts    int
 	Problem     string    // in the authority's own words
+	AskedBy     string    // as the audit log calls him; "": not known
 	Revoked     time.Time // zero: not yet
 	Meta
 }

@@ -73,6 +73,9 @@ func TestRevokedCertificates(t *testing.T) {
 	if err := json.Unmarshal(w.must(200, "GET", "/api/v1/orgs/default/managed-certificates/example.com", "").body, &m); err != nil || time.Until(m.NextAttempt) > 0 {
 		t.Errorf("its successor is ordered at %v, %v", m.NextAttempt, err)
 	}
+	if len(m.Revocations) != 1 || m.Revocations[0].Certificate != id || m.Revocations[0].Reason != "superseded" || m.Revocations[0].AskedBy == "" || m.Revocations[0].AskedAt.IsZero() {
+		t.Errorf("the managed certificate shows %+v", m.Revocations)
+	}
 	uploaded := upload(chain, key)
 	var own admin.Certificate
 	if err := json.Unmarshal(w.must(201, "POST", strings.TrimSuffix(base, "/"), uploaded).body, &own); err != nil {

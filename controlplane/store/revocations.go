@@ -13,7 +13,7 @@ import (
 func (t *Tx) CreateRevocation(ctx context.Context, v *model.Revocation) error {
 	_, err := t.q.InsertRevocation(ctx, db.InsertRevocationParams{
 		CertificateID: v.Certificate.UUID, OrgID: v.Org.UUID, ManagedID: v.Managed.UUID, IssuerID: v.Issuer.UUID, Leaf: v.Leaf, Reason: int32(v.Reason),
-		NotAfter: v.NotAfter, At: v.NextAttempt,
+		NotAfter: v.NotAfter, At: v.NextAttempt, AskedBy: v.AskedBy,
 	})
 	return classify(err, "create revocation")
 }
@@ -25,6 +25,19 @@ func (t *Tx) GetRevocation(ctx context.Context, id model.CertificateID) (*model.
 		return nil, classify(err, "revocation")
 	}
 	return revocation(r), nil
+}
+
+// ListRevocationsOf returns the rows of a managed certificate's certificates, the newest first.
+func (t *Tx) ListRevocationsOf(ctx context.Context, id model.ManagedCertificateID, most int) ([]*model.Revocation, error) {
+	rows, err := t.q.ListRevocationsOf(ctx, db.ListRevocationsOfParams{ManagedID: id.UUID, Most: int32(most)})
+	if err != nil {
+		return nil, classify(err, "revocations")
+	}
+	out := make([]*model.Revocation, len(rows))
+	for i, r := range rows {
+		out[i] = revocation(r)
+	}
+	return out, nil
 }
 
 // ClaimRevocation returns one that is due, which nobody else asks for until a moment. NotFound: there is none.
@@ -65,6 +78,6 @@ func revocation(r db.Revocation) *model.Revocation {
 	return &model.Revocation{
 		Certificate: model.CertificateID{UUID: r.CertificateID}, Org: model.OrgID{UUID: r.OrgID}, Managed: model.ManagedCertificateID{UUID: r.ManagedID},
 		Issuer: model.IssuerID{UUID: r.IssuerID}, Leaf: r.Leaf, Reason: model.RevocationReason(r.Reason), NotAfter: r.NotAfter, NextAttempt: r.NextAttempt,
-		Attempts: int(r.Attempts), Problem: r.Problem, Revoked: timeOrZero(r.RevokedAt), Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+		Attempts: int(r.Attempts), Problem: r.Problem, AskedBy: r.AskedBy, Revoked: timeOrZero(r.RevokedAt), Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

@@ -490,6 +490,7 @@ type Revocation struct {
 	RevokedAt     *time.Time
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	AskedBy       string
 }
 
 type Role struct {

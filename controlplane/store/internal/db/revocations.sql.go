@@ -16,7 +16,7 @@ const claimRevocation = `-- name: ClaimRevocation :one
 UPDATE revocations SET next_attempt = $1, attempts = attempts + 1
  WHERE certificate_id = (SELECT r.certificate_id FROM revocations r
                           WHERE r.revoked_at IS NULL AND r.next_attempt <= $2 ORDER BY r.next_attempt, r.certificate_id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt, attempts, problem, revoked_at, created_at, updated_at
+RETURNING certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt, attempts, problem, revoked_at, created_at, updated_at, asked_by
 `
 
 type ClaimRevocationParams struct {
@@ -42,6 +42,7 @@ func (q *Queries) ClaimRevocation(ctx context.Context, arg ClaimRevocationParams
 		&i.RevokedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.AskedBy,
 	)
 	return i, err
 }
@@ -60,7 +61,7 @@ func (q *Queries) DeleteRevocations(ctx context.Context, before time.Time) (int6
 }
 
 const getRevocation = `-- name: GetRevocation :one
-SELECT certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt, attempts, problem, revoked_at, created_at, updated_at
+SELECT certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt, attempts, problem, revoked_at, created_at, updated_at, asked_by
   FROM revocations WHERE certificate_id = $1
 `
 
@@ -81,6 +82,7 @@ func (q *Queries) GetRevocation(ctx context.Context, certificateID uuid.UUID) (R
 		&i.RevokedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.AskedBy,
 	)
 	return i, err
 }
@@ -95,9 +97,9 @@ func (q *Queries) InsertCompromisedKey(ctx context.Context, spkiSha256 []byte) e
 }
 
 const insertRevocation = `-- name: InsertRevocation :execrows
-INSERT INTO revocations (certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-    ON CONFLICT (certificate_id) DO UPDATE SET reason = excluded.reason, next_attempt = excluded.next_attempt, updated_at = now()
+INSERT INTO revocations (certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt, asked_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (certificate_id) DO UPDATE SET reason = excluded.reason, asked_by = excluded.asked_by, next_attempt = excluded.next_attempt, updated_at = now()
  WHERE revocations.revoked_at IS NULL AND excluded.reason = 1 AND revocations.reason <> 1
 `
 
@@ -110,6 +112,7 @@ type InsertRevocationParams struct {
 	Reason        int32
 	NotAfter      time.Time
 	At            time.Time
+	AskedBy       string
 }
 
 // A key that turns out to be known to others makes what was asked before more urgent.
@@ -123,6 +126,7 @@ func (q *Queries) InsertRevocation(ctx context.Context, arg InsertRevocationPara
 		arg.Reason,
 		arg.NotAfter,
 		arg.At,
+		arg.AskedBy,
 	)
 	if err != nil {
 		return 0, err
@@ -139,6 +143,51 @@ func (q *Queries) IsCompromisedKey(ctx context.Context, spkiSha256 []byte) (bool
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const listRevocationsOf = `-- name: ListRevocationsOf :many
+SELECT certificate_id, org_id, managed_id, issuer_id, leaf, reason, not_after, next_attempt, attempts, problem, revoked_at, created_at, updated_at, asked_by
+  FROM revocations WHERE managed_id = $1 ORDER BY created_at DESC, certificate_id LIMIT $2
+`
+
+type ListRevocationsOfParams struct {
+	ManagedID uuid.UUID
+	Most      int32
+}
+
+func (q *Queries) ListRevocationsOf(ctx context.Context, arg ListRevocationsOfParams) ([]Revocation, error) {
+	rows, err := q.db.Query(ctx, listRevocationsOf, arg.ManagedID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Revocation
+	for rows.Next() {
+		var i Revocation
+		if err := rows.Scan(
+			&i.CertificateID,
+			&i.OrgID,
+			&i.ManagedID,
+			&i.IssuerID,
+			&i.Leaf,
+			&i.Reason,
+			&i.NotAfter,
+			&i.NextAttempt,
+			&i.Attempts,
+			&i.Problem,
+			&i.RevokedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.AskedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const setRevocation = `-- name: SetRevocation :execrows
