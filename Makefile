@@ -80,7 +80,7 @@ check: lint generate-check test e2e ## everything that CI runs
 
 .PHONY: bench
 bench: ## print benchmark figures, one JSON line each
-	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*|RequestLog)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
+	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*|RequestLog|ThousandOrders)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
 
 .PHONY: bench-tunnel
 bench-tunnel: build $(TOOLS)/peers/frps $(TOOLS)/peers/chisel ## print figures of tunnels beside their peers in the same run, one JSON line each; needs root
@@ -100,6 +100,8 @@ bench-failover: build ## print what clients see when parts of a cluster die, one
 bench-cert: build ## print what certificates cost at Pebble, beside lego's own workflow in the same run, and until five nodes serve them, one JSON line each; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-cert makes network namespaces: run it as root' >&2; exit 1; fi
 	@test/packages e2e
+	@go test -run '^$$' -bench '^BenchmarkPlan$$' -benchtime 3x ./controlplane/certs/ | grep '^{'
+	@go test -run '^$$' -bench '^BenchmarkThousandOrders$$' -benchtime 1x -timeout 40m ./test/ordering/ | grep '^{'
 	@go build -o bin/bench-cert ./test/bench/cert && exec bin/bench-cert $(BENCH)
 
 .PHONY: bench-access

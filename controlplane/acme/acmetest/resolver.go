@@ -84,6 +84,7 @@ func resolverConfig(dir, addr string, zones []string, servers []netip.AddrPort) 
 	chroot: ""
 	use-syslog: no
 	num-threads: 1
+	incoming-num-tcp: 256
 	module-config: "iterator"
 	do-not-query-localhost: no
 	do-ip6: %[4]s
