@@ -64,6 +64,8 @@ const (
 	CertificatesUpload    Permission = "certificates:upload"
 	PoliciesRead          Permission = "policies:read"
 	PoliciesWrite         Permission = "policies:write"
+	VisitorsRead          Permission = "visitors:read" // who was mailed codes
+	VisitorsManage        Permission = "visitors:manage"
 	MembersRead           Permission = "members:read"
 	MembersManage         Permission = "members:manage"
 	RolesRead             Permission = "roles:read"
@@ -114,6 +116,7 @@ var levels = map[Permission]level{
 	SitesRead: viewer, ConnectorsRead: viewer, ServicesRead: viewer, TargetsRead: viewer, DomainsRead: viewer, CertificatesRead: viewer, PoliciesRead: viewer,
 	SitesWrite: member, ConnectorsWrite: member, ConnectorsEnroll: member, ConnectorsRevoke: member, ServicesWrite: member, TargetsWrite: member,
 	DomainsWrite: member, CertificatesWrite: member, CertificatesUpload: member, PoliciesWrite: member,
+	VisitorsRead: member, VisitorsManage: member,
 	MembersRead: viewer, RolesRead: viewer, GroupsRead: viewer, InvitationsRead: admin, ServiceAccountsRead: admin, KeysRead: admin, AuditRead: admin,
 	SecurityRead: admin, MembersManage: admin, RolesManage: admin, GroupsManage: admin, InvitationsManage: admin, ServiceAccountsManage: admin, KeysManage: admin,
 	WebhooksRead: admin, WebhooksManage: admin,

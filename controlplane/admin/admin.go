@@ -72,6 +72,7 @@ type Admin struct {
 	IdentityProviders        *Collection[model.IdentityProvider, IdentityProviderSpec, IdentityProvider] // of organizations
 	ClusterIdentityProviders *Collection[model.IdentityProvider, IdentityProviderSpec, IdentityProvider]
 	Invitations              *Collection[model.Invitation, InvitationSpec, Invitation]
+	Visitors                 *Collection[model.Visitor, struct{}, Visitor]
 
 	Groups          *Collection[model.Group, GroupSpec, Group]
 	ServiceAccounts *Collection[model.ServiceAccount, ServiceAccountSpec, ServiceAccount]
@@ -86,7 +87,7 @@ func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string
 	a.Organizations, a.Regions, a.Pools = organizations(a), regions(a), pools(a)
 	a.Nodes, a.Sites, a.Connectors = nodes(a), sites(a), connectors(a)
 	a.Services, a.Targets, a.Domains = services(a), targets(a), domains(a)
-	a.Policies = policies(a)
+	a.Policies, a.Visitors = policies(a), visitors(a)
 	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
 	a.Webhooks, a.ClusterWebhooks = webhooks(a, true), webhooks(a, false)
 	a.Certificates, a.JoinTokens = certificates(a), joinTokens(a)

@@ -96,6 +96,8 @@ func named(row any) (id, name string) {
 		return v.ID.String(), v.Name
 	case *model.Connector:
 		return v.ID.String(), v.Name
+	case *model.Visitor:
+		return v.ID.String(), v.Mail
 	case *model.Service:
 		return v.ID.String(), v.Name
 	case *model.Target:

@@ -191,6 +191,7 @@ var kinds = []*kind{
 		},
 		columns: []string{"roles", "disabled"},
 	},
+	{name: "Visitor", plural: "visitors", org: true, columns: []string{"mail", "service", "expires_at"}, wide: []string{"address"}},
 	{name: "Webhook", plural: "webhooks", org: true, fields: webhookFields, columns: webhookColumns},
 	{name: "ClusterWebhook", plural: "cluster-webhooks", fields: webhookFields, columns: webhookColumns},
 	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},

@@ -2,6 +2,7 @@ package model
 
 import (
 	"crypto/ed25519"
+	"net/netip"
 	"time"
 )
 
@@ -30,6 +31,21 @@ type AccessRevocation struct {
 	ID      RevocationID
 	Session string    // one of Session
 	Subject string    // and Subject
+	Stale   bool      // nothing has ended: what tokens of the subject say is to be asked anew. Then it may be an organization
 	Before  time.Time // by the database's clock
+	Meta
+}
+
+// VisitorLife is how long who was mailed a code may visit the service, unless its organization wants younger sessions.
+const VisitorLife = 24 * time.Hour
+
+// Visitor is somebody who has shown a code that was mailed to him, in one browser, for one service.
+type Visitor struct {
+	ID      VisitorID
+	Org     OrgID
+	Service ServiceID
+	Mail    string // canonical
+	Address netip.Addr
+	Expires time.Time
 	Meta
 }

@@ -44,6 +44,7 @@ type (
 	serviceTokenKind struct{}
 	accessKeyKind    struct{}
 	mailCodeKind     struct{}
+	visitorKind      struct{}
 	revocationKind   struct{}
 )
 
@@ -70,6 +71,7 @@ func (sessionKind) prefix() string    { return "session" }
 func (accountKind) prefix() string    { return "account" }
 func (accessKeyKind) prefix() string  { return "accesskey" }
 func (mailCodeKind) prefix() string   { return "mailcode" }
+func (visitorKind) prefix() string    { return "visitor" }
 func (revocationKind) prefix() string { return "revocation" }
 
 func (policyKind) prefix() string       { return "policy" }
@@ -96,6 +98,7 @@ type (
 	OrderID       = ID[orderKind] // of a certificate, at its authority
 	RevocationID  = ID[revocationKind]
 	MailCodeID    = ID[mailCodeKind]
+	VisitorID     = ID[visitorKind] // of who was mailed a code
 	AccessKeyID   = ID[accessKeyKind]
 	UserID        = ID[userKind]
 	RoleID        = ID[roleKind]

@@ -61,7 +61,7 @@ func (w *world) targets() []target {
 	var link struct{ ID string }
 	w.must(201, "POST", org+"/policies/staff/links", `{}`).into(w.t, &link)
 	subject := map[string]string{
-		"identity-providers": "sso", "cluster-identity-providers": "sso", "invitations": w.invitation(), "security": "x",
+		"identity-providers": "sso", "cluster-identity-providers": "sso", "invitations": w.invitation(), "visitors": w.visitor(), "security": "x",
 		"sites": "home", "connectors": "box", "services": "wiki", "targets": "wiki", "domains": "example.com", "certificates": w.certificate(),
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
@@ -133,6 +133,23 @@ func (w *world) invitation() string {
 	w.t.Helper()
 	v := &model.Invitation{ID: model.InvitationID{}.New(), Org: w.orgID("default"), Email: "y@example.com", Roles: []model.RoleID{model.RoleViewer}, Hash: make([]byte, 32), Expires: time.Now().Add(time.Hour)}
 	if _, err := w.db.Tx(w.t.Context(), "test", func(tx *store.Tx) error { return tx.CreateInvitation(w.t.Context(), v) }); err != nil {
+		w.t.Fatal(err)
+	}
+	return v.ID.String()
+}
+
+// visitor is one of the service of the organization "default".
+func (w *world) visitor() string {
+	w.t.Helper()
+	v := &model.Visitor{ID: model.VisitorID{}.New(), Org: w.orgID("default"), Mail: "y@example.com", Expires: time.Now().Add(time.Hour)}
+	if _, err := w.db.Tx(w.t.Context(), "test", func(tx *store.Tx) error {
+		s, err := tx.GetServiceByHostname(w.t.Context(), "wiki.example.com")
+		if err != nil {
+			return err
+		}
+		v.Service = s.ID
+		return tx.CreateVisitor(w.t.Context(), v)
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	return v.ID.String()

@@ -16,7 +16,7 @@ import (
 //
 //	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
 //	/api/v1/orgs/{org}/{sites,connectors,policies,services,targets,domains,certificates,managed-certificates,webhooks}
-//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations}
+//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations,visitors}
 //	/api/v1/me/api-keys
 //
 // and beside them:

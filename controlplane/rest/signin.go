@@ -72,6 +72,8 @@ func (a *API) signIn() {
 	orgKind(a, k.IdentityProviders, "identity-provider", "identity-providers", identityProviderBody{})
 	orgReadable(a, k.Invitations, "invitation", "invitations")
 	orgDeletable(a, k.Invitations, "invitation", "invitations")
+	orgReadable(a, k.Visitors, "visitor", "visitors")
+	orgDeletable(a, k.Visitors, "visitor", "visitors")
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/orgs/{org}/invitations", "create-invitation",
 		"Invite somebody by mail address; the link is mailed where there is mail, shown once, good once, for 30 minutes", "invitations", access.InvitationsManage, 201),
 		func(ctx context.Context, in *struct {

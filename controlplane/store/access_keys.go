@@ -51,13 +51,20 @@ func (t *Tx) Revoke(ctx context.Context, session, subject string) error {
 	return classify(err, "revoke")
 }
 
+// Restate has nodes ask anew what is true of a subject, or of all of an organization, before they go by what a token says
+// that was signed until now.
+func (t *Tx) Restate(ctx context.Context, subject string) error {
+	err := t.q.InsertAccessRevocation(ctx, db.InsertAccessRevocationParams{ID: model.RevocationID{}.New().UUID, Subject: subject, Stale: true})
+	return classify(err, "restate")
+}
+
 // IsRevoked reports whether a session was revoked, within the time for which that is known.
 func (t *Tx) IsRevoked(ctx context.Context, session string) (bool, error) {
 	yes, err := t.q.IsAccessRevoked(ctx, session)
 	return yes, classify(err, "look for a revocation")
 }
 
-// PruneAccess removes revocations from before a moment, and codes from before another.
+// PruneAccess removes revocations from before a moment, codes from before another, and visitors whose time is over.
 func (t *Tx) PruneAccess(ctx context.Context, revocations, codes time.Time) (int64, error) {
 	total, err := t.q.PruneAccessRevocations(ctx, revocations)
 	if err != nil {
@@ -70,7 +77,12 @@ func (t *Tx) PruneAccess(ctx context.Context, revocations, codes time.Time) (int
 		}
 		total += n
 	}
-	return total, nil
+	now, err := t.q.Now(ctx)
+	if err != nil {
+		return 0, classify(err, "prune visitors")
+	}
+	n, err := t.q.PruneVisitors(ctx, now)
+	return total + n, classify(err, "prune visitors")
 }
 
 // Now is the time of the database, which all replicas share.
@@ -88,7 +100,7 @@ func accessKey(r db.AccessKey) *model.AccessKey {
 
 func accessRevocation(r db.AccessRevocation) *model.AccessRevocation {
 	return &model.AccessRevocation{
-		ID: model.RevocationID{UUID: r.ID}, Session: r.Session, Subject: r.Subject, Before: r.Before,
+		ID: model.RevocationID{UUID: r.ID}, Session: r.Session, Subject: r.Subject, Stale: r.Stale, Before: r.Before,
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

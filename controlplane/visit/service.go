@@ -51,7 +51,11 @@ func (s *Server) Redeem(ctx context.Context, req *nodev1.RedeemRequest) (*nodev1
 	}
 	token := ""
 	if err == nil {
-		token, err = s.give(ctx, model.SessionID{UUID: code.Session}, svc, code.Host, code.Binding)
+		session := model.SessionID{UUID: code.Session}.String()
+		if code.Mail != "" {
+			session = model.VisitorID{UUID: code.Session}.String()
+		}
+		token, err = s.give(ctx, session, svc, code.Host, code.Binding)
 	}
 	switch fault.Of(err) {
 	case fault.NotFound:
@@ -76,12 +80,7 @@ func (s *Server) Renew(ctx context.Context, req *nodev1.RenewAccessRequest) (*no
 	token := ""
 	c, svc, err := s.verify(m, node, req.GetToken())
 	if err == nil {
-		var id model.SessionID
-		if id, err = (model.SessionID{}).Parse(c.Session); err != nil {
-			err = fault.New(fault.NotFound, "no session of a user")
-		} else {
-			token, err = s.give(ctx, id, svc, c.Audience, c.Binding)
-		}
+		token, err = s.give(ctx, c.Session, svc, c.Audience, c.Binding)
 	}
 	if k := fault.Of(err); err != nil && (k == fault.NotFound || k == fault.Denied) {
 		s.calls.WithLabelValues("renew", "ended").Inc()
@@ -94,9 +93,9 @@ func (s *Server) Renew(ctx context.Context, req *nodev1.RenewAccessRequest) (*no
 }
 
 // give signs what is true of a session now.
-func (s *Server) give(ctx context.Context, id model.SessionID, svc *model.Service, host, binding string) (token string, err error) {
+func (s *Server) give(ctx context.Context, session string, svc *model.Service, host, binding string) (token string, err error) {
 	_, err = s.Store.Tx(ctx, "visit:"+svc.ID.String(), func(tx *store.Tx) error {
-		c, err := s.claims(ctx, tx, id, svc)
+		c, err := s.claims(ctx, tx, session, svc)
 		if err != nil {
 			return err
 		}
@@ -116,9 +115,12 @@ func (s *Server) SignOut(ctx context.Context, req *nodev1.SignOutRequest) (*node
 	c, _, err := s.verify(m, node, req.GetToken())
 	if err == nil {
 		_, err = s.Store.Tx(ctx, "visit:node/"+node.ID.String(), func(tx *store.Tx) error {
+			if id, err := (model.VisitorID{}).Parse(c.Session); err == nil {
+				return tx.EndVisitor(ctx, id)
+			}
 			id, err := model.SessionID{}.Parse(c.Session)
 			if err != nil {
-				return tx.Revoke(ctx, c.Session, "") // not of a user
+				return fault.New(fault.NotFound, "no session")
 			}
 			v, err := tx.GetSession(ctx, id)
 			if err != nil {

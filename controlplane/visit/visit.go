@@ -22,6 +22,9 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
+// ErrWeak is what somebody is told whose session does not count in the organization.
+var ErrWeak = fault.New(fault.Denied, "the organization of this service wants a second factor, or that you signed in more recently: sign out here, and in again")
+
 // codeLife is how long a browser may take from the control plane to a node.
 const codeLife = time.Minute
 
@@ -43,7 +46,10 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Server implements nodev1.AccessServiceServer and the page at which nodes send browsers.
+// mailSubject is before the address in the subject of who was mailed a code.
+const mailSubject = "mail:"
+
+// Server implements nodev1.AccessServiceServer.
 type Server struct {
 	nodev1.UnimplementedAccessServiceServer
 	Options
@@ -89,9 +95,21 @@ func serviceAt(m *model.Model, host string) *model.Service {
 	return nil
 }
 
-// claims are what is true of a session now, for a visit of a service. The user's row is held until the transaction ends:
-// who disables him, or ends the session, comes before this or takes back what this has given.
-func (s *Server) claims(ctx context.Context, tx *store.Tx, id model.SessionID, svc *model.Service) (*accesstoken.Claims, error) {
+// claims are what is true of a session now, a user's or that of who was mailed a code, for a visit of a service.
+func (s *Server) claims(ctx context.Context, tx *store.Tx, session string, svc *model.Service) (*accesstoken.Claims, error) {
+	if id, err := (model.VisitorID{}).Parse(session); err == nil {
+		return s.visitorClaims(ctx, tx, id, svc)
+	}
+	id, err := model.SessionID{}.Parse(session)
+	if err != nil {
+		return nil, fault.New(fault.NotFound, "no session")
+	}
+	return s.userClaims(ctx, tx, id, svc)
+}
+
+// userClaims are what is true of who has signed in. The user's row is held until the transaction ends: who disables him,
+// or ends the session, comes before this or takes back what this has given.
+func (s *Server) userClaims(ctx context.Context, tx *store.Tx, id model.SessionID, svc *model.Service) (*accesstoken.Claims, error) {
 	v, err := tx.GetSession(ctx, id)
 	if err != nil {
 		return nil, err
@@ -115,10 +133,17 @@ func (s *Server) claims(ctx context.Context, tx *store.Tx, id model.SessionID, s
 	}
 	m, err := tx.GetMembership(ctx, svc.Org, u.ID)
 	if fault.Of(err) == fault.NotFound {
-		return nil, fault.New(fault.Denied, "no member of the organization")
+		return nil, ErrMayNot
 	}
 	if err != nil {
 		return nil, err
+	}
+	wants, err := tx.GetSecurity(ctx, svc.Org)
+	if err != nil {
+		return nil, err
+	}
+	if !wants.Met(v, now) {
+		return nil, ErrWeak
 	}
 	c := &accesstoken.Claims{
 		Issuer: s.Cluster, Subject: u.ID.String(), Session: v.ID.String(), Org: svc.Org.String(), Email: u.Email, Name: u.Name, Methods: v.AMR,

@@ -5,8 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -21,11 +19,15 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/mail"
+	"github.com/warrenedge/warren/controlplane/mail/mailtest"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
 	"github.com/warrenedge/warren/shared/accesstoken"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -49,6 +51,8 @@ type fixture struct {
 	session     *model.Session
 	cookie      string
 	admin       *admin.Admin
+	entrance    *Entrance
+	mail        *mailtest.Server
 }
 
 func setup(t *testing.T) *fixture {
@@ -69,6 +73,7 @@ func setup(t *testing.T) *fixture {
 		Registerer: prometheus.NewRegistry(),
 		Admit:      func(ctx context.Context) (identity.Identity, context.Context, error) { return f.caller, ctx, nil }})
 	f.caller = identity.Identity{Cluster: cluster, Kind: identity.Node, ID: f.node.String()}
+	f.enter()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -117,26 +122,76 @@ func (f *fixture) follow() *model.Model {
 	return f.World.Get()
 }
 
-// open is a browser that a node has sent.
-func (f *fixture) open(query, cookie string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, AuthorizePath+"?"+query, nil)
-	if cookie != "" {
-		r.Header.Set("Cookie", sessionCookie+"="+cookie)
+// enter makes the entrance, with a mail server behind it.
+func (f *fixture) enter() {
+	f.t.Helper()
+	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	f.mail = mailtest.Start(f.t)
+	limiter, err := limits.New("", log, reg)
+	if err != nil {
+		f.t.Fatal(err)
 	}
-	w := httptest.NewRecorder()
-	f.ServeHTTP(w, r)
-	return w
+	mailer, err := mail.New(mail.Options{Server: f.mail.Addr, Security: mail.Plain, From: "Warren <warren@example.org>", Log: log, Reg: reg})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(f.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- mailer.Run(ctx) }()
+	f.t.Cleanup(func() { cancel(); <-ended })
+	f.entrance = &Entrance{Server: f.Server, Limiter: limiter, Mail: mailer}
+}
+
+func wanted(host string) url.Values {
+	return url.Values{"host": {host}, "challenge": {binding}, "state": {"st&te"}}
+}
+
+// open is a browser that a node has sent.
+func (f *fixture) open(q url.Values, cookie string) (*url.URL, error) {
+	w, err := f.entrance.Wanted(q)
+	if err != nil {
+		return nil, err
+	}
+	to, err := f.entrance.Enter(f.t.Context(), w, cookie)
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(to)
 }
 
 // code is what the browser of the user brings back.
 func (f *fixture) code(host string) string {
 	f.t.Helper()
-	w := f.open(url.Values{"host": {host}, "challenge": {binding}, "state": {"s"}}.Encode(), f.cookie)
-	to, err := url.Parse(w.Header().Get("Location"))
-	if err != nil || w.Code != http.StatusFound || to.Query().Get("code") == "" {
-		f.t.Fatalf("%d to %q", w.Code, w.Header().Get("Location"))
+	to, err := f.open(wanted(host), f.cookie)
+	if err != nil || to.Query().Get("code") == "" {
+		f.t.Fatalf("%v, %v", to, err)
 	}
 	return to.Query().Get("code")
+}
+
+// guard gives the service another policy.
+func (f *fixture) guard(change func(*model.Policy)) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	f.tx(func(tx *store.Tx) error {
+		svc, err := tx.GetServiceByHostname(ctx, host)
+		if err != nil {
+			return err
+		}
+		p := &model.Policy{ID: svc.Policy, Org: f.org, Name: "guard", Otherwise: policy.Authenticate}
+		if change(p); !p.ID.IsZero() {
+			_, err = tx.UpdatePolicy(ctx, p)
+			return err
+		}
+		p.ID = model.PolicyID{}.New()
+		if err := tx.CreatePolicy(ctx, p); err != nil {
+			return err
+		}
+		svc.Policy = p.ID
+		_, err = tx.UpdateService(ctx, svc)
+		return err
+	})
+	f.follow()
 }
 
 func (f *fixture) redeem(code, host, binding string) (string, codes.Code) {
@@ -162,37 +217,77 @@ func (f *fixture) read(token string) *accesstoken.Claims {
 
 func TestWhereBrowsersAreSent(t *testing.T) {
 	f := setup(t)
-	good := func(host string) string {
-		return url.Values{"host": {host}, "challenge": {binding}, "state": {"st&te"}}.Encode()
+	with := func(name, value string) url.Values {
+		q := wanted(host)
+		q.Set(name, value)
+		return q
 	}
 	for name, tt := range map[string]struct {
-		query, cookie string
-		status        int
-		to            string
+		q      url.Values
+		cookie string
+		want   error
+		to     string
 	}{
-		"signed in":             {good(host), f.cookie, 302, "https://" + host + "/.warren/callback?"},
-		"on another port":       {good(host + ":8443"), f.cookie, 302, "https://" + host + ":8443/.warren/callback?"},
-		"not signed in":         {good(host), "", 302, "/sign-in?next=%2Faccess%2Fauthorize%3F"},
-		"with a forged session": {good(host), f.cookie[:len(f.cookie)-4] + "AAAA", 302, "/sign-in?next="},
-		"of no service":         {good("evil.example"), f.cookie, 400, ""},
-		"with a user":           {good("a@" + host), f.cookie, 400, ""},
-		"with a path":           {good(host + "/x"), f.cookie, 400, ""},
-		"of a bad port":         {good(host + ":0443"), f.cookie, 400, ""},
-		"not canonical":         {good(strings.ToUpper(host)), f.cookie, 400, ""},
-		"no challenge":          {"host=" + host, f.cookie, 400, ""},
-		"a short challenge":     {"host=" + host + "&challenge=abc", f.cookie, 400, ""},
-		"a huge state":          {good(host) + strings.Repeat("a", 5000), f.cookie, 400, ""},
+		"signed in":             {wanted(host), f.cookie, nil, host},
+		"on another port":       {wanted(host + ":8443"), f.cookie, nil, host + ":8443"},
+		"not signed in":         {wanted(host), "", ErrNobody, ""},
+		"with a forged session": {wanted(host), f.cookie[:len(f.cookie)-4] + "AAAA", ErrNobody, ""},
+		"of no service":         {wanted("evil.example"), f.cookie, ErrNoRoom, ""},
+		"of somebody else's":    {wanted("x.example.net"), f.cookie, ErrMayNot, ""},
+		"with a user":           {wanted("a@" + host), f.cookie, ErrNoRoom, ""},
+		"with a path":           {wanted(host + "/x"), f.cookie, ErrNoRoom, ""},
+		"of a bad port":         {wanted(host + ":0443"), f.cookie, ErrNoRoom, ""},
+		"not canonical":         {wanted(strings.ToUpper(host)), f.cookie, ErrNoRoom, ""},
+		"no challenge":          {with("challenge", ""), f.cookie, ErrNoRoom, ""},
+		"a short challenge":     {with("challenge", "abc"), f.cookie, ErrNoRoom, ""},
+		"a huge state":          {with("state", strings.Repeat("a", 5000)), f.cookie, ErrNoRoom, ""},
 	} {
-		w := f.open(tt.query, tt.cookie)
-		to := w.Header().Get("Location")
-		if w.Code != tt.status || (to == "") != (tt.to == "") || !strings.HasPrefix(to, tt.to) {
-			t.Errorf("%s: %d to %q, want %d, %q", name, w.Code, to, tt.status, tt.to)
+		to, err := f.open(tt.q, tt.cookie)
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+			continue
 		}
-		if w.Code == 302 && tt.cookie == f.cookie {
-			if u, _ := url.Parse(to); u.Query().Get("state") != "st&te" {
-				t.Errorf("%s: state %q", name, u.Query().Get("state"))
-			}
+		if err == nil && (to.Scheme != "https" || to.Host != tt.to || to.Path != "/.warren/callback" || to.Query().Get("state") != "st&te" || to.Query().Get("code") == "") {
+			t.Errorf("%s: to %s", name, to)
 		}
+	}
+}
+
+// Who may not visit by the policy is told so where he has signed in: he would be sent in a circle else.
+func TestWhoMayIsCheckedBeforeACodeIsGiven(t *testing.T) {
+	f := setup(t)
+	for name, tt := range map[string]struct {
+		auth policy.SignIn
+		want error
+	}{
+		"members":             {policy.SignIn{Members: true}, nil},
+		"his group":           {policy.SignIn{Groups: []string{"staff"}}, nil},
+		"his role":            {policy.SignIn{Roles: []string{"member"}}, nil},
+		"his address":         {policy.SignIn{Users: []string{"alice@example.org"}}, nil},
+		"another group":       {policy.SignIn{Groups: []string{"ops"}}, ErrMayNot},
+		"another role":        {policy.SignIn{Roles: []string{"owner"}}, ErrMayNot},
+		"another address":     {policy.SignIn{Users: []string{"bob@example.org"}}, ErrMayNot},
+		"nobody who signs in": {policy.SignIn{}, ErrNobody},
+	} {
+		f.guard(func(p *model.Policy) { p.SignIn, p.Mail = tt.auth, []string{"x@example.org"} })
+		if _, err := f.open(wanted(host), f.cookie); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+// What an organization wants of sessions it wants of those who visit its services.
+func TestSessionsThatDoNotCountDoNotVisit(t *testing.T) {
+	f := setup(t)
+	token, _ := f.redeem(f.code(host), host, binding)
+	f.tx(func(tx *store.Tx) error {
+		return tx.SetSecurity(t.Context(), model.Security{Org: f.org, RequireSecondFactor: true})
+	})
+	if _, err := f.open(wanted(host), f.cookie); !errors.Is(err, ErrWeak) {
+		t.Errorf("without a second factor: %v", err)
+	}
+	if _, err := f.Renew(t.Context(), &nodev1.RenewAccessRequest{Token: token}); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("renewed without a second factor: %v", err)
 	}
 }
 
@@ -230,9 +325,14 @@ func TestRedeem(t *testing.T) {
 	if _, is := f.redeem(burnt, host, binding); is != codes.NotFound {
 		t.Errorf("after an attempt of another browser: %s", is)
 	}
-	if _, is := f.redeem(f.code("x.example.net"), "x.example.net", binding); is != codes.PermissionDenied {
+	left := f.code(host) // and then he leaves
+	f.tx(func(tx *store.Tx) error { return tx.DeleteMembership(t.Context(), f.org, f.user.ID) })
+	if _, is := f.redeem(left, host, binding); is != codes.PermissionDenied {
 		t.Errorf("of an organization that he is no member of: %s", is)
 	}
+	f.tx(func(tx *store.Tx) error {
+		return tx.CreateMembership(t.Context(), &model.Membership{Org: f.org, User: f.user.ID, Roles: []model.RoleID{model.RoleMember}})
+	})
 	f.caller = identity.Identity{Cluster: cluster, Kind: identity.Connector, ID: model.ConnectorID{}.New().String()}
 	if _, is := f.redeem(f.code(host), host, binding); is != codes.PermissionDenied {
 		t.Errorf("by a connector: %s", is)
@@ -302,8 +402,8 @@ func TestSignOutIsEverywhere(t *testing.T) {
 	if _, err := f.Renew(t.Context(), &nodev1.RenewAccessRequest{Token: token}); status.Code(err) != codes.Unauthenticated {
 		t.Error(err)
 	}
-	if w := f.open(url.Values{"host": {host}, "challenge": {binding}}.Encode(), f.cookie); !strings.HasPrefix(w.Header().Get("Location"), "/sign-in?") {
-		t.Errorf("still signed in: %d to %q", w.Code, w.Header().Get("Location"))
+	if _, err := f.open(wanted(host), f.cookie); !errors.Is(err, ErrNobody) {
+		t.Errorf("still signed in: %v", err)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/mail"
 	"github.com/warrenedge/warren/controlplane/mail/mailtest"
+	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/controlplane/signin/oidc"
@@ -30,6 +31,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/signin/password"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/controlplane/visit"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -48,6 +50,7 @@ type rig struct {
 	db     *store.Store
 	signIn *signin.Service
 	pages  *Pages
+	visits *visit.Server
 	srv    *httptest.Server
 	mail   *mailtest.Server
 	idp    *oidctest.Provider
@@ -105,7 +108,8 @@ func newRigAt(t testing.TB, valkey string) *rig {
 	wg.Go(func() { _ = r.signIn.Run(ctx) })
 	wg.Go(func() { _ = mailer.Run(ctx) })
 	wg.Go(func() { _ = limiter.Run(ctx) })
-	r.pages = New(Options{SignIn: r.signIn, URL: base, Cookie: sessions, Log: log, Reg: r.reg})
+	r.visits = visit.New(visit.Options{Cluster: "cluster-1", Store: r.db, Sessions: r.signIn.Admin, World: model.NewCurrent(), Open: sealer.Open, Log: log, Registerer: r.reg})
+	r.pages = New(Options{SignIn: r.signIn, Visits: &visit.Entrance{Server: r.visits, Limiter: limiter, Mail: mailer}, URL: base, Cookie: sessions, Log: log, Reg: r.reg})
 	r.srv = httptest.NewTLSServer(r.pages)
 	t.Cleanup(func() { r.srv.Close(); cancel(); wg.Wait() })
 	return r

@@ -20,6 +20,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/signin"
+	"github.com/warrenedge/warren/controlplane/visit"
 )
 
 //go:generate templ generate
@@ -27,8 +28,8 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// policy lets a page have our own style, script and pictures, and nothing else; it is in nobody's frame.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy lets a page have our own style, script and pictures, and nothing else; it is in nobody's frame.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 const maxForm = 64 << 10
 
@@ -43,8 +44,9 @@ const (
 // Options are what the pages stand on.
 type Options struct {
 	SignIn *signin.Service
-	URL    *url.URL // where they are
-	Cookie string   // that the token of a session is kept in; the API takes the same
+	Visits *visit.Entrance // nil: no node sends anybody here
+	URL    *url.URL        // where they are
+	Cookie string          // that the token of a session is kept in; the API takes the same
 	// Home is where the browser of who is signed in begins; "", or without it: the account page. Set before the first call.
 	Home func(r *http.Request) string
 	Log  *slog.Logger
@@ -99,6 +101,7 @@ func (p *Pages) routes() {
 	get("/sign-in/oidc/{provider}", p.oidcBegin)
 	get(signin.PathOIDC, p.oidcBack)
 	p.accountRoutes(get, post)
+	p.visitRoutes(get, post)
 	get("/", func(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, http.StatusNotFound, message("Not found", "There is no such page.", "/account"))
 	})
@@ -139,7 +142,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // that may go on; else it has answered.
 func (p *Pages) Guard(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer") // addresses have tokens in them
 	h.Set("Cache-Control", "no-store")

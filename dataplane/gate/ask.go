@@ -26,7 +26,7 @@ func (g *Gate) Ask(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, i
 	}
 	switch {
 	case d.Action == policy.Deny:
-		g.deny(w, r, v, h)
+		g.deny(w, r, v, h, "")
 	case !navigation(r):
 		g.challenge(w, r, v, ways)
 	case !known && ways.Has(policy.WayBasic) && ways&(typed|atSignIn) == 0:
@@ -35,14 +35,17 @@ func (g *Gate) Ask(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, i
 		g.form(w, r, v, ways, h, http.StatusUnauthorized, "")
 	case !known && ways&atSignIn != 0:
 		g.toSignIn(w, r, v, asked(r, v))
+	case ways.Has(policy.WayMail): // he is known as somebody who may not: the choice is his, or he would go in a circle
+		g.deny(w, r, v, h, signInPath+"?to="+g.keys.Load().seal(asked(r, v), v.Host, g.browser(w, r), time.Now()))
 	default:
-		g.deny(w, r, v, h)
+		g.deny(w, r, v, h, "")
 	}
 }
 
-// deny answers who may not, and says so to a person who has signed in as somebody else than he wanted.
-func (g *Gate) deny(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, h *held) {
-	p := page{Title: "Not permitted", Host: v.Host, Text: []string{"You may not visit this page."}}
+// deny answers who may not, and says so to a person who has signed in as somebody else than he wanted. Other is where
+// there is another way in.
+func (g *Gate) deny(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, h *held, other string) {
+	p := page{Title: "Not permitted", Host: v.Host, Text: []string{"You may not visit this page."}, SignIn: other}
 	if h != nil && h.visitor != nil {
 		p.As, p.SignOut = who(h.visitor.Claims), signOutPath
 	}

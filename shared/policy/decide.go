@@ -131,7 +131,7 @@ func (c *Compiled) outcome(a Action, rule int, id *Identity, at time.Time) Decis
 
 // proven is a way that the identity has gone; 0 if it has gone none.
 func (c *Compiled) proven(id *Identity, at time.Time) Way {
-	if c.signIn != nil && id.User.ID != "" && id.User.Org == c.org && c.signIn.admits(&id.User) {
+	if c.Admits(&id.User) {
 		return WaySignIn
 	}
 	if id.Mail != "" && c.MailAllowed(id.Mail) {
@@ -143,6 +143,11 @@ func (c *Compiled) proven(id *Identity, at time.Time) Way {
 		}
 	}
 	return 0
+}
+
+// Admits reports whether it would be enough for a user to sign in.
+func (c *Compiled) Admits(u *User) bool {
+	return c.signIn != nil && u.ID != "" && u.Org == c.org && c.signIn.admits(u)
 }
 
 // signIn is a compiled SignIn.

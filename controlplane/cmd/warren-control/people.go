@@ -43,7 +43,7 @@ type people struct {
 	tasks   []daemon.Task
 }
 
-func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
+func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, visits *visit.Server, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
 	base, err := cfg.Pages()
 	if err != nil || base == nil {
 		return &people{}, err
@@ -64,7 +64,7 @@ func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *au
 		Audit: func(ctx context.Context, e signin.Event) { adm.Record(ctx, entry(e)) },
 	})}
 	adm.Inviter = p.service
-	p.pages = web.New(web.Options{SignIn: p.service, URL: base, Cookie: rest.SessionCookie, Log: log, Reg: reg})
+	p.pages = web.New(web.Options{SignIn: p.service, Visits: &visit.Entrance{Server: visits, Limiter: limiter, Mail: mailer}, URL: base, Cookie: rest.SessionCookie, Log: log, Reg: reg})
 	p.tasks = []daemon.Task{p.service, limiter, mailer}
 	return p, nil
 }
@@ -93,15 +93,11 @@ func (p *people) api() rest.SignIn {
 }
 
 // handler gives the API its paths, and the pages all others.
-func (p *people) handler(api, visits, operators http.Handler) http.Handler {
+func (p *people) handler(api, operators http.Handler) http.Handler {
 	if p.pages == nil {
 		return api
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == visit.AuthorizePath {
-			visits.ServeHTTP(w, r)
-			return
-		}
 		for _, own := range []string{"/api/", "/debug/", "/healthz", "/readyz"} {
 			if strings.HasPrefix(r.URL.Path, own) {
 				api.ServeHTTP(w, r)

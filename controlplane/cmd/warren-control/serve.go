@@ -156,7 +156,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
-		people, err := newPeople(cfg, adm, db, sealer, log, reg)
+		people, err := newPeople(cfg, adm, db, sealer, visits, log, reg)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			Admin:     adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
 		})
 		tasks = append(tasks, people.tasks...)
-		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, visits, operators)) }))
+		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, operators)) }))
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))

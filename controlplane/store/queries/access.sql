@@ -24,13 +24,13 @@ SELECT id, state, public_key, sealed_key, created_at, updated_at FROM access_key
 SELECT pg_advisory_xact_lock(7310021);
 
 -- name: InsertAccessRevocation :exec
-INSERT INTO access_revocations (id, session, subject) VALUES (@id, @session, @subject);
+INSERT INTO access_revocations (id, session, subject, stale) VALUES (@id, @session, @subject, @stale);
 
 -- name: GetAccessRevocations :many
-SELECT id, session, subject, before, created_at, updated_at FROM access_revocations WHERE id = ANY(@ids::uuid[]);
+SELECT id, session, subject, before, created_at, updated_at, stale FROM access_revocations WHERE id = ANY(@ids::uuid[]);
 
 -- name: AllAccessRevocations :many
-SELECT id, session, subject, before, created_at, updated_at FROM access_revocations;
+SELECT id, session, subject, before, created_at, updated_at, stale FROM access_revocations;
 
 -- name: IsAccessRevoked :one
 SELECT EXISTS (SELECT 1 FROM access_revocations WHERE session = @session::text) AS revoked;

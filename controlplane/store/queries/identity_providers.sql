@@ -72,3 +72,12 @@ ON CONFLICT (org_id) DO UPDATE SET require_second_factor = @require_second_facto
 
 -- name: ListSecurityOfUser :many
 SELECT s.org_id, s.require_second_factor, s.max_session_seconds FROM organization_security s JOIN memberships m ON m.org_id = s.org_id WHERE m.user_id = @user_id;
+
+-- name: ListClaimedRoles :many
+SELECT org_id, role_id FROM claimed_roles WHERE user_id = @user_id AND provider_id = @provider_id;
+
+-- name: InsertClaimedRole :exec
+INSERT INTO claimed_roles (user_id, provider_id, org_id, role_id) VALUES (@user_id, @provider_id, sqlc.narg(org_id), @role_id) ON CONFLICT DO NOTHING;
+
+-- name: DeleteClaimedRole :exec
+DELETE FROM claimed_roles WHERE user_id = @user_id AND provider_id = @provider_id AND org_id IS NOT DISTINCT FROM sqlc.narg(org_id) AND role_id = @role_id;

@@ -45,7 +45,7 @@ func (q *Queries) AllAccessKeys(ctx context.Context) ([]AccessKey, error) {
 }
 
 const allAccessRevocations = `-- name: AllAccessRevocations :many
-SELECT id, session, subject, before, created_at, updated_at FROM access_revocations
+SELECT id, session, subject, before, created_at, updated_at, stale FROM access_revocations
 `
 
 func (q *Queries) AllAccessRevocations(ctx context.Context) ([]AccessRevocation, error) {
@@ -64,6 +64,7 @@ func (q *Queries) AllAccessRevocations(ctx context.Context) ([]AccessRevocation,
 			&i.Before,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Stale,
 		); err != nil {
 			return nil, err
 		}
@@ -128,7 +129,7 @@ func (q *Queries) GetAccessKeys(ctx context.Context, ids []uuid.UUID) ([]AccessK
 }
 
 const getAccessRevocations = `-- name: GetAccessRevocations :many
-SELECT id, session, subject, before, created_at, updated_at FROM access_revocations WHERE id = ANY($1::uuid[])
+SELECT id, session, subject, before, created_at, updated_at, stale FROM access_revocations WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetAccessRevocations(ctx context.Context, ids []uuid.UUID) ([]AccessRevocation, error) {
@@ -147,6 +148,7 @@ func (q *Queries) GetAccessRevocations(ctx context.Context, ids []uuid.UUID) ([]
 			&i.Before,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Stale,
 		); err != nil {
 			return nil, err
 		}
@@ -219,17 +221,23 @@ func (q *Queries) InsertAccessKey(ctx context.Context, arg InsertAccessKeyParams
 }
 
 const insertAccessRevocation = `-- name: InsertAccessRevocation :exec
-INSERT INTO access_revocations (id, session, subject) VALUES ($1, $2, $3)
+INSERT INTO access_revocations (id, session, subject, stale) VALUES ($1, $2, $3, $4)
 `
 
 type InsertAccessRevocationParams struct {
 	ID      uuid.UUID
 	Session string
 	Subject string
+	Stale   bool
 }
 
 func (q *Queries) InsertAccessRevocation(ctx context.Context, arg InsertAccessRevocationParams) error {
-	_, err := q.db.Exec(ctx, insertAccessRevocation, arg.ID, arg.Session, arg.Subject)
+	_, err := q.db.Exec(ctx, insertAccessRevocation,
+		arg.ID,
+		arg.Session,
+		arg.Subject,
+		arg.Stale,
+	)
 	return err
 }
 

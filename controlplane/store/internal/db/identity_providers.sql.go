@@ -12,6 +12,27 @@ import (
 	"github.com/google/uuid"
 )
 
+const deleteClaimedRole = `-- name: DeleteClaimedRole :exec
+DELETE FROM claimed_roles WHERE user_id = $1 AND provider_id = $2 AND org_id IS NOT DISTINCT FROM $3 AND role_id = $4
+`
+
+type DeleteClaimedRoleParams struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+	OrgID      *uuid.UUID
+	RoleID     uuid.UUID
+}
+
+func (q *Queries) DeleteClaimedRole(ctx context.Context, arg DeleteClaimedRoleParams) error {
+	_, err := q.db.Exec(ctx, deleteClaimedRole,
+		arg.UserID,
+		arg.ProviderID,
+		arg.OrgID,
+		arg.RoleID,
+	)
+	return err
+}
+
 const deleteIdentity = `-- name: DeleteIdentity :execrows
 DELETE FROM user_identities WHERE user_id = $1 AND provider_id = $2
 `
@@ -212,6 +233,27 @@ func (q *Queries) GetOrganizationSecurity(ctx context.Context, orgID uuid.UUID) 
 	return i, err
 }
 
+const insertClaimedRole = `-- name: InsertClaimedRole :exec
+INSERT INTO claimed_roles (user_id, provider_id, org_id, role_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+`
+
+type InsertClaimedRoleParams struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+	OrgID      *uuid.UUID
+	RoleID     uuid.UUID
+}
+
+func (q *Queries) InsertClaimedRole(ctx context.Context, arg InsertClaimedRoleParams) error {
+	_, err := q.db.Exec(ctx, insertClaimedRole,
+		arg.UserID,
+		arg.ProviderID,
+		arg.OrgID,
+		arg.RoleID,
+	)
+	return err
+}
+
 const insertIdentity = `-- name: InsertIdentity :exec
 INSERT INTO user_identities (provider_id, issuer, subject, user_id, used_at) VALUES ($1, $2, $3, $4, $5)
 `
@@ -306,6 +348,40 @@ type InsertInvitationRolesParams struct {
 func (q *Queries) InsertInvitationRoles(ctx context.Context, arg InsertInvitationRolesParams) error {
 	_, err := q.db.Exec(ctx, insertInvitationRoles, arg.InvitationID, arg.RoleIds)
 	return err
+}
+
+const listClaimedRoles = `-- name: ListClaimedRoles :many
+SELECT org_id, role_id FROM claimed_roles WHERE user_id = $1 AND provider_id = $2
+`
+
+type ListClaimedRolesParams struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+}
+
+type ListClaimedRolesRow struct {
+	OrgID  *uuid.UUID
+	RoleID uuid.UUID
+}
+
+func (q *Queries) ListClaimedRoles(ctx context.Context, arg ListClaimedRolesParams) ([]ListClaimedRolesRow, error) {
+	rows, err := q.db.Query(ctx, listClaimedRoles, arg.UserID, arg.ProviderID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListClaimedRolesRow
+	for rows.Next() {
+		var i ListClaimedRolesRow
+		if err := rows.Scan(&i.OrgID, &i.RoleID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listIdentities = `-- name: ListIdentities :many

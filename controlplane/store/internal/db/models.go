@@ -47,6 +47,7 @@ type AccessRevocation struct {
 	Before    time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Stale     bool
 }
 
 type ApiKey struct {
@@ -147,6 +148,13 @@ type ChangeLog struct {
 	Kind string
 	Key  string
 	Op   string
+}
+
+type ClaimedRole struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+	OrgID      *uuid.UUID
+	RoleID     uuid.UUID
 }
 
 type CompromisedKey struct {
@@ -735,6 +743,16 @@ type UserTotp struct {
 	LastStep     int64
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+}
+
+type Visitor struct {
+	ID        uuid.UUID
+	OrgID     uuid.UUID
+	ServiceID uuid.UUID
+	Mail      string
+	Address   *netip.Addr
+	ExpiresAt time.Time
+	CreatedAt time.Time
 }
 
 type Webhook struct {
