@@ -61,6 +61,7 @@ type Config struct {
 	DNSRoots         []string `yaml:"dns_roots" env:"DNS_ROOTS"`                 // name servers of the root for checks of domains; those of the internet if empty
 	ChallengeAway    string   `yaml:"challenge_away" env:"CHALLENGE_AWAY"`       // nodes that are away when a challenge is to be answered: withdraw goes on without them if they answer nothing, wait waits
 	OutboundNetworks []string `yaml:"outbound_networks" env:"OUTBOUND_NETWORKS"` // private networks, or loopback, that webhooks may reach all the same
+	TrustedProxies   []string `yaml:"trusted_proxies" env:"TRUSTED_PROXIES"`     // networks of proxies before the API and the pages, whose X-Forwarded-For is believed
 	QueuePollOnly    bool     `yaml:"queue_poll_only" env:"QUEUE_POLL_ONLY"`     // no LISTEN for jobs: where a transaction pooler stands before PostgreSQL
 	URL              string   `yaml:"url" env:"URL"`                             // where people reach the pages and the API, such as https://control.example.org; nobody can sign in without
 	SetupTokenFile   string   `yaml:"setup_token_file" env:"SETUP_TOKEN_FILE"`   // where the first setup link of a fresh cluster goes; standard output if empty
@@ -253,6 +254,11 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("dns_roots[%d]: %q, want an IP address", i, r))
 		}
 	}
+	for i, n := range c.TrustedProxies {
+		if p, err := netip.ParsePrefix(n); err != nil || p != p.Masked() || p.Bits() == 0 {
+			errs = append(errs, fmt.Errorf("trusted_proxies[%d]: %q, want a network like 10.1.2.0/24", i, n))
+		}
+	}
 	for i, n := range c.OutboundNetworks {
 		if _, err := netip.ParsePrefix(n); err != nil {
 			errs = append(errs, fmt.Errorf("outbound_networks[%d]: %q, want a network like 10.1.0.0/16", i, n))
@@ -312,4 +318,15 @@ func level(s string) (slog.Level, error) {
 		return l, fmt.Errorf("log_level: %q, want debug, info, warn or error", s)
 	}
 	return l, nil
+}
+
+// Proxies are the networks of TrustedProxies, as Validate has checked them.
+func (c *Config) Proxies() []netip.Prefix {
+	var out []netip.Prefix
+	for _, n := range c.TrustedProxies {
+		if p, err := netip.ParsePrefix(n); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
