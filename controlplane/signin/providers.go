@@ -173,7 +173,11 @@ func (s *Service) known(ctx context.Context, tx *store.Tx, p *model.IdentityProv
 		if err != nil {
 			return uid, err
 		}
-		return uid, s.belongs(ctx, tx, p, u)
+		// The provider's own rules may have left him no member: nobody else's then.
+		if err := s.belongs(ctx, tx, p, u); err != nil && !(err == ErrOutside && s.nobodys(ctx, tx, u)) {
+			return uid, err
+		}
+		return uid, s.restate(ctx, tx, p, id.Claims, uid)
 	}
 	if fault.Of(err) != fault.NotFound {
 		return uid, err
@@ -200,6 +204,12 @@ func (s *Service) belongs(ctx context.Context, tx *store.Tx, p *model.IdentityPr
 	return nil
 }
 
+// nobodys reports whether a user has no role anywhere.
+func (s *Service) nobodys(ctx context.Context, tx *store.Tx, u *model.User) bool {
+	all, err := tx.ListMembershipsOfUser(ctx, u.ID)
+	return err == nil && len(all) == 0 && u.ClusterRole.IsZero()
+}
+
 // provision makes a user of somebody whom a provider vouches for, with the roles that its rules give.
 func (s *Service) provision(ctx context.Context, tx *store.Tx, p *model.IdentityProvider, id oidc.Identity, mine model.Identity) (uid model.UserID, err error) {
 	email, err := model.CanonicalEmail(id.Email)
@@ -224,6 +234,11 @@ func (s *Service) provision(ctx context.Context, tx *store.Tx, p *model.Identity
 	}
 	for _, m := range members {
 		if err := tx.CreateMembership(ctx, m); err != nil {
+			return uid, err
+		}
+	}
+	for _, v := range claims(p, id.Claims, u.ID) {
+		if err := tx.Claim(ctx, u.ID, p.ID, v); err != nil {
 			return uid, err
 		}
 	}

@@ -114,6 +114,32 @@ func (t *Tx) UseIdentity(ctx context.Context, p model.IdentityProviderID, issuer
 	return model.UserID{UUID: id}, classify(err, "identity")
 }
 
+// Claimed is a role that a provider's rules have given a user; zero Org: in the cluster.
+type Claimed struct {
+	Org  model.OrgID
+	Role model.RoleID
+}
+
+// ListClaimed returns what a provider's rules have given a user.
+func (t *Tx) ListClaimed(ctx context.Context, u model.UserID, p model.IdentityProviderID) ([]Claimed, error) {
+	rows, err := t.q.ListClaimedRoles(ctx, db.ListClaimedRolesParams{UserID: u.UUID, ProviderID: p.UUID})
+	out := make([]Claimed, len(rows))
+	for i, r := range rows {
+		out[i] = Claimed{model.OrgID{UUID: idOrZero(r.OrgID)}, model.RoleID{UUID: r.RoleID}}
+	}
+	return out, classify(err, "list roles of a provider")
+}
+
+// Claim writes down that a provider's rules have given a user a role.
+func (t *Tx) Claim(ctx context.Context, u model.UserID, p model.IdentityProviderID, v Claimed) error {
+	return classify(t.q.InsertClaimedRole(ctx, db.InsertClaimedRoleParams{UserID: u.UUID, ProviderID: p.UUID, OrgID: nullID(v.Org.UUID), RoleID: v.Role.UUID}), "claim role")
+}
+
+// Unclaim forgets that.
+func (t *Tx) Unclaim(ctx context.Context, u model.UserID, p model.IdentityProviderID, v Claimed) error {
+	return classify(t.q.DeleteClaimedRole(ctx, db.DeleteClaimedRoleParams{UserID: u.UUID, ProviderID: p.UUID, OrgID: nullID(v.Org.UUID), RoleID: v.Role.UUID}), "claim role")
+}
+
 // CreateIdentity says whose identity at a provider something is. It is one user's for good.
 func (t *Tx) CreateIdentity(ctx context.Context, u model.UserID, v model.Identity) error {
 	return classify(t.q.InsertIdentity(ctx, db.InsertIdentityParams{ProviderID: v.Provider.UUID, Issuer: v.Issuer, Subject: v.Subject, UserID: u.UUID, UsedAt: v.Used}), "create identity")

@@ -70,6 +70,12 @@ func (t *Tx) ListMembershipsOfUser(ctx context.Context, user model.UserID) ([]*m
 	return convert(rows, func(r db.ListMembershipsOfUserRow) *model.Membership { return membership(db.GetMembershipRow(r)) }), classify(err, "list memberships")
 }
 
+// LockOwners returns the owners of an organization who are not disabled, and keeps them until the transaction ends.
+func (t *Tx) LockOwners(ctx context.Context, org model.OrgID) ([]model.UserID, error) {
+	ids, err := t.q.LockOwners(ctx, db.LockOwnersParams{OrgID: org.UUID, RoleID: model.RoleOwner.UUID})
+	return idsFrom[model.UserID](ids), classify(err, "owners")
+}
+
 func membership(r db.GetMembershipRow) *model.Membership {
 	return &model.Membership{
 		Org: model.OrgID{UUID: r.OrgID}, User: model.UserID{UUID: r.UserID}, Email: r.Email, Roles: idsFrom[model.RoleID](r.RoleIds),

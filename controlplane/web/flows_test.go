@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -376,4 +377,64 @@ func TestAnOrganizationWantsASecondFactor(t *testing.T) {
 		t.Error("a session with one does not count")
 	}
 	_ = admin
+}
+
+// Roles that a provider's rules give go when it says something else; those that somebody has given stay.
+func TestRolesFollowWhatAProviderSays(t *testing.T) {
+	r := newRig(t)
+	r.set(t)
+	ctx, org := t.Context(), r.org(t, "acme")
+	p := r.provider(t, &model.IdentityProvider{Provision: true, Rules: []model.ClaimRule{
+		{Org: org, Role: model.RoleMember}, {Claim: "groups", Value: "ops", Org: org, Role: model.RoleAdmin}, {Claim: "groups", Value: "root", Role: model.RoleClusterViewer},
+	}})
+	r.idp.AddUser("bob", "bob@example.org", true)
+	login := func(groups ...any) (roles []model.RoleID, cluster model.RoleID) {
+		t.Helper()
+		r.idp.Lie(oidctest.Lies{Claims: func(m map[string]any) { m["groups"] = groups }})
+		b := r.browser(t)
+		if r.at(t, b, p, "", "bob"); !b.signedIn() {
+			t.Fatal("bob is not let in")
+		}
+		if err := r.db.View(ctx, func(tx *store.Tx) error {
+			u, err := tx.GetUserByEmail(ctx, "bob@example.org")
+			if err != nil {
+				return err
+			}
+			m, err := tx.GetMembership(ctx, org, u.ID)
+			if err != nil {
+				return err
+			}
+			roles, cluster = m.Roles, u.ClusterRole
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return roles, cluster
+	}
+	has := func(when string, got []model.RoleID, want ...model.RoleID) {
+		t.Helper()
+		if len(got) != len(want) || slices.ContainsFunc(want, func(r model.RoleID) bool { return !slices.Contains(got, r) }) {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	roles, cluster := login("ops", "root")
+	if has("at first", roles, model.RoleMember, model.RoleAdmin); cluster != model.RoleClusterViewer {
+		t.Errorf("in the cluster: %v", cluster)
+	}
+	if _, err := r.db.Tx(ctx, "test", func(tx *store.Tx) error {
+		u, err := tx.GetUserByEmail(ctx, "bob@example.org")
+		if err != nil {
+			return err
+		}
+		_, err = tx.UpdateMembership(ctx, &model.Membership{Org: org, User: u.ID, Roles: append(roles, model.RoleViewer)})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	roles, cluster = login("staff")
+	if has("when the provider says less", roles, model.RoleMember, model.RoleViewer); !cluster.IsZero() {
+		t.Errorf("in the cluster: %v", cluster)
+	}
+	roles, _ = login("ops")
+	has("when it says more again", roles, model.RoleMember, model.RoleViewer, model.RoleAdmin)
 }

@@ -38,3 +38,8 @@ SELECT m.org_id, r.id, r.permissions
  WHERE m.user_id = @user_id
 UNION ALL
 SELECT '00000000-0000-0000-0000-000000000000'::uuid, r.id, r.permissions FROM users u JOIN roles r ON r.id = u.cluster_role_id WHERE u.id = @user_id;
+
+-- name: LockOwners :many
+-- Those who have a role in an organization and may use it. Nobody takes it from them until the transaction ends.
+SELECT r.user_id FROM membership_roles r JOIN users u ON u.id = r.user_id
+ WHERE r.org_id = @org_id AND r.role_id = @role_id AND u.disabled_at IS NULL ORDER BY r.user_id FOR UPDATE OF r;

@@ -245,6 +245,37 @@ func (q *Queries) LockMembership(ctx context.Context, arg LockMembershipParams) 
 	return err
 }
 
+const lockOwners = `-- name: LockOwners :many
+SELECT r.user_id FROM membership_roles r JOIN users u ON u.id = r.user_id
+ WHERE r.org_id = $1 AND r.role_id = $2 AND u.disabled_at IS NULL ORDER BY r.user_id FOR UPDATE OF r
+`
+
+type LockOwnersParams struct {
+	OrgID  uuid.UUID
+	RoleID uuid.UUID
+}
+
+// Those who have a role in an organization and may use it. Nobody takes it from them until the transaction ends.
+func (q *Queries) LockOwners(ctx context.Context, arg LockOwnersParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, lockOwners, arg.OrgID, arg.RoleID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var user_id uuid.UUID
+		if err := rows.Scan(&user_id); err != nil {
+			return nil, err
+		}
+		items = append(items, user_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const touchMembership = `-- name: TouchMembership :execrows
 UPDATE memberships SET updated_at = now() WHERE org_id = $1 AND user_id = $2
 `
