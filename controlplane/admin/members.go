@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
@@ -37,6 +38,11 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 		build:  buildMember,
 		create: func(c *call, v *model.Membership) error { return c.tx.CreateMembership(c, v) },
 		update: func(c *call, v *model.Membership) (bool, error) {
+			if !slices.Contains(v.Roles, model.RoleOwner) {
+				if err := c.leavesOwner(v.Org, v.User); err != nil {
+					return false, err
+				}
+			}
 			c.a.forgetUser(v.User)
 			changed, err := c.tx.UpdateMembership(c, v)
 			if err != nil || !changed {
@@ -46,6 +52,9 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 		},
 		drop: func(c *call, v *model.Membership) error {
 			if _, err := c.mayManageMember(v); err != nil {
+				return err
+			}
+			if err := c.leavesOwner(v.Org, v.User); err != nil {
 				return err
 			}
 			c.a.forgetUser(v.User)
@@ -129,6 +138,30 @@ func (c *call) mayManageMember(v *model.Membership) (*model.Membership, error) {
 		}
 	}
 	return now, nil
+}
+
+// leavesOwner makes sure that an organization has an owner without this user. Who administers the cluster can give it
+// another one, and may leave it without.
+func (c *call) leavesOwner(org model.OrgID, without model.UserID) error {
+	if c.p.Can(access.OrganizationsWrite, model.OrgID{}) {
+		return nil
+	}
+	owners, err := c.tx.LockOwners(c, org)
+	if err != nil || len(owners) != 1 || owners[0] != without {
+		return err
+	}
+	return fault.New(fault.Conflict, "this is the last owner of the organization: make somebody else one first; only who administers the cluster leaves it without")
+}
+
+// leaveOwners is leavesOwner for all organizations of a user.
+func (c *call) leaveOwners(user model.UserID) error {
+	all, err := c.tx.ListMembershipsOfUser(c, user)
+	for _, m := range all {
+		if err == nil && slices.Contains(m.Roles, model.RoleOwner) {
+			err = c.leavesOwner(m.Org, user)
+		}
+	}
+	return err
 }
 
 func viewMember(c *call, v *model.Membership) (out Member, err error) {

@@ -458,3 +458,26 @@ func pemOf(t *testing.T, b []byte) []byte {
 	}
 	return block.Bytes
 }
+
+// An organization keeps an owner, unless who administers the cluster wants otherwise.
+func TestAnOrganizationKeepsAnOwner(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	ann, _ := o.user("ann@example.org", "owner")
+	if _, _, _, err := o.a.Members.Put(ctx, ann, DefaultName, "ann@example.org", MemberSpec{Roles: []string{"admin"}}); fault.Of(err) != fault.Conflict {
+		t.Errorf("the last owner gives it up: %v", err)
+	}
+	if _, err := o.a.Members.Delete(ctx, ann, DefaultName, "ann@example.org"); fault.Of(err) != fault.Conflict {
+		t.Errorf("the last owner leaves: %v", err)
+	}
+	o.user("bob@example.org", "owner")
+	if _, _, _, err := o.a.Members.Put(ctx, ann, DefaultName, "ann@example.org", MemberSpec{Roles: []string{"owner", "admin"}}); err != nil {
+		t.Errorf("an owner who stays one: %v", err)
+	}
+	if _, err := o.a.Members.Delete(ctx, ann, DefaultName, "bob@example.org"); err != nil {
+		t.Errorf("one of two: %v", err)
+	}
+	if _, err := o.a.Members.Delete(ctx, o.root, DefaultName, "ann@example.org"); err != nil {
+		t.Errorf("by who administers the cluster: %v", err)
+	}
+}

@@ -40,6 +40,9 @@ func users(a *Admin) *Collection[model.User, UserSpec, User] {
 			if _, err := c.mayManage(v.ID); err != nil {
 				return err
 			}
+			if err := c.leaveOwners(v.ID); err != nil {
+				return err
+			}
 			if err := c.a.ended(c, c.tx, v.ID); err != nil {
 				return err
 			}
@@ -99,6 +102,11 @@ func buildUser(c *call, old *model.User, name string, s UserSpec) (v *model.User
 }
 
 func updateUser(c *call, v *model.User) (bool, error) {
+	if !v.Disabled.IsZero() {
+		if err := c.leaveOwners(v.ID); err != nil {
+			return false, err
+		}
+	}
 	changed, err := c.tx.UpdateUser(c, v)
 	if err != nil || !changed || v.Disabled.IsZero() {
 		return changed, err
