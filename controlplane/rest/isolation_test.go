@@ -66,7 +66,7 @@ func (w *world) targets() []target {
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
-		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "requests": "", "request-log": "", "traffic": "", "events": "",
+		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
@@ -109,6 +109,8 @@ func (w *world) targets() []target {
 				t.body = `{"name":"x"}`
 			case "wait":
 				t.path += "?revision=1"
+			case "create-access-token":
+				t.body = `{"host":"wiki.example.com"}`
 			case "create-share-link":
 				t.body = `{}`
 			case "create-service-token":
@@ -300,9 +302,12 @@ func TestReferencesStayInTheOrganization(t *testing.T) {
 		w.must(200, "GET", path, "").into(t, &o)
 		return o.ID
 	}
+	w.must(201, "POST", org+"/policies", `{"name":"guard"}`)
+	guard := id(org + "/policies/guard")
 	site, service, connector := id(org+"/sites/home"), id(org+"/services/wiki"), id(org+"/connectors/box")
 	const own = "/api/v1/orgs/stranger"
 	for _, c := range []struct{ path, body, location string }{
+		{own + "/services", `{"name":"s","kind":"http","hostname":"s.example.net","pool":"default","policy":"` + guard + `"}`, "body.policy"},
 		{own + "/connectors", `{"name":"c","site":"` + site + `"}`, "body.site"},
 		{own + "/targets", `{"name":"t","service":"` + service + `","site":"` + site + `","address":"10.0.0.1","port":80}`, "body.service"},
 		{"/api/v1/join-tokens", `{"organization":"stranger","connector":"` + connector + `"}`, "body.connector"},

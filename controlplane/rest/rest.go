@@ -43,6 +43,8 @@ type Options struct {
 	Presence *presence.Store
 	// SignIn signs people in; nil: nobody can.
 	SignIn SignIn
+	// Visits lets programs visit services; nil: it does not.
+	Visits Visits
 	// Database says how long ago the database last answered.
 	Database func() time.Duration
 	// Preflight checks domains; nil: nobody can.

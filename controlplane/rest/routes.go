@@ -39,6 +39,7 @@ import (
 //	/api/v1/orgs/{org}/policies/{name}/links /api/v1/orgs/{org}/policies/{name}/links/{link}
 //	/api/v1/orgs/{org}/policies/{name}/tokens /api/v1/orgs/{org}/policies/{name}/tokens/{token}
 //	/api/v1/orgs/{org}/explain
+//	/api/v1/orgs/{org}/access-tokens
 //	/api/v1/orgs/{org}/requests /api/v1/orgs/{org}/requests/{tail,export} /api/v1/orgs/{org}/request-log
 //	/api/v1/orgs/{org}/traffic /api/v1/orgs/{org}/events /api/v1/orgs/{org}/events/tail
 //	/api/v1/orgs/{org}/{services,sites}/{name}/health

@@ -115,6 +115,7 @@ func (a *API) signIn() {
 			return &answer[linkAnswer]{Status: http.StatusCreated, Body: linkAnswer{link, expires.UTC()}}, nil
 		})
 	a.devices()
+	a.accessTokens()
 }
 
 // devices sign command lines in (RFC 8628): who calls has no key yet.

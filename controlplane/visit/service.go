@@ -79,6 +79,9 @@ func (s *Server) Renew(ctx context.Context, req *nodev1.RenewAccessRequest) (*no
 	}
 	token := ""
 	c, svc, err := s.verify(m, node, req.GetToken())
+	if err == nil && c.Use != "" {
+		err = fault.New(fault.NotFound, "what a program shows is not renewed")
+	}
 	if err == nil {
 		token, err = s.give(ctx, c.Session, svc, c.Audience, c.Binding)
 	}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/warrenedge/warren/shared/accesstoken"
 )
 
 // Cookies of a node. Their prefix lets browsers take them from this very host alone, over TLS. Targets never see them, nor
@@ -14,11 +16,34 @@ const (
 	grantCookie   = "__Host-warren-grant"   // what a node itself has given
 )
 
-// Fields in which a program that has no cookies shows a token, with the secret that it is bound to.
+// Fields in which a program that has no cookies shows a token, with the secret that it is bound to: in two fields, or both
+// in the first one or as a bearer token, as accesstoken.Join puts them.
 const (
 	TokenField  = "Warren-Access-Token"
 	SecretField = "Warren-Access-Secret"
 )
+
+// shown is what a program shows in fields. What has the form of ours the target does not see, good or not.
+func shown(r *http.Request) (token, secret string, ok bool) {
+	t, s := r.Header[TokenField], r.Header[SecretField]
+	if len(t) == 1 && len(s) == 1 {
+		return t[0], s[0], true
+	}
+	if len(t) == 1 {
+		token, secret, ok = accesstoken.Split(t[0])
+	}
+	if a := r.Header["Authorization"]; len(a) == 1 && len(a[0]) > len(bearer) && strings.EqualFold(a[0][:len(bearer)], bearer) {
+		if bt, bs, ours := accesstoken.Split(strings.TrimSpace(a[0][len(bearer):])); ours {
+			r.Header.Del("Authorization")
+			if !ok {
+				token, secret, ok = bt, bs, true
+			}
+		}
+	}
+	return token, secret, ok
+}
+
+const bearer = "Bearer "
 
 type cookies struct{ access, browser, grant string }
 

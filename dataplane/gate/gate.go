@@ -104,15 +104,14 @@ func (g *Gate) Identify(r *http.Request, v *httpproxy.Visit, id *policy.Identity
 	h := new(held)
 	v.Held = h
 	c := readCookies(r.Header)
-	token, secret := c.access, c.browser
-	if t, s := r.Header[TokenField], r.Header[SecretField]; len(t) == 1 && len(s) == 1 {
-		token, secret = t[0], s[0]
-	} else {
+	token, secret, program := shown(r)
+	if !program {
+		token, secret = c.access, c.browser
 		h.shown = token
 	}
 	now := time.Now()
 	if token != "" && secret != "" {
-		if visitor, err := g.Sessions.Find(v.Host, token, secret, now); err == nil {
+		if visitor, err := g.Sessions.Find(v.Host, token, secret, now); err == nil && (program || visitor.Claims.Use == "") {
 			h.visitor = visitor
 			identify(visitor.Claims, id)
 		}

@@ -386,3 +386,49 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// A program of who has signed in shows what it was given in one field. It is good there alone: a browser would send a cookie
+// unasked. The target sees nothing of it, but who it is.
+func TestProgramOfAUser(t *testing.T) {
+	n := newNode(t, members(), hello)
+	secret := strings.Repeat("s", 43)
+	sign := func(use, aud string) string {
+		now := time.Now()
+		token, err := accesstoken.Sign(n.plane.key, "k", &accesstoken.Claims{Issuer: cluster, Audience: aud, Subject: "user_1", Session: "session_1", Org: org, Email: "alice@example.org",
+			Issued: accesstoken.At(now), Expires: accesstoken.At(now.Add(accesstoken.Life)), Binding: accesstoken.Binding(secret), Use: use})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	token := sign(accesstoken.UseProgram, host)
+	c := n.browser(true)
+	for name, tt := range map[string]struct {
+		fields []string
+		want   int
+	}{
+		"bearer":                        {[]string{"Authorization", "Bearer " + accesstoken.Join(token, secret)}, 200},
+		"bearer, however it is written": {[]string{"Authorization", "bEARER " + accesstoken.Join(token, secret)}, 200},
+		"in our field":                  {[]string{"Warren-Access-Token", accesstoken.Join(token, secret)}, 200},
+		"beside the target's own":       {[]string{"Warren-Access-Token", accesstoken.Join(token, secret), "Authorization", "Bearer of-the-target"}, 200},
+		"without the secret":            {[]string{"Authorization", "Bearer " + token}, 401},
+		"with another secret":           {[]string{"Authorization", "Bearer " + accesstoken.Join(token, strings.Repeat("x", 43))}, 401},
+		"for another host":              {[]string{"Authorization", "Bearer " + accesstoken.Join(sign(accesstoken.UseProgram, "other.example"), secret)}, 401},
+		"as a cookie":                   {[]string{"Cookie", "__Host-warren-access=" + token + "; __Host-warren-browser=" + secret}, 401},
+		"a browser's as a cookie":       {[]string{"Cookie", "__Host-warren-access=" + sign("", host) + "; __Host-warren-browser=" + secret}, 200},
+	} {
+		resp, _ := n.visit(c, "POST", "/api", "x=1", append([]string{"Accept", "*/*", "Sec-Fetch-Mode", "cors"}, tt.fields...)...)
+		seen := n.got()
+		if resp.StatusCode != tt.want || len(resp.Header["Set-Cookie"]) > 0 && tt.want == 200 {
+			t.Errorf("%s: %d %v, want %d", name, resp.StatusCode, resp.Header["Set-Cookie"], tt.want)
+		}
+		for _, r := range seen {
+			if s := fmt.Sprint(r.Header); strings.Contains(s, secret) || r.Header.Get("Remote-Email") != "alice@example.org" || strings.Contains(r.Header.Get("Authorization"), "eyJ") {
+				t.Errorf("%s: the target was sent %s", name, s)
+			}
+			if name == "beside the target's own" && r.Header.Get("Authorization") != "Bearer of-the-target" {
+				t.Errorf("the target's own is gone: %v", r.Header)
+			}
+		}
+	}
+}

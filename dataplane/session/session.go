@@ -228,6 +228,9 @@ func (st *state) check(v *Visitor, now time.Time) error {
 // due asks for the renewal of a token of whose life a third is over.
 func (s *Sessions) due(v *Visitor, now time.Time) {
 	at := v.renewAt.Load()
+	if v.Claims.Use != "" { // what a program shows ends when it does: nobody could give it another one
+		return
+	}
 	if now.Unix() < at || !v.renewAt.CompareAndSwap(at, now.Add(renewAgain).Unix()) {
 		return
 	}
@@ -286,5 +289,5 @@ func (s *Sessions) renew(ctx context.Context, v *Visitor) {
 
 // same reports whether two tokens are of one session in one browser.
 func same(a, b *accesstoken.Claims) bool {
-	return a.Issuer == b.Issuer && a.Audience == b.Audience && a.Subject == b.Subject && a.Session == b.Session && a.Org == b.Org && a.Binding == b.Binding
+	return a.Issuer == b.Issuer && a.Audience == b.Audience && a.Subject == b.Subject && a.Session == b.Session && a.Org == b.Org && a.Binding == b.Binding && a.Use == b.Use
 }

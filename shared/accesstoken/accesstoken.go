@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -45,7 +46,8 @@ type Claims struct {
 	Methods  []string `json:"amr,omitempty"`    // how the user signed in (RFC 8176)
 	Issued   Time     `json:"iat"`
 	Expires  Time     `json:"exp"`
-	Binding  string   `json:"bnd"` // see Binding
+	Binding  string   `json:"bnd"`           // see Binding
+	Use      string   `json:"use,omitempty"` // UseProgram, or that of a browser
 
 	KeyID string `json:"-"` // of the key that has signed it
 }
@@ -76,6 +78,23 @@ func Binding(secret string) string {
 func ValidBinding(s string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return err == nil && len(b) == sha256.Size
+}
+
+// UseProgram is what Claims.Use says of a token that a program shows in a field of its requests. No cookie makes such a one
+// good: a browser sends cookies unasked.
+const UseProgram = "program"
+
+// Join is what a program is given: a token with the secret that it is bound to. Targets see the token alone, which is
+// worth nothing to them.
+func Join(token, secret string) string { return token + "~" + secret }
+
+// Split takes apart what a program shows. It is ok for what has the form, good or not.
+func Split(s string) (token, secret string, ok bool) {
+	token, secret, ok = strings.Cut(s, "~")
+	if !ok || len(secret) != 43 || strings.Count(token, ".") != 2 || !strings.HasPrefix(token, "eyJ") {
+		return "", "", false
+	}
+	return token, secret, true
 }
 
 // Sign makes a token.

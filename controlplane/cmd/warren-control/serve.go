@@ -23,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/console"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/feed"
+	"github.com/warrenedge/warren/controlplane/forwarded"
 	"github.com/warrenedge/warren/controlplane/gossipkey"
 	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/keyring"
@@ -162,7 +163,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		}
 		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log})
 		api := rest.New(rest.Options{
-			Admin: adm, SignIn: people.api(), World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
+			Admin: adm, SignIn: people.api(), Visits: visits, World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
 			Preflight: checker,
 			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
@@ -175,7 +176,9 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			Admin:     adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
 		})
 		tasks = append(tasks, people.tasks...)
-		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error { return serveHTTP(ctx, l, people.handler(api, operators)) }))
+		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error {
+			return serveHTTP(ctx, l, forwarded.Handler(cfg.Proxies(), people.handler(api, operators)))
+		}))
 	}
 	if cfg.Listen.Admin != "" {
 		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))
