@@ -160,11 +160,11 @@ func TestBrowserLive(t *testing.T) {
 	b.do("search", chromedp.Navigate(home+"/console/orgs/default/services"), chromedp.WaitVisible(`//a[text()="wiki"]`, chromedp.BySearch),
 		chromedp.SendKeys("input[type=search]", "mail.exa"), chromedp.WaitNotPresent(`//a[text()="wiki"]`, chromedp.BySearch), chromedp.WaitVisible(`//a[text()="mail"]`, chromedp.BySearch),
 		chromedp.ActionFunc(func(ctx context.Context) error { // what comes later is searched as well
-			_, rev, err := r.admin.Services.Create(ctx, r.key, "default", "more", admin.ServiceSpec{Kind: "tls", Hostname: "more.mail.example.org", Pool: "default"})
+			_, _, err := r.admin.Services.Create(ctx, r.key, "default", "more", admin.ServiceSpec{Kind: "tls", Hostname: "more.mail.example.org", Pool: "default"})
 			if err != nil {
 				return err
 			}
-			_, rev, err = r.admin.Services.Create(ctx, r.key, "default", "mail2", admin.ServiceSpec{Kind: "tls", Hostname: "mail.example.org.example.org", Pool: "default"})
+			_, rev, err := r.admin.Services.Create(ctx, r.key, "default", "mail2", admin.ServiceSpec{Kind: "tls", Hostname: "mail.example.org.example.org", Pool: "default"})
 			r.must(rev, err)
 			return nil
 		}), chromedp.WaitVisible(`//a[text()="mail2"]`, chromedp.BySearch), chromedp.WaitNotPresent(`//a[text()="wiki"]`, chromedp.BySearch))
