@@ -205,9 +205,9 @@ func listenAPI(cfg *config.Config) (net.Listener, error) {
 	return l, nil
 }
 
-// Limits of the API's connections. A call may wait for 25 s.
+// Limits of the API's connections. A call may wait for 25 s; net/http ends its context when the time to read it is over.
 const (
-	readTimeout  = 15 * time.Second
+	readTimeout  = 30 * time.Second
 	writeTimeout = 40 * time.Second
 	stopGrace    = 5 * time.Second
 )
