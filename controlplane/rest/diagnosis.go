@@ -28,6 +28,9 @@ type diagnosisView struct {
 func (a *API) diagnosis() {
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/diagnosis", "get-diagnosis", "What the replica that answers stands on, and whether it works; takes up to five seconds", "state", access.ClusterManage, 200),
 		func(ctx context.Context, _ *struct{}) (*answer[diagnosisView], error) {
+			if err := caller(ctx).Check(access.ClusterManage); err != nil {
+				return nil, a.failed(ctx, err)
+			}
 			const limit = 5 * time.Second
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
