@@ -17,9 +17,9 @@ import (
 func BenchmarkRender(b *testing.B) {
 	r := newRig(b)
 	r.furnish()
-	r.grow(10_000)
 	token := r.user("root@example.org", "cluster-admin", "", "")
-	for _, path := range []string{"/console/orgs/default/", "/console/orgs/default/services", "/console/orgs/default/services?q=s-77", "/console/orgs/default/services/s-05000", "/console/orgs/default/sites/home", "/console/orgs/default/topology"} {
+	r.grow(10_000)
+	for _, path := range []string{"/console/orgs/default/", "/console/orgs/default/services", "/console/orgs/default/services?q=s-77", "/console/orgs/default/services/wiki", "/console/orgs/default/sites/home", "/console/orgs/default/topology"} {
 		var times []time.Duration
 		for range 100 {
 			req := httptest.NewRequest(http.MethodGet, home+path, nil)
@@ -42,7 +42,7 @@ func BenchmarkRender(b *testing.B) {
 	}
 }
 
-// grow puts n services with a target each into the model, as the feed would.
+// grow puts n services with a target each into the model that the console shows.
 func (r *rig) grow(n int) {
 	m := r.world.Get()
 	batch := model.Batch{From: m.Revision(), To: m.Revision() + 1, CommittedAt: time.Now(), Services: map[model.ServiceID]*model.Service{}, Targets: map[model.TargetID]*model.Target{}}
@@ -62,5 +62,6 @@ func (r *rig) grow(n int) {
 		t := &model.Target{ID: model.TargetID{}.New(), Org: org, Name: name, Service: s.ID, Site: site.ID, Address: "10.0.0.1", Port: 80, PathPrefix: "/", Weight: 100}
 		batch.Services[s.ID], batch.Targets[t.ID] = s, t
 	}
-	r.world.Set(m.Apply(batch))
+	r.con.World = model.NewCurrent()
+	r.con.World.Set(m.Apply(batch))
 }

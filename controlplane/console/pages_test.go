@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -180,6 +181,8 @@ func TestWrongInput(t *testing.T) {
 			t.Errorf("%s: revision %d after %d, %v", tc.path, head, before, err)
 		}
 	}
+	head, err := r.admin.Head(t.Context())
+	r.must(head, err)
 	if strings.Contains(b.get("/console/orgs/default/services").body, "blog") {
 		t.Error("a service whose target is wrong was published")
 	}
@@ -265,4 +268,41 @@ func zipped(t *testing.T, text string) int {
 		t.Fatal(err)
 	}
 	return b.Len()
+}
+
+// Whoever changes a part in a form leaves the rest as it was.
+func TestFormsKeepTheRest(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b := r.browser(r.user("ann@example.org", "", "default", "member"))
+	check := &admin.HealthCheck{Kind: "http", Path: "/ready", BodyContains: "fine", Interval: "7s", Timeout: "3s"}
+	_, _, rev, err := r.admin.Targets.Put(t.Context(), r.key, "default", "wiki", admin.TargetSpec{Service: "wiki", Site: "home", Address: "192.168.1.20", Port: 8080, PathPrefix: "/w", Weight: 7, HealthCheck: check})
+	r.must(rev, err)
+	before, err := r.admin.Targets.Get(t.Context(), r.key, "default", "wiki")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := b.post("/console/orgs/default/services/wiki/targets/wiki/edit", "site", "home", "address", "192.168.1.21", "port", "8080", "path_prefix", "/w", "weight", "7", "check", "http", "check_path", "/ready", "check_interval", "7s"); got.status != 200 {
+		t.Fatalf("%d: %s", got.status, got.body)
+	}
+	after, err := r.admin.Targets.Get(t.Context(), r.key, "default", "wiki")
+	if err != nil || after.Address != "192.168.1.21" {
+		t.Fatalf("%+v %v", after, err)
+	}
+	before.Address, before.UpdatedAt, before.Health, after.Health = after.Address, after.UpdatedAt, nil, nil
+	if !reflect.DeepEqual(before, after) {
+		t.Errorf("%+v became %+v", before, after)
+	}
+	page := &admin.Maintenance{Show: "unavailable", Title: "Soon"}
+	_, _, rev, err = r.admin.Services.Put(t.Context(), r.key, "default", "wiki", admin.ServiceSpec{Kind: "http", Hostname: "wiki.example.org", Pool: "default", Maintenance: page})
+	r.must(rev, err)
+	if got := b.post("/console/orgs/default/services/wiki/edit", "kind", "http", "hostname", "wiki2.example.org", "pool", "default"); got.status != 200 {
+		t.Fatalf("%d: %s", got.status, got.body)
+	}
+	if v, err := r.admin.Services.Get(t.Context(), r.key, "default", "wiki"); err != nil || v.Hostname != "wiki2.example.org" || v.Maintenance == nil || *v.Maintenance != *page {
+		t.Errorf("%+v %v", v, err)
+	}
+	if got := b.get("/console/orgs/default/services/wiki/yaml"); !strings.Contains(got.body, "maintenance:") {
+		t.Errorf("not all of it is in the YAML: %s", got.body)
+	}
 }

@@ -79,9 +79,10 @@ func (q *Request) serviceForm(s *model.Service, f Form, status int) (*Page, erro
 	return p, nil
 }
 
-// serviceSpec is what was typed; what belongs to another kind of service is left out.
-func serviceSpec(f Form) (admin.ServiceSpec, error) {
-	s := admin.ServiceSpec{Kind: f.Get("kind"), Pool: f.Get("pool"), Policy: f.Get("policy")}
+// serviceSpec is what was typed, over what there was; what belongs to another kind of service is left out.
+func serviceSpec(f Form, s admin.ServiceSpec) (admin.ServiceSpec, error) {
+	s.Kind, s.Pool, s.Policy = f.Get("kind"), f.Get("pool"), f.Get("policy")
+	s.Hostname, s.Terminate, s.Ports, s.Allow, s.ProxyProtocol = "", false, "", nil, 0
 	switch model.ServiceKind(s.Kind) {
 	case model.HTTP:
 		s.Hostname = f.Get("hostname")
@@ -119,7 +120,7 @@ func (q *Request) publish(f Form) (model.Revision, error) {
 	if f.Get("name") == "" {
 		return 0, fault.Field("name", "missing")
 	}
-	spec, err := serviceSpec(f)
+	spec, err := serviceSpec(f, admin.ServiceSpec{})
 	if err != nil {
 		return 0, err
 	}
@@ -163,7 +164,15 @@ func changeService(q *Request) (*Done, error) {
 		return nil, err
 	}
 	f := formOf(q)
-	spec, err := serviceSpec(f)
+	old, err := q.Admin.Services.Get(q.Context(), q.Who, q.Org.ID.String(), s.ID.String())
+	if err != nil {
+		return nil, err
+	}
+	spec, err := specOf[admin.ServiceSpec](old)
+	if err != nil {
+		return nil, err
+	}
+	spec, err = serviceSpec(f, spec)
 	var rev model.Revision
 	if err == nil {
 		_, _, rev, err = q.Admin.Services.Put(q.Context(), q.Who, q.Org.ID.String(), s.ID.String(), spec)
@@ -303,7 +312,7 @@ func editTarget(q *Request) (*Page, error) {
 	return q.targetForm(s, t, f, 0), nil
 }
 
-// changeTarget keeps of a health check what the form does not show.
+// changeTarget keeps what the form does not show.
 func changeTarget(q *Request) (*Done, error) {
 	s, t, err := q.targetNamed()
 	if err != nil {
@@ -324,6 +333,14 @@ func changeTarget(q *Request) (*Done, error) {
 			}
 			kept.Path = want.Path
 			spec.HealthCheck = &kept
+		}
+		typed := spec
+		if spec, err = specOf[admin.TargetSpec](old); err != nil {
+			return nil, err
+		}
+		spec.Site, spec.Address, spec.Port, spec.Weight, spec.HealthCheck = typed.Site, typed.Address, typed.Port, typed.Weight, typed.HealthCheck
+		if f.Has("path_prefix") {
+			spec.PathPrefix = typed.PathPrefix
 		}
 		_, _, rev, err = q.Admin.Targets.Put(q.Context(), q.Who, q.Org.ID.String(), t.ID.String(), spec)
 	}

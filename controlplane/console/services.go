@@ -110,7 +110,11 @@ func serviceYAML(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := manifest("Service", v.Name, specOf(v))
+	spec, err := specOf[admin.ServiceSpec](v)
+	if err != nil {
+		return nil, err
+	}
+	text, err := manifest("Service", v.Name, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +123,11 @@ func serviceYAML(q *Request) (*Page, error) {
 		if err != nil {
 			return nil, err
 		}
-		more, err := manifest("Target", v.Name, admin.TargetSpec{
-			Service: v.Service, Site: v.Site, Address: v.Address, Port: v.Port, PathPrefix: v.PathPrefix, Weight: v.Weight, HealthCheck: v.HealthCheck,
-		})
+		spec, err := specOf[admin.TargetSpec](v)
+		if err != nil {
+			return nil, err
+		}
+		more, err := manifest("Target", v.Name, spec)
 		if err != nil {
 			return nil, err
 		}
@@ -130,10 +136,13 @@ func serviceYAML(q *Request) (*Page, error) {
 	return &Page{Title: "YAML of " + s.Name, Crumbs: q.serviceCrumbs(Crumb{s.Name, q.To("services", s.Name)}), Top: yamlView(text)}, nil
 }
 
-func specOf(v admin.Service) admin.ServiceSpec {
-	return admin.ServiceSpec{
-		Kind: v.Kind, Hostname: v.Hostname, Pool: v.Pool, Ports: v.Ports, Allow: v.Allow, ProxyProtocol: v.ProxyProtocol, Terminate: v.Terminate, Policy: v.Policy,
+// specOf is what is written of an object as it is shown: the fields that both have, also those that no form knows.
+func specOf[S any](shown any) (spec S, err error) {
+	b, err := json.Marshal(shown)
+	if err != nil {
+		return spec, err
 	}
+	return spec, json.Unmarshal(b, &spec)
 }
 
 func (q *Request) policyName(id model.PolicyID) string {

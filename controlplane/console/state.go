@@ -197,7 +197,7 @@ func (q *Request) site(s *model.Site) SiteState {
 			out.Up += m.up()
 		}
 	}
-	out.State = siteBadge(s, q.facts().Site(s), len(out.Connectors))
+	out.State = siteBadge(s, q.facts().Into(s), len(out.Connectors))
 	return out
 }
 
@@ -218,17 +218,13 @@ func (q *Request) device(out *SiteState) {
 }
 
 // siteBadge is in a word how nodes get into a site.
-func siteBadge(s *model.Site, r hops.Report, members int) Badge {
-	into := r.Hops[0] // of a site it is the tunnels
-	out := Badge{toneOf(into.State), string(into.State), ""}
+func siteBadge(s *model.Site, into hops.Part, members int) Badge {
+	out := Badge{toneOf(into.State), string(into.State), into.Reason}
 	if into.State == hops.Healthy {
 		out.Text = "up"
 	}
 	if s.Kind == model.ConnectorSite && members == 0 {
-		out = Badge{idle, "new", ""}
-	}
-	if len(into.Parts) > 0 {
-		out.Title = into.Parts[0].Reason
+		out = Badge{idle, "new", into.Reason}
 	}
 	return out
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
+// Into says how nodes get into a site, whatever is behind it.
+func (f *Facts) Into(s *model.Site) Part { return f.site(s) }
+
 // site says how nodes get into a site.
 func (f *Facts) site(s *model.Site) Part {
 	switch s.Kind {
