@@ -42,6 +42,8 @@ const (
 	UsersManage           Permission = "users:manage"
 	ClusterWebhooksRead   Permission = "cluster-webhooks:read"
 	ClusterWebhooksManage Permission = "cluster-webhooks:manage"
+	ClusterAlertsRead     Permission = "cluster-alerts:read"
+	ClusterAlertsManage   Permission = "cluster-alerts:manage"
 	ClusterManage         Permission = "cluster:manage" // mail, identity providers and sign-in rules for everybody
 )
 
@@ -80,6 +82,8 @@ const (
 	KeysManage            Permission = "keys:manage"
 	WebhooksRead          Permission = "webhooks:read" // where they lead may be a secret, so not everybody's
 	WebhooksManage        Permission = "webhooks:manage"
+	AlertsRead            Permission = "alerts:read"
+	AlertsManage          Permission = "alerts:manage"
 	AuditRead             Permission = "audit:read"
 	TrafficRead           Permission = "traffic:read"  // how much there is of what
 	RequestsRead          Permission = "requests:read" // who asked for what
@@ -111,7 +115,7 @@ var levels = map[Permission]level{
 	OrganizationsWrite: clusterAdmin, RegionsWrite: clusterAdmin, PoolsWrite: clusterAdmin, NodesWrite: clusterAdmin, NodesEnroll: clusterAdmin,
 	NodesDrain: clusterAdmin, NodesRevoke: clusterAdmin, IssuersWrite: clusterAdmin, JoinTokensDelete: clusterAdmin, GossipRotate: clusterAdmin,
 	LocalSitesWrite: clusterAdmin, UsersManage: clusterAdmin, ClusterManage: clusterAdmin,
-	ClusterWebhooksRead: clusterAdmin, ClusterWebhooksManage: clusterAdmin,
+	ClusterWebhooksRead: clusterAdmin, ClusterWebhooksManage: clusterAdmin, ClusterAlertsRead: clusterViewer, ClusterAlertsManage: clusterAdmin,
 
 	SitesRead: viewer, ConnectorsRead: viewer, ServicesRead: viewer, TargetsRead: viewer, DomainsRead: viewer, CertificatesRead: viewer, PoliciesRead: viewer,
 	SitesWrite: member, ConnectorsWrite: member, ConnectorsEnroll: member, ConnectorsRevoke: member, ServicesWrite: member, TargetsWrite: member,
@@ -119,7 +123,7 @@ var levels = map[Permission]level{
 	VisitorsRead: member, VisitorsManage: member,
 	MembersRead: viewer, RolesRead: viewer, GroupsRead: viewer, InvitationsRead: admin, ServiceAccountsRead: admin, KeysRead: admin, AuditRead: admin,
 	SecurityRead: admin, MembersManage: admin, RolesManage: admin, GroupsManage: admin, InvitationsManage: admin, ServiceAccountsManage: admin, KeysManage: admin,
-	WebhooksRead: admin, WebhooksManage: admin,
+	WebhooksRead: admin, WebhooksManage: admin, AlertsRead: viewer, AlertsManage: admin,
 	TrafficRead: viewer, EventsRead: viewer, RequestsRead: member, RequestsManage: admin,
 	SecurityManage: owner,
 }

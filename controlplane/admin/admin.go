@@ -77,6 +77,9 @@ type Admin struct {
 	Groups          *Collection[model.Group, GroupSpec, Group]
 	ServiceAccounts *Collection[model.ServiceAccount, ServiceAccountSpec, ServiceAccount]
 	ClusterWebhooks *Collection[model.Webhook, WebhookSpec, Webhook]
+
+	AlertRules        *Collection[model.AlertRule, AlertRuleSpec, AlertRule] // of organizations
+	ClusterAlertRules *Collection[model.AlertRule, AlertRuleSpec, AlertRule]
 }
 
 // New makes the write side. fingerprint is that of the identity authority.
@@ -90,6 +93,7 @@ func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string
 	a.Policies, a.Visitors = policies(a), visitors(a)
 	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
 	a.Webhooks, a.ClusterWebhooks = webhooks(a, true), webhooks(a, false)
+	a.AlertRules, a.ClusterAlertRules = alertRules(a, true), alertRules(a, false)
 	a.Certificates, a.JoinTokens = certificates(a), joinTokens(a)
 	a.Users, a.Members, a.Groups = users(a), members(a), groups(a)
 	a.Roles, a.ClusterRoles, a.ServiceAccounts = roles(a, true), roles(a, false), serviceAccounts(a)

@@ -17,7 +17,7 @@ import (
 // WebhookSpec is what is written of a webhook.
 type WebhookSpec struct {
 	URL     string            `json:"url" minLength:"1" maxLength:"2048" doc:"Where events are posted to: https, or http to a loopback address. Private addresses are reached only where the control plane's outbound_networks has them; redirects are not followed"`
-	Events  []model.EventType `json:"events,omitempty" maxItems:"64" enum:"certificate.issued,certificate.failed,certificate.expiring" doc:"Types of event to hear of; all of them, later ones included, if absent"`
+	Events  []model.EventType `json:"events,omitempty" maxItems:"64" enum:"certificate.issued,certificate.failed,certificate.expiring,alert.firing,alert.resolved" doc:"Types of event to hear of; all of them, later ones included, if absent"`
 	Enabled *bool             `json:"enabled,omitempty" doc:"true if absent. What waits to be told is forgotten when a webhook is disabled"`
 }
 

@@ -120,7 +120,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.upCommand(), a.statusCommand(), a.getCommand(), a.createCommand(), a.deleteCommand(), a.applyCommand(), a.waitCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
-		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
+		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
 		a.versionCommand(), sampleCommand(),
 	)
 	for _, c := range root.Commands() {

@@ -194,6 +194,8 @@ var kinds = []*kind{
 	{name: "Visitor", plural: "visitors", org: true, columns: []string{"mail", "service", "expires_at"}, wide: []string{"address"}},
 	{name: "Webhook", plural: "webhooks", org: true, fields: webhookFields, columns: webhookColumns},
 	{name: "ClusterWebhook", plural: "cluster-webhooks", fields: webhookFields, columns: webhookColumns},
+	{name: "AlertRule", plural: "alert-rules", org: true, fields: alertFields, columns: alertColumns, wide: []string{"percent", "window"}},
+	{name: "ClusterAlertRule", plural: "cluster-alert-rules", fields: alertFields, columns: alertColumns},
 	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
 	{
 		name: "APIKey", plural: "api-keys", fields: []field{
@@ -210,10 +212,21 @@ var kinds = []*kind{
 var (
 	webhookFields = []field{
 		{"url", text, "where events are posted to, https", true},
-		{"events", list, "types of event to hear of: certificate.issued, certificate.failed, certificate.expiring (default: all)", false},
+		{"events", list, "types of event to hear of: certificate.issued, certificate.failed, certificate.expiring, alert.firing, alert.resolved (default: all)", false},
 		{"enabled", toggle, "whether it is called at all (default true)", false},
 	}
 	webhookColumns = []string{"url", "events", "enabled"}
+
+	alertFields = []field{
+		{"kind", text, "site_down, service_down, target_unhealthy, certificate_due or error_rate; of the cluster: node_down, node_out_of_sync", true},
+		{"object", text, "the one site, service, target or node that is watched (default: all)", false},
+		{"for", text, "duration that it has to be so before anybody is told (default 1m)", false},
+		{"percent", number, "of error_rate: share of requests that fail above which it is too much (default 5)", false},
+		{"window", text, "of error_rate: over how long (default 5m)", false},
+		{"mail", list, "mail addresses that are told", false},
+		{"enabled", toggle, "whether anybody is told (default true)", false},
+	}
+	alertColumns = []string{"kind", "object", "for", "mail", "enabled", "silenced_until"}
 )
 
 func init() {

@@ -172,6 +172,23 @@ func (m *Mailer) Send(msg Message) error {
 	}
 }
 
+// SendNow sends a message and returns what came of it, for who tries again himself.
+func (m *Mailer) SendNow(ctx context.Context, msg Message) error {
+	if !m.Works() {
+		return ErrNone
+	}
+	out, err := m.compose(msg)
+	if err == nil {
+		err = m.transmit(ctx, out)
+	}
+	result := "sent"
+	if err != nil {
+		result = "failed"
+	}
+	m.m.sent.WithLabelValues(result).Inc()
+	return err
+}
+
 // String names the task.
 func (m *Mailer) String() string { return "mail" }
 

@@ -34,11 +34,13 @@ const (
 	CertificateIssued   EventType = "certificate.issued"
 	CertificateFailed   EventType = "certificate.failed"   // an order came to nothing
 	CertificateExpiring EventType = "certificate.expiring" // so many days are left, and there is no successor
+	AlertFiring         EventType = "alert.firing"         // what a rule watches is so
+	AlertResolved       EventType = "alert.resolved"       // and is not any more
 	WebhookTest         EventType = "webhook.test"         // somebody asked for it; every webhook hears of its own
 )
 
 // EventTypes are those that a webhook may ask for.
-var EventTypes = []EventType{CertificateIssued, CertificateFailed, CertificateExpiring}
+var EventTypes = []EventType{CertificateIssued, CertificateFailed, CertificateExpiring, AlertFiring, AlertResolved}
 
 // Event is something that has happened, once.
 type Event struct {

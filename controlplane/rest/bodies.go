@@ -89,6 +89,13 @@ type webhookBody struct {
 
 func (b webhookBody) spec() admin.WebhookSpec { return b.WebhookSpec }
 
+type alertRuleBody struct {
+	Title
+	admin.AlertRuleSpec
+}
+
+func (b alertRuleBody) spec() admin.AlertRuleSpec { return b.AlertRuleSpec }
+
 type apiKeyBody struct {
 	Title
 	admin.APIKeySpec

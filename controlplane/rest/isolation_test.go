@@ -33,6 +33,7 @@ var bodies = map[string]string{
 	"members": `{"name":"ann@example.com","roles":["viewer"]}`, "groups": `{"name":"x"}`, "service-accounts": `{"name":"x","roles":["viewer"]}`,
 	"identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`, "cluster-identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`,
 	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`, "request-log": `{"keep_days":3}`,
+	"alert-rules": `{"name":"x","kind":"site_down"}`, "cluster-alert-rules": `{"name":"x","kind":"node_down"}`,
 	"webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "cluster-webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "policies": `{"name":"x"}`,
 }
 
@@ -67,10 +68,13 @@ func (w *world) targets() []target {
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "",
+		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
 	}
+	w.must(201, "POST", org+"/alert-rules", `{"name":"down","kind":"site_down"}`)
+	w.must(201, "POST", "/api/v1/cluster-alert-rules", `{"name":"down","kind":"node_down"}`)
 	var out []target
 	for path, item := range w.api.huma.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
@@ -111,6 +115,8 @@ func (w *world) targets() []target {
 				t.path += "?revision=1"
 			case "create-access-token":
 				t.body = `{"host":"wiki.example.com"}`
+			case "silence-alert-rule", "silence-cluster-alert-rule":
+				t.body = `{"for":"1h"}`
 			case "create-share-link":
 				t.body = `{}`
 			case "create-service-token":

@@ -30,6 +30,8 @@ import (
 //	/api/v1/orgs/{org}/managed-certificates/{name}/renew
 //	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
 //	/api/v1/orgs/{org}/certificates/{name}/revoke
+//	/api/v1/orgs/{org}/{alerts,alert-rules} /api/v1/orgs/{org}/alert-rules/{name}/{silence,deliveries}
+//	/api/v1/{cluster-alerts,cluster-alert-rules} /api/v1/cluster-alert-rules/{name}/{silence,deliveries}
 //	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/users/{name}/{sign-out,password-reset}
@@ -79,6 +81,10 @@ func (a *API) routes() {
 	orgKind(a, k.Webhooks, "webhook", "webhooks", webhookBody{})
 	clusterKind(a, k.ClusterWebhooks, "cluster-webhook", "cluster-webhooks", webhookBody{})
 	a.webhooks()
+
+	orgKind(a, k.AlertRules, "alert-rule", "alert-rules", alertRuleBody{})
+	clusterKind(a, k.ClusterAlertRules, "cluster-alert-rule", "cluster-alert-rules", alertRuleBody{})
+	a.alerts()
 
 	a.secrets()
 	a.actions()

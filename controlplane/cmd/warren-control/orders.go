@@ -10,10 +10,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warrenedge/warren/controlplane/alert"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certwatch"
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/gate"
+	"github.com/warrenedge/warren/controlplane/mail"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/orders"
 	"github.com/warrenedge/warren/controlplane/preflight"
@@ -26,13 +28,14 @@ import (
 )
 
 // ordering makes the tasks that order certificates from authorities.
-func ordering(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, world *model.Current, nodes fleet) ([]daemon.Task, error) {
+func ordering(cfg *config.Config, mailer *mail.Mailer, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, world *model.Current, nodes fleet) ([]daemon.Task, error) {
 	var worker *orders.Worker
 	var planner *orders.Planner
 	hooks := webhook.New(webhook.Options{Store: db, Opener: sealer, Policy: cfg.Outbound(), UserAgent: "warren/" + version.Version, Log: log, Reg: reg})
+	post := &alert.Courier{Store: db, Mail: mailer, URL: cfg.URL}
 	q, err := queue.New(context.Background(), cfg.DatabaseURL.Reveal(), queue.Options{
 		Replica: cfg.ReplicaID, PollOnly: cfg.QueuePollOnly, Log: log,
-		Bell: func() { worker.Kick() }, Plan: func() { worker.Replan() }, Deliver: hooks.Deliver,
+		Bell: func() { worker.Kick() }, Plan: func() { worker.Replan() }, Deliver: hooks.Deliver, Mail: post.Deliver,
 		Upkeep: func(ctx context.Context) error { return planner.Maintain(ctx, time.Now()) },
 	})
 	if err != nil {

@@ -43,16 +43,21 @@ type people struct {
 	tasks   []daemon.Task
 }
 
-func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, visits *visit.Server, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
+// newMailer sends what people and alerts say.
+func newMailer(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry) (*mail.Mailer, error) {
+	o := cfg.Mail.Options()
+	o.Log, o.Reg = log, reg
+	m, err := mail.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	return m, nil
+}
+
+func newPeople(cfg *config.Config, mailer *mail.Mailer, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, visits *visit.Server, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
 	base, err := cfg.Pages()
 	if err != nil || base == nil {
 		return &people{}, err
-	}
-	o := cfg.Mail.Options()
-	o.Log, o.Reg = log, reg
-	mailer, err := mail.New(o)
-	if err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
 	}
 	limiter, err := limits.New(cfg.ValkeyURL.Reveal(), log, reg)
 	if err != nil {
@@ -65,7 +70,7 @@ func newPeople(cfg *config.Config, adm *admin.Admin, db *store.Store, sealer *au
 	})}
 	adm.Inviter = p.service
 	p.pages = web.New(web.Options{SignIn: p.service, Visits: &visit.Entrance{Server: visits, Limiter: limiter, Mail: mailer}, URL: base, Cookie: rest.SessionCookie, Log: log, Reg: reg})
-	p.tasks = []daemon.Task{p.service, limiter, mailer}
+	p.tasks = []daemon.Task{p.service, limiter}
 	return p, nil
 }
 

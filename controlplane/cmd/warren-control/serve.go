@@ -17,6 +17,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/accesskey"
 	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/alert"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/config"
@@ -134,6 +135,11 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		return nil, err
 	}
 	tasks = append(tasks, tails, daemon.Func("traffic pool", func(ctx context.Context) error { <-ctx.Done(); counted.Close(); return nil }))
+	mailer, err := newMailer(cfg, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	tasks = append(tasks, mailer)
 	if cfg.Has(config.RolePush) {
 		told := traffic.New(traffic.Options{Store: counted, World: world, Tails: tails, Admit: pusher.Admit, Log: log, Reg: reg})
 		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, told, log, reg)
@@ -143,21 +149,21 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		tasks = append(tasks, pusher, port, told)
 	}
 	if cfg.Has(config.RoleWorker) {
-		ordered, err := ordering(cfg, log, reg, db, sealer, world, fleet{seen, pusher})
+		ordered, err := ordering(cfg, mailer, log, reg, db, sealer, world, fleet{seen, pusher})
 		if err != nil {
 			return nil, err
 		}
 		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
 			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
 			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), traffic.NewKeeper(counted, log), anchorer(db, cluster, log))
-		tasks = append(tasks, ordered...)
+		tasks = append(append(tasks, ordered...), alert.New(db, way, log, reg))
 	}
 	if cfg.Has(config.RoleAPI) {
 		pages, err := cluster.Identity.Derive("page tokens")
 		if err != nil {
 			return nil, err
 		}
-		people, err := newPeople(cfg, adm, db, sealer, visits, log, reg)
+		people, err := newPeople(cfg, mailer, adm, db, sealer, visits, log, reg)
 		if err != nil {
 			return nil, err
 		}

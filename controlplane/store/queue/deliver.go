@@ -44,8 +44,10 @@ func (c *courier) Work(ctx context.Context, job *river.Job[store.DeliveryJob]) e
 }
 
 // NextRetry implements river.Worker. Retries scatter over a tenth of the time.
-func (c *courier) NextRetry(job *river.Job[store.DeliveryJob]) time.Time {
-	d := model.WebhookRetries[min(max(job.Attempt, 1), len(model.WebhookRetries))-1]
+func (c *courier) NextRetry(job *river.Job[store.DeliveryJob]) time.Time { return retryAt(job.Attempt) }
+
+func retryAt(attempt int) time.Time {
+	d := model.WebhookRetries[min(max(attempt, 1), len(model.WebhookRetries))-1]
 	return time.Now().Add(d + time.Duration(rand.Float64()*float64(d)/10))
 }
 

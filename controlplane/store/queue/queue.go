@@ -32,6 +32,7 @@ type Options struct {
 	Upkeep   func(context.Context) error // called once in each Every, and by a replica that begins to lead
 	Every    time.Duration               // a minute if zero
 	Deliver  Deliver                     // nil: receivers are told of events by other replicas
+	Mail     Mail                        // nil: alerts are mailed by other replicas
 	Patience time.Duration               // how often jobs are looked for without LISTEN; a second if zero
 }
 
@@ -71,6 +72,10 @@ func New(ctx context.Context, dsn string, o Options) (*Queue, error) {
 	if o.Deliver != nil {
 		river.AddWorker(workers, &courier{deliver: o.Deliver})
 		queues[store.DeliveryQueue] = river.QueueConfig{MaxWorkers: deliveries}
+	}
+	if o.Mail != nil {
+		river.AddWorker(workers, &postman{mail: o.Mail})
+		queues[store.MailQueue] = river.QueueConfig{MaxWorkers: mails}
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		ID: o.Replica, Schema: store.QueueSchema, Logger: quiet(o.Log), PollOnly: o.PollOnly, FetchPollInterval: o.Patience, FetchCooldown: min(o.Patience, 100*time.Millisecond),

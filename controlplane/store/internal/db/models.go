@@ -50,6 +50,50 @@ type AccessRevocation struct {
 	Stale     bool
 }
 
+type Alert struct {
+	RuleID     uuid.UUID
+	Object     string
+	OrgID      *uuid.UUID
+	Name       string
+	Since      time.Time
+	FiredAt    *time.Time
+	ClearSince *time.Time
+	Told       bool
+	Reason     string
+}
+
+type AlertMail struct {
+	EventID uuid.UUID
+	Address string
+	RuleID  uuid.UUID
+	OrgID   *uuid.UUID
+	Attempt int32
+	At      time.Time
+	Sent    bool
+	Problem string
+}
+
+type AlertRound struct {
+	One    bool
+	NextAt time.Time
+}
+
+type AlertRule struct {
+	ID            uuid.UUID
+	OrgID         *uuid.UUID
+	Name          string
+	Kind          string
+	Object        string
+	HoldMs        int64
+	Percent       float64
+	SpanMs        int64
+	Mail          []string
+	Enabled       bool
+	SilencedUntil *time.Time
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
 type ApiKey struct {
 	ID               uuid.UUID
 	OrgID            *uuid.UUID

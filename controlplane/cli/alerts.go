@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) alertCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "alert", Aliases: []string{"alerts"}, Short: "What alert rules find, and whom they tell",
+		Long: "What alert rules find, and whom they tell. warren create alert-rule NAME --kind site_down --mail ops@example.org makes a rule of the\n" +
+			"organization, warren create cluster-alert-rule one about nodes. Webhooks that ask for alert.firing and alert.resolved hear of all.",
+	}
+	var cluster bool
+	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "of the cluster, not of the organization")
+	rules := func() string {
+		if cluster {
+			return "cluster-alert-rules"
+		}
+		return "alert-rules"
+	}
+	cmd.AddCommand(a.alertList(&cluster), a.alertSilence(rules), a.alertDeliveries(rules))
+	return cmd
+}
+
+func (a *app) alertList(cluster *bool) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "Show what is wrong now by the alert rules, the oldest first", Args: cobra.NoArgs,
+		Long: "Show what is wrong now by the alert rules, the oldest first. Exits with 4 when one fires.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			path := "/api/v1/orgs/" + s.org + "/alerts"
+			if *cluster {
+				path = "/api/v1/cluster-alerts"
+			}
+			items, err := s.List(cmd.Context(), path)
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			firing := false
+			for _, raw := range items {
+				var v struct {
+					Rule, Name, State, Reason string
+					Since                     time.Time
+					Told                      bool
+				}
+				if err := json.Unmarshal(raw, &v); err != nil {
+					return err
+				}
+				firing = firing || v.State == "firing"
+				rows = append(rows, []string{v.Rule, v.Name, v.State, v.Since.UTC().Format(time.RFC3339), strconv.FormatBool(v.Told), v.Reason})
+			}
+			switch {
+			case a.structured():
+				err = a.print(items)
+			case len(rows) == 0:
+				a.say("no alerts")
+			default:
+				err = a.table([]string{"rule", "name", "state", "since", "told", "reason"}, rows)
+			}
+			if err == nil && firing {
+				err = errNotReady
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) alertSilence(rules func() string) *cobra.Command {
+	var span time.Duration
+	cmd := &cobra.Command{
+		Use: "silence RULE", Short: "Have nobody told by an alert rule for a while", Args: cobra.ExactArgs(1),
+		Long: "Have nobody told by an alert rule for a while. What fires meanwhile, and still does then, is told when it is over; --for 0s ends it.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			k, err := findKind(rules())
+			if err != nil {
+				return err
+			}
+			var o json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, args[0])+"/silence", map[string]string{"for": span.String()}, &o); err != nil {
+				return err
+			}
+			return a.objects(k, []json.RawMessage{o}, true)
+		},
+	}
+	cmd.Flags().DurationVar(&span, "for", time.Hour, "for how long")
+	return cmd
+}
+
+func (a *app) alertDeliveries(rules func() string) *cobra.Command {
+	return &cobra.Command{
+		Use: "deliveries RULE", Short: "Show the newest mail about alerts of a rule; what webhooks were told: warren webhook describe", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			k, err := findKind(rules())
+			if err != nil {
+				return err
+			}
+			items, err := s.List(cmd.Context(), k.path(s.org, args[0])+"/deliveries")
+			if err != nil {
+				return err
+			}
+			if a.structured() {
+				return a.print(items)
+			}
+			var rows [][]string
+			for _, raw := range items {
+				var v struct {
+					Type, Address, Problem string
+					Attempt                int
+					At                     time.Time
+					OK                     bool
+				}
+				if err := json.Unmarshal(raw, &v); err != nil {
+					return err
+				}
+				result := "sent"
+				if !v.OK {
+					result = firstOf(v.Problem, "waits")
+				}
+				rows = append(rows, []string{v.At.UTC().Format(time.RFC3339), v.Type, v.Address, strconv.Itoa(v.Attempt), result})
+			}
+			if len(rows) == 0 {
+				a.say("nobody was told yet")
+				return nil
+			}
+			return a.table([]string{"at", "type", "address", "attempt", "result"}, rows)
+		},
+	}
+}
