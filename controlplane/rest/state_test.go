@@ -116,7 +116,7 @@ func TestWait(t *testing.T) {
 	}
 	// Strangers learn no names.
 	r = w.as(w.orgKey("stranger"), "GET", at(rev, "20s"), "")
-	if r.status != http.StatusOK || strings.Contains(string(r.body), "n1") || strings.Contains(string(r.body), "box") {
+	if r.status != http.StatusOK || strings.Contains(string(r.body), `"n1"`) || strings.Contains(string(r.body), `"box"`) {
 		t.Errorf("a stranger sees %d %s", r.status, r.body)
 	}
 }
