@@ -149,10 +149,15 @@ type Meta struct {
 	Name      string    `json:"name" doc:"Unique among its kind in the organization, or in the cluster"`
 	CreatedAt time.Time `json:"created_at" readOnly:"true"`
 	UpdatedAt time.Time `json:"updated_at" readOnly:"true"`
+
+	Labels    model.Labels `json:"labels,omitempty" doc:"What people call the object by; nodes never see it"`
+	ManagedBy string       `json:"managed_by,omitempty" readOnly:"true" doc:"The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply"`
+
+	tag string
 }
 
 func meta(id, name string, m model.Meta) Meta {
-	return Meta{id, name, m.Created.UTC(), m.Updated.UTC()}
+	return Meta{ID: id, Name: name, CreatedAt: m.Created.UTC(), UpdatedAt: m.Updated.UTC()}
 }
 
 // missing turns "not found" of something that a field refers to, and what the database can't take as a name,

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -31,8 +32,14 @@ func (a *Admin) write(ctx context.Context, p access.Principal, action string, fn
 	rev, err := a.store.TxAs(ctx, a.see(p), func(tx *store.Tx) error {
 		last = a.call(ctx, tx, p)
 		last.action = action
-		return fn(last)
+		if err := fn(last); err != nil {
+			return err
+		}
+		return rehearsed(ctx, tx)
 	})
+	if errors.Is(err, errRehearsed) {
+		return 0, nil
+	}
 	if last != nil && fault.Of(err) == fault.Denied && !p.IsZero() {
 		e := last.entry("", "")
 		e.Result, e.Detail = audit.Refused, err.Error()

@@ -282,42 +282,47 @@ func (a *Admin) ChangeAPIKey(ctx context.Context, p access.Principal, org, ref, 
 		k = a.OrgAPIKeys
 	}
 	_, err = k.do(ctx, p, org, "update", func(c *call) error {
-		if err := c.fresh(); err != nil {
-			return err
-		}
-		v, err := k.byRef(c, ref)
-		if fault.Of(err) == fault.NotFound {
-			return fault.New(fault.NotFound, "no such API key: it has to be created first, which shows its secret")
-		} else if err != nil {
-			return err
-		}
-		may, err := keyPrincipal(c, c.tx, v)
-		if err != nil && fault.Of(err) != fault.Denied { // of one who is disabled
-			return err
-		}
-		if err := c.give(may.Grants); err != nil {
-			return err
-		}
-		if name != "" {
-			v.Name = name
-		}
-		if s.ExpiresAt == nil || !s.ExpiresAt.Equal(v.Expires) { // one that has ended may be renamed
-			if v.Expires, err = expiry(s.ExpiresAt, time.Now()); err != nil {
-				return err
-			}
-		}
-		if err := v.Validate(); err != nil {
-			return err
-		}
-		if changed, err = c.tx.UpdateAPIKey(c, v); err != nil {
-			return err
-		}
-		if changed {
-			k.did(c, "update", v)
-		}
-		out, err = k.shown(c, v.ID.String())
+		out, changed, err = changeAPIKey(c, k, ref, name, s)
 		return err
 	})
+	return out, changed, err
+}
+
+func changeAPIKey(c *call, k *Collection[model.APIKey, struct{}, APIKey], ref, name string, s APIKeyChange) (out APIKey, changed bool, err error) {
+	if err := c.fresh(); err != nil {
+		return out, false, err
+	}
+	v, err := k.byRef(c, ref)
+	if fault.Of(err) == fault.NotFound {
+		return out, false, fault.New(fault.NotFound, "no such API key: it has to be created first, which shows its secret")
+	} else if err != nil {
+		return out, false, err
+	}
+	may, err := keyPrincipal(c, c.tx, v)
+	if err != nil && fault.Of(err) != fault.Denied { // of one who is disabled
+		return out, false, err
+	}
+	if err := c.give(may.Grants); err != nil {
+		return out, false, err
+	}
+	if name != "" {
+		v.Name = name
+	}
+	if s.ExpiresAt == nil || !s.ExpiresAt.Equal(v.Expires) { // one that has ended may be renamed
+		if v.Expires, err = expiry(s.ExpiresAt, time.Now()); err != nil {
+			return out, false, err
+		}
+	}
+	if err := v.Validate(); err != nil {
+		return out, false, err
+	}
+	if changed, err = c.tx.UpdateAPIKey(c, v); err != nil {
+		return out, false, err
+	}
+	if changed {
+		k.did(c, "update", v)
+	}
+	out, err = k.shown(c, v.ID.String())
 	return out, changed, err
 }
 

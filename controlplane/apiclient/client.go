@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -112,11 +113,17 @@ func StatusOf(err error) int {
 type Written struct {
 	Revision uint64 // has what was asked for; 0 where that is no configuration of nodes
 	Changed  bool   // the call wrote; else all was so already
+	Tag      string // of one object, read or written: what it is as a whole
 }
 
 // Do makes one call. in is the body (nil: none), out takes the answer (nil: dropped). An answer that is no
 // success is a *Problem.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Written, err error) {
+	return c.DoIf(ctx, method, path, "", in, out)
+}
+
+// DoIf is Do of an object that has to have a tag, "" for any; else the answer is a *Problem with status 412.
+func (c *Client) DoIf(ctx context.Context, method, path, tag string, in, out any) (w Written, err error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -136,6 +143,9 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Wr
 	req.Header.Set("Accept", "application/json")
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if tag != "" {
+		req.Header.Set("If-Match", tag)
 	}
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
@@ -162,6 +172,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Wr
 			return Written{}, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
 		}
 	}
+	w.Tag = resp.Header.Get("ETag")
 	w.Changed = method != http.MethodGet && resp.Header.Get(UnchangedHeader) == ""
 	if out != nil && len(b) > 0 {
 		if err := json.Unmarshal(b, out); err != nil {
@@ -173,6 +184,11 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Wr
 
 // List reads all pages of a collection.
 func (c *Client) List(ctx context.Context, path string) ([]json.RawMessage, error) {
+	return c.ListBy(ctx, path, nil)
+}
+
+// ListBy reads all pages of what a query chooses of a collection.
+func (c *Client) ListBy(ctx context.Context, path string, by url.Values) ([]json.RawMessage, error) {
 	all := []json.RawMessage{}
 	for token := ""; ; {
 		var page struct {
@@ -180,6 +196,7 @@ func (c *Client) List(ctx context.Context, path string) ([]json.RawMessage, erro
 			Next  string            `json:"next_page_token"`
 		}
 		q := url.Values{"page_size": {"500"}}
+		maps.Copy(q, by)
 		if token != "" {
 			q.Set("page_token", token)
 		}

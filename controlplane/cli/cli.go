@@ -24,6 +24,7 @@ import (
 const (
 	exitFailed   = 1
 	exitUsage    = 2
+	exitDiffers  = 3
 	exitNotReady = 4
 	exitDenied   = 5
 )
@@ -66,7 +67,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if strings.HasPrefix(err.Error(), "required flag(s)") { // cobra has no type for it
 		err = usageError{err}
 	}
-	if !errors.Is(err, errNotReady) && !errors.Is(err, errRefused) {
+	if !errors.Is(err, errNotReady) && !errors.Is(err, errRefused) && !errors.Is(err, errDiffers) {
 		fmt.Fprintf(errw, "warren: %v\n", err)
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
@@ -78,6 +79,9 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 func code(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
+	}
+	if errors.Is(err, errDiffers) {
+		return exitDiffers
 	}
 	if errors.Is(err, errNotReady) {
 		return exitNotReady
@@ -111,6 +115,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	f := root.PersistentFlags()
 	f.StringVar(&a.flags.Config, "config", "", "settings `file` (default $XDG_CONFIG_HOME/warren/config.yaml; env WARREN_CONFIG)")
+	f.StringVar(&a.flags.Context, "context", "", "`name` of the control plane among those of the settings file (env WARREN_CONTEXT; see warren context)")
 	f.StringVar(&a.flags.Server, "server", "", "control plane `url`, such as https://control.example.org (env WARREN_SERVER)")
 	f.StringVar(&a.flags.APIKeyFile, "api-key-file", "", "`file` that holds the API key (env WARREN_API_KEY_FILE, or WARREN_API_KEY for the key itself)")
 	f.StringVar(&a.flags.CAFile, "ca-file", "", "PEM `file` to trust for the control plane instead of the system's (env WARREN_CA_FILE)")
@@ -118,7 +123,9 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "output `format`: table, wide, json, yaml or name")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no words on standard error but errors")
 	root.AddCommand(
-		a.upCommand(), a.statusCommand(), a.getCommand(), a.createCommand(), a.deleteCommand(), a.applyCommand(), a.waitCommand(),
+		a.upCommand(), a.statusCommand(), a.getCommand(), a.describeCommand(), a.createCommand(), a.editCommand(), a.labelCommand(), a.watchCommand(), a.deleteCommand(),
+		a.applyCommand(), a.diffCommand(), a.validateCommand(), a.exportCommand(), a.waitCommand(),
+		a.contextCommand(), a.orgCommand(), a.docsCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
 		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
 		a.versionCommand(), sampleCommand(),
@@ -126,6 +133,7 @@ func (a *app) root() *cobra.Command {
 	for _, c := range root.Commands() {
 		withUsage(c)
 	}
+	withExamples(root)
 	return root
 }
 

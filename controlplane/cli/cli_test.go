@@ -158,19 +158,25 @@ spec:
   pool: default
 `
 
-func TestApplySendsWhatOthersReferToFirst(t *testing.T) {
+const applyAt = "POST /api/v1/orgs/default/manifests/apply"
+
+// All documents go in one call, which the control plane does whole.
+func TestApplySendsAllAtOnce(t *testing.T) {
 	api := newAPI(t, map[string]answer{
-		"PUT /api/v1/orgs/acme/services/wiki":   {200, "12", `{}`},
-		"PUT /api/v1/orgs/default/targets/wiki": {200, "=12", `{}`},
-		"GET /api/v1/wait":                      {200, "", `{"revision":12,"applied":[{"kind":"node","name":"n1"}]}`},
+		applyAt: {200, "12", `{"objects":[{"kind":"Target","name":"wiki"},{"kind":"Service","name":"wiki","changed":true},
+			{"kind":"Webhook","name":"h","changed":true,"secret":"whsec_x"}],"removed":[{"kind":"Site","name":"old","changed":true}]}`},
+		"GET /api/v1/wait": {200, "", `{"revision":12,"applied":[{"kind":"node","name":"n1"}]}`},
 	})
-	code, _, stderr := run(t, twoDocs, "apply", "-f", "-", "--wait")
-	if code != 0 || !strings.Contains(stderr, "service wiki written, revision 12") || !strings.Contains(stderr, "target wiki unchanged") || !strings.Contains(stderr, "applied by 1") {
-		t.Errorf("%d %s", code, stderr)
+	code, stdout, stderr := run(t, twoDocs, "apply", "-f", "-", "--wait", "--set", "shop")
+	for _, want := range []string{"service wiki written, revision 12", "target wiki unchanged", "site old removed", "applied by 1"} {
+		if code != 0 || !strings.Contains(stderr, want) || stdout != "whsec_x\n" {
+			t.Errorf("%d %q %s; want %q", code, stdout, stderr, want)
+		}
 	}
 	want := []string{
-		`PUT /api/v1/orgs/acme/services/wiki {"hostname":"wiki.example.org","kind":"http","pool":"default"}`,
-		`PUT /api/v1/orgs/default/targets/wiki {"address":"10.0.0.1","port":80,"service":"wiki","site":"home"}`,
+		applyAt + ` {"set":"shop","documents":[` +
+			`{"apiVersion":"warren/v1","kind":"Target","metadata":{"name":"wiki"},"spec":{"address":"10.0.0.1","port":80,"service":"wiki","site":"home"}},` +
+			`{"apiVersion":"warren/v1","kind":"Service","metadata":{"name":"wiki","organization":"acme"},"spec":{"hostname":"wiki.example.org","kind":"http","pool":"default"}}]}`,
 		`GET /api/v1/wait`,
 	}
 	if !slices.Equal(api.calls, want) {
@@ -178,23 +184,74 @@ func TestApplySendsWhatOthersReferToFirst(t *testing.T) {
 	}
 }
 
-// Keys have no revision: that one is written says the answer.
-func TestApplyAPIKey(t *testing.T) {
-	api := newAPI(t, map[string]answer{
-		"PUT /api/v1/api-keys/ci":  {200, "", `{}`},
-		"PUT /api/v1/api-keys/old": {404, "", `{"title":"Not Found","status":404,"detail":"no such API key: it has to be created first"}`},
-	})
-	const doc = "apiVersion: warren/v1\nkind: APIKey\nmetadata: {name: ci}\nspec: {expires_at: 2999-01-01T00:00:00Z}\n"
-	code, _, stderr := run(t, doc, "apply", "-f", "-", "--wait")
-	if code != 0 || stderr != "apikey ci written\n" {
-		t.Errorf("%d %q", code, stderr)
+// What the control plane finds wrong with a document is said of its place in the file.
+func TestApplyNamesTheLine(t *testing.T) {
+	newAPI(t, map[string]answer{applyAt: {422, "", `{"title":"Unprocessable Entity","status":422,"detail":"the documents can't be applied",
+		"errors":[{"message":"does not exist","location":"body.documents[1].spec.pool"},{"message":"unexpected property","location":"body.documents[0].spec.port"}]}`}})
+	code, _, stderr := run(t, twoDocs, "apply", "-f", "-")
+	for _, want := range []string{"document 2: [15:3] Service wiki: spec.pool: does not exist", "document 1: [5:54] Target wiki: spec.port: unexpected", "nothing was written"} {
+		if code != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%d %s; want %q", code, stderr, want)
+		}
 	}
-	if want := []string{`PUT /api/v1/api-keys/ci {"expires_at":"2999-01-01T00:00:00Z"}`}; !slices.Equal(api.calls, want) {
-		t.Errorf("calls %q", api.calls)
+}
+
+// Before something is removed a person is asked, or --yes is needed.
+func TestPruneAsks(t *testing.T) {
+	api := newAPI(t, map[string]answer{applyAt: {200, "3", `{"objects":[],"removed":[{"kind":"Site","name":"old","changed":true}]}`}})
+	code, _, stderr := run(t, twoDocs, "apply", "-f", "-", "--prune")
+	if code != 2 || !strings.Contains(stderr, "site old is in no file any more") || len(api.calls) != 1 {
+		t.Errorf("%d %s %q", code, stderr, api.calls)
 	}
-	code, _, stderr = run(t, "apiVersion: warren/v1\nkind: APIKey\nmetadata: {name: old}\n", "apply", "-f", "-")
-	if code != 1 || !strings.Contains(stderr, "created first") {
-		t.Errorf("%d %q", code, stderr)
+	if code, _, stderr := run(t, twoDocs, "apply", "-f", "-", "--prune", "--yes"); code != 0 || !strings.Contains(stderr, "site old removed") || len(api.calls) != 2 {
+		t.Errorf("%d %s %q", code, stderr, api.calls)
+	}
+	if code, _, _ := run(t, twoDocs, "apply", "-f", "-", "--prune", "-l", "a=b"); code != 2 {
+		t.Errorf("prune of what was not selected: %d", code)
+	}
+}
+
+func TestDiffAndDryRun(t *testing.T) {
+	api := newAPI(t, map[string]answer{applyAt: {200, "", `{"objects":[{"kind":"Service","name":"wiki","organization":"acme","changed":true,
+		"before":{"apiVersion":"warren/v1","kind":"Service","metadata":{"name":"wiki"},"spec":{"pool":"a"}},
+		"after":{"apiVersion":"warren/v1","kind":"Service","metadata":{"name":"wiki"},"spec":{"pool":"b"}}}],"removed":[],
+		"readers":[{"kind":"node","name":"n1","upserts":["Route/r1"],"removed":["Route/r2"]}]}`}})
+	code, stdout, _ := run(t, twoDocs, "diff", "-f", "-")
+	for _, want := range []string{"--- is/acme/Service/wiki", "-  pool: a\n", "+  pool: b\n"} {
+		if code != 3 || !strings.Contains(stdout, want) {
+			t.Errorf("diff: %d %s; want %q", code, stdout, want)
+		}
+	}
+	code, stdout, stderr := run(t, twoDocs, "apply", "-f", "-", "--dry-run")
+	for _, want := range []string{"+  pool: b\n", "node n1 receives 1, loses 1\n  + Route/r1\n  - Route/r2\n"} {
+		if code != 0 || !strings.Contains(stdout, want) || !strings.Contains(stderr, "nothing was written") {
+			t.Errorf("dry run: %d %s %s; want %q", code, stdout, stderr, want)
+		}
+	}
+	api.answers[applyAt] = answer{200, "", `{"objects":[{"kind":"Service","name":"wiki"}],"removed":[]}`}
+	if code, stdout, _ := run(t, twoDocs, "diff", "-f", "-"); code != 0 || stdout != "" {
+		t.Errorf("no difference: %d %q", code, stdout)
+	}
+	if code, _, _ := run(t, twoDocs, "apply", "-f", "-", "--dry-run=client"); code != 2 {
+		t.Errorf("dry run of a client: %d", code)
+	}
+}
+
+// Without a control plane: what this program knows of kinds, with line and column.
+func TestValidate(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	for text, want := range map[string]string{
+		twoDocs: "2 documents are valid",
+		"apiVersion: warren/v1\nkind: Site\nmetadata: {name: s}\nspec:\n  pool: p\n  tunels: 2\n":                                                    "[6:3] spec.tunels: ",
+		"apiVersion: warren/v1\nkind: Site\nmetadata: {name: s}\nspec:\n  pool: p\n  tunnels: many\n":                                                "[6:3] spec.tunnels: ",
+		"apiVersion: warren/v1\nkind: Site\nmetadata: {name: s}\nspec:\n  tunnels: 2\n":                                                              "spec: expected required property pool",
+		"apiVersion: warren/v1\nkind: Policy\nmetadata: {name: s}\nspec:\n  rules:\n  - action: allow\n  - action: maybe\n":                          "[7:5] spec.rules[1].action: ",
+		"apiVersion: warren/v1\nkind: Target\nmetadata: {name: s}\nspec: {service: a, site: b, port: 1, health_check: {kind: tcp, intervall: 3s}}\n": "spec.health_check.intervall",
+	} {
+		code, _, stderr := run(t, text, "validate", "-f", "-")
+		if (code == 0) != strings.Contains(want, "valid") || !strings.Contains(stderr, want) {
+			t.Errorf("%s%d %s; want %q", text, code, stderr, want)
+		}
 	}
 }
 
@@ -202,8 +259,8 @@ func TestApplyAPIKey(t *testing.T) {
 // still be behind.
 func TestApplyWaitsForWhatIsUnchanged(t *testing.T) {
 	api := newAPI(t, map[string]answer{
-		"PUT /api/v1/pools/p": {200, "=9", `{}`},
-		"GET /api/v1/wait":    {504, "", `{"title":"Gateway Timeout","status":504,"detail":"not yet applied by node n1"}`},
+		applyAt:            {200, "=9", `{"objects":[{"kind":"Pool","name":"p"}],"removed":[]}`},
+		"GET /api/v1/wait": {504, "", `{"title":"Gateway Timeout","status":504,"detail":"not yet applied by node n1"}`},
 	})
 	code, _, stderr := run(t, "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: p}\n", "apply", "-f", "-", "--wait", "--timeout", "1ms")
 	if code != 4 || !strings.Contains(stderr, "pool p unchanged") || !strings.Contains(stderr, "not yet applied by node n1") {
@@ -221,7 +278,7 @@ func TestApplyRefusesBeforeItSends(t *testing.T) {
 	for name, tc := range map[string]struct{ text, says string }{
 		"unknown key":     {good + "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: q}\nspce: {}\n", "[8:1]"},
 		"unknown in meta": {good + "apiVersion: warren/v1\nkind: Pool\nmetadata: {nmae: q}\n", `unknown field "nmae"`},
-		"kind":            {good + "apiVersion: warren/v1\nkind: Pol\nmetadata: {name: q}\n", `document 2: kind "Pol"`},
+		"kind":            {good + "apiVersion: warren/v1\nkind: Pol\nmetadata: {name: q}\n", `document 2: [6:1] kind "Pol"`},
 		"version":         {good + "apiVersion: warren/v2\nkind: Pool\nmetadata: {name: q}\n", "apiVersion"},
 		"no name":         {good + "apiVersion: warren/v1\nkind: Pool\n", "metadata.name is missing"},
 		"twice":           {good + "apiVersion: warren/v1\nkind: Pool\nmetadata: {name: p}\n", "already"},

@@ -18,46 +18,65 @@ import (
 // the settings file.
 type connection struct {
 	Config       string `yaml:"-"`
-	Server       string `yaml:"server"`
-	APIKeyFile   string `yaml:"api_key_file"`
-	CAFile       string `yaml:"ca_file"`
-	Organization string `yaml:"organization"`
+	Context      string `yaml:"-"`
+	Server       string `yaml:"server,omitempty"`
+	APIKeyFile   string `yaml:"api_key_file,omitempty"`
+	CAFile       string `yaml:"ca_file,omitempty"`
+	Organization string `yaml:"organization,omitempty"`
+}
+
+// settingsPath is the settings file; one that nobody named may be missing.
+func (c connection) settingsPath() (path string, optional bool) {
+	if path = firstOf(c.Config, os.Getenv("WARREN_CONFIG")); path != "" {
+		return path, false
+	}
+	if dir, err := os.UserConfigDir(); err == nil {
+		path = filepath.Join(dir, "warren", "config.yaml")
+	}
+	return path, true
+}
+
+func readSettings(path string, optional bool) (*settingsFile, error) {
+	f := &settingsFile{}
+	if path == "" {
+		return f, nil
+	}
+	b, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+	case optional && errors.Is(err, fs.ErrNotExist):
+		return f, nil
+	default:
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	if err := settings.OneDocument(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := yaml.UnmarshalWithOptions(b, f, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
+	}
+	return f, nil
 }
 
 // resolve fills in what the flags left open.
 func (c connection) resolve() (connection, error) {
 	env := connection{
-		Config: os.Getenv("WARREN_CONFIG"), Server: os.Getenv("WARREN_SERVER"), APIKeyFile: os.Getenv("WARREN_API_KEY_FILE"),
+		Server: os.Getenv("WARREN_SERVER"), APIKeyFile: os.Getenv("WARREN_API_KEY_FILE"),
 		CAFile: os.Getenv("WARREN_CA_FILE"), Organization: os.Getenv("WARREN_ORG"),
 	}
-	path := firstOf(c.Config, env.Config)
-	optional := path == ""
-	if optional {
-		dir, err := os.UserConfigDir()
-		if err == nil {
-			path = filepath.Join(dir, "warren", "config.yaml")
-		}
+	path, optional := c.settingsPath()
+	all, err := readSettings(path, optional)
+	if err != nil {
+		return c, err
 	}
-	var file connection
-	if path != "" {
-		b, err := os.ReadFile(path)
-		switch {
-		case err == nil:
-			if err := settings.OneDocument(b); err != nil {
-				return c, fmt.Errorf("%s: %w", path, err)
-			}
-			if err := yaml.UnmarshalWithOptions(b, &file, yaml.Strict()); err != nil {
-				return c, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
-			}
-			// Paths in the file are relative to it.
-			for _, p := range []*string{&file.APIKeyFile, &file.CAFile} {
-				if *p != "" && !filepath.IsAbs(*p) {
-					*p = filepath.Join(filepath.Dir(path), *p)
-				}
-			}
-		case optional && errors.Is(err, fs.ErrNotExist):
-		default:
-			return c, fmt.Errorf("settings: %w", err)
+	file, err := all.chosen(firstOf(c.Context, os.Getenv("WARREN_CONTEXT")))
+	if err != nil {
+		return c, err
+	}
+	// Paths in the file are relative to it.
+	for _, p := range []*string{&file.APIKeyFile, &file.CAFile} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(filepath.Dir(path), *p)
 		}
 	}
 	return connection{

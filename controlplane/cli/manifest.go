@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // apiVersion is what documents start with.
@@ -19,60 +22,121 @@ const maxManifest = 16 << 20
 
 // manifest is one YAML document.
 type manifest struct {
-	kind  *kind
-	name  string
-	org   string // "": the session's
-	spec  map[string]any
-	where string // file and number of the document
+	APIVersion string         `json:"apiVersion" yaml:"apiVersion"`
+	Kind       string         `json:"kind" yaml:"kind"`
+	Metadata   manifestMeta   `json:"metadata" yaml:"metadata"`
+	Spec       map[string]any `json:"spec,omitempty" yaml:"spec,omitempty"`
+
+	kind *kind
+	in   *manifestFile
+	n    int // place among the documents of the file, from 1
 }
 
+type manifestMeta struct {
+	Name         string            `json:"name" yaml:"name"`
+	Organization string            `json:"organization,omitempty" yaml:"organization,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
+}
+
+// manifestFile is where documents stand, for who looks for a mistake.
+type manifestFile struct {
+	name string
+	text []byte
+}
+
+func (m *manifest) where() string { return fmt.Sprintf("%s, document %d", m.in.name, m.n) }
+
 // parseManifests reads the documents of one file. Unknown keys are refused with line and column; the
-// fields of spec are the server's to judge.
-func parseManifests(file string, b []byte) ([]manifest, error) {
+// fields of spec are judged by whoever knows the kind.
+func parseManifests(file string, b []byte) ([]*manifest, error) {
 	if len(b) > maxManifest {
 		return nil, fmt.Errorf("%s: larger than %d bytes", file, maxManifest)
 	}
-	var out []manifest
+	in := &manifestFile{file, b}
+	var out []*manifest
 	d := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict())
 	for n := 1; ; n++ {
-		var doc struct {
-			APIVersion string `yaml:"apiVersion"`
-			Kind       string `yaml:"kind"`
-			Metadata   struct {
-				Name         string `yaml:"name"`
-				Organization string `yaml:"organization"`
-			} `yaml:"metadata"`
-			Spec map[string]any `yaml:"spec"`
-		}
-		err := d.Decode(&doc)
+		m := &manifest{in: in, n: n}
+		err := d.Decode(m)
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
-		where := fmt.Sprintf("%s, document %d", file, n)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s", where, yaml.FormatError(err, false, true))
+			return nil, fmt.Errorf("%s: %s", m.where(), yaml.FormatError(err, false, true))
 		}
-		if doc.APIVersion == "" && doc.Kind == "" && doc.Metadata.Name == "" && doc.Spec == nil {
+		if m.APIVersion == "" && m.Kind == "" && m.Metadata.Name == "" && m.Spec == nil {
 			continue // nothing but comments
 		}
-		if doc.APIVersion != apiVersion {
-			return nil, fmt.Errorf("%s: apiVersion %q, want %q", where, doc.APIVersion, apiVersion)
+		if err := m.check(); err != nil {
+			return nil, err
 		}
-		k, err := exactKind(doc.Kind)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", where, err)
-		}
-		if doc.Metadata.Name == "" {
-			return nil, fmt.Errorf("%s: metadata.name is missing", where)
-		}
-		if doc.Metadata.Organization != "" && !k.org {
-			return nil, fmt.Errorf("%s: metadata.organization: %s belongs to no organization", where, k.one())
-		}
-		if doc.Spec == nil {
-			doc.Spec = map[string]any{}
-		}
-		out = append(out, manifest{kind: k, name: doc.Metadata.Name, org: doc.Metadata.Organization, spec: doc.Spec, where: where})
+		out = append(out, m)
 	}
+}
+
+func (m *manifest) check() (err error) {
+	if m.APIVersion != apiVersion {
+		return m.faultf("apiVersion", "apiVersion %q, want %q", m.APIVersion, apiVersion)
+	}
+	if m.kind, err = exactKind(m.Kind); err != nil {
+		return m.faultf("kind", "%v", err)
+	}
+	if m.Metadata.Name == "" {
+		return m.faultf("metadata", "metadata.name is missing")
+	}
+	if m.Metadata.Organization != "" && !m.kind.org {
+		return m.faultf("metadata.organization", "metadata.organization: %s belongs to no organization", m.kind.one())
+	}
+	return nil
+}
+
+// faultf is what is wrong with a field of a document, with its line and column.
+func (m *manifest) faultf(field, format string, args ...any) error {
+	line, column := m.position(field)
+	return fmt.Errorf("%s: [%d:%d] %s", m.where(), line, column, fmt.Sprintf(format, args...))
+}
+
+// position is where a field stands in its file, or what is around it: "spec.rules[2].action".
+func (m *manifest) position(field string) (line, column int) {
+	file, err := parser.ParseBytes(m.in.text, 0)
+	if err != nil || len(file.Docs) < m.n || file.Docs[m.n-1].Body == nil {
+		return 1, 1
+	}
+	at := file.Docs[m.n-1].Body
+	tok := at.GetToken()
+	for rest := strings.ReplaceAll(field, "[", ".["); rest != ""; {
+		key, value, left := step(at, rest)
+		if value == nil {
+			break
+		}
+		tok, at, rest = key.GetToken(), value, left
+	}
+	if tok == nil || tok.Position == nil {
+		return 1, 1
+	}
+	return tok.Position.Line, tok.Position.Column
+}
+
+// step goes to the field of a node that a path begins with. Keys may have dots in them: the longest that is there counts.
+func step(at ast.Node, path string) (key, value ast.Node, rest string) {
+	switch at := at.(type) {
+	case *ast.MappingNode:
+		for _, v := range at.Values {
+			k := v.Key.String()
+			if r, ok := strings.CutPrefix(path, k); ok && (r == "" || r[0] == '.') && (key == nil || len(r) < len(rest)+1) {
+				key, value, rest = v.Key, v.Value, strings.TrimPrefix(r, ".")
+			}
+		}
+	case *ast.MappingValueNode:
+		return step(&ast.MappingNode{BaseNode: &ast.BaseNode{}, Values: []*ast.MappingValueNode{at}}, path)
+	case *ast.SequenceNode:
+		var i int
+		if _, err := fmt.Sscanf(path, "[%d]", &i); err == nil && i >= 0 && i < len(at.Values) {
+			_, rest, _ = strings.Cut(path, "]")
+			return at.Values[i], at.Values[i], strings.TrimPrefix(rest, ".")
+		}
+	}
+	return key, value, rest
 }
 
 // exactKind finds a kind by its name in YAML.
@@ -90,16 +154,57 @@ func exactKind(name string) (*kind, error) {
 	return nil, fmt.Errorf("kind %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// sortManifests puts what others refer to first and refuses an object that is described twice.
-func sortManifests(docs []manifest) ([]manifest, error) {
+// readManifests reads all documents of all files, those in folders too, and refuses an object that is described twice.
+func (a *app) readManifests(files []string) ([]*manifest, error) {
+	var docs []*manifest
+	add := func(name string, b []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		d, err := parseManifests(name, b)
+		docs = append(docs, d...)
+		return err
+	}
+	for _, f := range files {
+		if f == "-" {
+			b, err := io.ReadAll(io.LimitReader(a.in, maxManifest+1))
+			if err := add("standard input", b, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		paths, err := manifestPaths(f)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			b, err := os.ReadFile(p)
+			if err := add(p, b, err); err != nil {
+				return nil, err
+			}
+		}
+	}
 	seen := map[string]string{}
 	for _, d := range docs {
-		id := d.kind.path(d.org, d.name)
+		id := d.kind.path(d.Metadata.Organization, d.Metadata.Name)
 		if first, ok := seen[id]; ok {
-			return nil, fmt.Errorf("%s: %s %s is described in %s already", d.where, d.kind.name, d.name, first)
+			return nil, d.faultf("metadata.name", "%s %s is described in %s already", d.Kind, d.Metadata.Name, first)
 		}
-		seen[id] = d.where
+		seen[id] = d.where()
 	}
-	slices.SortStableFunc(docs, func(a, b manifest) int { return a.kind.rank - b.kind.rank })
 	return docs, nil
+}
+
+// manifestPaths is a file, or the *.yaml and *.yml files of a folder and those below it.
+func manifestPaths(f string) (paths []string, err error) {
+	if fi, err := os.Stat(f); err != nil || !fi.IsDir() {
+		return []string{f}, err
+	}
+	err = filepath.WalkDir(f, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (strings.HasSuffix(path, ".yaml") || strings.HasSuffix(path, ".yml")) {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	return paths, err
 }

@@ -3,10 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,10 +14,11 @@ import (
 )
 
 func (a *app) getCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "get KIND [NAME]", Short: "Show objects", Args: cobra.RangeArgs(1, 2),
+	var labels map[string]string
+	cmd := &cobra.Command{
+		Use: "get KIND [NAME]", Short: "Show objects", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: a.completeObjects,
 		Long:    "Show all objects of a kind, or one of them. Kinds: " + kindList() + ".",
-		Example: "  warren get sites\n  warren get service wiki -o yaml",
+		Example: "  warren get sites\n  warren get services -l env=prod -o wide\n  warren get service wiki -o yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := findKind(args[0])
 			if err != nil {
@@ -29,7 +29,9 @@ func (a *app) getCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
-				items, err := s.List(cmd.Context(), k.path(s.org, ""))
+				q := url.Values{}
+				addLabels(q, labels)
+				items, err := s.ListBy(cmd.Context(), k.path(s.org, ""), q)
 				if err != nil {
 					return err
 				}
@@ -42,6 +44,8 @@ func (a *app) getCommand() *cobra.Command {
 			return a.objects(k, []json.RawMessage{o}, true)
 		},
 	}
+	cmd.Flags().StringToStringVarP(&labels, "selector", "l", nil, "only objects that have this label, key=value; of several all")
+	return cmd
 }
 
 func kindList() string {
@@ -145,7 +149,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	var w waiting
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "delete KIND NAME", Short: "Remove an object", Args: cobra.ExactArgs(2),
+		Use: "delete KIND NAME", Short: "Remove an object", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeObjects,
 		Example: "  warren delete service wiki --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := findKind(args[0])
@@ -188,98 +192,4 @@ func (a *app) confirm(yes bool, format string, args ...any) error {
 		return fmt.Errorf("not confirmed, nothing done")
 	}
 	return nil
-}
-
-func (a *app) applyCommand() *cobra.Command {
-	var w waiting
-	var files []string
-	cmd := &cobra.Command{
-		Use: "apply -f FILE", Short: "Make objects be as files say", Args: cobra.NoArgs,
-		Long: "Make objects be as YAML documents say: apiVersion warren/v1, kind, metadata.name, spec. All documents are read and checked\n" +
-			"before the first one is sent. What is as it should be is not written again. An APIKey must be there: warren create\n" +
-			"api-key makes it and shows its secret.",
-		Example: "  warren apply -f service.yaml --wait\n  cat *.yaml | warren apply -f -",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			docs, err := a.readManifests(files)
-			if err != nil {
-				return err
-			}
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			var last uint64
-			for _, d := range docs {
-				var o json.RawMessage
-				done, err := s.Do(cmd.Context(), http.MethodPut, d.kind.path(firstOf(d.org, s.org), d.name), d.spec, &o)
-				if err != nil {
-					return fmt.Errorf("%s: %s %s: %w", d.where, d.kind.name, d.name, err)
-				}
-				last = max(last, done.Revision) // of what is unchanged too: others may have written it just now
-				if !done.Changed {
-					a.say("%s %s unchanged", strings.ToLower(d.kind.name), d.name)
-					continue
-				}
-				if done.Revision == 0 {
-					a.say("%s %s written", strings.ToLower(d.kind.name), d.name)
-					if err := a.secret(o); err != nil {
-						return err
-					}
-					continue
-				}
-				a.say("%s %s written, revision %d", strings.ToLower(d.kind.name), d.name, done.Revision)
-			}
-			return w.after(a, cmd, s, last)
-		},
-	}
-	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "`file`, folder of *.yaml files, or - for standard input")
-	_ = cmd.MarkFlagRequired("filename")
-	w.flags(cmd)
-	return cmd
-}
-
-// readManifests reads all documents of all files, in apply order.
-func (a *app) readManifests(files []string) ([]manifest, error) {
-	var docs []manifest
-	add := func(name string, b []byte, err error) error {
-		if err != nil {
-			return err
-		}
-		d, err := parseManifests(name, b)
-		docs = append(docs, d...)
-		return err
-	}
-	for _, f := range files {
-		if f == "-" {
-			b, err := io.ReadAll(io.LimitReader(a.in, maxManifest+1))
-			if err := add("standard input", b, err); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		fi, err := os.Stat(f)
-		if err != nil {
-			return nil, err
-		}
-		paths := []string{f}
-		if fi.IsDir() {
-			yml, _ := filepath.Glob(filepath.Join(f, "*.yml"))
-			if paths, err = filepath.Glob(filepath.Join(f, "*.yaml")); err != nil {
-				return nil, err
-			}
-			if paths = append(paths, yml...); len(paths) == 0 {
-				return nil, fmt.Errorf("%s: no *.yaml files in it", f)
-			}
-		}
-		for _, p := range paths {
-			b, err := os.ReadFile(p)
-			if err := add(p, b, err); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if len(docs) == 0 {
-		return nil, fmt.Errorf("no documents in %s", strings.Join(files, ", "))
-	}
-	return sortManifests(docs)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -64,24 +66,23 @@ func (a *app) objects(k *kind, items []json.RawMessage, alone bool) error {
 	case "name":
 		columns = columns[:1]
 	case "wide":
-		columns = append(append(columns, k.wide...), "id", "created_at")
+		columns = append(append(columns, k.wide...), "labels", "managed_by", "id", "created_at")
 	case "table":
 	default:
 		return a.print(nil)
 	}
 	var rows [][]string
 	for _, raw := range items {
-		var o map[string]any
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.UseNumber()
-		if err := d.Decode(&o); err != nil {
+		o, err := decoded(raw)
+		if err != nil {
 			return err
-		}
-		if o["name"] == nil {
-			o["name"] = o["id"]
 		}
 		var row []string
 		for _, c := range columns {
+			if c == "labels" {
+				row = append(row, labelCell(o[c]))
+				continue
+			}
 			row = append(row, cell(o[c]))
 		}
 		rows = append(rows, row)
@@ -97,6 +98,29 @@ func (a *app) objects(k *kind, items []json.RawMessage, alone bool) error {
 		return nil
 	}
 	return a.table(columns, rows)
+}
+
+// decoded is an object as maps and lists; what has no name is called by its id.
+func decoded(raw json.RawMessage) (o map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&o); err != nil {
+		return nil, err
+	}
+	if o["name"] == nil {
+		o["name"] = o["id"]
+	}
+	return o, nil
+}
+
+// labelCell shows labels as selectors are written.
+func labelCell(v any) string {
+	labels, _ := v.(map[string]any)
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, k+"="+cell(labels[k]))
+	}
+	return strings.Join(parts, ",")
 }
 
 func cell(v any) string {

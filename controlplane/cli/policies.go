@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,7 +26,7 @@ func (a *app) createFromFile(k *kind) *cobra.Command {
 			}
 			for _, d := range docs {
 				if d.kind != k {
-					return usagef("%s: %s, want %s: warren apply takes all kinds", d.where, d.kind.name, k.name)
+					return usagef("%s: %s, want %s: warren apply takes all kinds", d.where(), d.Kind, k.name)
 				}
 			}
 			s, err := a.connect()
@@ -34,13 +35,14 @@ func (a *app) createFromFile(k *kind) *cobra.Command {
 			}
 			var last uint64
 			for _, d := range docs {
-				d.spec["name"] = d.name
-				made, err := s.Do(cmd.Context(), http.MethodPost, k.path(firstOf(d.org, s.org), ""), d.spec, nil)
+				body := map[string]any{"name": d.Metadata.Name, "labels": orEmpty(d.Metadata.Labels)}
+				maps.Copy(body, d.Spec)
+				made, err := s.Do(cmd.Context(), http.MethodPost, k.path(firstOf(d.Metadata.Organization, s.org), ""), body, nil)
 				if err != nil {
-					return fmt.Errorf("%s: %s %s: %w", d.where, d.kind.name, d.name, err)
+					return fmt.Errorf("%s: %s %s: %w", d.where(), d.Kind, d.Metadata.Name, err)
 				}
 				last = max(last, made.Revision)
-				a.say("%s %s created", k.singular(), d.name)
+				a.say("%s %s created", k.singular(), d.Metadata.Name)
 			}
 			return w.after(a, cmd, s, last)
 		},

@@ -15,7 +15,7 @@ func TestWebhookCommands(t *testing.T) {
 		"POST /api/v1/orgs/default/webhooks":          {201, "", `{"name":"ops","secret":"whsec_y"}`},
 		"POST /api/v1/cluster-webhooks/all/test":      {200, "", `{"event":"event_1"}`},
 		"GET /api/v1/cluster-webhooks/all/deliveries": {200, "", `{"items":[` + call + `"ok":true,"status":204}]}`},
-		"PUT /api/v1/orgs/default/webhooks/applied":   {201, "", `{"name":"applied","secret":"whsec_z"}`},
+		applyAt: {200, "", `{"objects":[{"kind":"Webhook","name":"applied","changed":true,"secret":"whsec_z"}]}`},
 	})
 	for _, tc := range []struct {
 		args string

@@ -18,10 +18,11 @@ const (
 	Conflict         // another object is in the way
 	Denied           // the caller may not
 	Unavailable      // try again
+	Stale            // the object is not what the caller took it for
 )
 
 func (k Kind) String() string {
-	return [...]string{"internal", "invalid", "not found", "conflict", "denied", "unavailable"}[k]
+	return [...]string{"internal", "invalid", "not found", "conflict", "denied", "unavailable", "stale"}[k]
 }
 
 // Error is an error of a kind, about a field of the request if Field is set ("spec.targets[0].port").

@@ -1,10 +1,14 @@
 package rest
 
-import "github.com/warrenedge/warren/controlplane/admin"
+import (
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/model"
+)
 
 // body is what is sent to write an object: its name beside the fields of its spec.
 type body[S any] interface {
 	name() string
+	labels() *model.Labels
 	spec() S
 }
 
@@ -15,75 +19,83 @@ type Title struct {
 
 func (t Title) name() string { return t.Name }
 
-type organizationBody struct {
+// Heading is Title with labels.
+type Heading struct {
 	Title
+	Labels *model.Labels `json:"labels,omitempty" doc:"What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent"`
+}
+
+func (h Heading) labels() *model.Labels { return h.Labels }
+
+type organizationBody struct {
+	Heading
 }
 
 func (organizationBody) spec() admin.OrganizationSpec { return admin.OrganizationSpec{} }
 
 type regionBody struct {
-	Title
+	Heading
 }
 
 func (regionBody) spec() admin.RegionSpec { return admin.RegionSpec{} }
 
 type poolBody struct {
-	Title
+	Heading
 }
 
 func (poolBody) spec() admin.PoolSpec { return admin.PoolSpec{} }
 
 type nodeBody struct {
-	Title
+	Heading
 	admin.NodeSpec
 }
 
 func (b nodeBody) spec() admin.NodeSpec { return b.NodeSpec }
 
 type siteBody struct {
-	Title
+	Heading
 	admin.SiteSpec
 }
 
 func (b siteBody) spec() admin.SiteSpec { return b.SiteSpec }
 
 type connectorBody struct {
-	Title
+	Heading
 	admin.ConnectorSpec
 }
 
 func (b connectorBody) spec() admin.ConnectorSpec { return b.ConnectorSpec }
 
 type serviceBody struct {
-	Title
+	Heading
 	admin.ServiceSpec
 }
 
 func (b serviceBody) spec() admin.ServiceSpec { return b.ServiceSpec }
 
 type targetBody struct {
-	Title
+	Heading
 	admin.TargetSpec
 }
 
 func (b targetBody) spec() admin.TargetSpec { return b.TargetSpec }
 
 type domainBody struct {
-	Title
+	Heading
 	admin.DomainSpec
 }
 
 func (b domainBody) spec() admin.DomainSpec { return b.DomainSpec }
 
 type issuerBody struct {
-	Title
+	Heading
 	admin.IssuerSpec
 }
 
 func (b issuerBody) spec() admin.IssuerSpec { return b.IssuerSpec }
 
 type webhookBody struct {
-	Title
+	Heading
 	admin.WebhookSpec
 }
 
@@ -107,7 +119,7 @@ type apiKeyChangeBody struct {
 }
 
 type policyBody struct {
-	Title
+	Heading
 	admin.PolicySpec
 }
 

@@ -42,7 +42,7 @@ func (a *API) certificates() {
 			OrgPath
 			PageQuery
 		}) (*answer[page[admin.Managed]], error) {
-			return pages(ctx, tag, in.Org, in.PageQuery)
+			return pages(ctx, tag, in.Org, ListQuery{PageQuery: in.PageQuery})
 		})
 	huma.Register(a.huma, operation(http.MethodGet, base+"/{name}", "get-managed-certificate", "Get one, by id or by a name that it carries, with what happened to its orders", tag, access.CertificatesRead, 200),
 		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Managed], error) {

@@ -32,6 +32,61 @@ type PageQuery struct {
 	Token string `query:"page_token" maxLength:"1024" doc:"next_page_token of the page before"`
 }
 
+// ListQuery is PageQuery of what may have labels.
+type ListQuery struct {
+	PageQuery
+	Label []string `query:"label,explode" maxItems:"16" doc:"Only objects with this label, as key=value; of several all" example:"[\"env=prod\"]"`
+}
+
+// labels reads the query.
+func (q ListQuery) labels() (model.Labels, error) { return selector(q.Label) }
+
+func selector(texts []string) (model.Labels, error) {
+	var out model.Labels
+	for _, text := range texts {
+		key, value, found := strings.Cut(text, "=")
+		l := model.Labels{key: value}
+		if err := l.Validate(); err != nil || !found {
+			return nil, huma.Error422UnprocessableEntity("label: want key=value", &huma.ErrorDetail{Message: "want key=value", Location: "query.label", Value: text})
+		}
+		if had, twice := out[key]; twice && had != value {
+			return nil, huma.Error422UnprocessableEntity("label: no object has two values of one key", &huma.ErrorDetail{Message: "no object has two values of one key", Location: "query.label", Value: text})
+		}
+		if out == nil {
+			out = model.Labels{}
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+// WriteQuery is how something is written.
+type WriteQuery struct {
+	DryRun bool `query:"dry_run" doc:"Do all of it, answer, and take it back"`
+}
+
+// Condition is what an object has to be for the call to be done.
+type Condition struct {
+	IfMatch string `header:"If-Match" maxLength:"100" doc:"ETag of the object as the caller knows it; 412 if it is another one now"`
+}
+
+func (c Condition) tag() string { return strings.TrimSpace(c.IfMatch) }
+
+// begun is the context of a write.
+func (q WriteQuery) begun(ctx context.Context) context.Context {
+	if !q.DryRun {
+		return ctx
+	}
+	return admin.Rehearse(ctx, &admin.Rehearsal{})
+}
+
+func (q WriteQuery) said() string {
+	if !q.DryRun {
+		return ""
+	}
+	return "true"
+}
+
 type (
 	oneInput struct {
 		NamePath
@@ -51,10 +106,23 @@ type answer[V any] struct {
 	Status    int
 	Revision  string `header:"X-Warren-Revision" doc:"Revision that the call made; when nothing changed, one that has what was asked for"`
 	Unchanged string `header:"X-Warren-Unchanged" doc:"true when everything was as asked for already; else absent"`
+	DryRun    string `header:"X-Warren-Dry-Run" doc:"true when nothing of it stays; else absent"`
+	ETag      string `header:"ETag" doc:"Of one object: what it is as a whole. Another one as soon as what is written of it has changed"`
 	Body      V
 }
 
+// tagged is what an answer shows that has an ETag.
+type tagged interface{ Tag() string }
+
+func tagOf(v any) string {
+	if t, ok := v.(tagged); ok {
+		return t.Tag()
+	}
+	return ""
+}
+
 type done struct {
+	DryRun   string `header:"X-Warren-Dry-Run" doc:"true when nothing of it stays; else absent"`
 	Revision string `header:"X-Warren-Revision" doc:"Revision that the call made; absent when it removed what is no configuration of nodes"`
 }
 
@@ -105,8 +173,12 @@ func (a *API) openMark(scope, token string) (string, error) {
 }
 
 // list serves one page of a collection.
-func list[M, S, V any](a *API, k *admin.Collection[M, S, V]) func(ctx context.Context, scope, org string, q PageQuery) (*answer[page[V]], error) {
-	return func(ctx context.Context, scope, org string, q PageQuery) (*answer[page[V]], error) {
+func list[M, S, V any](a *API, k *admin.Collection[M, S, V]) func(ctx context.Context, scope, org string, q ListQuery) (*answer[page[V]], error) {
+	return func(ctx context.Context, scope, org string, q ListQuery) (*answer[page[V]], error) {
+		with, err := q.labels()
+		if err != nil {
+			return nil, err
+		}
 		after, err := a.openMark(scope+"/"+org, q.Token)
 		if err != nil {
 			return nil, err
@@ -115,7 +187,7 @@ func list[M, S, V any](a *API, k *admin.Collection[M, S, V]) func(ctx context.Co
 		if size == 0 {
 			size = pageSize
 		}
-		items, next, err := k.List(ctx, caller(ctx), org, after, min(size, maxPage))
+		items, next, err := k.ListWith(ctx, caller(ctx), org, after, min(size, maxPage), with)
 		if err != nil {
 			return nil, a.failed(ctx, err)
 		}
@@ -139,16 +211,23 @@ func clusterKind[M, S, V any, B body[S]](a *API, k *admin.Collection[M, S, V], o
 	clusterReadable(a, k, one, many)
 	clusterDeletable(a, k, one, many)
 	huma.Register(a.huma, operation(http.MethodPost, base, "create-"+one, "Create one of the "+words(many), many, write, 201),
-		func(ctx context.Context, in *struct{ Body B }) (*answer[V], error) {
-			return create(ctx, a, k, "", in.Body.name(), in.Body.spec())
+		func(ctx context.Context, in *struct {
+			WriteQuery
+			Body B
+		}) (*answer[V], error) {
+			return create(ctx, a, k, "", in.WriteQuery, in.Body)
 		})
 	huma.Register(a.huma, operation(http.MethodPut, base+"/{name}", "put-"+one, "Create or replace one of the "+words(many), many, write, 200),
 		func(ctx context.Context, in *struct {
 			NamePath
+			WriteQuery
+			Condition
 			Body B
 		}) (*answer[V], error) {
-			return put(ctx, a, k, "", in.Name, in.Body.name(), in.Body.spec())
+			return put(ctx, a, k, "", in.Name, in.WriteQuery, in.tag(), in.Body)
 		})
+	a.labelling(labelsOf(a, k), write, base, one, many)
+	a.manifest(describedKind(a, k, one, many, false, *new(B)))
 }
 
 // orgReadable registers list and get of what belongs to an organization.
@@ -167,17 +246,17 @@ func readable[M, S, V any](a *API, k *admin.Collection[M, S, V], base, one, many
 	all := operation(http.MethodGet, base, "list-"+many, "List "+words(many), many, read, 200)
 	single := operation(http.MethodGet, base+"/{name}", "get-"+one, "Get one of the "+words(many), many, read, 200)
 	if !strings.Contains(base, "{org}") {
-		huma.Register(a.huma, all, func(ctx context.Context, in *struct{ PageQuery }) (*answer[page[V]], error) {
-			return pages(ctx, many, "", in.PageQuery)
+		huma.Register(a.huma, all, func(ctx context.Context, in *struct{ ListQuery }) (*answer[page[V]], error) {
+			return pages(ctx, many, "", in.ListQuery)
 		})
 		huma.Register(a.huma, single, func(ctx context.Context, in *oneInput) (*answer[V], error) { return get(ctx, a, k, "", in.Name) })
 		return
 	}
 	huma.Register(a.huma, all, func(ctx context.Context, in *struct {
 		OrgPath
-		PageQuery
+		ListQuery
 	}) (*answer[page[V]], error) {
-		return pages(ctx, many, in.Org, in.PageQuery)
+		return pages(ctx, many, in.Org, in.ListQuery)
 	})
 	huma.Register(a.huma, single, func(ctx context.Context, in *oneOrgInput) (*answer[V], error) { return get(ctx, a, k, in.Org, in.Name) })
 }
@@ -187,10 +266,23 @@ func deletable[M, S, V any](a *API, k *admin.Collection[M, S, V], base, one, man
 	_, write := k.Permissions()
 	op := operation(http.MethodDelete, base+"/{name}", "delete-"+one, "Delete one of the "+words(many), many, write, 204)
 	if !strings.Contains(base, "{org}") {
-		huma.Register(a.huma, op, func(ctx context.Context, in *oneInput) (*done, error) { return remove(ctx, a, k, "", in.Name) })
+		huma.Register(a.huma, op, func(ctx context.Context, in *struct {
+			NamePath
+			WriteQuery
+			Condition
+		}) (*done, error) {
+			return remove(ctx, a, k, "", in.Name, in.WriteQuery, in.tag())
+		})
 		return
 	}
-	huma.Register(a.huma, op, func(ctx context.Context, in *oneOrgInput) (*done, error) { return remove(ctx, a, k, in.Org, in.Name) })
+	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
+		OrgPath
+		NamePath
+		WriteQuery
+		Condition
+	}) (*done, error) {
+		return remove(ctx, a, k, in.Org, in.Name, in.WriteQuery, in.tag())
+	})
 }
 
 // orgKind registers all operations of a kind that belongs to an organization.
@@ -202,18 +294,23 @@ func orgKind[M, S, V any, B body[S]](a *API, k *admin.Collection[M, S, V], one, 
 	huma.Register(a.huma, operation(http.MethodPost, base, "create-"+one, "Create one of the "+words(many), many, write, 201),
 		func(ctx context.Context, in *struct {
 			OrgPath
+			WriteQuery
 			Body B
 		}) (*answer[V], error) {
-			return create(ctx, a, k, in.Org, in.Body.name(), in.Body.spec())
+			return create(ctx, a, k, in.Org, in.WriteQuery, in.Body)
 		})
 	huma.Register(a.huma, operation(http.MethodPut, base+"/{name}", "put-"+one, "Create or replace one of the "+words(many), many, write, 200),
 		func(ctx context.Context, in *struct {
 			OrgPath
 			NamePath
+			WriteQuery
+			Condition
 			Body B
 		}) (*answer[V], error) {
-			return put(ctx, a, k, in.Org, in.Name, in.Body.name(), in.Body.spec())
+			return put(ctx, a, k, in.Org, in.Name, in.WriteQuery, in.tag(), in.Body)
 		})
+	a.labelling(labelsOf(a, k), write, base, one, many)
+	a.manifest(describedKind(a, k, one, many, true, *new(B)))
 }
 
 func words(many string) string { return strings.ReplaceAll(many, "-", " ") }
@@ -223,48 +320,98 @@ func get[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V],
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &answer[V]{Status: http.StatusOK, Body: v}, nil
+	return &answer[V]{Status: http.StatusOK, ETag: tagOf(v), Body: v}, nil
 }
 
-func create[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string, s S) (*answer[V], error) {
-	if name == "" {
+func create[M, S, V any, B body[S]](ctx context.Context, a *API, k *admin.Collection[M, S, V], org string, q WriteQuery, b B) (*answer[V], error) {
+	if b.name() == "" {
 		return nil, a.failed(ctx, fault.Field("name", "missing"))
 	}
-	v, rev, err := k.Create(ctx, caller(ctx), org, name, s)
+	v, rev, err := k.CreateWith(q.begun(ctx), caller(ctx), org, b.name(), b.spec(), admin.Write{Labels: b.labels()})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &answer[V]{Status: http.StatusCreated, Revision: revision(rev), Body: v}, nil
+	return &answer[V]{Status: http.StatusCreated, Revision: revision(rev), DryRun: q.said(), ETag: tagOf(v), Body: v}, nil
 }
 
-func put[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, path, name string, s S) (*answer[V], error) {
-	if err := onlyName(name, path); err != nil {
+func put[M, S, V any, B body[S]](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, path string, q WriteQuery, tag string, b B) (*answer[V], error) {
+	if err := onlyName(b.name(), path); err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	v, did, rev, err := k.Put(ctx, caller(ctx), org, path, s)
+	v, did, rev, err := k.PutWith(q.begun(ctx), caller(ctx), org, path, b.spec(), admin.Write{Labels: b.labels(), IfMatch: tag})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	status := http.StatusOK
+	out := &answer[V]{Status: http.StatusOK, DryRun: q.said(), ETag: tagOf(v), Body: v}
 	if did.Created {
-		status = http.StatusCreated
+		out.Status = http.StatusCreated
 	}
-	if k.Apart() {
-		out := &answer[V]{Status: status, Body: v}
-		if !did.Changed {
+	if !did.Changed {
+		out.Unchanged = "true"
+	}
+	if k.Apart() || q.DryRun {
+		return out, nil
+	}
+	return out, a.holds(ctx, out, rev)
+}
+
+func remove[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string, q WriteQuery, tag string) (*done, error) {
+	rev, err := k.DeleteWith(q.begun(ctx), caller(ctx), org, name, admin.Write{IfMatch: tag})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &done{DryRun: q.said(), Revision: revision(rev)}, nil
+}
+
+// labelChange is what is to become of labels.
+type labelChange struct {
+	Labels map[string]*string `json:"labels" doc:"By key: the value, or null to take the label away. Others stay"`
+}
+
+// labelView is what labels have come to.
+type labelView struct {
+	Labels model.Labels `json:"labels"`
+}
+
+// labeller changes labels of one of a kind.
+type labeller func(ctx context.Context, org, name string, q WriteQuery, b labelChange) (*answer[labelView], error)
+
+func labelsOf[M, S, V any](a *API, k *admin.Collection[M, S, V]) labeller {
+	return func(ctx context.Context, org, name string, q WriteQuery, b labelChange) (*answer[labelView], error) {
+		is, changed, err := k.Label(q.begun(ctx), caller(ctx), org, name, b.Labels)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		out := &answer[labelView]{Status: http.StatusOK, DryRun: q.said(), Body: labelView{is}} // labels take no revision
+		if !changed {
 			out.Unchanged = "true"
 		}
 		return out, nil
 	}
-	return written(ctx, a, status, v, rev)
 }
 
-func remove[M, S, V any](ctx context.Context, a *API, k *admin.Collection[M, S, V], org, name string) (*done, error) {
-	rev, err := k.Delete(ctx, caller(ctx), org, name)
-	if err != nil {
-		return nil, a.failed(ctx, err)
+// labelling registers the change of labels alone. It has no type parameters: each registration that differs in its types
+// costs a second of compiling.
+func (a *API) labelling(change labeller, need access.Permission, base, one, many string) {
+	op := operation(http.MethodPost, base+"/{name}/labels", "label-"+one, "Change labels of one of the "+words(many)+", and nothing else", many, need, 200)
+	if !strings.Contains(base, "{org}") {
+		huma.Register(a.huma, op, func(ctx context.Context, in *struct {
+			NamePath
+			WriteQuery
+			Body labelChange
+		}) (*answer[labelView], error) {
+			return change(ctx, "", in.Name, in.WriteQuery, in.Body)
+		})
+		return
 	}
-	return &done{revision(rev)}, nil
+	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
+		OrgPath
+		NamePath
+		WriteQuery
+		Body labelChange
+	}) (*answer[labelView], error) {
+		return change(ctx, in.Org, in.Name, in.WriteQuery, in.Body)
+	})
 }
 
 // acted is the answer to an action.
@@ -278,13 +425,22 @@ func acted[V any](ctx context.Context, a *API, v V, rev model.Revision, err erro
 // written is the answer to a write that may have found everything as it should be. It has a revision to wait
 // for then, too: that somebody wrote it earlier does not mean that every node has it.
 func written[V any](ctx context.Context, a *API, status int, v V, rev model.Revision) (*answer[V], error) {
-	out := &answer[V]{Status: status, Revision: revision(rev), Body: v}
+	out := &answer[V]{Status: status, Body: v}
 	if rev == 0 {
-		head, err := a.Admin.Head(ctx)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		out.Revision, out.Unchanged = revision(head), "true"
+		out.Unchanged = "true"
 	}
-	return out, nil
+	return out, a.holds(ctx, out, rev)
 }
+
+// holds says in an answer which revision has what was asked for: the one that was made, else the newest.
+func (a *API) holds(ctx context.Context, out interface{ hold(model.Revision) }, rev model.Revision) (err error) {
+	if rev == 0 {
+		if rev, err = a.Admin.Head(ctx); err != nil {
+			return a.failed(ctx, err)
+		}
+	}
+	out.hold(rev)
+	return nil
+}
+
+func (o *answer[V]) hold(rev model.Revision) { o.Revision = revision(rev) }

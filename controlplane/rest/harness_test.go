@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.api = New(Options{
 		Admin: adm, World: w.now, Push: pusher, Presence: w.seen,
-		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Log: log, Reg: reg,
+		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Previewer: compiler, Log: log, Reg: reg,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -102,9 +102,23 @@ func (r reply) into(t *testing.T, v any) {
 
 func (w *world) as(key, method, path, body string) reply {
 	w.t.Helper()
+	return w.send(key, method, path, body, nil)
+}
+
+// matching is call of an object that has to have a tag.
+func (w *world) matching(tag, method, path, body string) reply {
+	w.t.Helper()
+	return w.send(w.key, method, path, body, http.Header{"If-Match": {tag}})
+}
+
+func (w *world) send(key, method, path, body string, extra http.Header) reply {
+	w.t.Helper()
 	req := httptest.NewRequestWithContext(w.t.Context(), method, path, strings.NewReader(body))
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range extra {
+		req.Header[name] = values
 	}
 	switch {
 	case strings.HasPrefix(key, "wrn_session_"):

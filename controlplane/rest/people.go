@@ -97,35 +97,35 @@ func gone(ctx context.Context, a *API, err error) (*done, error) {
 }
 
 type userBody struct {
-	Title
+	Heading
 	admin.UserSpec
 }
 
 func (b userBody) spec() admin.UserSpec { return b.UserSpec }
 
 type memberBody struct {
-	Title
+	Heading
 	admin.MemberSpec
 }
 
 func (b memberBody) spec() admin.MemberSpec { return b.MemberSpec }
 
 type roleBody struct {
-	Title
+	Heading
 	admin.RoleSpec
 }
 
 func (b roleBody) spec() admin.RoleSpec { return b.RoleSpec }
 
 type groupBody struct {
-	Title
+	Heading
 	admin.GroupSpec
 }
 
 func (b groupBody) spec() admin.GroupSpec { return b.GroupSpec }
 
 type serviceAccountBody struct {
-	Title
+	Heading
 	admin.ServiceAccountSpec
 }
 

@@ -96,7 +96,7 @@ func revoked(ctx context.Context, a *API, rev model.Revision, err error) (*done,
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &done{revision(rev)}, nil
+	return &done{Revision: revision(rev)}, nil
 }
 
 type ExplainQuery struct {

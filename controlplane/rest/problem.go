@@ -95,6 +95,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case fault.Denied:
 		return http.StatusForbidden
+	case fault.Stale:
+		return http.StatusPreconditionFailed
 	case fault.Unavailable:
 		return http.StatusServiceUnavailable
 	}

@@ -53,6 +53,8 @@ type Options struct {
 	Hops *hops.Source
 	// Diagnose looks at what this replica stands on; nil: nobody does.
 	Diagnose func(ctx context.Context) []Diagnosis
+	// Previewer tells what writes would do to nodes; nil: dry runs don't say.
+	Previewer Previewer
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger
@@ -65,6 +67,7 @@ type API struct {
 	huma  huma.API
 	mux   *http.ServeMux
 	calls *prometheus.CounterVec
+	kinds []*described // in apply order
 
 	checks chan struct{} // one for each check of a domain at work
 
@@ -121,7 +124,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestKey{}, id), limit)
 	defer cancel()
 	r = r.WithContext(ctx)
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	most := int64(maxBody)
+	if strings.HasSuffix(r.URL.Path, applySuffix) {
+		most = maxManifests
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
 	defer func() {
 		v := recover()
 		if v == http.ErrAbortHandler { // how an answer ends that stops in the middle

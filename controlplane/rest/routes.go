@@ -21,6 +21,8 @@ import (
 //
 // and beside them:
 //
+//	…/{name}/labels of each collection that is not read-only
+//	/api/v1/orgs/{org}/manifests /api/v1/orgs/{org}/manifests/apply
 //	/api/v1/nodes/{name}/{drain,activate,revoke}
 //	/api/v1/issuers/{name}/{budget,rollover}
 //	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
@@ -45,7 +47,7 @@ import (
 //	/api/v1/orgs/{org}/requests /api/v1/orgs/{org}/requests/{tail,export} /api/v1/orgs/{org}/request-log
 //	/api/v1/orgs/{org}/traffic /api/v1/orgs/{org}/events /api/v1/orgs/{org}/events/tail
 //	/api/v1/orgs/{org}/{services,sites}/{name}/health
-//	/api/v1/authorities /api/v1/wait /api/v1/status /api/v1/diagnosis
+//	/api/v1/authorities /api/v1/wait /api/v1/changes /api/v1/status /api/v1/diagnosis
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
 func (a *API) routes() {
@@ -81,6 +83,7 @@ func (a *API) routes() {
 	orgKind(a, k.Webhooks, "webhook", "webhooks", webhookBody{})
 	clusterKind(a, k.ClusterWebhooks, "cluster-webhook", "cluster-webhooks", webhookBody{})
 	a.webhooks()
+	a.manifests()
 
 	orgKind(a, k.AlertRules, "alert-rule", "alert-rules", alertRuleBody{})
 	clusterKind(a, k.ClusterAlertRules, "cluster-alert-rule", "cluster-alert-rules", alertRuleBody{})

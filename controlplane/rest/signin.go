@@ -51,12 +51,12 @@ type linkAnswer struct {
 }
 
 type invitationBody struct {
-	Title
+	Heading
 	admin.InvitationSpec
 }
 
 type identityProviderBody struct {
-	Title
+	Heading
 	admin.IdentityProviderSpec
 }
 

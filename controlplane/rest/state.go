@@ -50,7 +50,35 @@ func (a *API) state() {
 			return &answer[page[authorityView]]{Status: http.StatusOK, Body: out}, nil
 		})
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/wait", "wait", "Wait until every connected node and connector that a revision concerns has applied it", "state", access.StatusRead, 200), a.wait)
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/changes", "changes", "Wait until the configuration is newer than a revision", "state", access.MeRead, 200), a.changes)
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/status", "status", "What is online and what can't serve; of nodes, connectors and targets that the caller may see", "state", access.StatusRead, 200), a.status)
+}
+
+// changes answers as soon as there is something newer than a caller has seen, or nothing came for a while.
+func (a *API) changes(ctx context.Context, in *changesInput) (*changesAnswer, error) {
+	limit, err := time.ParseDuration(in.Timeout)
+	if err != nil || limit < 0 {
+		return nil, huma.Error422UnprocessableEntity("timeout is no duration", &huma.ErrorDetail{Message: "want a duration such as 500ms or 20s", Location: "query.timeout", Value: in.Timeout})
+	}
+	wait, cancel := context.WithTimeout(ctx, min(limit, 25*time.Second))
+	defer cancel()
+	if err := a.Push.WaitPublished(wait, model.Revision(in.After)+1); err != nil && ctx.Err() != nil {
+		return nil, a.failed(ctx, ctx.Err())
+	}
+	out := &changesAnswer{}
+	out.Body.Revision = uint64(a.Push.Published())
+	return out, nil
+}
+
+type changesInput struct {
+	After   uint64 `query:"after" doc:"Revision that the caller has seen"`
+	Timeout string `query:"timeout" default:"20s" maxLength:"20" doc:"A duration such as 500ms or 20s, 25 s at most; then the answer is the revision that there is"`
+}
+
+type changesAnswer struct {
+	Body struct {
+		Revision uint64 `json:"revision" doc:"Newest of the replica that answers"`
+	}
 }
 
 type waitInput struct {

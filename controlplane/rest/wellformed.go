@@ -43,10 +43,11 @@ func (a *API) wellFormed(ctx huma.Context, next func(huma.Context)) {
 	_ = ctx.SetReadDeadline(time.Now().Add(bodyTime)) // not every ResponseWriter has one; the server's bound holds anyway
 	r, _ := humago.Unwrap(ctx)
 	body := r.Body
-	b, err := io.ReadAll(io.LimitReader(body, maxBody))
+	most := max(ctx.Operation().MaxBodyBytes, maxBody)
+	b, err := io.ReadAll(io.LimitReader(body, most))
 	// Whoever reads on meets the same end or the same failure.
 	r.Body = readCloser{io.MultiReader(bytes.NewReader(b), body), body}
-	if err != nil || len(b) == maxBody {
+	if err != nil || int64(len(b)) == most {
 		next(ctx)
 		return
 	}

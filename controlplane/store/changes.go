@@ -24,46 +24,65 @@ const NotifyChannel = "warren_changes"
 // changed rows. A batch whose To equals after has nothing new.
 func (s *Store) Changes(ctx context.Context, after model.Revision, limit int) (model.Batch, error) {
 	var b model.Batch
-	err := s.View(ctx, func(t *Tx) error {
-		head, at, err := t.head(ctx)
-		if err != nil {
-			return err
-		}
-		b = model.Batch{From: after, To: head, CommittedAt: at}
-		if head == after {
-			return nil
-		}
-		oldest, err := t.q.OldestRevision(ctx)
-		if err != nil {
-			return err
-		}
-		// The database was restored to the past, or the log is pruned: start over.
-		if head < after || oldest == 0 || uint64(oldest) > uint64(after)+1 {
-			b, err = t.load(ctx)
-			return err
-		}
-		rows, err := t.q.ChangesAfter(ctx, db.ChangesAfterParams{After: int64(after), Upto: int64(head), Most: int32(min(limit, math.MaxInt32-1)) + 1})
-		if err != nil {
-			return err
-		}
-		if len(rows) > limit {
-			b, err = t.load(ctx)
-			return err
-		}
-		keys := map[string][]string{}
-		for _, r := range rows {
-			if r.Truncated {
-				b, err = t.load(ctx)
-				return err
-			}
-			keys[r.Kind] = append(keys[r.Kind], r.Key)
-		}
-		return t.fill(ctx, &b, keys)
+	err := s.View(ctx, func(t *Tx) (err error) {
+		b, err = t.changes(ctx, after, limit)
+		return err
 	})
 	if err != nil {
 		return model.Batch{}, fmt.Errorf("changes after %d: %w", after, err)
 	}
 	return b, nil
+}
+
+func (t *Tx) changes(ctx context.Context, after model.Revision, limit int) (model.Batch, error) {
+	head, at, err := t.head(ctx)
+	if err != nil {
+		return model.Batch{}, err
+	}
+	b := model.Batch{From: after, To: head, CommittedAt: at}
+	if head == after {
+		return b, nil
+	}
+	oldest, err := t.q.OldestRevision(ctx)
+	if err != nil {
+		return b, err
+	}
+	// The database was restored to the past, or the log is pruned: start over.
+	if head < after || oldest == 0 || uint64(oldest) > uint64(after)+1 {
+		return t.load(ctx)
+	}
+	rows, err := t.q.ChangesAfter(ctx, db.ChangesAfterParams{After: int64(after), Upto: int64(head), Most: int32(min(limit, math.MaxInt32-1)) + 1})
+	if err != nil {
+		return b, err
+	}
+	if len(rows) > limit {
+		return t.load(ctx)
+	}
+	keys := map[string][]string{}
+	for _, r := range rows {
+		if r.Truncated {
+			return t.load(ctx)
+		}
+		keys[r.Kind] = append(keys[r.Kind], r.Key)
+	}
+	return b, t.fill(ctx, &b, keys)
+}
+
+// Pending returns what the transaction has changed so far, as a step that nobody sees yet, whoever it acts for. After it
+// the transaction is only good for being taken back: it holds the counter of revisions, and has no walls any more.
+func (t *Tx) Pending(ctx context.Context, limit int) (b model.Batch, err error) {
+	rev, err := t.stamp(ctx)
+	if err != nil || rev == 0 {
+		return b, classify(err, "pending changes")
+	}
+	err = t.behind(ctx, func() error {
+		if _, err := t.tx.Exec(ctx, "SELECT set_config('warren.organizations', '', true)"); err != nil {
+			return err
+		}
+		b, err = t.changes(ctx, rev-1, limit)
+		return err
+	})
+	return b, classify(err, "pending changes")
 }
 
 // Load returns everything at the newest revision.

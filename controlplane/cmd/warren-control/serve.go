@@ -34,6 +34,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/rest"
+	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/tail"
 	"github.com/warrenedge/warren/controlplane/ticketkey"
@@ -170,8 +171,8 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log})
 		api := rest.New(rest.Options{
 			Admin: adm, SignIn: people.api(), Visits: visits, World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
-			Preflight: checker,
-			Database:  func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
+			Preflight: checker, Previewer: snapshot.New(sealer.Open),
+			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
 		})
 		l, err := listenAPI(cfg)
 		if err != nil {

@@ -1,4 +1,4 @@
-// Command describe writes the OpenAPI description of the API to a file.
+// Command describe writes the OpenAPI description of the API to a file, and what manifests may say to a second one.
 package main
 
 import (
@@ -9,16 +9,24 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "describe: want the name of a file")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "describe: want the names of two files")
 		os.Exit(2)
 	}
-	b, err := rest.Describe()
+	err := write(os.Args[1], rest.Describe)
 	if err == nil {
-		err = os.WriteFile(os.Args[1], b, 0o644)
+		err = write(os.Args[2], rest.DescribeManifests)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "describe:", err)
 		os.Exit(1)
 	}
+}
+
+func write(file string, describe func() ([]byte, error)) error {
+	b, err := describe()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, b, 0o644)
 }

@@ -405,6 +405,15 @@ type Node struct {
 	Pinned             []string
 }
 
+type ObjectLabel struct {
+	Kind      string
+	ObjectID  uuid.UUID
+	OrgID     *uuid.UUID
+	Labels    []byte
+	ManagedBy string
+	UpdatedAt time.Time
+}
+
 type Order struct {
 	ID                uuid.UUID
 	OrgID             uuid.UUID

@@ -1,0 +1,368 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+)
+
+// errDiffers ends a command that has found differences.
+var errDiffers = errors.New("differences found")
+
+// applied is what became of manifests.
+type applied struct {
+	Objects  []appliedObject `json:"objects"`
+	Removed  []appliedObject `json:"removed"`
+	Readers  []appliedReader `json:"readers"`
+	Problems []string        `json:"problems"`
+}
+
+type appliedObject struct {
+	Kind         string    `json:"kind"`
+	Name         string    `json:"name"`
+	Organization string    `json:"organization"`
+	Created      bool      `json:"created"`
+	Changed      bool      `json:"changed"`
+	Secret       string    `json:"secret"`
+	Before       *manifest `json:"before"`
+	After        *manifest `json:"after"`
+}
+
+func (o appliedObject) String() string { return strings.ToLower(o.Kind) + " " + o.Name }
+
+type appliedReader struct {
+	Kind    string   `json:"kind"`
+	Name    string   `json:"name"`
+	All     bool     `json:"all"`
+	Upserts []string `json:"upserts"`
+	Removed []string `json:"removed"`
+}
+
+// files are the flags of commands that read manifests.
+type files struct {
+	names    []string
+	selector map[string]string
+	set      string
+	prune    bool
+}
+
+func (f *files) flags(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVarP(&f.names, "filename", "f", nil, "`file`, folder of *.yaml files, or - for standard input")
+	_ = cmd.MarkFlagRequired("filename")
+	cmd.Flags().StringToStringVarP(&f.selector, "selector", "l", nil, "only documents that have this label, key=value; of several all")
+}
+
+func (f *files) setFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.set, "set", "", "`name` of the set of files that keeps the objects from now on (default: \"default\", of those that no set keeps)")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "remove what the set kept and the files do not describe any more")
+}
+
+// read reads the documents that are meant.
+func (f *files) read(a *app) ([]*manifest, error) {
+	if f.prune && len(f.selector) > 0 {
+		return nil, usagef("--prune with --selector would remove what was not selected")
+	}
+	docs, err := a.readManifests(f.names)
+	if err != nil {
+		return nil, err
+	}
+	var out []*manifest
+	for _, d := range docs {
+		if has(d.Metadata.Labels, f.selector) {
+			out = append(out, d)
+		}
+	}
+	if len(docs) == 0 && !f.prune {
+		return nil, fmt.Errorf("no documents in %s", strings.Join(f.names, ", "))
+	}
+	return out, nil
+}
+
+func has(labels, want map[string]string) bool {
+	for k, v := range want {
+		if have, ok := labels[k]; !ok || have != v {
+			return false
+		}
+	}
+	return true
+}
+
+// send has the documents applied, or says what that would do.
+func (f *files) send(ctx context.Context, s *session, docs []*manifest, dry bool) (out applied, w apiclient.Written, err error) {
+	body := struct {
+		Set       string      `json:"set,omitempty"`
+		Prune     bool        `json:"prune,omitempty"`
+		Documents []*manifest `json:"documents"`
+	}{f.set, f.prune, docs}
+	if docs == nil {
+		body.Documents = []*manifest{}
+	}
+	path := "/api/v1/orgs/" + url.PathEscape(s.org) + "/manifests/apply"
+	if dry {
+		path += "?dry_run=true"
+	}
+	w, err = s.Do(ctx, http.MethodPost, path, body, &out)
+	return out, w, located(err, docs)
+}
+
+// documentAt is where the server says that a document is wrong.
+var documentAt = regexp.MustCompile(`^body\.documents\[(\d+)\]\.?(.*)$`)
+
+// located says of a problem with documents where in the files it is.
+func located(err error, docs []*manifest) error {
+	p, ok := errors.AsType[*apiclient.Problem](err)
+	if !ok {
+		return err
+	}
+	var lines []string
+	for _, e := range p.Errors {
+		m := documentAt.FindStringSubmatch(e.Location)
+		if m == nil {
+			return err
+		}
+		i, _ := strconv.Atoi(m[1])
+		if i >= len(docs) {
+			return err
+		}
+		what := docs[i].Kind + " " + docs[i].Metadata.Name + ": "
+		if m[2] != "" {
+			what += m[2] + ": "
+		}
+		lines = append(lines, docs[i].faultf(m[2], "%s%s", what, e.Message).Error())
+	}
+	if len(lines) == 0 {
+		return err
+	}
+	return locatedError{strings.Join(lines, "\n  ") + "\n  nothing was written", err}
+}
+
+type locatedError struct {
+	text  string
+	cause error
+}
+
+func (e locatedError) Error() string { return e.text }
+
+func (e locatedError) Unwrap() error { return e.cause }
+
+func (a *app) applyCommand() *cobra.Command {
+	var w waiting
+	var f files
+	var yes bool
+	var dry string
+	cmd := &cobra.Command{
+		Use: "apply -f FILE", Short: "Make objects be as files say", Args: cobra.NoArgs,
+		Long: "Make objects be as YAML documents say: apiVersion warren/v1, kind, metadata (name, organization, labels), spec. All of them or\n" +
+			"none: a mistake anywhere is named with its file, line and field, and nothing is written. What is as it should be is not written\n" +
+			"again. An APIKey must be there: warren create api-key makes it and shows its secret. Secrets that a file leaves out stay.\n\n" +
+			"--prune removes what an earlier apply of the same set made and the files do not describe any more; name the set if there is\n" +
+			"more than one. --dry-run shows what would change and which nodes would receive what.",
+		Example: "  warren apply -f service.yaml --wait\n  warren apply -f shop/ --set shop --prune\n  warren apply -f shop/ --dry-run\n  cat *.yaml | warren apply -f -",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry != "" && dry != "server" {
+				return usagef("--dry-run=%s: there is server", dry)
+			}
+			docs, err := f.read(a)
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			if dry != "" {
+				return a.dryRun(cmd.Context(), s, &f, docs)
+			}
+			if f.prune && !yes {
+				if err := a.askPrune(cmd.Context(), s, &f, docs); err != nil {
+					return err
+				}
+			}
+			out, done, err := f.send(cmd.Context(), s, docs, false)
+			if err != nil {
+				return err
+			}
+			if err := a.sayApplied(out, done.Revision); err != nil {
+				return err
+			}
+			if !done.Changed && done.Revision == 0 {
+				return nil
+			}
+			return w.after(a, cmd, s, done.Revision)
+		},
+	}
+	f.flags(cmd)
+	f.setFlags(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before something is removed")
+	cmd.Flags().StringVar(&dry, "dry-run", "", "change nothing; show what would change, and which nodes would receive what")
+	cmd.Flags().Lookup("dry-run").NoOptDefVal = "server"
+	w.flags(cmd)
+	return cmd
+}
+
+// askPrune asks a person before something is removed.
+func (a *app) askPrune(ctx context.Context, s *session, f *files, docs []*manifest) error {
+	out, _, err := f.send(ctx, s, docs, true)
+	if err != nil || len(out.Removed) == 0 {
+		return err
+	}
+	for _, o := range out.Removed {
+		a.say("%s is in no file any more", o)
+	}
+	return a.confirm(false, "Remove %d object(s)?", len(out.Removed))
+}
+
+// sayApplied says what became of each object.
+func (a *app) sayApplied(out applied, rev uint64) error {
+	if a.structured() {
+		return a.print(out)
+	}
+	for _, o := range out.Objects {
+		switch {
+		case !o.Changed:
+			a.say("%s unchanged", o)
+		case rev == 0:
+			a.say("%s written", o)
+		default:
+			a.say("%s written, revision %d", o, rev)
+		}
+		if o.Secret != "" {
+			a.say("This is shown once:")
+			fmt.Fprintln(a.out, o.Secret)
+		}
+	}
+	for _, o := range out.Removed {
+		a.say("%s removed", o)
+	}
+	return nil
+}
+
+func (a *app) dryRun(ctx context.Context, s *session, f *files, docs []*manifest) error {
+	out, _, err := f.send(ctx, s, docs, true)
+	if err != nil {
+		return err
+	}
+	if a.structured() {
+		return a.print(out)
+	}
+	a.diff(out)
+	for _, r := range out.Readers {
+		name := r.Kind + " " + r.Name
+		if r.All {
+			a.line("%s comes to stand somewhere else and receives all there is of it", name)
+			continue
+		}
+		a.line("%s receives %d, loses %d", name, len(r.Upserts), len(r.Removed))
+		for _, u := range r.Upserts {
+			a.line("  + %s", u)
+		}
+		for _, u := range r.Removed {
+			a.line("  - %s", u)
+		}
+	}
+	for _, p := range out.Problems {
+		a.line("no node would have %s", p)
+	}
+	if len(out.Readers) == 0 {
+		a.say("no node would receive anything")
+	}
+	a.say("dry run: nothing was written")
+	return nil
+}
+
+func (a *app) line(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+
+func (a *app) diffCommand() *cobra.Command {
+	var f files
+	cmd := &cobra.Command{
+		Use: "diff -f FILE", Short: "Show what an apply would change", Args: cobra.NoArgs,
+		Long: "Show what warren apply would change, as a unified diff of YAML: what there is first, secrets left out. The control plane does the\n" +
+			"whole apply and takes it back. Exits with 3 if there are differences, with 0 if there are none.",
+		Example: "  warren diff -f service.yaml\n  warren export | warren diff -f -",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			docs, err := f.read(a)
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			out, _, err := f.send(cmd.Context(), s, docs, true)
+			if err != nil {
+				return err
+			}
+			if a.structured() {
+				if err := a.print(out); err != nil {
+					return err
+				}
+			} else {
+				a.diff(out)
+			}
+			if out.differs() {
+				return errDiffers
+			}
+			return nil
+		},
+	}
+	f.flags(cmd)
+	f.setFlags(cmd)
+	return cmd
+}
+
+func (out applied) differs() bool {
+	for _, o := range out.Objects {
+		if o.Changed {
+			return true
+		}
+	}
+	return len(out.Removed) > 0
+}
+
+// diff shows what changes, object by object.
+func (a *app) diff(out applied) {
+	for _, list := range [][]appliedObject{out.Objects, out.Removed} {
+		for _, o := range list {
+			if !o.Changed {
+				continue
+			}
+			before, after := o.Before.text(), o.After.text()
+			if before == after {
+				a.line("%s %s: a secret differs, which is not shown", o.Kind, o.Name)
+				continue
+			}
+			name := o.Kind + "/" + o.Name
+			if o.Organization != "" {
+				name = o.Organization + "/" + name
+			}
+			_, _ = a.out.Write(diff.Diff("is/"+name, []byte(before), "will-be/"+name, []byte(after)))
+		}
+	}
+}
+
+// text is the manifest as YAML, "" if there is none.
+func (m *manifest) text() string {
+	if m == nil {
+		return ""
+	}
+	b, err := json.Marshal(m)
+	if err == nil {
+		b, err = yaml.JSONToYAML(b)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
