@@ -105,7 +105,7 @@ func (m *manifest) position(field string) (line, column int) {
 	at := file.Docs[m.n-1].Body
 	tok := at.GetToken()
 	for rest := strings.ReplaceAll(field, "[", ".["); rest != ""; {
-		key, value, left := step(at, rest)
+		key, value, left := into(at, rest)
 		if value == nil {
 			break
 		}
@@ -117,8 +117,8 @@ func (m *manifest) position(field string) (line, column int) {
 	return tok.Position.Line, tok.Position.Column
 }
 
-// step goes to the field of a node that a path begins with. Keys may have dots in them: the longest that is there counts.
-func step(at ast.Node, path string) (key, value ast.Node, rest string) {
+// into goes to the field of a node that a path begins with. Keys may have dots in them: the longest that is there counts.
+func into(at ast.Node, path string) (key, value ast.Node, rest string) {
 	switch at := at.(type) {
 	case *ast.MappingNode:
 		for _, v := range at.Values {
@@ -128,7 +128,7 @@ func step(at ast.Node, path string) (key, value ast.Node, rest string) {
 			}
 		}
 	case *ast.MappingValueNode:
-		return step(&ast.MappingNode{BaseNode: &ast.BaseNode{}, Values: []*ast.MappingValueNode{at}}, path)
+		return into(&ast.MappingNode{BaseNode: &ast.BaseNode{}, Values: []*ast.MappingValueNode{at}}, path)
 	case *ast.SequenceNode:
 		var i int
 		if _, err := fmt.Sscanf(path, "[%d]", &i); err == nil && i >= 0 && i < len(at.Values) {
