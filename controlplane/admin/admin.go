@@ -123,6 +123,17 @@ func (a *Admin) call(ctx context.Context, tx *store.Tx, p access.Principal) *cal
 
 // organization finds the organization of a path by name or id, if the caller may see it, and has what he needs there.
 func (c *call) organization(ref string, need access.Permission) error {
+	if err := c.enter(ref); err != nil {
+		return err
+	}
+	if !c.p.Can(need, c.org) {
+		return access.Refused(need)
+	}
+	return nil
+}
+
+// enter finds the organization of a path, if the caller may see it.
+func (c *call) enter(ref string) error {
 	var o *model.Organization
 	id, err := model.OrgID{}.Parse(ref)
 	if err == nil {
@@ -137,9 +148,6 @@ func (c *call) organization(ref string, need access.Permission) error {
 		return err
 	}
 	c.org = o.ID // also of what is refused now, for the audit log
-	if !c.p.Can(need, o.ID) {
-		return access.Refused(need)
-	}
 	return nil
 }
 

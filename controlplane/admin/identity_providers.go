@@ -95,7 +95,7 @@ func buildIdentityProvider(c *call, old *model.IdentityProvider, name string, s 
 		return v, err
 	}
 	var err error
-	v.SealedClientSecret, err = c.a.sealer.Seal([]byte(s.ClientSecret), v.ID.String())
+	v.SealedClientSecret, err = c.a.sealed(v.SealedClientSecret, []byte(s.ClientSecret), v.ID.String())
 	return v, err
 }
 

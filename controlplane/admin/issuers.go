@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
@@ -97,9 +98,11 @@ func (a *Admin) RollOver(ctx context.Context, p access.Principal, ref string) (o
 	return out, rev, err
 }
 
-// Sealer seals secrets that callers hand over, for the row that they are kept in.
+// Sealer seals secrets that callers hand over, for the row that they are kept in, and opens them to see whether they are the
+// same.
 type Sealer interface {
 	Seal(plain []byte, row string) ([]byte, error)
+	Open(sealed []byte, row string) ([]byte, error)
 }
 
 const (
@@ -225,8 +228,18 @@ func (c *call) bind(v *model.Issuer, e *EAB) error {
 		return fault.Field("eab.hmac_key", "want 16 bytes at least, as base64url")
 	}
 	v.EABKeyID = e.KeyID
-	v.SealedEABKey, err = c.a.sealer.Seal(key, v.EABRow())
+	v.SealedEABKey, err = c.a.sealed(v.SealedEABKey, key, v.EABRow())
 	return err
+}
+
+// sealed is a secret for its row: what is kept, if that is the same. What is written again is no change.
+func (a *Admin) sealed(kept, plain []byte, row string) ([]byte, error) {
+	if len(kept) > 0 {
+		if was, err := a.sealer.Open(kept, row); err == nil && bytes.Equal(was, plain) {
+			return kept, nil
+		}
+	}
+	return a.sealer.Seal(plain, row)
 }
 
 // contacts makes URLs of mail addresses, as RFC 8555 §7.3 wants them.

@@ -106,7 +106,7 @@ func (e *WantedError) Unwrap() error { return e.Err }
 // Pruning says which objects that a set kept go because no file describes them any more.
 type Pruning struct {
 	Set   string
-	Org   string
+	Org   string      // whose objects, beside those that belong to none; the caller has to be in it in any case
 	Kinds []Manifests // in the order in which they go; empty: nothing goes
 	Names []string    // of the kinds
 }
@@ -114,6 +114,9 @@ type Pruning struct {
 // ApplyWanted makes all objects be as wanted and removes what is not wanted any more, or does nothing at all.
 func (a *Admin) ApplyWanted(ctx context.Context, p access.Principal, wanted []Wanted, prune Pruning) (done, gone []Outcome, rev model.Revision, err error) {
 	rev, err = a.write(ctx, p, "manifests.apply", func(c *call) error {
+		if err := c.enter(prune.Org); err != nil {
+			return err
+		}
 		done, gone = make([]Outcome, 0, len(wanted)), []Outcome{}
 		keep := map[string]map[string]bool{}
 		names := map[string]string{}
@@ -233,6 +236,9 @@ func (k *Collection[M, S, V]) exported(c *call, org string, with model.Labels, e
 // read, none is shown unless strict.
 func (a *Admin) Export(ctx context.Context, p access.Principal, org string, kinds []Manifests, strict bool, with model.Labels, each func(kind int, name string, v any)) error {
 	return a.read(ctx, p, func(c *call) error {
+		if err := c.enter(org); err != nil {
+			return err
+		}
 		for i, k := range kinds {
 			err := k.exported(a.call(c, c.tx, p), org, with, func(name string, v any) { each(i, name, v) })
 			if fault.Of(err) == fault.Denied && !strict {

@@ -117,7 +117,7 @@ func TestBadInputNamesTheFieldAndWritesNothing(t *testing.T) {
 		"key of a stranger":       {"POST", "/api/v1/api-keys", `{"name":"k","organization":"nowhere"}`, 422, "body.organization"},
 		"page size":               {"GET", org + "/sites?page_size=0", ``, 422, "query.page_size"},
 		"unknown query":           {"GET", org + "/sites?pagetoken=x", ``, 422, "query.pagetoken"},
-		"unknown query, write":    {"PUT", org + "/sites/s?dry_run=true", `{"pool":"default"}`, 422, "query.dry_run"},
+		"unknown query, write":    {"PUT", org + "/sites/s?dryrun=true", `{"pool":"default"}`, 422, "query.dryrun"},
 		"page token":              {"GET", org + "/sites?page_token=Zm9yZ2Vk", ``, 400, "query.page_token"},
 		"wait for what":           {"GET", "/api/v1/wait", ``, 422, "query.revision"},
 		"wait how long":           {"GET", "/api/v1/wait?revision=1&timeout=soon", ``, 422, "query.timeout"},

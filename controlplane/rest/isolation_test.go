@@ -69,6 +69,7 @@ func (w *world) targets() []target {
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "",
 		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
+		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
@@ -106,7 +107,14 @@ func (w *world) targets() []target {
 			if method == "PUT" { // the path has the name
 				t.body = regexp.MustCompile(`"name":"[^"]*",?`).ReplaceAllString(t.body, "")
 			}
+			if strings.HasSuffix(path, "/labels") {
+				t.body = `{"labels":{"env":"test"}}`
+			}
 			switch op.OperationID {
+			case "apply-manifests":
+				t.body = `{"documents":[]}`
+			case "changes":
+				t.path += "?timeout=1ms"
 			case "create-join-token":
 				t.body = `{"organization":"default","connector":"box"}`
 			case "create-my-api-key":
