@@ -80,7 +80,7 @@ check: lint generate-check test e2e ## everything that CI runs
 
 .PHONY: bench
 bench: ## print benchmark figures, one JSON line each
-	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*|RequestLog|ThousandOrders)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
+	go test -run '^$$' -bench . -skip '^Benchmark(Ordeal|Access.*|RequestLog|ThousandOrders|Manifests)$$' -benchtime 1s ./... | grep -E '^\{|^Benchmark'
 
 .PHONY: bench-tunnel
 bench-tunnel: build $(TOOLS)/peers/frps $(TOOLS)/peers/chisel ## print figures of tunnels beside their peers in the same run, one JSON line each; needs root
@@ -117,6 +117,10 @@ bench-log: ## print what the request log costs a node: requests with and without
 .PHONY: bench-web
 bench-web: ## print what pages of the console cost the server with 10,000 services, one JSON line each
 	@go test -run '^$$' -bench '^BenchmarkRender$$' -benchtime 1x ./controlplane/console/ | grep '^{'
+
+.PHONY: bench-apply
+bench-apply: ## print how long a thousand objects take to apply, again, and dry, one JSON line
+	@go test -run '^$$' -bench '^BenchmarkManifests$$' -benchtime 1x ./controlplane/rest/ | grep '^{'
 
 .PHONY: bench-idle
 bench-idle: build ## print what two thousand idle sites cost a node, one JSON line; needs root

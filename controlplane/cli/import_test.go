@@ -19,7 +19,7 @@ func TestImportedManifestsAreManifests(t *testing.T) {
 	}
 	var kinds []string
 	for _, d := range docs {
-		kinds = append(kinds, d.kind.name+" "+d.name)
+		kinds = append(kinds, d.Kind+" "+d.Metadata.Name)
 	}
 	if got := strings.Join(kinds, ", "); got != "Policy wiki, Service wiki, Target wiki" {
 		t.Error(got)

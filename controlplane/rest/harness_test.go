@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 // world is a replica without listeners on a real database.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	db   *store.Store
 	api  *API
 	seen *presence.Store
@@ -40,7 +40,7 @@ type world struct {
 	now  *model.Current
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	db := storetest.New(t)
 	kek, err := authority.NewKEK()
@@ -93,7 +93,7 @@ type reply struct {
 	holds    uint64 // that has what the call asked for
 }
 
-func (r reply) into(t *testing.T, v any) {
+func (r reply) into(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal(r.body, v); err != nil {
 		t.Fatalf("%s: %v", r.body, err)

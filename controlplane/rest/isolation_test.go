@@ -70,6 +70,7 @@ func (w *world) targets() []target {
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "",
 		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "",
+		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)

@@ -182,7 +182,7 @@ func TestTraffic(t *testing.T) {
 
 // sse reads events of a tail.
 type sse struct {
-	t    *testing.T
+	t    testing.TB
 	scan *bufio.Scanner
 }
 

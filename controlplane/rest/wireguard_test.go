@@ -95,7 +95,7 @@ func TestWireGuardConfiguration(t *testing.T) {
 	}
 }
 
-func key(t *testing.T) string {
+func key(t testing.TB) string {
 	t.Helper()
 	k, err := wgkey.New()
 	if err != nil {
