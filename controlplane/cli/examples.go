@@ -8,6 +8,7 @@ import (
 
 // examples shows how commands are called that do not say it where they are made.
 var examples = map[string]string{
+	"warren access token":                     "warren access token https://wiki.example.org",
 	"warren cert renew":                       "warren cert renew wiki.example.org",
 	"warren cert upload":                      "warren cert upload --cert wiki.pem --key wiki.key",
 	"warren domain check":                     "warren domain check example.org",
