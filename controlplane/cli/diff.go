@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"encoding/json"
+
+	"github.com/goccy/go-yaml"
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) diffCommand() *cobra.Command {
+	var f files
+	cmd := &cobra.Command{
+		Use: "diff -f FILE", Short: "Show what an apply would change", Args: cobra.NoArgs,
+		Long: "Show what warren apply would change, as a unified diff of YAML: what there is first, secrets left out. The control plane does the\n" +
+			"whole apply and takes it back. Exits with 3 if there are differences, with 0 if there are none.",
+		Example: "  warren diff -f service.yaml\n  warren export | warren diff -f -",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			docs, err := f.read(a)
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			out, _, err := f.send(cmd.Context(), s, docs, true)
+			if err != nil {
+				return err
+			}
+			if a.structured() {
+				if err := a.print(out); err != nil {
+					return err
+				}
+			} else {
+				a.diff(out)
+			}
+			if out.differs() {
+				return errDiffers
+			}
+			return nil
+		},
+	}
+	f.flags(cmd)
+	f.setFlags(cmd)
+	return cmd
+}
+
+func (out applied) differs() bool {
+	for _, o := range out.Objects {
+		if o.Changed {
+			return true
+		}
+	}
+	return len(out.Removed) > 0
+}
+
+// diff shows what changes, object by object.
+func (a *app) diff(out applied) {
+	for _, list := range [][]appliedObject{out.Objects, out.Removed} {
+		for _, o := range list {
+			if !o.Changed {
+				continue
+			}
+			before, after := o.Before.text(), o.After.text()
+			if before == after {
+				a.line("%s %s: a secret differs, which is not shown", o.Kind, o.Name)
+				continue
+			}
+			name := o.Kind + "/" + o.Name
+			if o.Organization != "" {
+				name = o.Organization + "/" + name
+			}
+			_, _ = a.out.Write(diff.Diff("is/"+name, []byte(before), "will-be/"+name, []byte(after)))
+		}
+	}
+}
+
+// text is the manifest as YAML, "" if there is none.
+func (m *manifest) text() string {
+	if m == nil {
+		return ""
+	}
+	b, err := json.Marshal(m)
+	if err == nil {
+		b, err = yaml.JSONToYAML(b)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
