@@ -67,6 +67,8 @@ func placeOf(row any) place {
 		return place{"service_accounts", v.ID.UUID, v.Org}
 	case *model.Webhook:
 		return place{"webhooks", v.ID.UUID, v.Org}
+	case *model.AlertRule:
+		return place{"alert_rules", v.ID.UUID, v.Org}
 	}
 	return place{}
 }

@@ -298,6 +298,8 @@ func typed(row any, id uuid.UUID) (string, error) {
 		return model.AccountID{UUID: id}.String(), nil
 	case *model.Webhook:
 		return model.WebhookID{UUID: id}.String(), nil
+	case *model.AlertRule:
+		return model.AlertRuleID{UUID: id}.String(), nil
 	}
 	return "", fault.New(fault.NotFound, "objects of this kind are in no files")
 }

@@ -102,7 +102,7 @@ type webhookBody struct {
 func (b webhookBody) spec() admin.WebhookSpec { return b.WebhookSpec }
 
 type alertRuleBody struct {
-	Title
+	Heading
 	admin.AlertRuleSpec
 }
 

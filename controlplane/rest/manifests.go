@@ -34,7 +34,7 @@ const (
 // applyOrder has what others refer to first.
 var applyOrder = []string{
 	"Organization", "Region", "Pool", "Node", "Domain", "Site", "Connector", "Policy", "Service", "Target", "Issuer", "ClusterRole", "User", "Role",
-	"Member", "IdentityProvider", "ClusterIdentityProvider", "Group", "ServiceAccount", "Webhook", "ClusterWebhook", "APIKey",
+	"Member", "IdentityProvider", "ClusterIdentityProvider", "Group", "ServiceAccount", "Webhook", "ClusterWebhook", "AlertRule", "ClusterAlertRule", "APIKey",
 }
 
 // Manifest describes one object, as a YAML document does.
