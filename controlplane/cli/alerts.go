@@ -78,7 +78,8 @@ func (a *app) alertSilence(rules func() string) *cobra.Command {
 	var span time.Duration
 	cmd := &cobra.Command{
 		Use: "silence RULE", Short: "Have nobody told by an alert rule for a while", Args: cobra.ExactArgs(1),
-		Long: "Have nobody told by an alert rule for a while. What fires meanwhile, and still does then, is told when it is over; --for 0s ends it.",
+		Example: "  warren alert silence home-down --for 2h",
+		Long:    "Have nobody told by an alert rule for a while. What fires meanwhile, and still does then, is told when it is over; --for 0s ends it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()
 			if err != nil {
@@ -102,6 +103,7 @@ func (a *app) alertSilence(rules func() string) *cobra.Command {
 func (a *app) alertDeliveries(rules func() string) *cobra.Command {
 	return &cobra.Command{
 		Use: "deliveries RULE", Short: "Show the newest mail about alerts of a rule; what webhooks were told: warren webhook describe", Args: cobra.ExactArgs(1),
+		Example: "  warren alert deliveries home-down",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()
 			if err != nil {

@@ -48,6 +48,8 @@ var examples = map[string]string{
 	"warren create group":                     "warren create group writers --users ann@example.org",
 	"warren create service-account":           "warren create service-account ci --roles member",
 	"warren create webhook":                   "warren create webhook ops --url https://hooks.example.org/warren",
+	"warren create alert-rule":                "warren create alert-rule home-down --kind site_down --object home --for 1m --mail ops@example.org",
+	"warren create cluster-alert-rule":        "warren create cluster-alert-rule nodes --kind node_down --for 1m --mail ops@example.org",
 	"warren create cluster-webhook":           "warren create cluster-webhook ops --url https://hooks.example.org/warren",
 	"warren create identity-provider":         "warren create identity-provider corp --issuer https://accounts.example.com --client-id warren",
 	"warren create api-key":                   "warren create api-key ci --organization acme --permissions services:write",

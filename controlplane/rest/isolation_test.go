@@ -67,10 +67,8 @@ func (w *world) targets() []target {
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
-		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "",
-		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
-		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "",
+		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)

@@ -37,7 +37,9 @@ const everything = `[
 {"kind":"Group","metadata":{"name":"writers"},"spec":{"users":["ann@example.org"]}},
 {"kind":"ServiceAccount","metadata":{"name":"ci"},"spec":{"roles":["viewer"]}},
 {"kind":"Webhook","metadata":{"name":"hook","labels":{"a":"b"}},"spec":{"url":"https://hooks.example.org/x","enabled":false}},
-{"kind":"ClusterWebhook","metadata":{"name":"hook"},"spec":{"url":"https://hooks.example.org/y","events":["certificate.failed"]}}
+{"kind":"ClusterWebhook","metadata":{"name":"hook"},"spec":{"url":"https://hooks.example.org/y","events":["certificate.failed"]}},
+{"kind":"AlertRule","metadata":{"name":"slow","labels":{"a":"b"}},"spec":{"kind":"error_rate","percent":2.5,"window":"10m","mail":["ops@example.org"]}},
+{"kind":"ClusterAlertRule","metadata":{"name":"nodes"},"spec":{"kind":"node_down","for":"2m"}}
 ]`
 
 const applyAt, exportAt = "/api/v1/orgs/default/manifests/apply", "/api/v1/orgs/default/manifests"
