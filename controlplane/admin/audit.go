@@ -131,6 +131,8 @@ func named(row any) (id, name string) {
 		return v.ID.String(), v.Name
 	case *model.ServiceAccount:
 		return v.ID.String(), v.Name
+	case *model.AlertRule:
+		return v.ID.String(), v.Name
 	case *model.Webhook:
 		return v.ID.String(), v.Name
 	case *model.Policy:
