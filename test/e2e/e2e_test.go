@@ -89,14 +89,7 @@ func TestApplyWaitsForEveryNode(t *testing.T) {
 
 func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	c := newCluster(t)
-	for _, n := range c.Nodes {
-		c.until(n.Name+" has streams to the others", func() error {
-			if up := c.seriesOf(n, `node_streams_peers{from="node"}`); up != 2 {
-				return fmt.Errorf("to %v", up)
-			}
-			return nil
-		})
-	}
+	c.streamsBetweenNodes()
 	c.publishApp()
 	outside, inside := c.without(c.Sites[0])
 	const requests, series = 20, `node_fabric_relays_total{carrier="%s"}`
@@ -111,7 +104,29 @@ func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 	if by < 1 || by > requests/4 || tunnels > 0 {
 		t.Errorf("%v streams for %d requests, and %v in tunnels", by, requests, tunnels)
 	}
-	// The connector hangs: who relays tells it, and no request waits on a connection that is kept.
+	// Where they can't be dialled the tunnel stands in; what was kept over them is left.
+	outside.Host.Run("nft", "add table inet e2e; add chain inet e2e in { type filter hook input priority 0; };"+
+		fmt.Sprintf("add rule inet e2e in ip saddr { %s, %s } tcp dport 443 drop", inside[0].Host.Addr, inside[1].Host.Addr))
+	c.until("it is known", func() error {
+		if up := c.seriesOf(outside, `node_streams_peers{from="node"}`); up != 0 {
+			return fmt.Errorf("%v nodes have streams", up)
+		}
+		return nil
+	})
+	c.answered("https://"+app+"/", cluster.At(outside, app)...)
+	if now := c.seriesOf(outside, fmt.Sprintf(series, "wireguard")); now != 1 {
+		t.Errorf("%v streams in tunnels", now)
+	}
+}
+
+// A connector hangs behind the nodes that relay to it: they tell it to the node that asks, and no request waits on a
+// connection that is kept.
+func TestConnectorHangsBehindARelay(t *testing.T) {
+	c := newCluster(t)
+	c.streamsBetweenNodes()
+	c.publishApp()
+	outside, inside := c.without(c.Sites[0])
+	c.relayOf(outside, inside) // connections are kept
 	c.must(c.Sites[0].Proc.Pause())
 	c.until("the relays have told", func() error {
 		for _, n := range inside {
@@ -133,19 +148,6 @@ func TestNodeWithoutTunnelRelaysAndKeepsTheClientsAddress(t *testing.T) {
 		_, err := c.Curl("https://"+app+"/", cluster.At(outside, app)...)
 		return err
 	})
-	// Where they can't be dialled the tunnel stands in; what was kept over them is left.
-	outside.Host.Run("nft", "add table inet e2e; add chain inet e2e in { type filter hook input priority 0; };"+
-		fmt.Sprintf("add rule inet e2e in ip saddr { %s, %s } tcp dport 443 drop", inside[0].Host.Addr, inside[1].Host.Addr))
-	c.until("it is known", func() error {
-		if up := c.seriesOf(outside, `node_streams_peers{from="node"}`); up != 0 {
-			return fmt.Errorf("%v nodes have streams", up)
-		}
-		return nil
-	})
-	c.answered("https://"+app+"/", cluster.At(outside, app)...)
-	if now := c.seriesOf(outside, fmt.Sprintf(series, "wireguard")); now != 1 {
-		t.Errorf("%v streams in tunnels", now)
-	}
 }
 
 func TestPassthroughShowsTheTargetsOwnCertificate(t *testing.T) {
@@ -501,6 +503,19 @@ func (c *suite) load(host string) (stop func() (requests int, failed []error)) {
 		close(done)
 		wg.Wait()
 		return requests, failed
+	}
+}
+
+// streamsBetweenNodes waits until each of three nodes has streams to the others.
+func (c *suite) streamsBetweenNodes() {
+	c.t.Helper()
+	for _, n := range c.Nodes {
+		c.until(n.Name+" has streams to the others", func() error {
+			if up := c.seriesOf(n, `node_streams_peers{from="node"}`); up != 2 {
+				return fmt.Errorf("to %v", up)
+			}
+			return nil
+		})
 	}
 }
 
