@@ -53,6 +53,7 @@ func (r *rig) chromium(t *testing.T, token string) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 8*time.Minute)
 	t.Cleanup(cancel)
+	r.goOn()
 	b := &tab{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, func(ev any) {
 		if e, ok := ev.(*log.EventEntryAdded); ok && e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "status of 4") {

@@ -56,16 +56,20 @@ type rig struct {
 	admin *admin.Admin
 	world *model.Current
 	seen  *presence.Store
-	push  *push.Server
-	key   access.Principal // of the whole cluster
-	con   *Console
-	srv   *httptest.Server
+
+	began  time.Time
+	saying sync.Mutex
+	said   map[presence.Key]presence.Entry // guarded by saying; the newest report of each
+	push   *push.Server
+	key    access.Principal // of the whole cluster
+	con    *Console
+	srv    *httptest.Server
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	r := &rig{t: t, db: storetest.New(t), world: model.NewCurrent(), seen: presence.New("r1", presence.Memory{}, log, reg)}
+	r := &rig{t: t, began: time.Now(), said: map[presence.Key]presence.Entry{}, db: storetest.New(t), world: model.NewCurrent(), seen: presence.New("r1", presence.Memory{}, log, reg)}
 	kek, err := authority.NewKEK()
 	if err != nil {
 		t.Fatal(err)
@@ -180,8 +184,35 @@ func tunnelTo(peer string, up bool) presence.Tunnel {
 }
 
 func (r *rig) report(e presence.Entry) {
-	e.Since, e.Seen, e.Version = time.Now().Add(-time.Hour), time.Now(), "v1.2.3"
+	e.Since, e.Seen, e.Version = r.began.Add(-time.Hour), time.Now(), "v1.2.3"
+	r.saying.Lock()
+	defer r.saying.Unlock()
+	r.said[e.Key] = e
 	r.seen.Report(r.t.Context(), e)
+}
+
+// goOn has whoever has reported say it again each second, as nodes and connectors do, until the test ends.
+func (r *rig) goOn() {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	r.t.Cleanup(func() { close(done); wg.Wait() })
+	wg.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			r.saying.Lock()
+			for _, e := range r.said {
+				e.Seen = time.Now()
+				r.seen.Report(context.Background(), e)
+			}
+			r.saying.Unlock()
+		}
+	})
 }
 
 func (r *rig) nodeID(name string) string {
