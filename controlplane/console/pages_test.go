@@ -289,7 +289,7 @@ func TestFormsKeepTheRest(t *testing.T) {
 	if err != nil || after.Address != "192.168.1.21" {
 		t.Fatalf("%+v %v", after, err)
 	}
-	before.Address, before.UpdatedAt, before.Health, after.Health = after.Address, after.UpdatedAt, nil, nil
+	before.Address, before.OrgMeta, before.Health, after.Health = after.Address, after.OrgMeta, nil, nil
 	if !reflect.DeepEqual(before, after) {
 		t.Errorf("%+v became %+v", before, after)
 	}
