@@ -175,8 +175,10 @@ func numbered(t *testing.T, a, b *Host, k *Link, count int) (first uint64, arriv
 		mac := h[1].Run("cat", "/sys/class/net/eth0/address")
 		h[0].Run("ip", "neigh", "replace", h[1].Addr.String(), "lladdr", mac[:17], "dev", "eth0", "nud", "permanent")
 	}
-	first = k.Stats(Up).Frames
+	before := k.Stats(Up)
+	first = before.Frames
 	var done atomic.Bool
+	var read atomic.Uint64
 	got := make(chan []uint64, 1)
 	go func() {
 		var all []uint64
@@ -187,6 +189,7 @@ func numbered(t *testing.T, a, b *Host, k *Link, count int) (first uint64, arriv
 			switch {
 			case err == nil && n == 8:
 				all = append(all, binary.BigEndian.Uint64(buf))
+				read.Add(1)
 			case done.Load():
 				got <- all
 				return
@@ -206,6 +209,12 @@ func numbered(t *testing.T, a, b *Host, k *Link, count int) (first uint64, arriv
 	Eventually(t, 20*time.Second, "all frames are through", func() error {
 		if s := k.Stats(Up); s.Left+s.Lost != s.Frames || s.Frames != first+uint64(count) {
 			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	Eventually(t, 20*time.Second, "what has left is read", func() error { // its reader may have to wait for a processor
+		if left := k.Stats(Up).Left - before.Left; read.Load() < left {
+			return fmt.Errorf("%d of %d", read.Load(), left)
 		}
 		return nil
 	})
