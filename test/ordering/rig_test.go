@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -246,6 +247,9 @@ func (r *rig) issued(t testing.TB, n int, limit time.Duration) (all []*model.Ord
 		done := 0
 		err := r.db.View(t.Context(), func(tx *store.Tx) error {
 			managed, err := tx.AllManagedCertificates(t.Context())
+			if len(managed) < n || slices.ContainsFunc(managed, func(m *model.ManagedCertificate) bool { return m.Certificate.IsZero() }) {
+				return err // to read all orders is much work
+			}
 			for _, m := range managed {
 				os, e := tx.ListOrdersOf(t.Context(), m.ID, 10)
 				if err = errors.Join(err, e); err != nil {
@@ -266,12 +270,7 @@ func (r *rig) issued(t testing.TB, n int, limit time.Duration) (all []*model.Ord
 			return all
 		}
 		if time.Now().After(end) {
-			for _, o := range all {
-				if o.State != model.OrderAcked {
-					t.Logf("%v: %s %s", o.Names, o.State, o.Problem)
-				}
-			}
-			t.Fatalf("%d of %d certificates within %v; %s", done, n, limit, r.proxy)
+			t.Fatalf("not %d certificates within %v; %s", n, limit, r.proxy)
 		}
 	}
 }

@@ -85,6 +85,7 @@ func resolverConfig(dir, addr string, zones []string, servers []netip.AddrPort) 
 	use-syslog: no
 	num-threads: 1
 	incoming-num-tcp: 256
+	num-queries-per-thread: 1024
 	module-config: "iterator"
 	do-not-query-localhost: no
 	do-ip6: %[4]s
