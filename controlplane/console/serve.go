@@ -9,6 +9,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/fault/httpfault"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -139,23 +140,6 @@ func (c *Console) show(w http.ResponseWriter, q *Request, p *Page) {
 	}
 }
 
-// statusOf maps what went wrong to HTTP.
-func statusOf(err error) int {
-	switch fault.Of(err) {
-	case fault.Invalid:
-		return http.StatusUnprocessableEntity
-	case fault.NotFound:
-		return http.StatusNotFound
-	case fault.Conflict:
-		return http.StatusConflict
-	case fault.Denied:
-		return http.StatusForbidden
-	case fault.Unavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
-
 // said is what somebody is told of an error: causes are for the log.
 func (c *Console) said(err error) string {
 	fe, ok := errors.AsType[*fault.Error](err)
@@ -174,7 +158,7 @@ func (c *Console) said(err error) string {
 
 // failed is the page of an error.
 func (c *Console) failed(w http.ResponseWriter, q *Request, err error) *Page {
-	status := statusOf(err)
+	status := httpfault.Status(err)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "2")
 	}
@@ -190,6 +174,6 @@ func (c *Console) failed(w http.ResponseWriter, q *Request, err error) *Page {
 // plain answers where there is nobody to show a page to.
 func (c *Console) plain(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(statusOf(err))
+	w.WriteHeader(httpfault.Status(err))
 	_ = shell(&Request{Request: r, Console: c, m: model.Empty()}, &Page{Title: "Not possible now", Top: plainNote(c.said(err))}).Render(r.Context(), w)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/fault/httpfault"
 )
 
 // SessionCookie holds the token of a user's session. Its name lets browsers take it from this host alone, over
@@ -52,7 +53,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		a.refuse(ctx, http.StatusUnauthorized, err.Error())
 		return
 	default:
-		a.refuse(ctx, statusOf(err), "the credential can't be checked now, try again")
+		a.refuse(ctx, httpfault.Status(err), "the credential can't be checked now, try again")
 		return
 	}
 	if !a.limit(p).Allow() {

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/fault/httpfault"
 )
 
 // problem is an RFC 9457 document with the call's id.
@@ -84,31 +85,9 @@ func cut(s string, most int) string {
 	return fmt.Sprintf("%s… (cut, %d bytes)", strings.ToValidUTF8(s[:most], ""), len(s))
 }
 
-// statusOf maps faults to HTTP, here and nowhere else.
-func statusOf(err error) int {
-	switch fault.Of(err) {
-	case fault.Invalid:
-		return http.StatusUnprocessableEntity
-	case fault.NotFound:
-		return http.StatusNotFound
-	case fault.Conflict:
-		return http.StatusConflict
-	case fault.Denied:
-		return http.StatusForbidden
-	case fault.Stale:
-		return http.StatusPreconditionFailed
-	case fault.Unavailable:
-		return http.StatusServiceUnavailable
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
-
 // failed makes the answer to an error. Causes are for the log, not for the caller.
 func (a *API) failed(ctx context.Context, err error) error {
-	status := statusOf(err)
+	status := httpfault.Status(err)
 	id, _ := ctx.Value(requestKey{}).(string)
 	p := &problem{RequestID: id}
 	p.Status, p.Title = status, http.StatusText(status)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault/httpfault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 )
@@ -231,7 +232,7 @@ func (a *API) still(ctx context.Context, r *http.Request, need access.Permission
 	if err == nil {
 		err = a.Admin.May(ctx, p, org, need)
 	}
-	return err == nil || statusOf(err) >= http.StatusInternalServerError
+	return err == nil || httpfault.Status(err) >= http.StatusInternalServerError
 }
 
 type ExportQuery struct {

@@ -2,14 +2,13 @@ package signin
 
 import (
 	"context"
-	"crypto/rand"
-	"math/big"
 	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
+	"github.com/warrenedge/warren/controlplane/signin/typedcode"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
@@ -17,10 +16,8 @@ import (
 const DeviceInterval = 5 * time.Second
 
 const (
-	deviceLife  = 10 * time.Minute
-	maxDevices  = 1000                   // that wait; the code that a user types has 34 bits
-	codeLetters = "BCDFGHJKLMNPQRSTVWXZ" // no vowels: codes are no words (RFC 8628 §6.1)
-	codeLength  = 8
+	deviceLife = 10 * time.Minute
+	maxDevices = 1000 // that wait; the code that a user types has 34 bits
 )
 
 // What a device is told that asks (RFC 8628 §3.5). They are no faults of it.
@@ -51,7 +48,7 @@ func (s *Service) BeginDevice(ctx context.Context, c Client, client string) (Dev
 			return Device{}, err
 		}
 	}
-	d := Device{UserCode: newUserCode(), Page: s.page(PathDevice, ""), Life: deviceLife, Interval: DeviceInterval}
+	d := Device{UserCode: typedcode.New(), Page: s.page(PathDevice, ""), Life: deviceLife, Interval: DeviceInterval}
 	var hash []byte
 	d.Code, hash = newToken()
 	d.Whole = s.page(PathDevice, "code="+d.UserCode[:4]+"-"+d.UserCode[4:])
@@ -76,28 +73,6 @@ func (s *Service) page(path, query string) string {
 	return u.String()
 }
 
-func newUserCode() string {
-	var b strings.Builder
-	for range codeLength {
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(codeLetters))))
-		if err != nil {
-			panic(err) // never since Go 1.24
-		}
-		b.WriteByte(codeLetters[n.Int64()])
-	}
-	return b.String()
-}
-
-// canonicalCode is a code as it is kept, however it was typed.
-func canonicalCode(text string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(codeLetters, r) {
-			return r
-		}
-		return -1
-	}, strings.ToUpper(text))
-}
-
 // ErrDevice is all that somebody is told whose code is not one.
 var ErrDevice = fault.New(fault.NotFound, "no device waits with this code: it may be over, or mistyped")
 
@@ -108,7 +83,7 @@ func (s *Service) FindDevice(ctx context.Context, w *Who, code string) (v *model
 		return nil, err
 	}
 	err = s.Store.View(ctx, func(tx *store.Tx) error {
-		v, err = tx.GetDeviceLogin(ctx, canonicalCode(code), s.Now())
+		v, err = tx.GetDeviceLogin(ctx, typedcode.Canonical(code), s.Now())
 		return err
 	})
 	return v, over(err, ErrDevice)

@@ -51,13 +51,6 @@ func (t *Tx) Revoke(ctx context.Context, session, subject string) error {
 	return classify(err, "revoke")
 }
 
-// Restate has nodes ask anew what is true of a subject, or of all of an organization, before they go by what a token says
-// that was signed until now.
-func (t *Tx) Restate(ctx context.Context, subject string) error {
-	err := t.q.InsertAccessRevocation(ctx, db.InsertAccessRevocationParams{ID: model.RevocationID{}.New().UUID, Subject: subject, Stale: true})
-	return classify(err, "restate")
-}
-
 // IsRevoked reports whether a session was revoked, within the time for which that is known.
 func (t *Tx) IsRevoked(ctx context.Context, session string) (bool, error) {
 	yes, err := t.q.IsAccessRevoked(ctx, session)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
+	"github.com/warrenedge/warren/controlplane/signin/typedcode"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/accesstoken"
 	"github.com/warrenedge/warren/shared/policy"
@@ -25,8 +25,6 @@ import (
 const (
 	mailCodeLife  = 10 * time.Minute
 	mailCodeTries = 5
-	codeLetters   = "BCDFGHJKLMNPQRSTVWXZ" // no vowels: codes are no words
-	codeLength    = 8                      // 34 bits: who may try any address of a domain tries many codes
 )
 
 // How often codes may be asked for and typed.
@@ -67,7 +65,7 @@ func (e *Entrance) SendCode(ctx context.Context, w Wanted, from netip.Addr, addr
 		e.calls.WithLabelValues("mail", "limited").Inc()
 		return "", err
 	}
-	code, id := newCode(), model.MailCodeID{}.New()
+	code, id := typedcode.New(), model.MailCodeID{}.New()
 	v := &store.MailCode{ID: id, Hash: codeHash(id, code), Mail: to, Host: w.Host, Binding: w.Binding}
 	allowed := p.MailAllowed(to)
 	if !allowed {
@@ -152,7 +150,7 @@ func judge(v *store.MailCode, w Wanted, p *policy.Compiled, code string) error {
 	if !v.Good || v.Tries > mailCodeTries || v.Host != w.Host || v.Binding != w.Binding {
 		return ErrCodeOver
 	}
-	right := subtle.ConstantTimeCompare(v.Hash, codeHash(v.ID, canonicalCode(code))) == 1
+	right := subtle.ConstantTimeCompare(v.Hash, codeHash(v.ID, typedcode.Canonical(code))) == 1
 	if right && p != nil && p.MailAllowed(v.Mail) {
 		return nil
 	}
@@ -224,28 +222,6 @@ func (e *Entrance) take(ctx context.Context, keys ...limits.Key) error {
 		return &signin.TooMany{Wait: wait}
 	}
 	return nil
-}
-
-func newCode() string {
-	var b strings.Builder
-	for range codeLength {
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(codeLetters))))
-		if err != nil {
-			panic(err) // never since Go 1.24
-		}
-		b.WriteByte(codeLetters[n.Int64()])
-	}
-	return b.String()
-}
-
-// canonicalCode is a code as it was made, however it was typed.
-func canonicalCode(text string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(codeLetters, r) {
-			return r
-		}
-		return -1
-	}, strings.ToUpper(text))
 }
 
 func codeHash(id model.MailCodeID, code string) []byte {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/fault/httpfault"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/visit"
 )
@@ -290,19 +291,7 @@ func statusOf(err error) int {
 	if _, ok := errors.AsType[*signin.TooMany](err); ok {
 		return http.StatusTooManyRequests
 	}
-	switch fault.Of(err) {
-	case fault.Invalid:
-		return http.StatusUnprocessableEntity
-	case fault.NotFound:
-		return http.StatusNotFound
-	case fault.Conflict:
-		return http.StatusConflict
-	case fault.Denied:
-		return http.StatusForbidden
-	case fault.Unavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
+	return httpfault.Status(err)
 }
 
 // said is what somebody is told of an error: causes are for the log.
