@@ -125,7 +125,11 @@ func (q *Request) enroll(f Form) (pf platform, name string, token admin.JoinToke
 		return pf, name, token, fault.Field("site", "missing")
 	}
 	if !slices.ContainsFunc(q.sitesOf(), func(s *model.Site) bool { return s.Name == site }) {
-		if _, _, err = q.Admin.Sites.Create(q.Context(), q.Who, org, site, admin.SiteSpec{Pool: f.Get("pool")}); err != nil {
+		_, _, err = q.Admin.Sites.Create(q.Context(), q.Who, org, site, admin.SiteSpec{Pool: f.Get("pool")})
+		if fault.Of(err) == fault.Conflict { // made a moment ago, and this replica has not heard of it
+			_, err = q.Admin.Sites.Get(q.Context(), q.Who, org, site)
+		}
+		if err != nil {
 			if fault.Of(err) == fault.Invalid {
 				err = siteField(err)
 			}
