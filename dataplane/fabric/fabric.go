@@ -70,6 +70,7 @@ type Fabric struct {
 	loads    loads
 	relays   relays
 	passing  passing
+	attempts attempts
 	turn     atomic.Uint32         // of the connectors of a site
 	table    atomic.Pointer[table] // replaced whole by Apply; each dial loads it once
 }
@@ -146,15 +147,7 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, Way
 	fail := func(s Status, err error) (net.Conn, Way, error) {
 		return nil, Way{}, &DialError{Status: s, Site: h.Site, Target: h.Target, Err: err}
 	}
-	kept := h.Kept
-	h.Kept = false // what is silent at the end of our own carriers we know ourselves
-	direct, err := h.Marshal()
-	if err != nil {
-		return fail(StatusBadRequest, err)
-	}
-	h.Hops++ // for whoever passes it on
-	h.Kept = kept
-	viaRelay, err := h.Marshal()
+	said, err := openings(h)
 	if err != nil {
 		return fail(StatusBadRequest, err)
 	}
@@ -163,11 +156,7 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, Way
 		return fail(StatusNoTunnel, nil)
 	}
 	first, status, err := f.race(ctx, cs, func(ctx context.Context, c candidate) (net.Conn, error) {
-		header := direct
-		if c.relay {
-			header = viaRelay
-		}
-		conn, err := f.attempt(ctx, c, header)
+		conn, err := f.attempt(ctx, c, said.to(c))
 		if err != nil {
 			return nil, err
 		}
@@ -180,12 +169,48 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, Way
 	return w.Conn, Way{Peer: w.by.peer, Carrier: w.by.carrier, Relay: w.by.relay}, nil
 }
 
+// opening is what is said first, by each kind of way.
+type opening struct{ direct, relay, tunnel []byte }
+
+func openings(h Header) (o opening, err error) {
+	kept := h.Kept
+	h.Kept, h.Framed = false, false // what is silent at the end of our own carriers we know ourselves
+	o.direct, err = h.Marshal()
+	if err != nil {
+		return o, err
+	}
+	h.Hops++ // for whoever passes it on
+	h.Kept = kept
+	if o.relay, err = h.Marshal(); err != nil {
+		return o, err
+	}
+	h.Framed = kept // where connections have no frames of their own
+	o.tunnel, err = h.Marshal()
+	return o, err
+}
+
+func (o opening) to(c candidate) []byte {
+	switch {
+	case !c.relay:
+		return o.direct
+	case c.carrier == CarrierWireGuard:
+		return o.tunnel
+	}
+	return o.relay
+}
+
 // attempt opens a stream by way of one candidate. A connection that was made ahead of need and turns out
 // dead costs no more than another one: nothing of the client's was sent.
 func (f *Fabric) attempt(ctx context.Context, c candidate, header []byte) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	defer f.loads.begin(c.peer)()
+	defer f.attempts.add(&attempt{c, end})()
+	if !c.relay && !f.carriers.up(c.carrier, c.peer) { // it has fallen silent before that; a relay is called all the same
+		return nil, fmt.Errorf("peer %s by %s: %w", c.peer, c.carrier, errSilent)
+	}
 	for tries := 1; ; tries++ {
 		conn, again, err := f.try(ctx, c, header)
 		if err == nil && c.relay {
@@ -207,7 +232,7 @@ func (f *Fabric) try(ctx context.Context, c candidate, header []byte) (_ net.Con
 		return nil, false, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	err = open(conn, header)
+	opened, err := open(conn, header)
 	if !stop() { // conn is closed or about to be
 		return nil, false, context.Cause(ctx)
 	}
@@ -217,7 +242,7 @@ func (f *Fabric) try(ctx context.Context, c candidate, header []byte) (_ net.Con
 		_ = conn.Close()
 		return nil, again, err
 	}
-	return conn, false, nil
+	return opened, false, nil
 }
 
 // race starts attempts one after the other and returns the first that connects. When it returns all

@@ -10,6 +10,33 @@ type Forsaker interface{ Forsake() }
 // has told already.
 type Forsakable interface{ OnForsaken(f func()) }
 
+// Forsaken is that word as the asker's end has it. Safe for concurrent use.
+type Forsaken struct {
+	mu   sync.Mutex
+	said bool   // guarded by mu
+	call func() // guarded by mu; nil: nobody has asked, or it was called
+}
+
+// Note takes the word, which may come any number of times.
+func (f *Forsaken) Note() { f.update(func() { f.said = true }) }
+
+// OnForsaken implements Forsakable. The word is found by who reads, and whoever keeps a stream for later does.
+func (f *Forsaken) OnForsaken(call func()) { f.update(func() { f.call = call }) }
+
+func (f *Forsaken) update(change func()) {
+	f.mu.Lock()
+	change()
+	call := f.call
+	if f.said {
+		f.call = nil
+	}
+	said := f.said
+	f.mu.Unlock()
+	if said && call != nil {
+		call()
+	}
+}
+
 // passing knows the streams that this node relays and that others keep for later, by whom they lead through.
 type passing struct {
 	mu sync.Mutex
@@ -37,10 +64,11 @@ func (p *passing) add(peer string, s Forsaker) (remove func()) {
 	}
 }
 
-// Silent takes that a peer of our own, a connector or a stock device, does not answer any more. Nodes that keep
-// streams which this one relays to it learn of it: they would find out with the next request on each. It does not
-// wait.
+// Silent takes that a peer of our own, a connector, a stock device or a node that relays, does not answer any more by one
+// of its carriers. Whoever waits for it to take a stream by that one goes on. Nodes that keep streams which this one
+// relays to it learn of it: they would find out with the next request on each. It does not wait.
 func (f *Fabric) Silent(peer string) {
+	f.attempts.end(peer, func(c candidate) bool { return !isUp(f.carriers.of(c.carrier, c.relay), peer) })
 	f.passing.mu.Lock()
 	defer f.passing.mu.Unlock()
 	for s := range f.passing.by[peer] {

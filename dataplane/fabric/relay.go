@@ -37,21 +37,31 @@ func (f *Fabric) RelayStream(ctx context.Context, conn net.Conn, node string) {
 
 // relay carries one stream of somebody who may be one of the other nodes.
 func (f *Fabric) relay(ctx context.Context, conn net.Conn, node func() bool) {
-	up, way, kept, status := f.relayDial(ctx, conn, node)
+	up, way, h, status := f.relayDial(ctx, conn, node)
 	f.m.relayed.WithLabelValues(status.label()).Inc()
 	if up == nil {
 		_ = WriteStatus(conn, status) // the peer may be gone already
 		return
 	}
 	defer up.Close()
-	if told, ok := conn.(Forsaker); ok && kept {
-		defer f.passing.add(way.Peer, told)()
+	tells, ok := conn.(Forsaker)
+	var framed *teller
+	if !ok && h.Framed {
+		framed = newTeller(conn)
+		tells, ok, status = framed, true, StatusFramed
+	}
+	if ok && h.Kept {
+		defer f.passing.add(way.Peer, tells)()
 		if !f.carriers.up(way.Carrier, way.Peer) { // it has fallen silent before we could be told
-			told.Forsake()
+			tells.Forsake()
 		}
 	}
-	if err := WriteStatus(conn, StatusConnected); err != nil {
+	if err := WriteStatus(conn, status); err != nil {
 		return
+	}
+	if framed != nil {
+		defer framed.tell()()
+		conn = framed
 	}
 	stop := context.AfterFunc(ctx, func() { _ = up.Close() })
 	defer stop()
@@ -64,8 +74,8 @@ func (f *Fabric) relay(ctx context.Context, conn net.Conn, node func() bool) {
 
 // relayDial reads and judges a header, then dials. The connection is nil unless the status is
 // StatusConnected.
-func (f *Fabric) relayDial(ctx context.Context, conn net.Conn, node func() bool) (_ net.Conn, _ Way, kept bool, _ Status) {
-	fail := func(s Status) (net.Conn, Way, bool, Status) { return nil, Way{}, false, s }
+func (f *Fabric) relayDial(ctx context.Context, conn net.Conn, node func() bool) (net.Conn, Way, Header, Status) {
+	fail := func(s Status) (net.Conn, Way, Header, Status) { return nil, Way{}, Header{}, s }
 	h, err := ReadHeader(conn)
 	if err != nil {
 		return fail(StatusBadRequest)
@@ -84,7 +94,7 @@ func (f *Fabric) relayDial(ctx context.Context, conn net.Conn, node func() bool)
 		}
 		return fail(StatusDialFailed)
 	}
-	return up, way, h.Kept, StatusConnected
+	return up, way, h, StatusConnected
 }
 
 // RemoteAddr is the address of a connection's other end, without port; invalid if it has none.

@@ -216,7 +216,7 @@ func TestRelayJudgesHops(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = open(conn, b)
+		_, err = open(conn, b)
 		var refused statusError
 		errors.As(err, &refused)
 		if Status(refused) != want {

@@ -8,18 +8,20 @@ import (
 // Status is the one byte with which the accepting end of a stream answers its header.
 type Status byte
 
-// Statuses. After StatusConnected the stream follows; after any other the connection is closed.
+// Statuses. After StatusConnected the stream follows, after StatusFramed too, as package fabric's teller sends it; after
+// any other the connection is closed.
 const (
 	StatusConnected  Status = 0x00
 	StatusNotAllowed Status = 0x01 // the accepting end may not serve this, or not for this peer
 	StatusDialFailed Status = 0x02 // the target did not take the connection
 	StatusNoTunnel   Status = 0x03 // no way to the site
 	StatusBadRequest Status = 0x04 // the header is not one
+	StatusFramed     Status = 0x05 // connected; what comes back is framed, for who has said that he understands (Header.Framed)
 )
 
 func (s Status) String() string {
 	switch s {
-	case StatusConnected:
+	case StatusConnected, StatusFramed:
 		return "connected"
 	case StatusNotAllowed:
 		return "not allowed"
@@ -36,7 +38,7 @@ func (s Status) String() string {
 // label is a metric label: a peer's invention makes no series of its own.
 func (s Status) label() string {
 	switch s {
-	case StatusConnected:
+	case StatusConnected, StatusFramed:
 		return "connected"
 	case StatusNotAllowed:
 		return "not_allowed"

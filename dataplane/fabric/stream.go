@@ -22,8 +22,11 @@ const (
 	tlvService proxyproto.PP2Type = 0xE2
 	tlvHops    proxyproto.PP2Type = 0xE3
 	tlvPort    proxyproto.PP2Type = 0xE4 // big endian; left out when zero
-	tlvKept    proxyproto.PP2Type = 0xE5 // one byte, 1; left out when not
+	tlvKept    proxyproto.PP2Type = 0xE5 // one byte, 1, or keptFramed; left out when not
 )
+
+// keptFramed is that of a stream which is kept and may be answered with StatusFramed.
+const keptFramed = 2
 
 // Bounds of a header.
 const (
@@ -45,6 +48,8 @@ type Header struct {
 	// Kept asks a relay to tell when whom the stream leads through falls silent (Forsaker): the stream is kept for what
 	// comes later. It says as well that the asker understands the telling.
 	Kept bool
+	// Framed says of a stream that is kept, and has no frames of its own, that the asker understands StatusFramed.
+	Framed bool
 }
 
 // ErrHeader is wrapped by every error about the content of a header, as opposed to the connection.
@@ -80,7 +85,10 @@ func (h Header) Marshal() ([]byte, error) {
 	if h.Port > 0 {
 		tlvs = append(tlvs, proxyproto.TLV{Type: tlvPort, Value: binary.BigEndian.AppendUint16(nil, h.Port)})
 	}
-	if h.Kept {
+	switch {
+	case h.Kept && h.Framed:
+		tlvs = append(tlvs, proxyproto.TLV{Type: tlvKept, Value: []byte{keptFramed}})
+	case h.Kept:
 		tlvs = append(tlvs, proxyproto.TLV{Type: tlvKept, Value: []byte{1}})
 	}
 	if err := p.SetTLVs(tlvs); err != nil {
@@ -195,7 +203,7 @@ func (h *Header) take(tlvs []proxyproto.TLV) error {
 			h.Port = binary.BigEndian.Uint16(t.Value)
 			continue
 		case tlvKept:
-			h.Kept = true
+			h.Kept, h.Framed = true, len(t.Value) == 1 && t.Value[0] == keptFramed
 			continue
 		}
 		if err := checkID(t.Value); err != nil {
@@ -254,17 +262,22 @@ type statusError Status
 
 func (e statusError) Error() string { return "answer: " + Status(e).String() }
 
-// open sends a header and awaits the answer. The caller bounds its time by closing conn or by a deadline.
-func open(conn net.Conn, header []byte) error {
+// open sends a header and awaits the answer. The caller bounds its time by closing conn or by a deadline. What it
+// returns is conn, as the answer says that it is to be read.
+func open(conn net.Conn, header []byte) (net.Conn, error) {
 	if _, err := conn.Write(header); err != nil {
-		return fmt.Errorf("send stream header: %w", err)
+		return nil, fmt.Errorf("send stream header: %w", err)
 	}
 	var answer [1]byte
 	if _, err := io.ReadFull(conn, answer[:]); err != nil {
-		return fmt.Errorf("await answer to stream header: %w", err)
+		return nil, fmt.Errorf("await answer to stream header: %w", err)
 	}
-	if s := Status(answer[0]); s != StatusConnected {
-		return statusError(s)
+	switch s := Status(answer[0]); s {
+	case StatusConnected:
+		return conn, nil
+	case StatusFramed:
+		return newTold(conn), nil
+	default:
+		return nil, statusError(s)
 	}
-	return nil
 }

@@ -32,6 +32,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 		{name: "IPv6", in: Header{Target: "t", Site: "s", Client: ap("[2001:db8::1]:65535"), Local: ap("[2001:db8::2]:1")}},
 		{name: "UDP over IPv4", in: Header{Network: UDP, Target: "t", Site: "s", Port: 999, Client: ap("203.0.113.9:1"), Local: ap("198.51.100.1:53")}},
 		{name: "kept", in: Header{Target: "t", Site: "s", Client: ap("203.0.113.9:4711"), Local: ap("198.51.100.1:443"), Hops: 1, Kept: true}},
+		{name: "kept and framed", in: Header{Target: "t", Site: "s", Client: ap("203.0.113.9:4711"), Local: ap("198.51.100.1:443"), Hops: 1, Kept: true, Framed: true}},
 		{name: "UDP over IPv6", in: Header{Network: UDP, Target: "t", Site: "s", Port: 65535, Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:53"), Hops: 1}},
 		{name: "mixed families", in: Header{Target: "t", Site: "s", Client: ap("203.0.113.9:1"), Local: ap("[2001:db8::2]:443")}},
 		{name: "longest ids", in: Header{Target: strings.Repeat("t", idSize), Site: strings.Repeat("s", idSize), Service: strings.Repeat("v", idSize), Client: ap("[2001:db8::1]:1"), Local: ap("[2001:db8::2]:2"), Hops: 255, Port: 65535}},

@@ -16,7 +16,7 @@ type stream struct {
 	prepared bool // the connection stood idle before: nobody knows whether it still leads anywhere
 	owner    owner
 	heard    atomic.Bool // something came back
-	forsaken forsaken
+	forsaken fabric.Forsaken
 
 	reading sync.Mutex
 	ended   error // guarded by reading; how the other end has ended: io.EOF or errGone
@@ -73,7 +73,7 @@ func (s *stream) awaitLocked() error {
 	}
 	err := s.wire.next()
 	for err == errForsaken {
-		s.forsaken.note()
+		s.forsaken.Note()
 		err = s.wire.next()
 	}
 	if err == io.EOF || err == errGone {
