@@ -3,17 +3,20 @@ package rest
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"golang.org/x/time/rate"
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/fault/httpfault"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
 )
 
 // SessionCookie holds the token of a user's session. Its name lets browsers take it from this host alone, over
@@ -56,9 +59,9 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		a.refuse(ctx, httpfault.Status(err), "the credential can't be checked now, try again")
 		return
 	}
-	if !a.limit(p).Allow() {
-		ctx.SetHeader("Retry-After", "1")
-		a.refuse(ctx, http.StatusTooManyRequests, "more than 100 calls a second with one key or session")
+	if wait := a.Limits.Take(r.Context(), callKeys(p)...); wait > 0 {
+		ctx.SetHeader("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		a.refuse(ctx, http.StatusTooManyRequests, tooMany)
 		return
 	}
 	next(huma.WithValue(ctx, principalKey{}, p))
@@ -101,17 +104,28 @@ func (a *API) refuse(ctx huma.Context, status int, detail string) {
 	_ = huma.WriteErr(a.huma, ctx, status, detail)
 }
 
-func (a *API) limit(p access.Principal) *rate.Limiter {
-	key := p.Key.String() + p.Session.String()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.limits[key]
-	if l == nil {
-		if len(a.limits) >= maxKeys {
-			clear(a.limits)
-		}
-		l = rate.NewLimiter(keyRate, keyRate)
-		a.limits[key] = l
+// Rates of calls. An organization's is of its own keys, however many it makes: what one tenant may ask of all replicas.
+var (
+	callerRate       = limits.Rate{Every: 10 * time.Millisecond, Burst: 100}
+	organizationRate = limits.Rate{Every: time.Second / 300, Burst: 300}
+)
+
+const tooMany = "more than 100 calls a second by one caller, or 300 with the keys of one organization"
+
+// callKeys are what a call is counted under: who makes it, with whichever key or session, and whose key it is.
+func callKeys(p access.Principal) []limits.Key {
+	who := p.Key.String()
+	switch {
+	case !p.User.IsZero():
+		who = p.User.String()
+	case !p.Account.IsZero():
+		who = p.Account.String()
 	}
-	return l
+	keys := []limits.Key{limits.NewKey(callerRate, "calls", who)}
+	if p.User.IsZero() && len(p.Grants.Cluster) == 0 {
+		for org := range p.Grants.Orgs { // a key has one
+			keys = append(keys, limits.NewKey(organizationRate, "organization-calls", org.String()))
+		}
+	}
+	return keys
 }

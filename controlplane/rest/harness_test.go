@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
@@ -38,6 +40,39 @@ type world struct {
 	seen *presence.Store
 	key  string // of the whole cluster
 	now  *model.Current
+
+	calls counted
+}
+
+// counted counts calls by a clock that tests move; until they have stopped it all are let through.
+type counted struct {
+	mu      sync.Mutex
+	stopped time.Time
+	paid    map[limits.Key]time.Time
+}
+
+func (c *counted) Take(_ context.Context, keys ...limits.Key) (wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped.IsZero() {
+		return 0
+	}
+	for _, k := range keys {
+		var w time.Duration
+		c.paid[k], w = limits.Decide(c.paid[k], c.stopped, k.Rate())
+		wait = max(wait, w)
+	}
+	return wait
+}
+
+// pass moves the clock by d; from the first time on calls are counted.
+func (c *counted) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped.IsZero() {
+		c.stopped, c.paid = time.Now(), map[limits.Key]time.Time{}
+	}
+	c.stopped = c.stopped.Add(d)
 }
 
 func newWorld(t testing.TB) *world {
@@ -72,7 +107,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.api = New(Options{
 		Admin: adm, World: w.now, Push: pusher, Presence: w.seen,
-		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Previewer: compiler, Log: log, Reg: reg,
+		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Limits: &w.calls, Previewer: compiler, Log: log, Reg: reg,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
@@ -185,7 +184,6 @@ func TestT37Strangers(t *testing.T) {
 	before := w.head()
 	for name, who := range strangers {
 		w.as(who, "GET", "/api/v1/me", "")
-		w.unlimited()
 		for _, op := range ops {
 			if op.need.ForEverybody() || op.id == "create-join-token" {
 				continue // TestReferencesStayInTheOrganization has the latter
@@ -234,7 +232,6 @@ func TestEveryRoleEveryOperation(t *testing.T) {
 		who := w.signIn(name+"@example.com", "default", roleIDs[name])
 		p := access.Principal{Session: model.SessionID{}.New(), Grants: access.Collect([]model.Grant{{Org: w.orgID("default"), Role: roleIDs[name]}})}
 		w.as(who, "GET", "/api/v1/me", "")
-		w.unlimited()
 		for _, op := range ops {
 			if strings.HasPrefix(op.path, "/api/v1/me/session") && op.method == "DELETE" {
 				continue // that would end the test
@@ -289,15 +286,6 @@ func (w *world) orgID(name string) model.OrgID {
 		w.t.Fatal(err)
 	}
 	return id
-}
-
-// unlimited lets those who have called once call as often as they like.
-func (w *world) unlimited() {
-	w.api.mu.Lock()
-	defer w.api.mu.Unlock()
-	for _, l := range w.api.limits {
-		l.SetLimit(rate.Inf)
-	}
 }
 
 // strip is a reply without the call's id.

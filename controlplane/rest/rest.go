@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/shared/version"
 )
 
@@ -29,8 +29,6 @@ import (
 const (
 	maxBody  = 1 << 20
 	maxCall  = 30 * time.Second
-	keyRate  = 100 // calls a second of one key, and as many at once
-	maxKeys  = 10_000
 	pageSize = 100
 	maxPage  = 500
 )
@@ -55,10 +53,18 @@ type Options struct {
 	Diagnose func(ctx context.Context) []Diagnosis
 	// Previewer tells what writes would do to nodes; nil: dry runs don't say.
 	Previewer Previewer
+	// Limits counts calls.
+	Limits Limits
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger
 	Reg     prometheus.Registerer
+}
+
+// Limits bounds how often something is done, over all replicas.
+type Limits interface {
+	// Take counts one call under each of the keys, and says how long to wait if that is too many; 0: it may be made.
+	Take(ctx context.Context, keys ...limits.Key) (wait time.Duration)
 }
 
 // API is the HTTP handler. Safe for concurrent use.
@@ -73,14 +79,12 @@ type API struct {
 
 	sameSite *http.CrossOriginProtection
 
-	wrong  rate.Sometimes // what strangers can put into the log
-	mu     sync.Mutex
-	limits map[string]*rate.Limiter // by credential
+	wrong rate.Sometimes // what strangers can put into the log
 }
 
 // New makes the handler with all routes.
 func New(o Options) *API {
-	a := &API{Options: o, checks: make(chan struct{}, maxChecks), sameSite: http.NewCrossOriginProtection(), mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, limits: map[string]*rate.Limiter{}, calls: prometheus.NewCounterVec(
+	a := &API{Options: o, checks: make(chan struct{}, maxChecks), sameSite: http.NewCrossOriginProtection(), mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, calls: prometheus.NewCounterVec(
 		prometheus.CounterOpts{Name: "cp_rest_requests_total", Help: "API calls, by operation and status class."}, []string{"operation", "class"})}
 	o.Reg.MustRegister(a.calls)
 	cfg := huma.DefaultConfig("Warren", version.Version)

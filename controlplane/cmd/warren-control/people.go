@@ -54,14 +54,10 @@ func newMailer(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry) (
 	return m, nil
 }
 
-func newPeople(cfg *config.Config, mailer *mail.Mailer, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, visits *visit.Server, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
+func newPeople(cfg *config.Config, mailer *mail.Mailer, adm *admin.Admin, db *store.Store, sealer *authority.Sealer, visits *visit.Server, limiter *limits.Limiter, log *slog.Logger, reg *prometheus.Registry) (*people, error) {
 	base, err := cfg.Pages()
 	if err != nil || base == nil {
 		return &people{}, err
-	}
-	limiter, err := limits.New(cfg.ValkeyURL.Reveal(), log, reg)
-	if err != nil {
-		return nil, err
 	}
 	p := &people{service: signin.New(signin.Options{
 		Store: db, Admin: adm, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer,
@@ -70,7 +66,7 @@ func newPeople(cfg *config.Config, mailer *mail.Mailer, adm *admin.Admin, db *st
 	})}
 	adm.Inviter = p.service
 	p.pages = web.New(web.Options{SignIn: p.service, Visits: &visit.Entrance{Server: visits, Limiter: limiter, Mail: mailer}, URL: base, Cookie: rest.SessionCookie, Log: log, Reg: reg})
-	p.tasks = []daemon.Task{p.service, limiter}
+	p.tasks = []daemon.Task{p.service}
 	return p, nil
 }
 

@@ -34,6 +34,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/rest"
+	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/tail"
@@ -164,7 +165,11 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
-		people, err := newPeople(cfg, mailer, adm, db, sealer, visits, log, reg)
+		limiter, err := limits.New(cfg.ValkeyURL.Reveal(), log, reg)
+		if err != nil {
+			return nil, err
+		}
+		people, err := newPeople(cfg, mailer, adm, db, sealer, visits, limiter, log, reg)
 		if err != nil {
 			return nil, err
 		}
@@ -172,7 +177,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		api := rest.New(rest.Options{
 			Admin: adm, SignIn: people.api(), Visits: visits, World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
 			Preflight: checker, Previewer: snapshot.New(sealer.Open),
-			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Log: log, Reg: reg,
+			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Limits: limiter, Log: log, Reg: reg,
 		})
 		l, err := listenAPI(cfg)
 		if err != nil {
@@ -182,7 +187,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			Preflight: checker,
 			Admin:     adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
 		})
-		tasks = append(tasks, people.tasks...)
+		tasks = append(append(tasks, limiter), people.tasks...)
 		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error {
 			return serveHTTP(ctx, l, forwarded.Handler(cfg.Proxies(), people.handler(api, operators)))
 		}))

@@ -40,6 +40,9 @@ func NewKey(r Rate, kind string, parts ...string) Key {
 	return Key{"warren:limit:" + kind + ":" + hex.EncodeToString(sum[:16]), r}
 }
 
+// Rate is how often what has the key may be done.
+func (k Key) Rate() Rate { return k.rate }
+
 // Client is the part of an address that stands for one client: of IPv6 the network that one gets.
 func Client(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
