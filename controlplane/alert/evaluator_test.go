@@ -236,6 +236,12 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s: bad are %q of %d, want %q of %d", tt.rule.Kind, bad, len(list), tt.bad, tt.all)
 		}
 	}
+	v.see(presence.Up)
+	f = v.Facts(start)
+	f.Older = func(model.NodeID) *hops.Serials { return &hops.Serials{Is: 6, Want: 7} }
+	if list := Conditions(&model.AlertRule{Kind: model.AlertNodeOutOfSync}, f, rates); !list[0].Bad || !strings.Contains(list[0].Reason, "serial 6") {
+		t.Errorf("its DNS serves an older serial: %+v", list)
+	}
 	rates[service].Requests = minRequests - 1
 	if list := Conditions(&model.AlertRule{Org: org, Kind: model.AlertErrorRate, Percent: 5}, f, rates); list[0].Bad {
 		t.Error("a few requests count")

@@ -16,6 +16,7 @@ const (
 	Unreachable   Code = "unreachable"
 	Rejected      Code = "rejected"
 	NotSynced     Code = "not_in_sync"
+	DNSOlder      Code = "dns_older"
 	NotKnown      Code = "not_known"
 	NoCertificate Code = "no_certificate"
 	Expired       Code = "certificate_expired"
@@ -47,6 +48,7 @@ var advice = map[Code]string{
 	Unreachable:   "Let the node's TLS port through its firewall, and look whether its public address is right: warren get node NODE -o wide",
 	Rejected:      "See what it did not apply, and why: warren snapshot NODE",
 	NotSynced:     "See what it lacks: warren snapshot NODE",
+	DNSOlder:      "Another DNS server may answer at its address, or a proxy that caches; if it is warren-node, start it again: journalctl -u warren-node",
 	NotKnown:      "This replica of the control plane has just started or does not hear the others: ask again in some seconds.",
 	NoCertificate: "See what the authority said and when it is asked again: warren cert describe NAME",
 	Expired:       "See why it was not renewed, and try now: warren cert describe NAME; warren cert renew NAME",

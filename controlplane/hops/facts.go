@@ -1,6 +1,7 @@
 package hops
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -36,6 +37,9 @@ type Facts struct {
 	Verdict func(*model.Target) presence.Verdict
 	// Behind reports whether a node lacks a change that concerns it, and was committed a while ago.
 	Behind func(model.NodeID) bool
+	// Older is the serial of a zone that a node has served for a while although it should serve a newer one, which is that of
+	// the revision that it needs; nil: it does not.
+	Older func(model.NodeID) *Serials
 	// Outside is what somebody outside saw of a node's public addresses.
 	Outside func(model.NodeID) Sight
 	// Finding is what the DNS said of a domain; nil: nothing was found out.
@@ -56,7 +60,11 @@ type Answer struct {
 	At     time.Time // when it was asked last; zero: never, or by somebody whom no node answers
 	Err    string    // why there was no answer, at least twice in a row; "": there was
 	Silent bool      // there was none
+	Serial *uint32   // of DNS, the zone's; nil: none was said
 }
+
+// Serials are the serial of a zone that is served, and the one that should be.
+type Serials struct{ Is, Want uint32 }
 
 func (a Answer) fresh(now time.Time) bool { return !a.At.IsZero() && now.Sub(a.At) < staleProbe }
 
@@ -90,4 +98,16 @@ func (f *Facts) nodeName(n *model.Node) string {
 		return f.NodeName(n)
 	}
 	return n.Name
+}
+
+func (f *Facts) older(id model.NodeID) *Serials {
+	if f.Older == nil {
+		return nil
+	}
+	return f.Older(id)
+}
+
+// String says what is wrong with them.
+func (s *Serials) String() string {
+	return fmt.Sprintf("serial %d of its zones, older than %d, which it should", s.Is, s.Want)
 }

@@ -41,6 +41,7 @@ type scene struct {
 	sights   map[model.NodeID]Sight
 	found    *model.DomainFinding
 	behind   map[model.NodeID]bool
+	older    map[model.NodeID]*Serials
 }
 
 func nodeID(name string) model.NodeID { return model.NodeID{UUID: modeltest.UUID("node", name)} }
@@ -61,7 +62,7 @@ func well(t *testing.T) *scene {
 	now := modeltest.Epoch.Add(68 * time.Hour)
 	s := &scene{
 		t: t, rows: rows, now: now, entries: map[presence.Key]presence.Entry{}, away: map[presence.Key]bool{}, verdicts: map[string]presence.Verdict{},
-		sights: map[model.NodeID]Sight{}, behind: map[model.NodeID]bool{},
+		sights: map[model.NodeID]Sight{}, behind: map[model.NodeID]bool{}, older: map[model.NodeID]*Serials{},
 		found: &model.DomainFinding{Delegated: true, Found: now.Add(-time.Hour)},
 	}
 	tunnel := func(k presence.Key) presence.Tunnel {
@@ -95,6 +96,7 @@ func (s *scene) facts() *Facts {
 		},
 		Verdict: func(t *model.Target) presence.Verdict { return s.verdicts[t.Name] },
 		Behind:  func(n model.NodeID) bool { return s.behind[n] },
+		Older:   func(n model.NodeID) *Serials { return s.older[n] },
 		Outside: func(n model.NodeID) Sight { return s.sights[n] },
 		Finding: func(model.DomainID) *model.DomainFinding { return s.found },
 	}
@@ -235,6 +237,7 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 			s.entries[nodeKey("n1")] = e
 		}, Healthy, "", ""},
 		{"a node lags", "wiki", func(s *scene) { s.behind[nodeID("n1")] = true }, Degraded, Node, NotSynced},
+		{"a node's DNS serves an older serial", "wiki", func(s *scene) { s.older[nodeID("n1")] = &Serials{6, 7} }, Degraded, Node, DNSOlder},
 		{"a node drains", "wiki", func(s *scene) { s.rows += "node n1 pool=edge addresses=192.0.2.1 enrolled draining\n" }, Healthy, "", ""},
 		{"no node", "nowhere", func(s *scene) {}, Inactive, Node, NoNode},
 		{"a replica that has just started", "db", func(s *scene) { s.entries, s.sights = map[presence.Key]presence.Entry{}, nil }, Unknown, Node, NotKnown},
@@ -293,7 +296,7 @@ func TestHopsOfASite(t *testing.T) {
 // Every state that is not healthy comes with something to do.
 func TestAdviceForEveryCode(t *testing.T) {
 	for _, c := range []Code{
-		NothingFound, NotDelegated, DNSSilent, NoNode, NodeJoining, NodeDraining, NodeAway, ControlLink, Unreachable, Rejected, NotSynced, NotKnown,
+		NothingFound, NotDelegated, DNSSilent, NoNode, NodeJoining, NodeDraining, NodeAway, ControlLink, Unreachable, Rejected, NotSynced, DNSOlder, NotKnown,
 		NoCertificate, Expired, Expiring, NotYetValid, NoConnector, ConnectorAway, TunnelDown, TunnelsFew, UDPBlocked, PacketLoss, NoWay, NoTarget,
 		Unhealthy, Failing, Unwatched,
 	} {
@@ -301,7 +304,7 @@ func TestAdviceForEveryCode(t *testing.T) {
 			t.Errorf("%s has no advice", c)
 		}
 	}
-	if len(advice) != 27 {
+	if len(advice) != 28 {
 		t.Errorf("%d codes have advice: is one missing in this list?", len(advice))
 	}
 }

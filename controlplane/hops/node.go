@@ -68,6 +68,8 @@ func (f *Facts) node(n *model.Node, own []string) Part {
 	switch {
 	case f.Behind != nil && f.Behind(n.ID):
 		return part("node", name, Degraded, NotSynced, fmt.Sprintf("it lacks a change, and is at revision %d", e.Applied))
+	case f.older(n.ID) != nil:
+		return part("node", name, Degraded, DNSOlder, "its DNS serves "+f.older(n.ID).String())
 	case n.Lifecycle == model.Draining:
 		return part("node", name, Degraded, NodeDraining, "it is draining: DNS names it to nobody")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 
 	"github.com/miekg/dns"
@@ -18,13 +19,17 @@ type asker struct {
 }
 
 // ask asks a node as clients do. A packet may be lost, and a node may be busy: who does not answer is asked twice.
-func (a asker) ask(ctx context.Context, q question) (hello, name error) {
-	done := make(chan error, 1)
-	go func() {
-		done <- a.twice(ctx, q.dns, func(ctx context.Context, at netip.AddrPort) error { return a.soa(ctx, at, q.zone) })
-	}()
-	hello = a.twice(ctx, q.tls, func(ctx context.Context, at netip.AddrPort) error { return a.hello(ctx, at, q.name) })
-	return hello, <-done
+func (a asker) ask(ctx context.Context, q question) (out answers) {
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		out.dns = a.twice(ctx, q.dns, func(ctx context.Context, at netip.AddrPort) (err error) {
+			out.serial, err = a.soa(ctx, at, q.zone)
+			return err
+		})
+	})
+	out.tls = a.twice(ctx, q.tls, func(ctx context.Context, at netip.AddrPort) error { return a.hello(ctx, at, q.name) })
+	asking.Wait()
+	return out
 }
 
 // twice asks at addresses until one answers. Those that there is no way to from here say nothing.
@@ -85,11 +90,11 @@ func (a asker) hello(ctx context.Context, at netip.AddrPort, name string) error 
 	return nil
 }
 
-// soa asks for the start of a zone. Any answer will do.
-func (a asker) soa(ctx context.Context, at netip.AddrPort, zone string) error {
+// soa asks for the start of a zone. Any answer will do; the serial is that of one with authority, else nil.
+func (a asker) soa(ctx context.Context, at netip.AddrPort, zone string) (*uint32, error) {
 	c, err := a.dial(ctx, "udp", at.String())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer c.Close()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -97,6 +102,12 @@ func (a asker) soa(ctx context.Context, at netip.AddrPort, zone string) error {
 	}
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(zone), dns.TypeSOA)
 	q.RecursionDesired = false
-	_, _, err = new(dns.Client).ExchangeWithConnContext(ctx, q, &dns.Conn{Conn: c})
-	return err
+	m, _, err := new(dns.Client).ExchangeWithConnContext(ctx, q, &dns.Conn{Conn: c})
+	if err != nil || !m.Authoritative || len(m.Answer) == 0 {
+		return nil, err
+	}
+	if rr, ok := m.Answer[0].(*dns.SOA); ok {
+		return &rr.Serial, nil
+	}
+	return nil, nil
 }

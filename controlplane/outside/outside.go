@@ -40,7 +40,7 @@ type Options struct {
 // answered before, or while others answer: who reaches nobody may be the one who is cut off. Safe for concurrent use.
 type Watch struct {
 	with Options
-	ask  func(ctx context.Context, q question) (tls, dns error) // replaced in tests of time
+	ask  func(ctx context.Context, q question) answers // replaced in tests of time
 	m    metrics
 
 	mu    sync.Mutex
@@ -94,6 +94,12 @@ type question struct {
 	zone string // "": it has none
 }
 
+// answers are why there was none, or nil.
+type answers struct {
+	tls, dns error
+	serial   *uint32 // of the zone; nil: it was not said
+}
+
 // look asks all nodes once.
 func (w *Watch) look(ctx context.Context) {
 	m := w.with.World.Get()
@@ -108,9 +114,8 @@ func (w *Watch) look(ctx context.Context) {
 		there[n.ID] = true
 		q := about(m, n, names[n.Pool])
 		g.Go(func() error {
-			tls, dns := w.ask(each, q)
-			if each.Err() == nil {
-				w.note(q, tls, dns)
+			if a := w.ask(each, q); each.Err() == nil {
+				w.note(q, a)
 			}
 			return nil
 		})
@@ -138,7 +143,7 @@ func about(m *model.Model, n *model.Node, name string) question {
 	return q
 }
 
-func (w *Watch) note(q question, tls, dns error) {
+func (w *Watch) note(q question, a answers) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,12 +152,13 @@ func (w *Watch) note(q question, tls, dns error) {
 		k = &known{}
 		w.nodes[q.node] = k
 	}
-	w.take(q.node, "tls", &k.tls, &k.tlsFine, now, tls)
+	w.take(q.node, "tls", &k.tls, &k.tlsFine, now, a.tls)
 	if q.zone == "" {
 		k.dns = hops.Answer{}
 		return
 	}
-	w.take(q.node, "dns", &k.dns, &k.dnsFine, now, dns)
+	w.take(q.node, "dns", &k.dns, &k.dnsFine, now, a.dns)
+	k.dns.Serial = a.serial
 }
 
 // take keeps an answer. It needs the lock.

@@ -53,13 +53,13 @@ func TestSilence(t *testing.T) {
 		var mu sync.Mutex
 		says := map[model.NodeID]error{node("n1"): errSilent, node("n2"): errSilent}
 		set := func(name string, err error) { mu.Lock(); defer mu.Unlock(); says[node(name)] = err }
-		w.ask = func(_ context.Context, q question) (error, error) {
+		w.ask = func(_ context.Context, q question) answers {
 			mu.Lock()
 			defer mu.Unlock()
 			if q.name != "warren.example.org" || q.zone != "example.org" {
 				t.Errorf("asked about %q and %q", q.name, q.zone)
 			}
-			return says[q.node], says[q.node]
+			return answers{tls: says[q.node], dns: says[q.node], serial: new(uint32(7))}
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -74,7 +74,7 @@ func TestSilence(t *testing.T) {
 		if s := w.Sight(node("n1")); !s.TLS.Silent || s.TLS.Err == "" || !s.DNS.Silent {
 			t.Errorf("n2 answers, n1 does not: %+v", s)
 		}
-		if s := w.Sight(node("n2")); s.TLS.At.IsZero() || s.TLS.Silent {
+		if s := w.Sight(node("n2")); s.TLS.At.IsZero() || s.TLS.Silent || *s.DNS.Serial != 7 {
 			t.Errorf("n2 answers: %+v", s)
 		}
 		set("n2", errSilent)
@@ -162,18 +162,37 @@ func TestAskForAZone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	soa, err := dns.NewRR("example.org. 60 IN SOA ns.example.org. hostmaster.example.org. 4294967295 1 2 3 4")
+	if err != nil {
+		t.Fatal(err)
+	}
 	asked := make(chan string, 1)
 	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetRcode(r, dns.RcodeRefused)
+		switch r.Question[0].Name {
+		case "example.org.":
+			m = new(dns.Msg).SetReply(r)
+			m.Authoritative, m.Answer = true, []dns.RR{soa}
+		case "hearsay.org.":
+			m = new(dns.Msg).SetReply(r)
+			m.Answer = []dns.RR{soa}
+		}
 		asked <- r.Question[0].String()
-		_ = w.WriteMsg(new(dns.Msg).SetRcode(r, dns.RcodeRefused))
+		_ = w.WriteMsg(m)
 	})}
 	go func() { _ = srv.ActivateAndServe() }()
 	t.Cleanup(func() { _ = srv.Shutdown() })
 	a := asker{(&net.Dialer{}).DialContext}
-	if err := a.soa(t.Context(), netip.MustParseAddrPort(pc.LocalAddr().String()), "example.org"); err != nil {
-		t.Fatal(err)
-	}
-	if q := <-asked; !strings.Contains(q, "example.org.") || !strings.Contains(q, "SOA") {
-		t.Errorf("asked %s", q)
+	for zone, want := range map[string]*uint32{"example.org": new(uint32(1<<32 - 1)), "hearsay.org": nil, "refused.org": nil} {
+		serial, err := a.soa(t.Context(), netip.MustParseAddrPort(pc.LocalAddr().String()), zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q := <-asked; !strings.Contains(q, zone+".") || !strings.Contains(q, "SOA") {
+			t.Errorf("asked %s", q)
+		}
+		if (serial == nil) != (want == nil) || serial != nil && *serial != *want {
+			t.Errorf("%s: serial %v, want %v", zone, serial, want)
+		}
 	}
 }
