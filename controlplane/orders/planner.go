@@ -23,6 +23,7 @@ const (
 	mostDue    = 20000                  // certificates that are planned at a time
 	mostPolled = 200                    // authorities' suggestions that are asked for at a time
 	keepOrders = 30 * 24 * time.Hour
+	loadSpan   = 24 * time.Hour // over which requests say which of several certificates is needed most
 )
 
 // Planner keeps a managed certificate for all that services need, begins the orders that are due, and asks when
@@ -84,7 +85,7 @@ func (p *Planner) Plan(ctx context.Context, m *model.Model, now time.Time) error
 	if err := p.sync(ctx, certs.Wanted(m, found), now); err != nil {
 		return err
 	}
-	return p.begin(ctx, issuers, now)
+	return p.begin(ctx, m, issuers, now)
 }
 
 // sync makes the managed certificates those that are wanted. One that nobody wants any more stays with what it
@@ -165,12 +166,18 @@ func (p *Planner) tx(ctx context.Context, fn func(*store.Tx) error) error {
 }
 
 // begin begins the orders that are due, as far as the issuers' budgets have room.
-func (p *Planner) begin(ctx context.Context, issuers []*model.Issuer, now time.Time) error {
+func (p *Planner) begin(ctx context.Context, m *model.Model, issuers []*model.Issuer, now time.Time) error {
 	var due []store.Due
+	var requests map[model.ServiceID]int64
 	room := map[model.IssuerID]certs.Room{}
 	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if due, err = tx.DueManagedCertificates(ctx, now, mostDue); err != nil || len(due) == 0 {
 			return err
+		}
+		if len(due) > 1 {
+			if requests, err = tx.ServiceRequests(ctx, now.Add(-loadSpan)); err != nil {
+				return err
+			}
 		}
 		waiting, err := tx.CountOrdersUnderWay(ctx)
 		for _, i := range issuers {
@@ -188,6 +195,7 @@ func (p *Planner) begin(ctx context.Context, issuers []*model.Issuer, now time.T
 	if err != nil {
 		return err
 	}
+	certs.Urgent(due, certs.LoadOf(m, requests), now)
 	began := false
 	for _, s := range certs.Pick(due, issuers, room, now) {
 		made, err := p.start(ctx, s, now)

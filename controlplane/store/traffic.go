@@ -105,6 +105,20 @@ func (t *Tx) SumTraffic(ctx context.Context, org model.OrgID, q model.TrafficQue
 	return out, classify(err, "sum traffic")
 }
 
+// ServiceRequests gives how many requests there were of each service, of whatever organization, since a moment.
+func (t *Tx) ServiceRequests(ctx context.Context, since time.Time) (map[model.ServiceID]int64, error) {
+	rows, err := t.tx.Query(ctx, "SELECT service_id, sum(requests)::bigint FROM traffic_5m WHERE at >= $1 GROUP BY service_id", since)
+	if err != nil {
+		return nil, classify(err, "count requests")
+	}
+	out, id, n := map[model.ServiceID]int64{}, uuid.UUID{}, int64(0)
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		out[model.ServiceID{UUID: id}] = n
+		return nil
+	})
+	return out, classify(err, "count requests")
+}
+
 // NamesOf gives names of what traffic is added up by, as far as it is still there.
 func (t *Tx) NamesOf(ctx context.Context, by model.TrafficBy, ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	table, ok := map[model.TrafficBy]string{model.ByService: "services", model.BySite: "sites", model.ByNode: "nodes"}[by]

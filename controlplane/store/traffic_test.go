@@ -272,6 +272,15 @@ func TestTraffic(t *testing.T) {
 			}
 		}
 	}
+	if err := s.View(ctx, func(tx *store.Tx) error {
+		all, err := tx.ServiceRequests(ctx, logged.Add(model.TrafficCoarse))
+		if len(all) != 1 || all[service] != 1200 {
+			t.Errorf("requests in the last 15 minutes: %v, want 1200", all)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Tx(ctx, "test", func(tx *store.Tx) error { return tx.DeleteTraffic(ctx, logged.Add(model.TrafficCoarse)) }); err != nil {
 		t.Fatal(err)
 	}
