@@ -74,7 +74,7 @@ var rules = []rule{
 	{"api/.*", "(shared|controlplane|dataplane)/.*", true, "contracts hold no logic of ours"},
 	{"controlplane/(model|fault)", "api/.*", true, "rows outlive wire formats"},
 	{"controlplane/(model|snapshot|access)", "(net/http|database/sql|os/exec|github\\.com/jackc/.*)", false, "the middle is pure: values in, values out"},
-	{"dataplane/(access|tunnel|liveness|streams|gossip|fabric|balance|health|sni|l4|strict|session|gate|access|httpproxy|challenge|dns|connector)", "api/.*", true, "protobuf stops at apply"},
+	{"dataplane/(access|tunnel|liveness|streams|gossip|fabric|balance|health|sni|l4|strict|session|gate|access|httpproxy|challenge|dns|connector|docker)", "api/.*", true, "protobuf stops at apply"},
 	{"controlplane/(?!store|localpg|cmd/|feed).*", "github\\.com/jackc/.*", false, "store is the only package that speaks SQL"},
 	{"controlplane/.*", "github\\.com/go-acme/lego/v4/(?:certificate|challenge|lego|providers|registration)(?:/.*)?", true, "of lego only acme and acme/api: its workflow has neither context nor memory"},
 	{"controlplane/cmd/warren", "controlplane/(store|push|snapshot|feed|admin|enroll|presence)", false, "the command line speaks REST like everybody else"},
