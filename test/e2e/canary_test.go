@@ -4,10 +4,13 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -45,7 +48,7 @@ func TestNoSecretIsFound(t *testing.T) {
 	})
 	c.answered("https://"+app+"/", "--insecure")
 	_, _ = c.Warren("webhook", "test", "ops") // nobody is there: the failure is logged and shown
-	secrets := append(c.sealedSecrets(), c.diskSecrets()...)
+	secrets := append(append(c.accessSecrets(), c.sealedSecrets()...), c.diskSecrets()...)
 	secrets = append(secrets, canary.Text("webhook's key", rotated), canary.Text("API key", key), canary.Text("first API key", c.Key))
 	c.must(everyKind(secrets))
 	where := c.haystacks()
@@ -64,7 +67,7 @@ func everyKind(secrets []canary.Secret) error {
 	var missing []string
 	for _, kind := range []string{
 		"authorities.sealed_key", "certificates.sealed_key", "issuers.sealed_account_key", "gossip_keys.sealed_key", "ticket_keys.sealed_key",
-		"webhooks.sealed_secret", "identity.key", "wireguard.key", "snapshot.key", ".token", "API key",
+		"webhooks.sealed_secret", "identity_providers.sealed_client_secret", "access_keys.sealed_key", "identity.key", "wireguard.key", "snapshot.key", ".token", "API key",
 	} {
 		if !slices.ContainsFunc(secrets, func(s canary.Secret) bool { return strings.Contains(s.Name, kind) }) {
 			missing = append(missing, kind)
@@ -183,41 +186,114 @@ func newest(program string) string {
 	return all[len(all)-1]
 }
 
-// answers are those to everything that can be read, by path: lists, each object in them, what is below it.
-func (c *suite) answers() map[string][]byte {
+// accessSecrets makes one of each secret that lets people and programs in, at the cluster or at a service.
+func (c *suite) accessSecrets() (out []canary.Secret) {
 	c.t.Helper()
-	out := map[string][]byte{}
-	for _, kind := range []string{
-		"organizations", "regions", "pools", "nodes", "issuers", "cluster-webhooks", "api-keys", "join-tokens", "gossip-keys", "authorities", "status",
-		"orgs/default/sites", "orgs/default/connectors", "orgs/default/services", "orgs/default/targets", "orgs/default/domains", "orgs/default/certificates",
-		"orgs/default/managed-certificates", "orgs/default/webhooks",
-	} {
-		var list struct{ Items []struct{ ID string } }
-		path := "/api/v1/" + kind
-		c.api(http.MethodGet, path, nil, &list)
-		out[path] = c.raw(path)
-		for _, o := range list.Items {
-			if o.ID != "" && kind != "gossip-keys" {
-				out[path+"/"+o.ID] = c.raw(path + "/" + o.ID)
-			}
-			if kind == "orgs/default/webhooks" {
-				out[path+"/"+o.ID+"/deliveries"] = c.raw(path + "/" + o.ID + "/deliveries")
+	const org = "/api/v1/orgs/default/"
+	typed := func(name string) string {
+		s := "canary " + name + " 5f1c09"
+		out = append(out, canary.Text(name, s))
+		return s
+	}
+	const pin = "835201974466"
+	out = append(out, canary.Text("PIN", pin))
+	made := func(path, body string) {
+		var v struct{ Secret, Path, Link, Token string }
+		c.api(http.MethodPost, path, strings.NewReader(body), &v)
+		for _, s := range []string{v.Secret, v.Path, v.Link, v.Token} {
+			if s != "" {
+				out = append(out, canary.Text(path, s[strings.LastIndexAny(s, "/=")+1:]))
 			}
 		}
 	}
-	out["snapshots"] = c.raw("/debug/snapshots")
-	for _, n := range c.Nodes {
-		out["snapshot of "+n.Name] = c.raw("/debug/snapshots/" + n.Name)
+	made(org+"identity-providers", `{"name":"sso","issuer":"https://id.example","client_id":"warren","client_secret":"`+typed("client secret")+`"}`)
+	made(org+"policies", fmt.Sprintf(`{"name":"staff","otherwise":"authenticate","auth":{"pin":{"code":%q},"password":{"secret":%q},"basic":[{"user":"ann","password":%q}]}}`,
+		pin, typed("policy's password"), typed("basic password")))
+	made(org+"policies/staff/links", `{"title":"for Bob"}`)
+	made(org+"policies/staff/tokens", `{"name":"probe"}`)
+	made(org+"service-accounts", `{"name":"ci","roles":["viewer"]}`)
+	made("/api/v1/api-keys", `{"name":"of-ci","organization":"default","service_account":"ci"}`)
+	if want := 6 + 1; len(out) < want {
+		c.t.Errorf("only %d secrets were made", len(out))
 	}
 	return out
 }
 
-// raw is an answer of the API as it is.
-func (c *suite) raw(path string) []byte {
+// answers are those to all that can be read, as the API's description has it, by path: lists, each object in them, what is below it.
+func (c *suite) answers() map[string][]byte {
 	c.t.Helper()
-	out, err := c.Admin.Command("curl", "-sS", "--fail-with-body", "--max-time", "60", "-H", "Authorization: Bearer "+c.Key, "http://198.18.1.10:8080"+path).CombinedOutput()
-	if err != nil {
-		c.t.Fatalf("GET %s: %v: %s", path, err, out)
+	var doc struct {
+		Paths map[string]map[string]any
+	}
+	c.api(http.MethodGet, "/api/v1/openapi.json", nil, &doc)
+	out := map[string][]byte{}
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		// Streams don't end, and what waits for something hears of nothing.
+		if _, ok := doc.Paths[path]["get"]; !ok || strings.HasSuffix(path, "/tail") || path == "/api/v1/wait" {
+			continue
+		}
+		for _, p := range c.objects(path, out) {
+			out[p] = c.raw(p)
+		}
+	}
+	snapshots := 0
+	for path := range out {
+		if strings.HasPrefix(path, "/debug/snapshots/") {
+			snapshots++
+		}
+	}
+	if want := len(c.Nodes) + len(c.Sites); snapshots < want {
+		c.t.Errorf("%d snapshots were read, want at least %d", snapshots, want)
 	}
 	return out
+}
+
+// objects are the paths that one of the description stands for, by the lists that were read.
+func (c *suite) objects(path string, read map[string][]byte) []string {
+	c.t.Helper()
+	all := []string{""}
+	for _, part := range strings.Split(path, "/")[1:] {
+		var longer []string
+		for _, at := range all {
+			switch {
+			case part == "{org}":
+				longer = append(longer, at+"/default")
+			case strings.HasPrefix(part, "{"):
+				for _, name := range c.listed(read[at]) {
+					longer = append(longer, at+"/"+name)
+				}
+			default:
+				longer = append(longer, at+"/"+part)
+			}
+		}
+		all = longer
+	}
+	return all
+}
+
+// listed are the objects of a list.
+func (c *suite) listed(answer []byte) (all []string) {
+	var list struct {
+		Items []struct{ ID, Name, Node string }
+	}
+	if json.Unmarshal(answer, &list) != nil {
+		return nil
+	}
+	for _, o := range list.Items {
+		if name := cmp.Or(o.ID, o.Name, o.Node); name != "" {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// raw is an answer of the API as it is, a refusal too.
+func (c *suite) raw(path string) []byte {
+	c.t.Helper()
+	out, err := c.Admin.Command("curl", "-sS", "-i", "--max-time", "60", "-H", "Authorization: Bearer "+c.Key, "http://198.18.1.10:8080"+path).CombinedOutput()
+	if err != nil || bytes.HasPrefix(out, []byte("HTTP/1.1 5")) {
+		c.t.Fatalf("GET %s: %v: %s", path, err, out)
+	}
+	_, body, _ := bytes.Cut(out, []byte("\r\n\r\n"))
+	return body
 }
