@@ -74,6 +74,7 @@ func TestPasskeys(t *testing.T) {
 	}
 }
 
+// T33: a code of a device that is not exactly what it was given is worth nothing.
 func TestDeviceLogin(t *testing.T) {
 	r := newRig(t)
 	b := r.set(t)
@@ -88,7 +89,13 @@ func TestDeviceLogin(t *testing.T) {
 	if _, err := r.signIn.Device(ctx, c, d.Code); err != signin.ErrSlow {
 		t.Errorf("at once again: %v", err)
 	}
-	for _, bad := range []string{"", flip(d.Code), d.Code[:42], d.UserCode} {
+	for i := range d.Code {
+		other := d.Code[:i] + flip("AAAAA" + d.Code[i:i+1])[5:] + d.Code[i+1:]
+		if _, err := r.signIn.Device(ctx, c, other); err != signin.ErrExpired {
+			t.Errorf("%q: %v", other, err)
+		}
+	}
+	for _, bad := range []string{"", d.Code[:42], d.Code + "A", d.Code + d.Code, d.UserCode} {
 		if _, err := r.signIn.Device(ctx, c, bad); err != signin.ErrExpired {
 			t.Errorf("%q: %v", bad, err)
 		}
