@@ -105,6 +105,7 @@ type node struct {
 	signIn   *url.URL
 	told     gate.Config
 	addr     string
+	to       string // the target's address
 	log      lockedLog
 
 	mu   sync.Mutex
@@ -147,6 +148,8 @@ func newNode(t testing.TB, pol *policy.Policy, target http.HandlerFunc) *node {
 	}))
 	t.Cleanup(behind.Close)
 
+	n.to = behind.Listener.Addr().String()
+
 	open := session.NewOpen()
 	n.sessions = session.New(cluster, n.plane, log, reg)
 	n.sessions.Apply(session.Config{Keys: map[string]ed25519.PublicKey{"k": public}})
@@ -154,7 +157,7 @@ func newNode(t testing.TB, pol *policy.Policy, target http.HandlerFunc) *node {
 	n.gate = gate.New(gate.Options{Sessions: n.sessions, Open: open, Check: n.access, Plane: n.plane, Log: log, Registerer: reg})
 	n.access.SetBrowser(n.gate)
 	n.proxy = httpproxy.New(func(ctx context.Context, _ fabric.Request) (net.Conn, fabric.Way, error) {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", behind.Listener.Addr().String())
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", n.to)
 		return c, fabric.Way{}, err
 	}, balance.NewHealth(log, reg), log, reg, log)
 	n.proxy.SetGuard(n.access)
