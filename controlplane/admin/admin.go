@@ -35,6 +35,9 @@ type Admin struct {
 	// Ended is called in the transaction in which sessions of a user end, or, without any, all that was given to him:
 	// what rests on them has to end as well. nil: nothing does. Set before the first call.
 	Ended func(ctx context.Context, tx *store.Tx, user model.UserID, sessions []model.SessionID) error
+	// Changed is called in the transaction in which something changes that nodes were told of users, or, without any, of all
+	// who visit services of an organization. nil: nodes learn it when they ask again. Set before the first call.
+	Changed func(ctx context.Context, tx *store.Tx, org model.OrgID, users []model.UserID) error
 	// Outbound says where webhooks may lead; nil: what they lead to is checked only when they are called. Set before the
 	// first call.
 	Outbound Outbound

@@ -143,7 +143,13 @@ func (a *Admin) SetSecurity(ctx context.Context, p access.Principal, org string,
 		}
 		v.Org = c.org
 		c.did(c.org.String(), org)
-		return c.tx.SetSecurity(c, v)
+		if err := c.tx.LockOrganization(c, c.org); err != nil {
+			return err
+		}
+		if err := c.tx.SetSecurity(c, v); err != nil || a.Changed == nil {
+			return err
+		}
+		return a.Changed(c, c.tx, c.org, nil) // sessions that counted may not any more
 	})
 	if err != nil {
 		return SecuritySpec{}, err

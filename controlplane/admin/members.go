@@ -48,7 +48,7 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 			if err != nil || !changed {
 				return changed, err
 			}
-			return true, c.a.ended(c, c.tx, v.User)
+			return true, c.a.Restated(c, c.tx, v.Org, v.User)
 		},
 		drop: func(c *call, v *model.Membership) error {
 			if _, err := c.mayManageMember(v); err != nil {
@@ -61,7 +61,7 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 			if err := c.tx.DeleteMembership(c, v.Org, v.User); err != nil {
 				return err
 			}
-			return c.a.ended(c, c.tx, v.User)
+			return c.a.Restated(c, c.tx, v.Org, v.User) // elsewhere he is who he was
 		},
 		view: viewMember,
 	}
@@ -207,11 +207,22 @@ func groups(a *Admin) *Collection[model.Group, GroupSpec, Group] {
 			}
 			return c.tx.GetGroupByName(c, c.org, ref)
 		},
-		list:   func(c *call, p store.Page) ([]*model.Group, error) { return c.tx.ListGroups(c, c.org, p) },
-		after:  func(v *model.Group) string { return v.Name },
-		build:  buildGroup,
-		create: func(c *call, v *model.Group) error { return c.tx.CreateGroup(c, v) },
+		list:  func(c *call, p store.Page) ([]*model.Group, error) { return c.tx.ListGroups(c, c.org, p) },
+		after: func(v *model.Group) string { return v.Name },
+		build: buildGroup,
+		create: func(c *call, v *model.Group) error {
+			if err := c.tx.LockOrganization(c, v.Org); err != nil {
+				return err
+			}
+			if err := c.tx.CreateGroup(c, v); err != nil {
+				return err
+			}
+			return c.a.Restated(c, c.tx, v.Org, v.Users...)
+		},
 		update: func(c *call, v *model.Group) (bool, error) {
+			if err := c.tx.LockOrganization(c, v.Org); err != nil {
+				return false, err
+			}
 			old, err := c.tx.GetGroup(c, v.ID)
 			if err != nil {
 				return false, err
@@ -220,13 +231,16 @@ func groups(a *Admin) *Collection[model.Group, GroupSpec, Group] {
 			if err != nil || !changed {
 				return changed, err
 			}
-			return true, c.left(old.Users, v.Users)
+			return true, c.a.Restated(c, c.tx, v.Org, either(old.Users, v.Users)...)
 		},
 		drop: func(c *call, v *model.Group) error {
+			if err := c.tx.LockOrganization(c, v.Org); err != nil {
+				return err
+			}
 			if err := c.tx.DeleteGroup(c, v.ID); err != nil {
 				return err
 			}
-			return c.left(v.Users, nil)
+			return c.a.Restated(c, c.tx, v.Org, v.Users...)
 		},
 		view: func(c *call, v *model.Group) (out Group, err error) {
 			out.Users = []string{}
@@ -243,20 +257,18 @@ func groups(a *Admin) *Collection[model.Group, GroupSpec, Group] {
 	}
 }
 
-// left ends what was given to users because of a group in which they are no more.
-func (c *call) left(before, now []model.UserID) error {
-	still := map[model.UserID]bool{}
-	for _, id := range now {
-		still[id] = true
+// either returns who is in one of two sets, and not in both.
+func either(a, b []model.UserID) (out []model.UserID) {
+	in := map[model.UserID]int{}
+	for _, id := range append(slices.Clone(a), b...) {
+		in[id]++
 	}
-	for _, id := range before {
-		if !still[id] {
-			if err := c.a.ended(c, c.tx, id); err != nil {
-				return err
-			}
+	for id, n := range in {
+		if n == 1 {
+			out = append(out, id)
 		}
 	}
-	return nil
+	return out
 }
 
 func buildGroup(c *call, old *model.Group, name string, s GroupSpec) (v *model.Group, err error) {

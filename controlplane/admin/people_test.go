@@ -199,6 +199,73 @@ func TestNobodyManagesWhoMayMore(t *testing.T) {
 	}
 }
 
+// What nodes were told of people is stale in the transaction in which it changes, of those whom it concerns and nobody else.
+func TestNodesHearOfChangedPeople(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	ann, _ := o.user("ann@example.org", "owner")
+	bob, _ := o.user("bob@example.org", "member")
+	o.user("cid@example.org", "member")
+	all := model.UserID{} // of the organization
+	var told []model.UserID
+	o.a.Changed = func(_ context.Context, _ *store.Tx, org model.OrgID, users []model.UserID) error {
+		if len(users) == 0 {
+			users = []model.UserID{all}
+		}
+		told = append(told, users...)
+		return nil
+	}
+	o.a.Ended = func(context.Context, *store.Tx, model.UserID, []model.SessionID) error {
+		t.Error("something has ended")
+		return nil
+	}
+	group := func(users ...string) func() error {
+		return func() error {
+			_, _, _, err := o.a.Groups.Put(ctx, ann, DefaultName, "staff", GroupSpec{Users: users})
+			return err
+		}
+	}
+	member := func(roles ...string) func() error {
+		return func() error {
+			_, _, _, err := o.a.Members.Put(ctx, ann, DefaultName, "bob@example.org", MemberSpec{Roles: roles})
+			return err
+		}
+	}
+	security := func(age string) func() error {
+		return func() error {
+			_, err := o.a.SetSecurity(ctx, ann, DefaultName, SecuritySpec{MaxSessionAge: age})
+			return err
+		}
+	}
+	for i, tt := range []struct {
+		do   func() error
+		want []model.UserID
+	}{
+		{group("bob@example.org"), []model.UserID{bob.User}},
+		{group("bob@example.org"), nil},
+		{group("bob@example.org", "ann@example.org"), []model.UserID{ann.User}},
+		{group("ann@example.org"), []model.UserID{bob.User}},
+		{member("viewer"), []model.UserID{bob.User}},
+		{member("viewer"), nil},
+		{member("viewer", "member"), []model.UserID{bob.User}},
+		{func() error {
+			_, _, _, err := o.a.Users.Put(ctx, o.root, "", "bob@example.org", UserSpec{DisplayName: "Bob"})
+			return err
+		}, []model.UserID{bob.User}},
+		{security("12h"), []model.UserID{all}},
+		{func() error { _, err := o.a.Groups.Delete(ctx, ann, DefaultName, "staff"); return err }, []model.UserID{ann.User}},
+		{func() error { _, err := o.a.Members.Delete(ctx, ann, DefaultName, "bob@example.org"); return err }, []model.UserID{bob.User}},
+	} {
+		told = nil
+		if err := tt.do(); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		if !slices.Equal(told, tt.want) {
+			t.Errorf("step %d: told of %v, want %v", i, told, tt.want)
+		}
+	}
+}
+
 // Whoever is disabled is nobody on every replica within five seconds: sessions, his own keys and those that were
 // made for him.
 func TestT33DisabledIsDisabled(t *testing.T) {

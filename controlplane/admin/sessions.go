@@ -131,6 +131,14 @@ func (a *Admin) ended(ctx context.Context, tx *store.Tx, user model.UserID, sess
 	return a.Ended(ctx, tx, user, sessions)
 }
 
+// Restated is called in the transaction in which roles, groups or names of users change.
+func (a *Admin) Restated(ctx context.Context, tx *store.Tx, org model.OrgID, users ...model.UserID) error {
+	if a.Changed == nil || len(users) == 0 {
+		return nil
+	}
+	return a.Changed(ctx, tx, org, users)
+}
+
 // cut shortens a text of strangers to what may be stored.
 func cut(s string, most int) string {
 	s = strings.Map(func(r rune) rune {

@@ -108,8 +108,11 @@ func updateUser(c *call, v *model.User) (bool, error) {
 		}
 	}
 	changed, err := c.tx.UpdateUser(c, v)
-	if err != nil || !changed || v.Disabled.IsZero() {
+	if err != nil || !changed {
 		return changed, err
+	}
+	if v.Disabled.IsZero() {
+		return true, c.a.Restated(c, c.tx, model.OrgID{}, v.ID)
 	}
 	if _, err := c.tx.DeleteSessions(c, v.ID, model.SessionID{}); err != nil {
 		return false, err

@@ -154,8 +154,5 @@ func (s *Service) write(ctx context.Context, tx *store.Tx, u *model.User, member
 			return err
 		}
 	}
-	if s.Admin.Ended == nil {
-		return nil
-	}
-	return s.Admin.Ended(ctx, tx, u.ID, nil) // what nodes were given says what he was
+	return s.Admin.Restated(ctx, tx, model.OrgID{}, u.ID) // what nodes were given says what he was
 }

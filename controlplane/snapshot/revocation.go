@@ -15,7 +15,7 @@ func revocation(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	if v == nil {
 		return nil
 	}
-	msg := &nodev1.Revocation{Before: timestamppb.New(v.Before)}
+	msg := &nodev1.Revocation{Before: timestamppb.New(v.Before), Stale: v.Stale}
 	if v.Session != "" {
 		msg.What = &nodev1.Revocation_Session{Session: v.Session}
 	} else {

@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
 )
@@ -49,6 +51,20 @@ func (t *Tx) Revoke(ctx context.Context, session, subject string) error {
 	}
 	err := t.q.InsertAccessRevocation(ctx, db.InsertAccessRevocationParams{ID: model.RevocationID{}.New().UUID, Session: session, Subject: subject})
 	return classify(err, "revoke")
+}
+
+// Stale says that what tokens say of subjects, users or organizations, may not be true any more: who holds one from before
+// now has it renewed first. Whoever writes what tokens say keeps new ones from being signed meanwhile: see LockUser and
+// LockOrganization.
+func (t *Tx) Stale(ctx context.Context, subjects ...string) error {
+	if len(subjects) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(subjects))
+	for i := range ids {
+		ids[i] = model.RevocationID{}.New().UUID
+	}
+	return classify(t.q.InsertStaleSubjects(ctx, db.InsertStaleSubjectsParams{Ids: ids, Subjects: subjects}), "make stale")
 }
 
 // IsRevoked reports whether a session was revoked, within the time for which that is known.

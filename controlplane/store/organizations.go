@@ -64,6 +64,17 @@ func (t *Tx) ListOrganizations(ctx context.Context, page Page) ([]*model.Organiz
 	return convert(rows, organization), classify(err, "list organizations")
 }
 
+// LockOrganization keeps what an organization says of its people, its groups and what it wants of sessions, from being relied
+// on until the transaction ends: whoever changes it takes it first.
+func (t *Tx) LockOrganization(ctx context.Context, id model.OrgID) error {
+	return classify(t.q.LockOrganization(ctx, id.UUID), "organization")
+}
+
+// ShareOrganization keeps the same from changing until the transaction ends, beside others who rely on it.
+func (t *Tx) ShareOrganization(ctx context.Context, id model.OrgID) error {
+	return classify(t.q.ShareOrganization(ctx, id.UUID), "organization")
+}
+
 func organization(r db.Organization) *model.Organization {
 	return &model.Organization{
 		ID:   model.OrgID{UUID: r.ID},

@@ -211,10 +211,12 @@ func (s *Server) visitorClaims(ctx context.Context, tx *store.Tx, id model.Visit
 	if p == nil || !p.MailAllowed(v.Mail) {
 		return nil, ErrMayNot
 	}
-	return &accesstoken.Claims{
+	c := &accesstoken.Claims{
 		Issuer: s.Cluster, Subject: mailSubject + v.Mail, Session: v.ID.String(), Org: svc.Org.String(), Email: v.Mail, Methods: []string{"otp"},
-		Issued: accesstoken.At(now), Expires: min(accesstoken.At(now.Add(accesstoken.Life)), end),
-	}, nil
+	}
+	c.Issue(now)
+	c.Expires = min(c.Expires, end)
+	return c, nil
 }
 
 func (e *Entrance) take(ctx context.Context, keys ...limits.Key) error {

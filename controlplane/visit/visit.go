@@ -78,6 +78,22 @@ func Revoke(ctx context.Context, tx *store.Tx, user model.UserID, sessions []mod
 	return nil
 }
 
+// Stale has what was said of users, or, without any, of all who visit services of an organization, said anew before it is
+// believed. It is what admin calls where roles, groups and the like are changed.
+func Stale(ctx context.Context, tx *store.Tx, org model.OrgID, users []model.UserID) error {
+	if len(users) == 0 || len(users) > maxStale && !org.IsZero() {
+		return tx.Stale(ctx, org.String())
+	}
+	subjects := make([]string, len(users))
+	for i, id := range users {
+		subjects[i] = id.String()
+	}
+	return tx.Stale(ctx, subjects...)
+}
+
+// maxStale is of how many users each is told to all nodes; of more, their organization is.
+const maxStale = 64
+
 // serviceAt finds the service of a canonical hostname that nodes speak HTTP for; nil if there is none.
 func serviceAt(m *model.Model, host string) *model.Service {
 	names := []string{host}
@@ -107,14 +123,17 @@ func (s *Server) claims(ctx context.Context, tx *store.Tx, session string, svc *
 	return s.userClaims(ctx, tx, id, svc)
 }
 
-// userClaims are what is true of who has signed in. The user's row is held until the transaction ends: who disables him,
-// or ends the session, comes before this or takes back what this has given.
+// userClaims are what is true of who has signed in. The rows of user and organization are held until the transaction ends:
+// who disables him, ends the session or changes what is said here comes before this, or takes back what this has given.
 func (s *Server) userClaims(ctx context.Context, tx *store.Tx, id model.SessionID, svc *model.Service) (*accesstoken.Claims, error) {
 	v, err := tx.GetSession(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if err := tx.ShareUser(ctx, v.User); err != nil {
+		return nil, err
+	}
+	if err := tx.ShareOrganization(ctx, svc.Org); err != nil {
 		return nil, err
 	}
 	if v, err = tx.GetSession(ctx, id); err != nil { // as it is now that nobody can end it
@@ -147,8 +166,8 @@ func (s *Server) userClaims(ctx context.Context, tx *store.Tx, id model.SessionI
 	}
 	c := &accesstoken.Claims{
 		Issuer: s.Cluster, Subject: u.ID.String(), Session: v.ID.String(), Org: svc.Org.String(), Email: u.Email, Name: u.Name, Methods: v.AMR,
-		Issued: accesstoken.At(now), Expires: accesstoken.At(now.Add(accesstoken.Life)),
 	}
+	c.Issue(now)
 	roles, err := tx.GetRoles(ctx, m.Roles)
 	if err != nil {
 		return nil, err

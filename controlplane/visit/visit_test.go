@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,7 +69,7 @@ func setup(t *testing.T) *fixture {
 	f := &fixture{t: t, node: model.NodeID{}.New(), other: model.NodeID{}.New(), org: model.OrgID{}.New()}
 	db, ctx := storetest.New(t), t.Context()
 	f.admin = admin.New(db, nil, sealer, "")
-	f.admin.Ended = Revoke
+	f.admin.Ended, f.admin.Changed = Revoke, Stale
 	f.Server = New(Options{Cluster: cluster, Store: db, Sessions: f.admin, World: model.NewCurrent(), Open: sealer.Open, Log: slog.New(slog.DiscardHandler),
 		Registerer: prometheus.NewRegistry(),
 		Admit:      func(ctx context.Context) (identity.Identity, context.Context, error) { return f.caller, ctx, nil }})
@@ -379,6 +380,97 @@ func TestRenew(t *testing.T) {
 	}
 	if r, err := f.Renew(ctx, &nodev1.RenewAccessRequest{Token: "a.b.c"}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("of nonsense: %v, %v", r, err)
+	}
+}
+
+// What changes of people makes older tokens stale at the moment at which it is true: who has one of before renews it, and the
+// new one, of the same second, is believed. Two nodes renew at once while it changes again and again: whatever token is not
+// stale says what is true.
+func TestChangesMakeTokensStale(t *testing.T) {
+	f := setup(t)
+	ctx := t.Context()
+	token, _ := f.redeem(f.code(host), host, binding)
+	before := func() (at time.Time) {
+		for r := range f.follow().Revocations() {
+			if r.Stale && r.Subject == f.user.ID.String() && r.Before.After(at) {
+				at = r.Before
+			}
+		}
+		return at
+	}
+	groups := func(users ...model.UserID) error {
+		_, err := f.Store.Tx(ctx, "test", func(tx *store.Tx) error {
+			if err := tx.LockOrganization(ctx, f.org); err != nil {
+				return err
+			}
+			g, err := tx.GetGroupByName(ctx, f.org, "staff")
+			if err != nil {
+				return err
+			}
+			g.Users = users
+			if _, err := tx.UpdateGroup(ctx, g); err != nil {
+				return err
+			}
+			return f.admin.Restated(ctx, tx, f.org, f.user.ID)
+		})
+		return err
+	}
+	var mu sync.Mutex
+	var given []string
+	var nodes sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		nodes.Go(func() {
+			for {
+				r, err := f.Renew(ctx, &nodev1.RenewAccessRequest{Token: token})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				given = append(given, r.GetToken())
+				mu.Unlock()
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for i := range 10 {
+		if i%2 == 0 {
+			if err := groups(); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := groups(f.user.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := groups(); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	nodes.Wait()
+	r, err := f.Renew(ctx, &nodev1.RenewAccessRequest{Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, young := before(), 0
+	for _, token := range append(given, r.GetToken()) {
+		if c := f.read(token); c.IssuedAt().After(at) {
+			if young++; len(c.Groups) != 0 {
+				t.Errorf("a token of %v says %v, which was over at %v", c.IssuedAt(), c.Groups, at)
+			}
+		}
+	}
+	if n := len(slices.Collect(f.follow().Revocations())); young == 0 || n != 1 {
+		t.Errorf("%d tokens are believed; nodes are told of %d changes, want the last one", young, n)
+	}
+	many := make([]model.UserID, maxStale+1)
+	f.tx(func(tx *store.Tx) error { return Stale(ctx, tx, f.org, many) })
+	if !slices.ContainsFunc(slices.Collect(f.follow().Revocations()), func(r *model.AccessRevocation) bool { return r.Stale && r.Subject == f.org.String() }) {
+		t.Error("of too many users their organization is told")
 	}
 }
 

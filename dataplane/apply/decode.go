@@ -259,9 +259,12 @@ func signInURL(s string) (*url.URL, error) {
 }
 
 func decodeRevocation(m *nodev1.Revocation) (session.Revoked, error) {
-	r := session.Revoked{Session: m.GetSession(), Subject: m.GetSubject(), Before: m.GetBefore().AsTime()}
+	r := session.Revoked{Session: m.GetSession(), Subject: m.GetSubject(), Stale: m.GetStale(), Before: m.GetBefore().AsTime()}
 	if (r.Session == "") == (r.Subject == "") {
 		return r, errors.New("what: want a session or a subject")
+	}
+	if r.Stale && r.Subject == "" {
+		return r, errors.New("stale: want a subject")
 	}
 	return r, field("before", m.GetBefore().CheckValid())
 }

@@ -31,6 +31,8 @@ func (g *Gate) Ask(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, i
 		g.challenge(w, r, v, ways)
 	case !known && ways.Has(policy.WayBasic) && ways&(typed|atSignIn) == 0:
 		g.challenge(w, r, v, ways)
+	case h != nil && h.stale && ways.Has(policy.WaySignIn): // he is signed in, and comes back without having to do anything
+		g.toSignIn(w, r, v, asked(r, v))
 	case ways&typed != 0:
 		g.form(w, r, v, ways, h, http.StatusUnauthorized, "")
 	case !known && ways&atSignIn != 0:

@@ -96,6 +96,7 @@ func (g *Gate) SetKeys(shared [][32]byte) {
 type held struct {
 	visitor *session.Visitor // nil: nobody, or nobody who has signed in
 	shown   string           // the token that the request had in a cookie
+	stale   bool             // whoever it is can't be believed before the control plane has said again who he is
 	grant   grant            // zero: none
 }
 
@@ -111,7 +112,12 @@ func (g *Gate) Identify(r *http.Request, v *httpproxy.Visit, id *policy.Identity
 	}
 	now := time.Now()
 	if token != "" && secret != "" {
-		if visitor, err := g.Sessions.Find(v.Host, token, secret, now); err == nil && (program || visitor.Claims.Use == "") {
+		visitor, err := g.Sessions.Find(v.Host, token, secret, now)
+		if errors.Is(err, session.ErrStale) {
+			visitor, err = g.Sessions.Await(r.Context(), v.Host, token, secret)
+			h.stale = errors.Is(err, session.ErrStale)
+		}
+		if err == nil && (program || visitor.Claims.Use == "") {
 			h.visitor = visitor
 			identify(visitor.Claims, id)
 		}

@@ -337,6 +337,62 @@ func TestRevocationEndsWhatIsOpen(t *testing.T) {
 	}
 }
 
+// Somebody's groups are changed. His next request is judged by what is true now, be it of a page or of a program, and what he
+// has open ends if it may not stay. Where the control plane does not answer the node, a page comes back by way of signing in,
+// and a program is refused.
+func TestChangedGroupsAreSeen(t *testing.T) {
+	ops := &policy.Policy{Otherwise: policy.Authenticate, Auth: policy.Auth{SignIn: policy.SignIn{Groups: []string{"extra"}}}}
+	n := newNode(t, ops, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			_, _ = io.WriteString(w, "open")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		hello(w, r)
+	})
+	extra := "extra"
+	n.plane.group.Store(&extra)
+	changed := func() {
+		time.Sleep(2 * time.Microsecond)
+		n.sessions.Apply(session.Config{Keys: n.sessions.Keys(), Revoked: []session.Revoked{{Subject: "user_1", Stale: true, Before: time.Now().Add(-time.Microsecond)}}})
+		n.gate.Apply(*n.config())
+	}
+	c := n.browser(false)
+	if resp, _ := n.visit(c, "GET", "/", ""); resp.StatusCode != 200 {
+		t.Fatal(resp.StatusCode)
+	}
+	still := n.with(c)
+	changed()
+	if resp, _ := n.visit(still, "GET", "/page", ""); resp.StatusCode != 302 || !strings.HasPrefix(resp.Header.Get("Location"), n.signIn.String()) {
+		t.Errorf("a page, and the control plane is away: %d to %q", resp.StatusCode, resp.Header.Get("Location"))
+	}
+	if resp, _ := n.visit(still, "GET", "/api", "", "Accept", "*/*"); resp.StatusCode != 401 {
+		t.Errorf("a program: %d", resp.StatusCode)
+	}
+	if resp, body := n.visit(c, "GET", "/page?a=b", ""); resp.StatusCode != 200 || body != "hello /page?a=b" {
+		t.Errorf("by way of signing in: %d %q", resp.StatusCode, body)
+	}
+	n.plane.renew.Store(true)
+	changed()
+	if resp, _ := n.visit(still, "POST", "/api", "a=b", "Accept", "*/*"); resp.StatusCode != 200 || len(resp.Cookies()) == 0 {
+		t.Errorf("what has to wait until he is known again: %d", resp.StatusCode)
+	}
+	resp, err := c.Get("https://" + host + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	n.plane.group.Store(nil)
+	changed()
+	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Error("the stream has ended as if it were whole")
+	}
+	if resp, _ := n.visit(still, "GET", "/page", ""); resp.StatusCode != 403 {
+		t.Errorf("who is in the group no more: %d", resp.StatusCode)
+	}
+}
+
 func TestSigningOut(t *testing.T) {
 	n := newNode(t, members(), hello)
 	c := n.browser(false)

@@ -46,6 +46,8 @@ type plane struct {
 	key   ed25519.PrivateKey
 	calls atomic.Int64
 	away  atomic.Bool
+	group atomic.Pointer[string] // of who comes, beside the two that he always has; nil: none
+	renew atomic.Bool            // tokens are renewed
 
 	mu    sync.Mutex
 	codes map[string]string // guarded by mu: code → host and binding
@@ -64,9 +66,17 @@ func (p *plane) Redeem(_ context.Context, code, host, binding string) (string, e
 	if !ok || want != host+" "+binding {
 		return "", fmt.Errorf("redeem: %w", gate.ErrCode)
 	}
-	now := time.Now()
-	return accesstoken.Sign(p.key, "k", &accesstoken.Claims{Issuer: cluster, Audience: host, Subject: "user_1", Session: "session_1", Org: org, Email: "alice@example.org",
-		Name: "Alice Ä\r\nX-Evil: 1", Groups: []string{"staff", "ops"}, Issued: accesstoken.At(now), Expires: accesstoken.At(now.Add(accesstoken.Life)), Binding: binding})
+	return p.sign(host, binding)
+}
+
+func (p *plane) sign(host, binding string) (string, error) {
+	c := &accesstoken.Claims{Issuer: cluster, Audience: host, Subject: "user_1", Session: "session_1", Org: org, Email: "alice@example.org",
+		Name: "Alice Ä\r\nX-Evil: 1", Groups: []string{"staff", "ops"}, Binding: binding}
+	if more := p.group.Load(); more != nil {
+		c.Groups = append(c.Groups, *more)
+	}
+	c.Issue(time.Now())
+	return accesstoken.Sign(p.key, "k", c)
 }
 
 func (p *plane) SignOut(_ context.Context, token string) error {
@@ -77,9 +87,16 @@ func (p *plane) SignOut(_ context.Context, token string) error {
 	return nil
 }
 
-func (p *plane) Renew(context.Context, string) (string, error) {
+func (p *plane) Renew(_ context.Context, token string) (string, error) {
 	p.calls.Add(1)
-	return "", fmt.Errorf("away")
+	if !p.renew.Load() {
+		return "", fmt.Errorf("away")
+	}
+	c, err := accesstoken.Verify(token, map[string]ed25519.PublicKey{"k": p.key.Public().(ed25519.PublicKey)})
+	if err != nil {
+		return "", err
+	}
+	return p.sign(c.Audience, c.Binding)
 }
 
 // authorize is the control plane's page, at which a browser is signed in already.

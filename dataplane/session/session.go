@@ -2,7 +2,8 @@
 //
 // What a token proves is kept under a hash of the token, the hostname and the browser's secret: a request costs one hash
 // and one look, under no lock. Tokens are renewed behind the requests; whoever is revoked is refused from the moment on in
-// which the node is told, and what he has open ends (see Open).
+// which the node is told, and what he has open ends (see Open). What has only become stale is renewed before it counts
+// again (see stale.go).
 package session
 
 import (
@@ -32,12 +33,15 @@ type Config struct {
 type Revoked struct {
 	Session string
 	Subject string // if Session is empty
+	Stale   bool   // what the subject was given has to be renewed before it counts again; it may be an organization
 	Before  time.Time
 }
 
 var (
 	// ErrRevoked refuses a token that was good.
 	ErrRevoked = errors.New("session is revoked")
+	// ErrStale refuses a token that says what is true no more. Its renewal has been asked for: see Await.
+	ErrStale = errors.New("token is to be renewed first")
 	// ErrEnded is what a Renewer says of a session that there is no more.
 	ErrEnded = errors.New("session has ended")
 )
@@ -49,8 +53,8 @@ type Renewer interface {
 
 const (
 	slots        = 1 << 14 // visitors that are remembered, of two that would have the same place one
-	renewals     = 256     // that wait; more are dropped, and asked for by a later request
-	renewWorkers = 4
+	renewals     = 1024    // that wait; more are dropped, and asked for by a later request
+	renewWorkers = 8
 	renewTime    = 10 * time.Second
 	renewAgain   = 30 * time.Second // after one that has failed
 )
@@ -64,36 +68,54 @@ type Sessions struct {
 
 	state  atomic.Pointer[state] // replaced whole by Apply
 	cache  [slots]atomic.Pointer[Visitor]
-	wanted chan *Visitor
+	wanted chan wanted
+}
+
+// wanted is a renewal that is to be tried.
+type wanted struct {
+	v    *Visitor
+	done chan struct{} // closed when it was; nil: nobody waits
 }
 
 // state is a Config as requests need it.
 type state struct {
 	keys     map[string]ed25519.PublicKey
 	sessions map[string]bool
-	subjects map[string]accesstoken.Time
+	subjects map[string]time.Time
+	stale    map[string]staleness
 }
 
 // New makes a Sessions of a cluster that knows no key. Run renews.
 func New(cluster string, renewer Renewer, log *slog.Logger, reg prometheus.Registerer) *Sessions {
-	s := &Sessions{cluster: cluster, renewer: renewer, log: log, metrics: newMetrics(reg), wanted: make(chan *Visitor, renewals)}
+	s := &Sessions{cluster: cluster, renewer: renewer, log: log, metrics: newMetrics(reg), wanted: make(chan wanted, renewals)}
 	s.state.Store(&state{})
 	return s
 }
 
 // Apply replaces what is known.
 func (s *Sessions) Apply(cfg Config) {
-	next := &state{keys: maps.Clone(cfg.Keys), sessions: map[string]bool{}, subjects: map[string]accesstoken.Time{}}
+	next := &state{keys: maps.Clone(cfg.Keys), sessions: map[string]bool{}, subjects: map[string]time.Time{}, stale: map[string]staleness{}}
 	for _, r := range cfg.Revoked {
 		switch {
 		case r.Session != "":
 			next.sessions[r.Session] = true
-		case r.Subject != "":
-			next.subjects[r.Subject] = max(next.subjects[r.Subject], accesstoken.At(r.Before))
+		case r.Subject == "":
+		case r.Stale:
+			if r.Before.After(next.stale[r.Subject].before) {
+				next.stale[r.Subject] = staleness{before: r.Before}
+			}
+		case r.Before.After(next.subjects[r.Subject]):
+			next.subjects[r.Subject] = r.Before
 		}
 	}
+	now := time.Now()
+	fresh := next.learn(s.state.Load(), now)
 	s.state.Store(next)
 	s.metrics.revoked.Set(float64(len(next.sessions) + len(next.subjects)))
+	s.metrics.stale.Set(float64(len(next.stale)))
+	if fresh {
+		s.renewStale(now)
+	}
 }
 
 // Keys are the public keys of tokens.
@@ -108,45 +130,62 @@ type Visitor struct {
 	key     ed25519.PublicKey // that has signed it
 	ended   atomic.Bool
 	renewAt atomic.Int64 // Unix seconds
+	asked   atomic.Pointer[asked]
 	next    atomic.Pointer[Visitor]
 }
 
 // Find returns whose token it is, if it is good now, on this host and with this browser's secret. If the token was
 // renewed meanwhile, the visitor has the new one.
 func (s *Sessions) Find(host, token, secret string, now time.Time) (*Visitor, error) {
-	id := identify(host, token, secret)
-	st := s.state.Load()
-	for _, slot := range s.places(&id) {
-		if v := slot.Load(); v != nil && v.id == id {
-			if err := st.check(v, now); err != nil {
-				s.metrics.refused.Inc()
-				return nil, err
-			}
-			n := v.latest()
-			if n != v {
-				if err := st.check(n, now); err != nil {
-					s.metrics.refused.Inc()
-					return nil, err
-				}
-			}
-			s.metrics.known.Inc()
-			s.due(n, now)
-			return n, nil
-		}
-	}
-	v, err := st.verify(token, now)
-	if err == nil {
-		err = v.Claims.Check(s.cluster, host, secret, now)
+	v, err := s.find(host, token, secret, now)
+	if err == nil && s.state.Load().isStale(v) {
+		s.ask(v, now)
+		err = ErrStale
 	}
 	if err != nil {
 		s.metrics.refused.Inc()
 		return nil, err
 	}
-	s.metrics.verified.Inc()
-	v.id = id
-	s.remember(v, now)
 	s.due(v, now)
 	return v, nil
+}
+
+// find is Find, but for whether what the token says is true still.
+func (s *Sessions) find(host, token, secret string, now time.Time) (*Visitor, error) {
+	id := identify(host, token, secret)
+	st := s.state.Load()
+	v := s.known(&id)
+	if v != nil {
+		s.metrics.known.Inc()
+		if err := st.check(v, now); err != nil {
+			return nil, err
+		}
+	} else {
+		var err error
+		if v, err = st.verify(token, now); err == nil {
+			err = v.Claims.Check(s.cluster, host, secret, now)
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.metrics.verified.Inc()
+		v.id = id
+		s.remember(v, now)
+	}
+	if n := v.latest(); n != v {
+		return n, st.check(n, now)
+	}
+	return v, nil
+}
+
+// known returns who was verified by the same three texts; nil: nobody who is remembered.
+func (s *Sessions) known(id *[sha256.Size]byte) *Visitor {
+	for _, slot := range s.places(id) {
+		if v := slot.Load(); v != nil && v.id == *id {
+			return v
+		}
+	}
+	return nil
 }
 
 // Still returns the newest token of a visitor, if he may still be here.
@@ -155,6 +194,12 @@ func (s *Sessions) Still(v *Visitor, now time.Time) (*Visitor, error) {
 	st := s.state.Load()
 	if err := st.check(v, now); err != nil {
 		return nil, err
+	}
+	if st.isStale(v) {
+		s.ask(v, now)
+		if !st.patient(v, now) {
+			return nil, ErrStale
+		}
 	}
 	s.due(v, now)
 	return v, nil
@@ -219,7 +264,7 @@ func (st *state) check(v *Visitor, now time.Time) error {
 	if v.ended.Load() || st.sessions[v.Claims.Session] {
 		return ErrRevoked
 	}
-	if before, ok := st.subjects[v.Claims.Subject]; ok && v.Claims.Issued <= before {
+	if before, ok := st.subjects[v.Claims.Subject]; ok && !v.Claims.IssuedAt().After(before) {
 		return ErrRevoked
 	}
 	return nil
@@ -235,7 +280,7 @@ func (s *Sessions) due(v *Visitor, now time.Time) {
 		return
 	}
 	select {
-	case s.wanted <- v:
+	case s.wanted <- wanted{v: v}:
 	default:
 		s.metrics.renewed.WithLabelValues("dropped").Inc()
 	}
@@ -253,8 +298,11 @@ func (s *Sessions) Run(ctx context.Context) error {
 				select {
 				case <-ctx.Done():
 					return
-				case v := <-s.wanted:
-					s.renew(ctx, v)
+				case w := <-s.wanted:
+					s.renew(ctx, w.v)
+					if w.done != nil {
+						close(w.done)
+					}
 				}
 			}
 		})
@@ -282,7 +330,7 @@ func (s *Sessions) renew(ctx context.Context, v *Visitor) {
 			s.log.Warn("session renewed with a token that is not good", "err", err)
 			return
 		}
-		v.next.Store(n)
+		v.become(n)
 		s.metrics.renewed.WithLabelValues("ok").Inc()
 	}
 }

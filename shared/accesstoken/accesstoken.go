@@ -45,6 +45,7 @@ type Claims struct {
 	Roles    []string `json:"roles,omitempty"`  // names
 	Methods  []string `json:"amr,omitempty"`    // how the user signed in (RFC 8176)
 	Issued   Time     `json:"iat"`
+	Micros   int32    `json:"iat_us,omitempty"` // of the second in which it was issued: what is taken back ends at a moment, not at a second
 	Expires  Time     `json:"exp"`
 	Binding  string   `json:"bnd"`           // see Binding
 	Use      string   `json:"use,omitempty"` // UseProgram, or that of a browser
@@ -60,6 +61,14 @@ func At(t time.Time) Time { return Time(t.Unix()) }
 
 // Time is the moment that it stands for.
 func (t Time) Time() time.Time { return time.Unix(int64(t), 0) }
+
+// Issue writes when a token is issued, and that it is good for as long as one may be.
+func (c *Claims) Issue(now time.Time) {
+	c.Issued, c.Micros, c.Expires = At(now), int32(now.Nanosecond()/1000), At(now.Add(Life))
+}
+
+// IssuedAt is when a token was issued; of one that says only the second, the second's beginning.
+func (c *Claims) IssuedAt() time.Time { return time.Unix(int64(c.Issued), int64(c.Micros)*1000) }
 
 // ErrToken is wrapped by every refusal of a token.
 var ErrToken = errors.New("not a good access token")
@@ -177,6 +186,8 @@ func (c *Claims) CheckTime(now time.Time) error {
 		return refuse("good for too long")
 	case !now.Before(c.Expires.Time()):
 		return refuse("expired")
+	case c.Micros < 0 || c.Micros >= 1e6:
+		return refuse("iat_us %d is not within a second", c.Micros)
 	case c.Issued.Time().Sub(now) > Skew:
 		return refuse("issued in the future")
 	}

@@ -18,4 +18,5 @@
 //	               beside the addresses of their endpoints
 //	6  2026-11-26  TrafficService
 //	7  2026-11-26  Delivery, Maintenance and schemes of targets in routes: older nodes speak plain HTTP and show no page
+//	8  2026-11-27  Revocation.stale; iat_us in access tokens
 package nodev1

@@ -30,8 +30,12 @@ type Revocation struct {
 	//
 	//	*Revocation_Session
 	//	*Revocation_Subject
-	What          isRevocation_What      `protobuf_oneof:"what"`
-	Before        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	What   isRevocation_What      `protobuf_oneof:"what"`
+	Before *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	// Nothing has ended: what tokens of the subject from until before say may not be true any more, and each is to be renewed
+	// before it is believed again. The subject may be an organization. Older nodes end a user's tokens, and leave those of an
+	// organization's visitors until they expire.
+	Stale         bool `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +102,13 @@ func (x *Revocation) GetBefore() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Revocation) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 type isRevocation_What interface {
 	isRevocation_What()
 }
@@ -118,12 +129,13 @@ var File_node_v1_revocation_proto protoreflect.FileDescriptor
 
 const file_node_v1_revocation_proto_rawDesc = "" +
 	"\n" +
-	"\x18node/v1/revocation.proto\x12\x0ewarren.node.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x01\n" +
+	"\x18node/v1/revocation.proto\x12\x0ewarren.node.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
 	"\n" +
 	"Revocation\x12\x1a\n" +
 	"\asession\x18\x01 \x01(\tH\x00R\asession\x12\x1a\n" +
 	"\asubject\x18\x02 \x01(\tH\x00R\asubject\x122\n" +
-	"\x06before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06beforeB\x06\n" +
+	"\x06before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05staleB\x06\n" +
 	"\x04whatB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (

@@ -123,7 +123,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 
 	issuer := certs.NewIssuer(cluster.Web, sealer)
 	adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
-	adm.Ended, adm.Outbound = visit.Revoke, cfg.Outbound()
+	adm.Ended, adm.Changed, adm.Outbound = visit.Revoke, visit.Stale, cfg.Outbound()
 	visits := visit.New(visit.Options{
 		Cluster: cluster.ID, Store: db, Sessions: adm, World: world, Open: sealer.Open, Admit: pusher.Admit, Log: log, Registerer: reg,
 	})

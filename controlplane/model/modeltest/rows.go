@@ -175,7 +175,7 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		})
 	case "revocation":
 		set(b.Revocations, model.RevocationID{UUID: u}, deleted, func(id model.RevocationID) *model.AccessRevocation {
-			return &model.AccessRevocation{ID: id, Session: f.text("session", ""), Subject: f.text("subject", ""), Before: Epoch}
+			return &model.AccessRevocation{ID: id, Session: f.text("session", ""), Subject: f.text("subject", ""), Stale: f.flag("stale"), Before: Epoch}
 		})
 	case "challenge":
 		set(b.Challenges, model.ChallengeID{UUID: u}, deleted, func(id model.ChallengeID) *model.Challenge {

@@ -24,7 +24,13 @@ SELECT id, state, public_key, sealed_key, created_at, updated_at FROM access_key
 SELECT pg_advisory_xact_lock(7310021);
 
 -- name: InsertAccessRevocation :exec
-INSERT INTO access_revocations (id, session, subject, stale) VALUES (@id, @session, @subject, @stale);
+INSERT INTO access_revocations (id, session, subject) VALUES (@id, @session, @subject);
+
+-- name: InsertStaleSubjects :exec
+-- What was said of a subject is stale up to the newest moment: a row of an older one says nothing any more.
+WITH older AS (DELETE FROM access_revocations WHERE stale AND subject = ANY(@subjects::text[]))
+INSERT INTO access_revocations (id, session, subject, stale)
+SELECT unnest(@ids::uuid[]), '', unnest(@subjects::text[]), true;
 
 -- name: GetAccessRevocations :many
 SELECT id, session, subject, before, created_at, updated_at, stale FROM access_revocations WHERE id = ANY(@ids::uuid[]);

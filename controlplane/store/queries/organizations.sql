@@ -24,3 +24,9 @@ SELECT id, name, created_at, updated_at FROM organizations WHERE name = @name;
 
 -- name: ListOrganizations :many
 SELECT id, name, created_at, updated_at FROM organizations WHERE name > @after ORDER BY name LIMIT @most;
+
+-- name: LockOrganization :exec
+SELECT FROM organizations WHERE id = @id FOR NO KEY UPDATE;
+
+-- name: ShareOrganization :exec
+SELECT FROM organizations WHERE id = @id FOR SHARE;

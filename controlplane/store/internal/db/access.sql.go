@@ -221,23 +221,17 @@ func (q *Queries) InsertAccessKey(ctx context.Context, arg InsertAccessKeyParams
 }
 
 const insertAccessRevocation = `-- name: InsertAccessRevocation :exec
-INSERT INTO access_revocations (id, session, subject, stale) VALUES ($1, $2, $3, $4)
+INSERT INTO access_revocations (id, session, subject) VALUES ($1, $2, $3)
 `
 
 type InsertAccessRevocationParams struct {
 	ID      uuid.UUID
 	Session string
 	Subject string
-	Stale   bool
 }
 
 func (q *Queries) InsertAccessRevocation(ctx context.Context, arg InsertAccessRevocationParams) error {
-	_, err := q.db.Exec(ctx, insertAccessRevocation,
-		arg.ID,
-		arg.Session,
-		arg.Subject,
-		arg.Stale,
-	)
+	_, err := q.db.Exec(ctx, insertAccessRevocation, arg.ID, arg.Session, arg.Subject)
 	return err
 }
 
@@ -261,6 +255,23 @@ func (q *Queries) InsertMailCode(ctx context.Context, arg InsertMailCodeParams) 
 		arg.Host,
 		arg.Binding,
 	)
+	return err
+}
+
+const insertStaleSubjects = `-- name: InsertStaleSubjects :exec
+WITH older AS (DELETE FROM access_revocations WHERE stale AND subject = ANY($2::text[]))
+INSERT INTO access_revocations (id, session, subject, stale)
+SELECT unnest($1::uuid[]), '', unnest($2::text[]), true
+`
+
+type InsertStaleSubjectsParams struct {
+	Ids      []uuid.UUID
+	Subjects []string
+}
+
+// What was said of a subject is stale up to the newest moment: a row of an older one says nothing any more.
+func (q *Queries) InsertStaleSubjects(ctx context.Context, arg InsertStaleSubjectsParams) error {
+	_, err := q.db.Exec(ctx, insertStaleSubjects, arg.Ids, arg.Subjects)
 	return err
 }
 

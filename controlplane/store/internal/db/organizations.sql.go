@@ -162,6 +162,24 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 	return items, nil
 }
 
+const lockOrganization = `-- name: LockOrganization :exec
+SELECT FROM organizations WHERE id = $1 FOR NO KEY UPDATE
+`
+
+func (q *Queries) LockOrganization(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockOrganization, id)
+	return err
+}
+
+const shareOrganization = `-- name: ShareOrganization :exec
+SELECT FROM organizations WHERE id = $1 FOR SHARE
+`
+
+func (q *Queries) ShareOrganization(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, shareOrganization, id)
+	return err
+}
+
 const updateOrganization = `-- name: UpdateOrganization :execrows
 UPDATE organizations
    SET name = $1, updated_at = now()
