@@ -53,7 +53,6 @@ func (r *rig) chromium(t *testing.T, token string) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 8*time.Minute)
 	t.Cleanup(cancel)
-	r.goOn()
 	b := &tab{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, func(ev any) {
 		if e, ok := ev.(*log.EventEntryAdded); ok && e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "status of 4") {
@@ -131,10 +130,14 @@ func TestBrowserEveryPage(t *testing.T) {
 	}{{1280, "light"}, {360, "dark"}} {
 		b.do("screen", chromedp.EmulateViewport(as.width, 800), dark(as.scheme))
 		for _, p := range everyPage {
-			b.see(p.path)
-			b.keep(fmt.Sprintf("%d-%s%s", as.width, as.scheme, p.path))
+			t.Run(fmt.Sprintf("%d-%s%s", as.width, as.scheme, p.path), func(t *testing.T) {
+				b.t = t
+				b.see(p.path)
+				b.keep(t.Name()[strings.Index(t.Name(), "/")+1:])
+			})
 		}
 	}
+	b.t = t
 	b.quiet()
 }
 

@@ -37,8 +37,8 @@ import (
 	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/controlplane/tail"
 	"github.com/warrenedge/warren/controlplane/web"
-	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -96,6 +96,9 @@ func newRig(t testing.TB) *rig {
 	if r.key, err = r.admin.Authenticate(t.Context(), cluster.FirstKey, netip.MustParseAddr("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
+	if r.admin.Tails, err = tail.New("", log, reg); err != nil {
+		t.Fatal(err)
+	}
 	r.admin.Hops = &hops.Source{World: r.world, Seen: r.seen, Required: rest.Required(r.push)}
 	base, _ := url.Parse(home)
 	limiter, err := limits.New("", log, reg)
@@ -129,6 +132,7 @@ func newRig(t testing.TB) *rig {
 	if err := r.push.WaitPublished(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
+	r.goOn()
 	return r
 }
 
@@ -148,39 +152,6 @@ func (r *rig) must(rev model.Revision, err error) {
 	if err := r.push.WaitPublished(r.t.Context(), rev); err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-// furnish makes a little of everything: two nodes, of which one is up; a site with a connector that has tunnels, and one
-// without; services of each kind; a target that is ill.
-func (r *rig) furnish() {
-	r.t.Helper()
-	ctx := r.t.Context()
-	put := func(_ any, rev model.Revision, err error) { r.t.Helper(); r.must(rev, err) }
-	put(r.admin.Domains.Create(ctx, r.key, "default", "example.org", admin.DomainSpec{Pool: "default"}))
-	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-1", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.1", "2001:db8::1"}}))
-	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-2", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.2"}}))
-	put(r.admin.Sites.Create(ctx, r.key, "default", "home", admin.SiteSpec{Pool: "default"}))
-	put(r.admin.Sites.Create(ctx, r.key, "default", "office", admin.SiteSpec{Pool: "default"}))
-	put(r.admin.Connectors.Create(ctx, r.key, "default", "pi", admin.ConnectorSpec{Site: "home"}))
-	put(r.admin.Services.Create(ctx, r.key, "default", "wiki", admin.ServiceSpec{Kind: "http", Hostname: "wiki.example.org", Pool: "default"}))
-	put(r.admin.Services.Create(ctx, r.key, "default", "mail", admin.ServiceSpec{Kind: "tls", Hostname: "mail.example.org", Pool: "default", Terminate: true}))
-	put(r.admin.Services.Create(ctx, r.key, "default", "db", admin.ServiceSpec{Kind: "tcp", Ports: "5432", Pool: "default", Allow: []string{"198.51.100.0/24"}, ProxyProtocol: 2}))
-	check := &admin.HealthCheck{Kind: "http", Path: "/ready"}
-	put(r.admin.Targets.Create(ctx, r.key, "default", "wiki", admin.TargetSpec{Service: "wiki", Site: "home", Address: "192.168.1.20", Port: 8080, HealthCheck: check}))
-	put(r.admin.Targets.Create(ctx, r.key, "default", "db", admin.TargetSpec{Service: "db", Site: "home", Address: "192.168.1.30", Port: 5432}))
-	r.join("edge-1", "pi")
-	wiki := r.target("wiki")
-	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
-	head := r.world.Get().Revision()
-	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
-	r.report(presence.Entry{
-		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
-		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
-	})
-}
-
-func tunnelTo(peer string, up bool) presence.Tunnel {
-	return presence.Tunnel{Peer: peer, Up: up, LastHandshake: time.Now(), ReceivedBytes: 12_345_678, SentBytes: 987, RoundTrip: 12 * time.Millisecond, Loss: .02, Carrier: "stream", Transport: "udp"}
 }
 
 func (r *rig) report(e presence.Entry) {

@@ -35,8 +35,11 @@ type sink struct {
 func (s *sink) Header() http.Header { return s.header }
 func (s *sink) WriteHeader(n int)   { s.status = n }
 
-// eventsURL is where the page of a request hears of changes.
-func eventsURL(q *Request) string {
+// eventsURL is where a page hears of changes.
+func eventsURL(q *Request, p *Page) string {
+	if p.Stream != "" {
+		return p.Stream
+	}
 	return Root + "/events?at=" + url.QueryEscape(q.URL.RequestURI())
 }
 
@@ -52,24 +55,54 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not signed in", http.StatusUnauthorized)
 		return
 	}
+	send, done, ok := c.stream(w)
+	if !ok {
+		return
+	}
+	defer done()
+	c.follow(r, at, send)
+}
+
+// stream begins a stream, if there is room for one more: done must follow.
+func (c *Console) stream(w http.ResponseWriter) (send func(string) error, done func(), ok bool) {
 	select {
 	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
 	default:
 		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
-		return
+		return nil, nil, false
 	}
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	c.follow(r, at, func(text string) error {
+	return func(text string) error {
 		_ = out.SetWriteDeadline(time.Now().Add(sendLimit))
 		if _, err := w.Write([]byte(text)); err != nil {
 			return err
 		}
 		return out.Flush()
-	})
+	}, func() { <-c.streams }, true
+}
+
+// untilOver ends with ctx, or when streams have to end. cancel must follow.
+func (c *Console) untilOver(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-c.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// beat is a word without meaning.
+const beat = ": still here\n\n"
+
+// message is what a stream sends of a part of a page.
+func message(page []byte) string {
+	return "data: " + strings.ReplaceAll(string(page), "\n", "\ndata: ") + "\n\n"
 }
 
 // follow renders a page again and again, until its reader is gone or may not see it any more.
@@ -90,9 +123,9 @@ func (c *Console) follow(r *http.Request, at *url.URL, send func(string) error) 
 			text := ""
 			switch {
 			case sum != last:
-				text = "data: " + strings.ReplaceAll(string(page), "\n", "\ndata: ") + "\n\n"
+				text = message(page)
 			case time.Since(sent) > beatEvery:
-				text = ": still here\n\n"
+				text = beat
 			}
 			if text != "" {
 				if send(text) != nil {

@@ -29,6 +29,9 @@ var navigation = []section{
 		{"Domains", "domains", access.DomainsRead},
 		{"Certificates", "certificates", access.CertificatesRead},
 	}},
+	{"Logs", false, []entry{
+		{"Requests", "requests", access.RequestsRead},
+	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
 		{"Diagnostics", "diagnostics", access.SnapshotsRead},

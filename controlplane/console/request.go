@@ -65,6 +65,7 @@ type Page struct {
 	Actions templ.Component // beside the title
 	Top     templ.Component // never replaced while somebody looks at it: what is typed into it stays
 	Live    templ.Component // rendered anew whenever something changes
+	Stream  string          // where Live comes from then, if it is not the page itself
 	Status  int             // 200 if 0
 }
 

@@ -57,6 +57,10 @@ func (c *Console) routes() {
 
 	c.page(org+"/topology", access.SitesRead, showTopology)
 
+	c.page(org+"/requests", access.RequestsRead, listRequests)
+	c.page(org+"/requests/live", access.RequestsRead, watchRequests)
+	c.mux.HandleFunc("GET "+org+"/requests/tail", c.tailRequests)
+
 	c.page(org+"/certificates", access.CertificatesRead, listCertificates)
 	c.page(org+"/certificates/{certificate}", access.CertificatesRead, showCertificate)
 	c.form(org+"/certificates/{certificate}/renew", access.CertificatesWrite, renewCertificate)

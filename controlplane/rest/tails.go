@@ -66,10 +66,10 @@ func (a *API) tails() {
 		"Requests as nodes tell of them, as server-sent events: request, gap (the log lacks some), dropped (this tail lacks some)", "requests", access.RequestsRead, 200), events),
 		func(ctx context.Context, in *struct {
 			OrgPath
-			RequestQuery
+			admin.RequestQuery
 			TailQuery
 		}) (*huma.StreamResponse, error) {
-			f, err := in.filter(time.Now())
+			f, err := in.Filter(time.Now())
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
@@ -245,10 +245,10 @@ func (a *API) export() {
 		"The request log as CSV or as lines of JSON, the newest first, a million requests at most", "requests", access.RequestsRead, 200), "text/csv", linesType),
 		func(ctx context.Context, in *struct {
 			OrgPath
-			RequestQuery
+			admin.RequestQuery
 			ExportQuery
 		}) (*huma.StreamResponse, error) {
-			f, err := in.filter(time.Now())
+			f, err := in.Filter(time.Now())
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}

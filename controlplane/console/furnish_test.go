@@ -1,0 +1,84 @@
+package console
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/controlplane/tail"
+	"github.com/warrenedge/warren/shared/identity"
+)
+
+// furnish makes a little of everything: two nodes, of which one is up; a site with a connector that has tunnels, and one
+// without; services of each kind; a target that is ill.
+func (r *rig) furnish() {
+	r.t.Helper()
+	ctx := r.t.Context()
+	put := func(_ any, rev model.Revision, err error) { r.t.Helper(); r.must(rev, err) }
+	put(r.admin.Domains.Create(ctx, r.key, "default", "example.org", admin.DomainSpec{Pool: "default"}))
+	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-1", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.1", "2001:db8::1"}}))
+	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-2", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.2"}}))
+	put(r.admin.Sites.Create(ctx, r.key, "default", "home", admin.SiteSpec{Pool: "default"}))
+	put(r.admin.Sites.Create(ctx, r.key, "default", "office", admin.SiteSpec{Pool: "default"}))
+	put(r.admin.Connectors.Create(ctx, r.key, "default", "pi", admin.ConnectorSpec{Site: "home"}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "wiki", admin.ServiceSpec{Kind: "http", Hostname: "wiki.example.org", Pool: "default"}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "mail", admin.ServiceSpec{Kind: "tls", Hostname: "mail.example.org", Pool: "default", Terminate: true}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "db", admin.ServiceSpec{Kind: "tcp", Ports: "5432", Pool: "default", Allow: []string{"198.51.100.0/24"}, ProxyProtocol: 2}))
+	check := &admin.HealthCheck{Kind: "http", Path: "/ready"}
+	put(r.admin.Targets.Create(ctx, r.key, "default", "wiki", admin.TargetSpec{Service: "wiki", Site: "home", Address: "192.168.1.20", Port: 8080, HealthCheck: check}))
+	put(r.admin.Targets.Create(ctx, r.key, "default", "db", admin.TargetSpec{Service: "db", Site: "home", Address: "192.168.1.30", Port: 5432}))
+	r.join("edge-1", "pi")
+	wiki := r.target("wiki")
+	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
+	head := r.world.Get().Revision()
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
+	r.report(presence.Entry{
+		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
+		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
+	})
+	r.log(
+		&model.Request{Path: "/page", Status: 200, Decision: model.DecisionAllowed, Reason: "everybody may", Total: 12 * time.Millisecond, Out: 4096},
+		&model.Request{Path: "/admin", Status: 403, Decision: model.DecisionDenied, Reason: "rule 2 of policy staff denies"},
+		&model.Request{Path: "/api/list", Status: 502, Decision: model.DecisionAllowed, Error: "the target refused the connection"},
+	)
+}
+
+// log has requests of the service wiki be over, one a minute, the last one just now.
+func (r *rig) log(list ...*model.Request) {
+	r.t.Helper()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if err := r.db.MakePartitions(r.t.Context(), now.Add(-24*time.Hour), 2); err != nil {
+		r.t.Fatal(err)
+	}
+	s := r.service("wiki")
+	for i, v := range list {
+		v.ID, v.At, v.Org, v.Service, v.ServiceName = uuid.Must(uuid.NewV7()), now.Add(time.Duration(i+1-len(list))*time.Minute), s.Org, s.ID, s.Name
+		v.Kind, v.Node, v.NodeName, v.SiteName, v.Client, v.Method, v.Host = model.HTTP, model.NodeID{}.New(), "edge-1", "home", netip.MustParseAddr("192.0.2.7"), "GET", s.Hostname
+	}
+	if _, err := r.db.Tx(r.t.Context(), "test", func(tx *store.Tx) error {
+		_, err := tx.AddRequests(r.t.Context(), list)
+		return err
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.admin.Tails.Publish(tail.Batch{Org: s.Org, Requests: list})
+}
+
+func (r *rig) service(name string) *model.Service {
+	for s := range r.world.Get().Services() {
+		if s.Name == name {
+			return s
+		}
+	}
+	r.t.Fatalf("no service %s", name)
+	return nil
+}
+
+func tunnelTo(peer string, up bool) presence.Tunnel {
+	return presence.Tunnel{Peer: peer, Up: up, LastHandshake: time.Now(), ReceivedBytes: 12_345_678, SentBytes: 987, RoundTrip: 12 * time.Millisecond, Loss: .02, Carrier: "stream", Transport: "udp"}
+}
