@@ -89,6 +89,8 @@ const (
 	RequestsRead          Permission = "requests:read" // who asked for what
 	RequestsManage        Permission = "requests:manage"
 	EventsRead            Permission = "events:read"
+	BrandingRead          Permission = "branding:read"
+	BrandingWrite         Permission = "branding:write" // of the pages that nodes answer with
 	SecurityRead          Permission = "security:read"
 	SecurityManage        Permission = "security:manage" // second factors, session ages, identity providers of the organization
 )
@@ -125,6 +127,7 @@ var levels = map[Permission]level{
 	SecurityRead: admin, MembersManage: admin, RolesManage: admin, GroupsManage: admin, InvitationsManage: admin, ServiceAccountsManage: admin, KeysManage: admin,
 	WebhooksRead: admin, WebhooksManage: admin, AlertsRead: viewer, AlertsManage: admin,
 	TrafficRead: viewer, EventsRead: viewer, RequestsRead: member, RequestsManage: admin,
+	BrandingRead: viewer, BrandingWrite: admin,
 	SecurityManage: owner,
 }
 

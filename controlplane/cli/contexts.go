@@ -166,7 +166,7 @@ func (a *app) listContexts() error {
 }
 
 func (a *app) orgCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", Short: "Choose the organization that commands work in"}
+	cmd := &cobra.Command{Use: "org", Short: "Choose the organization that commands work in, and what its pages look like"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "use NAME", Short: "Work in an organization from now on", Args: cobra.ExactArgs(1), Example: "  warren org use acme",
 		Long: "Work in an organization from now on, in the context in use. --org and WARREN_ORG win over it.",
@@ -182,6 +182,6 @@ func (a *app) orgCommand() *cobra.Command {
 				return nil
 			})
 		},
-	})
+	}, a.brand())
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/warrenedge/warren/shared/brand"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
@@ -19,8 +20,9 @@ type Meta struct {
 
 // Organization is a tenant.
 type Organization struct {
-	ID   OrgID
-	Name string
+	ID    OrgID
+	Name  string
+	Brand brand.Brand // of the pages that nodes answer with
 	Meta
 }
 

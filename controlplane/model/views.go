@@ -209,6 +209,9 @@ func rows[K kind, V any](x index, key string, t table[K, V]) iter.Seq[*V] {
 	}
 }
 
+// PoolsUsedBy yields the pools of an organization's services, ordered by id.
+func (m *Model) PoolsUsedBy(id OrgID) iter.Seq[PoolID] { return pools(m.servicesByOrg, key(id)) }
+
 func pools(x index, prefix string) iter.Seq[PoolID] {
 	return func(yield func(PoolID) bool) {
 		for k := range x.keys(prefix) {

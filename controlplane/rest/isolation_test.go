@@ -31,7 +31,7 @@ var bodies = map[string]string{
 	"users": `{"name":"x@example.com"}`, "cluster-roles": `{"name":"x","permissions":[]}`, "roles": `{"name":"x","permissions":["sites:read"]}`,
 	"members": `{"name":"ann@example.com","roles":["viewer"]}`, "groups": `{"name":"x"}`, "service-accounts": `{"name":"x","roles":["viewer"]}`,
 	"identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`, "cluster-identity-providers": `{"name":"sso","issuer":"https://id.example","client_id":"x"}`,
-	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`, "request-log": `{"keep_days":3}`,
+	"invitations": `{"name":"x@example.com","roles":["viewer"]}`, "security": `{}`, "branding": `{"name":"Acme"}`, "request-log": `{"keep_days":3}`,
 	"alert-rules": `{"name":"x","kind":"site_down"}`, "cluster-alert-rules": `{"name":"x","kind":"node_down"}`,
 	"webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "cluster-webhooks": `{"name":"ops","url":"https://hooks.example/"}`, "policies": `{"name":"x"}`,
 }
@@ -61,7 +61,7 @@ func (w *world) targets() []target {
 	var link struct{ ID string }
 	w.must(201, "POST", org+"/policies/staff/links", `{}`).into(w.t, &link)
 	subject := map[string]string{
-		"identity-providers": "sso", "cluster-identity-providers": "sso", "invitations": w.invitation(), "visitors": w.visitor(), "security": "x",
+		"identity-providers": "sso", "cluster-identity-providers": "sso", "invitations": w.invitation(), "visitors": w.visitor(), "security": "x", "branding": "",
 		"sites": "home", "connectors": "box", "services": "wiki", "targets": "wiki", "domains": "example.com", "certificates": w.certificate(),
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),

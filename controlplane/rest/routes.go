@@ -37,7 +37,7 @@ import (
 //	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
 //	/api/v1/users/{name}/{sign-out,password-reset}
-//	/api/v1/orgs/{org}/security
+//	/api/v1/orgs/{org}/security /api/v1/orgs/{org}/branding
 //	/api/v1/device-logins /api/v1/device-logins/token
 //	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
 //	/api/v1/orgs/{org}/policies/{name}/links /api/v1/orgs/{org}/policies/{name}/links/{link}
@@ -95,6 +95,7 @@ func (a *API) routes() {
 	a.wireGuard()
 	a.policySecrets()
 	a.explain()
+	a.branding()
 	a.requests()
 	a.healths()
 	a.diagnosis()

@@ -34,6 +34,9 @@ func all(m *model.Model) map[key]bool {
 	for d := range m.Domains() {
 		keys[key{resource.Zone, d.ID.UUID}] = true
 	}
+	for o := range m.Organizations() {
+		keys[key{resource.Brand, o.ID.UUID}] = true
+	}
 	for p := range m.Policies() {
 		keys[key{resource.Policy, p.ID.UUID}] = true
 	}
@@ -64,6 +67,9 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	}
 	for id := range b.Revocations {
 		t.add(resource.Revocation, id.UUID)
+	}
+	for id := range b.Organizations {
+		t.add(resource.Brand, id.UUID)
 	}
 	for id := range b.Pools {
 		t.pool(id)
@@ -224,6 +230,13 @@ func (t *touch) service(id model.ServiceID) {
 	}
 	was, is := t.prev.Service(id), t.next.Service(id)
 	moved := was == nil || is == nil || was.Pool != is.Pool
+	if moved || was.Org != is.Org { // perhaps it is the first or the last of its organization there
+		for _, s := range [...]*model.Service{was, is} {
+			if s != nil {
+				t.add(resource.Brand, s.Org.UUID)
+			}
+		}
+	}
 	if !moved && dialled(was, is) {
 		return
 	}

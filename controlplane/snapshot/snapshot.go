@@ -129,6 +129,7 @@ var builders = map[string]builder{
 	resource.Node:            node,
 	resource.Site:            site,
 	resource.Policy:          policyResource,
+	resource.Brand:           brandResource,
 	resource.Route:           route,
 	resource.Forward:         forward,
 	resource.Zone:            zone,

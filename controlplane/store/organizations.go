@@ -6,6 +6,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
+	"github.com/warrenedge/warren/shared/brand"
 )
 
 // CreateOrganization adds a row; its ID is the caller's to make.
@@ -23,7 +24,7 @@ func (t *Tx) UpdateOrganization(ctx context.Context, v *model.Organization) (cha
 		return false, err
 	}
 	same := *v
-	same.Meta = old.Meta
+	same.Meta, same.Brand = old.Meta, old.Brand // which BrandOrganization writes
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
@@ -32,6 +33,16 @@ func (t *Tx) UpdateOrganization(ctx context.Context, v *model.Organization) (cha
 		Name: v.Name,
 	})
 	return true, affected(n, err, "update organization")
+}
+
+// BrandOrganization writes what an organization's pages look like, and reports whether that was different.
+func (t *Tx) BrandOrganization(ctx context.Context, id model.OrgID, b brand.Brand) (changed bool, err error) {
+	old, err := t.GetOrganization(ctx, id)
+	if err != nil || reflect.DeepEqual(old.Brand, b) {
+		return false, err
+	}
+	n, err := t.q.BrandOrganization(ctx, db.BrandOrganizationParams{ID: id.UUID, Name: b.Name, Accent: b.Accent, Logo: append([]byte{}, b.Logo...)})
+	return true, affected(n, err, "brand organization")
 }
 
 // DeleteOrganization removes a row; one that others refer to is a conflict.
@@ -76,9 +87,14 @@ func (t *Tx) ShareOrganization(ctx context.Context, id model.OrgID) error {
 }
 
 func organization(r db.Organization) *model.Organization {
+	b := brand.Brand{Name: r.BrandName, Accent: r.BrandAccent}
+	if len(r.BrandLogo) > 0 {
+		b.Logo = r.BrandLogo
+	}
 	return &model.Organization{
-		ID:   model.OrgID{UUID: r.ID},
-		Name: r.Name,
-		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+		ID:    model.OrgID{UUID: r.ID},
+		Name:  r.Name,
+		Brand: b,
+		Meta:  model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

@@ -91,6 +91,7 @@ type route struct {
 	upstreams                      map[string]httpproxy.Upstream
 	delivery                       httpproxy.Delivery
 	maintenance                    *httpproxy.Maintenance
+	org                            string // id, of whose pages it has the look
 }
 
 type zone struct {
@@ -126,6 +127,8 @@ func decode(r ads.Resource) (any, error) {
 		return message(r, &nodev1.Site{}, decodeSite)
 	case resource.Policy:
 		return decodePolicy(r.Body)
+	case resource.Brand:
+		return message(r, &nodev1.Brand{}, decodeBrand)
 	case resource.Route:
 		return message(r, &nodev1.Route{}, decodeRoute)
 	case resource.Forward:
@@ -369,7 +372,7 @@ func carrier(c nodev1.Carrier) string {
 }
 
 func decodeRoute(m *nodev1.Route) (route, error) {
-	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), further: slices.Clone(m.GetFurtherCertificates()), proxy: int(m.GetProxyProtocol()), policy: m.GetPolicy()}
+	r := route{service: m.GetServiceId(), hostname: m.GetHostname(), certificate: m.GetCertificate(), further: slices.Clone(m.GetFurtherCertificates()), proxy: int(m.GetProxyProtocol()), policy: m.GetPolicy(), org: m.GetOrganizationId()}
 	mode, err := guardedMode(m)
 	errs := []error{required("service_id", r.service), err}
 	if s, err := hostname.CanonicalPattern(r.hostname); err != nil || s != r.hostname {

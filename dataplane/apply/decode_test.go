@@ -110,6 +110,9 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"delivery.response.set[0].value", edit(routeMsg("s", "a.example", "c"), func(m *nodev1.Route) {
 			m.Delivery = &nodev1.Delivery{Response: &nodev1.HeaderFields{Set: []*nodev1.HeaderField{{Name: "X-A", Value: "b\r\nX-B: c"}}}}
 		})},
+		{"organization_id", &nodev1.Brand{Name: "Acme"}},
+		{"accent", &nodev1.Brand{OrganizationId: "o", Accent: "#000000;}*{display:none"}},
+		{"logo", &nodev1.Brand{OrganizationId: "o", Logo: []byte("<script>")}},
 		{"apex", edit(zoneMsg(), func(m *nodev1.Zone) { m.Apex = "-" })},
 		{"pool_id", edit(zoneMsg(), func(m *nodev1.Zone) { m.PoolId = "" })},
 		{"owner", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) { m.Owner = "" })},

@@ -197,7 +197,7 @@ func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 		if r.mode == sni.HTTP {
 			cfg.Routes = append(cfg.Routes, httpproxy.Route{
 				Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Further: r.further, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy),
-				Upstreams: r.upstreams, Delivery: r.delivery, Maintenance: r.maintenance,
+				Upstreams: r.upstreams, Delivery: r.delivery, Maintenance: r.maintenance, Look: look(l, r.org),
 			})
 		}
 	}

@@ -217,7 +217,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	if ok && (changed[resource.NodeConfig] || changed[resource.Node]) {
 		n.sub.Access.SetNodes(poolSize(l, me))
 	}
-	names := changed[resource.Certificate] || changed[resource.Route] || changed[resource.Policy]
+	names := changed[resource.Certificate] || changed[resource.Route] || changed[resource.Policy] || changed[resource.Brand]
 	if names || changed[resource.Forward] || n.ports != nil { // a port that was taken may be free now
 		n.ports = n.sub.L4.Apply(n.l4Config(l, routes))
 		if n.ports != nil {

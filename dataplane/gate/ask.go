@@ -47,11 +47,11 @@ func (g *Gate) Ask(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, i
 // deny answers who may not, and says so to a person who has signed in as somebody else than he wanted. Other is where
 // there is another way in.
 func (g *Gate) deny(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, h *held, other string) {
-	p := page{Title: "Not permitted", Host: v.Host, Text: []string{"You may not visit this page."}, SignIn: other}
+	p := view{Title: "Not permitted", Text: []string{"You may not visit this page."}, SignIn: other}
 	if h != nil && h.visitor != nil {
 		p.As, p.SignOut = who(h.visitor.Claims), signOutPath
 	}
-	g.answer(w, r, http.StatusForbidden, p)
+	g.answer(w, r, v, http.StatusForbidden, p)
 }
 
 // challenge answers programs: pages that a browser loads within another, gRPC, WebSockets, command lines. gRPC takes the
@@ -67,15 +67,15 @@ func (g *Gate) challenge(w http.ResponseWriter, r *http.Request, v *httpproxy.Vi
 	if w.Header()["Www-Authenticate"] == nil {
 		w.Header().Set("WWW-Authenticate", "Warren"+realm)
 	}
-	g.answer(w, r, http.StatusUnauthorized, page{Title: "Who are you?", Host: v.Host, Text: []string{"This page is not open to everybody."}})
+	g.answer(w, r, v, http.StatusUnauthorized, view{Title: "Who are you?", Text: []string{"This page is not open to everybody."}})
 }
 
 // form asks a person for a PIN or a password, and shows the way to sign in beside it.
 func (g *Gate) form(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, ways policy.Way, h *held, status int, wrong string) {
 	to := asked(r, v)
 	binding := g.browser(w, r)
-	p := page{
-		Title: "Who are you?", Host: v.Host, Wrong: wrong, Action: enterPath, To: g.keys.Load().seal(to, v.Host, binding, time.Now()),
+	p := view{
+		Title: "Who are you?", Wrong: wrong, Action: enterPath, To: g.keys.Load().seal(to, v.Host, binding, time.Now()),
 		PIN: ways.Has(policy.WayPIN), Password: ways.Has(policy.WayPassword),
 	}
 	if ways&atSignIn != 0 && (h == nil || h.visitor == nil) {
@@ -84,7 +84,7 @@ func (g *Gate) form(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, 
 	if h != nil && h.visitor != nil {
 		p.As, p.SignOut = who(h.visitor.Claims), signOutPath
 	}
-	g.answer(w, r, status, p)
+	g.answer(w, r, v, status, p)
 }
 
 // toSignIn sends a browser to the control plane. What it has to bring back, and where it wanted to go, is sealed.

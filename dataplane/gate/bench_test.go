@@ -56,7 +56,7 @@ func (s *side) send(buf []byte) (time.Duration, error) {
 		return 0, err
 	}
 	got := 0
-	for !bytes.HasSuffix(buf[:got], []byte(page)) {
+	for !bytes.HasSuffix(buf[:got], []byte(ending)) {
 		n, err := c.Read(buf[got:])
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w after %q", s.host, err, buf[:got])
@@ -71,7 +71,7 @@ func (s *side) send(buf []byte) (time.Duration, error) {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 4096); return &b }}
 
-const page = "\r\n\r\na page"
+const ending = "\r\n\r\na page"
 
 // plain is a target that answers each request, of which it reads no more than where it ends.
 func plain(b *testing.B) (addr string) {
@@ -80,7 +80,7 @@ func plain(b *testing.B) (addr string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = l.Close() })
-	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6" + page)
+	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6" + ending)
 	go func() {
 		for {
 			c, err := l.Accept()

@@ -19,8 +19,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/shared/accesstoken"
+	"github.com/warrenedge/warren/shared/brand"
 	"github.com/warrenedge/warren/shared/policy"
 )
 
@@ -486,5 +488,16 @@ func TestProgramOfAUser(t *testing.T) {
 				t.Errorf("the target's own is gone: %v", r.Header)
 			}
 		}
+	}
+}
+
+// The pages of a policy look as its organization has them.
+func TestLookOfTheGate(t *testing.T) {
+	n := newNode(t, pin(t, "123456"), hello)
+	n.look = page.NewLook(brand.Brand{Name: "Söhne & Co", Accent: "#0a8f3c"})
+	n.apply(pin(t, "123456"))
+	resp, body := n.visit(n.browser(true), "GET", "/", "")
+	if resp.StatusCode != 401 || !strings.Contains(body, "Söhne &amp; Co") || !strings.Contains(body, "#0a8f3c") || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "form-action 'self'") {
+		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, body)
 	}
 }

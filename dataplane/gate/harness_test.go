@@ -32,6 +32,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/gate"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/shared/accesstoken"
 	"github.com/warrenedge/warren/shared/policy"
@@ -123,6 +124,7 @@ type node struct {
 	told     gate.Config
 	addr     string
 	to       string // the target's address
+	look     *page.Look
 	log      lockedLog
 
 	mu   sync.Mutex
@@ -204,7 +206,7 @@ func (n *node) apply(pol *policy.Policy) {
 		n.t.Fatal(err)
 	}
 	n.proxy.Apply(httpproxy.Config{Certificates: []httpproxy.Certificate{n.cert}, Routes: []httpproxy.Route{{
-		Service: "service_1", Hostname: host, Certificate: n.cert.Name, Policy: "policy/1", Decides: c,
+		Service: "service_1", Hostname: host, Certificate: n.cert.Name, Policy: "policy/1", Decides: c, Look: n.look,
 		Rules: []httpproxy.Rule{{PathPrefix: "/", Targets: []balance.Target{{ID: "t", Site: "s", Weight: 1}}}},
 	}}})
 	n.told = gate.Config{SignIn: n.signIn, Policies: map[string]*policy.Compiled{"service_1": c}}

@@ -49,7 +49,7 @@ func (g *Gate) Answer(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit
 	case v.Path == enterPath && post:
 		g.enter(w, r, v)
 	case v.Path == signOutPath && get:
-		g.answer(w, r, http.StatusOK, page{Title: "Sign out", Host: v.Host, Action: signOutPath, SignOutForm: true})
+		g.answer(w, r, v, http.StatusOK, view{Title: "Sign out", Action: signOutPath, SignOutForm: true})
 	case v.Path == signOutPath && post:
 		g.signOut(w, r, v)
 	default:
@@ -169,7 +169,7 @@ func (g *Gate) signOut(w http.ResponseWriter, r *http.Request, v *httpproxy.Visi
 	form, _ := url.ParseQuery(string(body))
 	c := readCookies(r.Header)
 	dropCookies(w, accessCookie, browserCookie, grantCookie)
-	p := page{Title: "Signed out", Host: v.Host, Text: []string{"You are signed out here."}}
+	p := view{Title: "Signed out", Text: []string{"You are signed out here."}}
 	if form.Get("everywhere") != "" && c.access != "" {
 		ctx, cancel := context.WithTimeout(r.Context(), redeemTime)
 		defer cancel()
@@ -178,12 +178,12 @@ func (g *Gate) signOut(w http.ResponseWriter, r *http.Request, v *httpproxy.Visi
 			g.count("sign_out", "failed")
 			g.Log.Warn("session not ended", "service", v.Service, "err", err)
 			p.Text = []string{"You are signed out here.", "The other services could not be told: sign out again there."}
-			g.answer(w, r, http.StatusServiceUnavailable, p)
+			g.answer(w, r, v, http.StatusServiceUnavailable, p)
 			return
 		}
 	}
 	g.count("sign_out", "ok")
-	g.answer(w, r, http.StatusOK, p)
+	g.answer(w, r, v, http.StatusOK, p)
 }
 
 // publish gives the public keys of assertions.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/policy"
 )
@@ -35,6 +36,7 @@ type Route struct {
 	Upstreams   map[string]Upstream // how targets are spoken to, by id; one that is not there: HTTP
 	Delivery    Delivery
 	Maintenance *Maintenance // nil: none
+	Look        *page.Look   // of the pages that the node answers with; nil: the node's own
 
 	Policy  string           // resource name of the policy that decides who may come; "": everybody may
 	Decides *policy.Compiled // that policy; nil if it is not known: nobody may come then

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/strict"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/policy"
@@ -27,6 +28,7 @@ type Visit struct {
 	Service string // id
 	Policy  *policy.Compiled
 	Client  netip.Addr
+	Look    *page.Look  // of pages; nil: the node's own
 	Cut     func(error) // ends the request, or the upgraded connection that it has become; may be called at any time
 	Held    any         // the guard's own, from one of its steps to the next
 
@@ -97,7 +99,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, x *exchange, cut fu
 		return false
 	}
 	x.visit = &Visit{
-		Request: x.Request, ID: x.id, Service: x.route.service, Policy: x.route.decides, Client: x.session.client.Addr(), Cut: cut, session: x.session,
+		Request: x.Request, ID: x.id, Service: x.route.service, Policy: x.route.decides, Client: x.session.client.Addr(), Look: x.route.look, Cut: cut, session: x.session,
 	}
 	x.pass = p.guard.Admit(w, r, x.visit)
 	x.decided = time.Since(x.start)

@@ -1,13 +1,10 @@
 package httpproxy
 
 import (
-	"bytes"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
-	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/warrenedge/warren/dataplane/page"
 )
 
 // Maintenance is a page in place of a service.
@@ -16,27 +13,15 @@ type Maintenance struct {
 	Title, Message string
 }
 
-//go:embed maintenance.html
-var maintenanceText string
-
-//go:embed maintenance.css
-var maintenanceStyle string
-
-var maintenancePage = template.Must(template.New("maintenance").Parse(maintenanceText))
-
-// maintenancePolicy lets the page be what it is, and nothing else.
-var maintenancePolicy = func() string {
-	sum := sha256.Sum256([]byte(maintenanceStyle))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-}()
+var maintenancePages = page.NewKind("{{range .}}<p>{{.}}</p>\n{{end}}", false)
 
 // notice is a Maintenance that is ready to be sent.
 type notice struct {
-	always     bool
-	html, text []byte
+	always bool
+	page   *page.Drawn
 }
 
-func newNotice(m *Maintenance) *notice {
+func newNotice(m *Maintenance, look *page.Look) *notice {
 	if m == nil {
 		return nil
 	}
@@ -44,10 +29,9 @@ func newNotice(m *Maintenance) *notice {
 	if title == "" {
 		title = "Back soon"
 	}
-	var b bytes.Buffer
-	// It fails for what is no string alone.
-	_ = maintenancePage.Execute(&b, map[string]any{"Title": title, "Message": paragraphs(m.Message), "Style": template.CSS(maintenanceStyle)})
-	return &notice{always: m.Always, html: b.Bytes(), text: []byte(strings.TrimSpace(title+"\n"+m.Message) + "\n")}
+	// It fails for what is no text alone.
+	d, _ := maintenancePages.Draw(look, page.Page{Title: title, Content: paragraphs(m.Message), Text: strings.TrimSpace(title+"\n"+m.Message) + "\n"})
+	return &notice{always: m.Always, page: d}
 }
 
 func paragraphs(s string) (out []string) {
@@ -66,20 +50,6 @@ func (n *notice) instead(status int) bool {
 
 // answer shows the page, to programs its text. Caches and search engines come again (RFC 9110 §15.6.4).
 func (n *notice) answer(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Retry-After", "30")
-	body := n.text
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		body = n.html
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", maintenancePolicy)
-	} else {
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
-	}
+	w.Header().Set("Retry-After", "30")
+	n.page.Answer(w, r, http.StatusServiceUnavailable, page.Wanted(r))
 }

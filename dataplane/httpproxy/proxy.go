@@ -290,7 +290,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		n.answer(w, r)
 		return
 	}
-	page(w, r, status, x.id)
+	p.answer(w, r, x, status)
 }
 
 // classify says how an exchange has failed. What the client did to its own request comes first: the
@@ -330,7 +330,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref 
 		x.route.notice.answer(w, r)
 		return
 	}
-	page(w, r, ref.Status, x.id)
+	p.answer(w, r, x, ref.Status)
 }
 
 // refusedOnWire notes a request that net/http was not shown. It answers 400.
@@ -338,18 +338,6 @@ func (p *Proxy) refusedOnWire(s *session) {
 	p.metrics.refused.WithLabelValues(strict.Wire.Reason).Inc()
 	p.access.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("client", addrString(s.client.Addr())),
 		slog.String("sni", s.name), slog.Int("status", strict.Wire.Status), slog.String("reason", strict.Wire.Reason))
-}
-
-// page is a plain answer of the node itself.
-func page(w http.ResponseWriter, r *http.Request, status int, id string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(http.StatusText(status) + "\nRequest " + id + "\n"))
-	}
 }
 
 // done counts and logs. The query is left out: it may hold credentials.

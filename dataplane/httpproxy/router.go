@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/policy"
@@ -24,6 +25,7 @@ type route struct {
 	rules             []rule           // longest prefix first
 	upstreams         map[string]Upstream
 	delivery          Delivery
+	look              *page.Look
 	notice            *notice // nil: no page in place of the service
 
 	policy  string           // resource name; "": everybody may come
@@ -51,7 +53,7 @@ func newTable(cfg Config, health *balance.Health) *table {
 			continue
 		}
 		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health), policy: r.Policy, decides: r.Decides,
-			upstreams: r.Upstreams, delivery: r.Delivery, notice: newNotice(r.Maintenance)}
+			upstreams: r.Upstreams, delivery: r.Delivery, look: r.Look, notice: newNotice(r.Maintenance, r.Look)}
 		if r.Decides != nil {
 			built.clients = Clients(r.Decides)
 		}

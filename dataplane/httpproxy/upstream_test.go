@@ -10,12 +10,15 @@ import (
 	"testing"
 
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/page"
+	"github.com/warrenedge/warren/shared/brand"
 )
 
 // seen is what a target says of a request.
 type seen struct {
 	Proto, Host, Path, Raw, ServerName string
 	Header                             http.Header
+	Said                               string // of another status than 200: the body
 }
 
 func echoing(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +67,13 @@ func asked(t *testing.T, e *edge, r Route, target, path string, h http.Header) (
 		if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
 			t.Fatal(err)
 		}
+		return resp, s
 	}
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Said = string(said)
 	return resp, s
 }
 
@@ -172,8 +181,8 @@ func TestPrefixIsCutOff(t *testing.T) {
 
 func TestMaintenance(t *testing.T) {
 	e := newEdge(t, map[string]string{"b": backend(t, echoing), "gone": "127.0.0.1:1"})
-	page := &Maintenance{Title: "Being <moved>", Message: "Until noon.\n\nSorry."}
-	always := *page
+	soon := &Maintenance{Title: "Being <moved>", Message: "Until noon.\n\nSorry."}
+	always := *soon
 	always.Always = true
 	browser := http.Header{"Accept": {"text/html,*/*;q=0.8"}}
 	for _, tt := range []struct {
@@ -182,10 +191,10 @@ func TestMaintenance(t *testing.T) {
 		status       int
 	}{
 		{"none", "b", nil, 200},
-		{"the target answers", "b", page, 200},
+		{"the target answers", "b", soon, 200},
 		{"always", "b", &always, 503},
-		{"it can't be reached", "gone", page, 503},
-		{"nobody knows the way", "unknown", page, 503},
+		{"it can't be reached", "gone", soon, 503},
+		{"nobody knows the way", "unknown", soon, 503},
 	} {
 		for _, h := range []http.Header{browser, nil} {
 			resp, _ := asked(t, e, Route{Maintenance: tt.m}, tt.target, "/x", h)
@@ -194,16 +203,33 @@ func TestMaintenance(t *testing.T) {
 			}
 		}
 	}
-	resp, _ := asked(t, e, Route{Maintenance: page, Rules: []Rule{{"/", nil}}}, "", "/x", browser)
+	resp, _ := asked(t, e, Route{Maintenance: soon, Rules: []Rule{{"/", nil}}}, "", "/x", browser)
 	if resp.StatusCode != 503 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !strings.HasPrefix(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("without targets: %d %v", resp.StatusCode, resp.Header)
 	}
-	n := newNotice(page)
-	if s := string(n.html); !strings.Contains(s, "Being &lt;moved&gt;") || !strings.Contains(s, "<p>Until noon.</p>") || !strings.Contains(s, "<p>Sorry.</p>") {
-		t.Errorf("page %s", s)
+	_, s := asked(t, e, Route{Maintenance: &always}, "b", "/x", browser)
+	if !strings.Contains(s.Said, "Being &lt;moved&gt;") || !strings.Contains(s.Said, "<p>Until noon.</p>") || !strings.Contains(s.Said, "<p>Sorry.</p>") {
+		t.Errorf("page %s", s.Said)
 	}
-	if s := string(n.text); s != "Being <moved>\nUntil noon.\n\nSorry.\n" {
-		t.Errorf("text %q", s)
+	if _, s = asked(t, e, Route{Maintenance: &always}, "b", "/x", nil); s.Said != "Being <moved>\nUntil noon.\n\nSorry.\n" {
+		t.Errorf("text %q", s.Said)
+	}
+}
+
+// What an organization has its pages look like is on all that the node answers itself; programs are told in words.
+func TestLookOfPages(t *testing.T) {
+	e := newEdge(t, map[string]string{"gone": "127.0.0.1:1"})
+	look := page.NewLook(brand.Brand{Name: "Söhne & Co <b>", Accent: "#0a8f3c"})
+	browser := http.Header{"Accept": {"text/html"}}
+	for name, r := range map[string]Route{"failure": {}, "maintenance": {Maintenance: &Maintenance{Title: "Soon"}}, "no target": {Rules: []Rule{{"/", nil}}}, "no such path": {Rules: []Rule{{"/only", nil}}}} {
+		r.Look = look
+		resp, s := asked(t, e, r, "gone", "/x", browser)
+		if !strings.Contains(s.Said, "Söhne &amp; Co &lt;b&gt;") || !strings.Contains(s.Said, "#0a8f3c") || !strings.HasPrefix(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %v\n%s", name, resp.Header, s.Said)
+		}
+		if _, s := asked(t, e, r, "gone", "/x", nil); strings.ContainsAny(s.Said, "<>") {
+			t.Errorf("%s, to a program: %s", name, s.Said)
+		}
 	}
 }
 

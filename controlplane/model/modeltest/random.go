@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/brand"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/policy"
 )
@@ -128,7 +129,7 @@ func (w *World) change(b model.Batch) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
-			return &model.Organization{ID: id, Name: name}
+			return &model.Organization{ID: id, Name: name, Brand: brand.Brand{Name: []string{"", "A", "B"}[w.rnd.IntN(3)]}}
 		})
 	case 1:
 		id := w.pool()

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/brand"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/policy"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -143,7 +144,7 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 	switch kind {
 	case "organization":
 		set(b.Organizations, model.OrgID{UUID: u}, deleted, func(id model.OrgID) *model.Organization {
-			return &model.Organization{ID: id, Name: f.name}
+			return &model.Organization{ID: id, Name: f.name, Brand: brand.Brand{Name: f.text("brand", ""), Accent: f.text("accent", "")}}
 		})
 	case "region":
 		set(b.Regions, model.RegionID{UUID: u}, deleted, func(id model.RegionID) *model.Region {

@@ -7,23 +7,28 @@ UPDATE organizations
    SET name = @name, updated_at = now()
  WHERE id = @id;
 
+-- name: BrandOrganization :execrows
+UPDATE organizations
+   SET brand_name = @name, brand_accent = @accent, brand_logo = @logo, updated_at = now()
+ WHERE id = @id;
+
 -- name: DeleteOrganization :execrows
 DELETE FROM organizations WHERE id = @id;
 
 -- name: GetOrganization :one
-SELECT id, name, created_at, updated_at FROM organizations WHERE id = @id;
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = @id;
 
 -- name: GetOrganizations :many
-SELECT id, name, created_at, updated_at FROM organizations WHERE id = ANY(@ids::uuid[]);
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY(@ids::uuid[]);
 
 -- name: AllOrganizations :many
-SELECT id, name, created_at, updated_at FROM organizations;
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations;
 
 -- name: GetOrganizationByName :one
-SELECT id, name, created_at, updated_at FROM organizations WHERE name = @name;
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name = @name;
 
 -- name: ListOrganizations :many
-SELECT id, name, created_at, updated_at FROM organizations WHERE name > @after ORDER BY name LIMIT @most;
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name > @after ORDER BY name LIMIT @most;
 
 -- name: LockOrganization :exec
 SELECT FROM organizations WHERE id = @id FOR NO KEY UPDATE;

@@ -455,10 +455,13 @@ type OrderEvent struct {
 }
 
 type Organization struct {
-	ID        uuid.UUID
-	Name      string
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID          uuid.UUID
+	Name        string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	BrandName   string
+	BrandAccent string
+	BrandLogo   []byte
 }
 
 type OrganizationSecurity struct {

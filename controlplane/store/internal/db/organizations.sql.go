@@ -12,7 +12,7 @@ import (
 )
 
 const allOrganizations = `-- name: AllOrganizations :many
-SELECT id, name, created_at, updated_at FROM organizations
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations
 `
 
 func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) {
@@ -29,6 +29,9 @@ func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) 
 			&i.Name,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.BrandName,
+			&i.BrandAccent,
+			&i.BrandLogo,
 		); err != nil {
 			return nil, err
 		}
@@ -38,6 +41,32 @@ func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) 
 		return nil, err
 	}
 	return items, nil
+}
+
+const brandOrganization = `-- name: BrandOrganization :execrows
+UPDATE organizations
+   SET brand_name = $1, brand_accent = $2, brand_logo = $3, updated_at = now()
+ WHERE id = $4
+`
+
+type BrandOrganizationParams struct {
+	Name   string
+	Accent string
+	Logo   []byte
+	ID     uuid.UUID
+}
+
+func (q *Queries) BrandOrganization(ctx context.Context, arg BrandOrganizationParams) (int64, error) {
+	result, err := q.db.Exec(ctx, brandOrganization,
+		arg.Name,
+		arg.Accent,
+		arg.Logo,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const deleteOrganization = `-- name: DeleteOrganization :execrows
@@ -53,7 +82,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id uuid.UUID) (int64, 
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, created_at, updated_at FROM organizations WHERE id = $1
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
@@ -64,12 +93,15 @@ func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organizati
 		&i.Name,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.BrandName,
+		&i.BrandAccent,
+		&i.BrandLogo,
 	)
 	return i, err
 }
 
 const getOrganizationByName = `-- name: GetOrganizationByName :one
-SELECT id, name, created_at, updated_at FROM organizations WHERE name = $1
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name = $1
 `
 
 func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organization, error) {
@@ -80,12 +112,15 @@ func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organ
 		&i.Name,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.BrandName,
+		&i.BrandAccent,
+		&i.BrandLogo,
 	)
 	return i, err
 }
 
 const getOrganizations = `-- name: GetOrganizations :many
-SELECT id, name, created_at, updated_at FROM organizations WHERE id = ANY($1::uuid[])
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Organization, error) {
@@ -102,6 +137,9 @@ func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Orga
 			&i.Name,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.BrandName,
+			&i.BrandAccent,
+			&i.BrandLogo,
 		); err != nil {
 			return nil, err
 		}
@@ -129,7 +167,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, created_at, updated_at FROM organizations WHERE name > $1 ORDER BY name LIMIT $2
+SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name > $1 ORDER BY name LIMIT $2
 `
 
 type ListOrganizationsParams struct {
@@ -151,6 +189,9 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 			&i.Name,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.BrandName,
+			&i.BrandAccent,
+			&i.BrandLogo,
 		); err != nil {
 			return nil, err
 		}
