@@ -122,6 +122,11 @@ bench-web: ## print what pages of the console cost the server with 10,000 servic
 bench-apply: ## print how long a thousand objects take to apply, again, and dry, one JSON line
 	@go test -run '^$$' -bench '^BenchmarkManifests$$' -benchtime 1x ./controlplane/rest/ | grep '^{'
 
+.PHONY: bench-expose
+bench-expose: build ## print how long "warren expose" takes until its URL answers, one JSON line each
+	@test/packages run
+	@go build -o bin/bench-expose ./test/bench/expose && exec bin/bench-expose $(BENCH)
+
 .PHONY: bench-idle
 bench-idle: build ## print what two thousand idle sites cost a node, one JSON line; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-idle makes network namespaces: run it as root' >&2; exit 1; fi

@@ -23,6 +23,7 @@ type JoinToken struct {
 	UsedAt    *time.Time `json:"used_at,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	Token     string     `json:"token,omitempty" doc:"The token itself; shown once, when it is made"`
+	Control   []string   `json:"control,omitempty" doc:"With the token: host:port where the program reaches the control plane; absent where its settings don't say"`
 }
 
 func joinTokens(a *Admin) *Collection[model.JoinToken, struct{}, JoinToken] {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -109,6 +110,8 @@ type Pruning struct {
 	Org   string      // whose objects, beside those that belong to none; the caller has to be in it in any case
 	Kinds []Manifests // in the order in which they go; empty: nothing goes
 	Names []string    // of the kinds
+
+	Lifetime time.Duration // of a set that passes, with all it keeps, unless it is renewed; 0: it stays
 }
 
 // ApplyWanted makes all objects be as wanted and removes what is not wanted any more, or does nothing at all.
@@ -118,12 +121,20 @@ func (a *Admin) ApplyWanted(ctx context.Context, p access.Principal, wanted []Wa
 			return err
 		}
 		done, gone = make([]Outcome, 0, len(wanted)), []Outcome{}
-		keep := map[string]map[string]bool{}
+		if prune.Lifetime != 0 {
+			if err := c.expire(prune.Set, prune.Lifetime); err != nil {
+				return err
+			}
+		}
+		org, keep := c.org, map[string]map[string]bool{}
 		names := map[string]string{}
 		for i, w := range wanted {
 			part := a.call(c, c.tx, p)
 			part.names = names
 			out, err := w.put(part)
+			if err == nil && prune.Lifetime != 0 {
+				err = a.mayPass(w, out, part.org, org, prune.Set)
+			}
 			c.action, c.org = part.action, part.org // whose refusal is recorded
 			if err != nil {
 				return &WantedError{i, err}
@@ -144,7 +155,11 @@ func (a *Admin) ApplyWanted(ctx context.Context, p access.Principal, wanted []Wa
 			}
 			gone = append(gone, out...)
 		}
-		return nil
+		if len(gone) == 0 {
+			return nil
+		}
+		c.org = org
+		return c.passed(prune.Set)
 	})
 	return done, gone, rev, err
 }

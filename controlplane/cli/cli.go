@@ -123,7 +123,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "output `format`: table, wide, json, yaml or name")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no words on standard error but errors")
 	root.AddCommand(
-		a.upCommand(), a.statusCommand(), a.getCommand(), a.describeCommand(), a.createCommand(), a.editCommand(), a.labelCommand(), a.watchCommand(), a.deleteCommand(),
+		a.upCommand(), a.exposeCommand(), a.statusCommand(), a.getCommand(), a.describeCommand(), a.createCommand(), a.editCommand(), a.labelCommand(), a.watchCommand(), a.deleteCommand(),
 		a.applyCommand(), a.diffCommand(), a.validateCommand(), a.exportCommand(), a.waitCommand(),
 		a.contextCommand(), a.orgCommand(), a.docsCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),

@@ -23,6 +23,9 @@ type connection struct {
 	APIKeyFile   string `yaml:"api_key_file,omitempty"`
 	CAFile       string `yaml:"ca_file,omitempty"`
 	Organization string `yaml:"organization,omitempty"`
+
+	Site   string `yaml:"site,omitempty"`   // whose connectors reach this machine, for warren expose
+	Domain string `yaml:"domain,omitempty"` // in which warren expose publishes
 }
 
 // settingsPath is the settings file; one that nobody named may be missing.
@@ -82,6 +85,7 @@ func (c connection) resolve() (connection, error) {
 	return connection{
 		Config: path, Server: firstOf(c.Server, env.Server, file.Server), APIKeyFile: firstOf(c.APIKeyFile, env.APIKeyFile, file.APIKeyFile),
 		CAFile: firstOf(c.CAFile, env.CAFile, file.CAFile), Organization: firstOf(c.Organization, env.Organization, file.Organization, "default"),
+		Site: file.Site, Domain: file.Domain,
 	}, nil
 }
 

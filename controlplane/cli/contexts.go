@@ -18,6 +18,8 @@ type settingsFile struct {
 	APIKeyFile   string `yaml:"api_key_file,omitempty"`
 	CAFile       string `yaml:"ca_file,omitempty"`
 	Organization string `yaml:"organization,omitempty"`
+	Site         string `yaml:"site,omitempty"`
+	Domain       string `yaml:"domain,omitempty"`
 
 	Current  string                `yaml:"current_context,omitempty"`
 	Contexts map[string]connection `yaml:"contexts,omitempty"`
@@ -32,7 +34,7 @@ func (f *settingsFile) chosen(name string) (connection, error) {
 	}
 	return connection{
 		Server: firstOf(c.Server, f.Server), APIKeyFile: firstOf(c.APIKeyFile, f.APIKeyFile), CAFile: firstOf(c.CAFile, f.CAFile),
-		Organization: firstOf(c.Organization, f.Organization),
+		Organization: firstOf(c.Organization, f.Organization), Site: firstOf(c.Site, f.Site), Domain: firstOf(c.Domain, f.Domain),
 	}, nil
 }
 
@@ -79,7 +81,7 @@ func (a *app) contextCommand() *cobra.Command {
 				old := f.Contexts[args[0]]
 				c := connection{
 					Server: firstOf(to.Server, old.Server), APIKeyFile: firstOf(to.APIKeyFile, old.APIKeyFile), CAFile: firstOf(to.CAFile, old.CAFile),
-					Organization: firstOf(to.Organization, old.Organization),
+					Organization: firstOf(to.Organization, old.Organization), Site: old.Site, Domain: old.Domain,
 				}
 				if c.Server == "" {
 					return usagef("a context needs --server")

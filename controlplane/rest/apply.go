@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -31,6 +32,7 @@ type applyInput struct {
 	WriteQuery
 	Body struct {
 		Set       string     `json:"set,omitempty" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" doc:"Name of the set of manifests that keeps the objects from now on; if absent, \"default\" keeps those that no set keeps"`
+		Lifetime  string     `json:"lifetime,omitempty" maxLength:"20" example:"1m" doc:"Of a new set, or one that has such: a duration of 10s to 24h after which all that it keeps is removed, unless it is applied again or renewed by the same caller. Of sites, connectors, policies, services and targets that are not there yet"`
 		Prune     bool       `json:"prune,omitempty" doc:"Remove what the set kept and no document describes any more: objects of the organization, and those that belong to none"`
 		Documents []Manifest `json:"documents" maxItems:"10000"`
 	}
@@ -75,6 +77,9 @@ func (a *API) applyManifests(ctx context.Context, in *applyInput) (*answer[Appli
 		return nil, a.notApplied(ctx, err)
 	}
 	prune := admin.Pruning{Set: set(in), Org: in.Org}
+	if prune.Lifetime, err = lifetime(in); err != nil {
+		return nil, err
+	}
 	if in.Body.Prune {
 		for _, d := range slices.Backward(a.kinds) {
 			if d.objects != nil {
@@ -108,6 +113,28 @@ func (a *API) applyManifests(ctx context.Context, in *applyInput) (*answer[Appli
 		return ans, nil
 	}
 	return ans, a.holds(ctx, ans, rev)
+}
+
+// lifetime is how long a set lives without being renewed; 0: for good.
+func lifetime(in *applyInput) (time.Duration, error) {
+	if in.Body.Lifetime == "" {
+		return 0, nil
+	}
+	wrong := func(where, what string) error {
+		return huma.Error422UnprocessableEntity(what, &huma.ErrorDetail{Message: what, Location: "body." + where, Value: in.Body.Lifetime})
+	}
+	d, err := time.ParseDuration(in.Body.Lifetime)
+	switch {
+	case err != nil:
+		return 0, wrong("lifetime", "want a duration such as 1m")
+	case d == 0:
+		return 0, wrong("lifetime", "want 10s or more")
+	case in.Body.Set == "":
+		return 0, wrong("set", "missing: a lifetime is that of a set of its own")
+	case len(in.Body.Documents) == 0:
+		return 0, wrong("documents", "missing: a set with a lifetime keeps something")
+	}
+	return d, nil
 }
 
 func set(in *applyInput) string {

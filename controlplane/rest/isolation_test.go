@@ -66,13 +66,14 @@ func (w *world) targets() []target {
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
-		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "",
+		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "", "manifest-sets": "short",
 		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
 	}
 	w.must(201, "POST", org+"/alert-rules", `{"name":"down","kind":"site_down"}`)
+	w.must(200, "POST", applyAt, `{"set":"short","lifetime":"1h","documents":[{"kind":"Policy","metadata":{"name":"short"}}]}`)
 	w.must(201, "POST", "/api/v1/cluster-alert-rules", `{"name":"down","kind":"node_down"}`)
 	var out []target
 	for path, item := range w.api.huma.OpenAPI().Paths {

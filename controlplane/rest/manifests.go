@@ -131,6 +131,15 @@ func (a *API) manifests() {
 		"Make objects be as manifests say, all of them or none; each needs the permission to write it", "manifests", access.MeRead, 200)
 	apply.MaxBodyBytes = maxManifests
 	huma.Register(a.huma, apply, a.applyManifests)
+	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/orgs/{org}/manifest-sets/{name}/renew", "renew-manifest-set",
+		"Let a set of manifests with a lifetime live on; only who has applied it may", "manifests", access.MeRead, 200),
+		func(ctx context.Context, in *oneOrgInput) (*answer[admin.PassingSet], error) {
+			v, err := a.Admin.RenewSet(ctx, caller(ctx), in.Org, in.Name)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[admin.PassingSet]{Status: http.StatusOK, Body: v}, nil
+		})
 }
 
 type exportInput struct {

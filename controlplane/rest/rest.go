@@ -55,6 +55,8 @@ type Options struct {
 	Previewer Previewer
 	// Limits counts calls.
 	Limits Limits
+	// Control is where nodes and connectors reach the push port, as is told who makes them join; nil: it is not known.
+	Control []string
 	// PageKey signs page tokens: a secret that all replicas have.
 	PageKey []byte
 	Log     *slog.Logger

@@ -22,7 +22,7 @@ import (
 // and beside them:
 //
 //	…/{name}/labels of each collection that is not read-only
-//	/api/v1/orgs/{org}/manifests /api/v1/orgs/{org}/manifests/apply
+//	/api/v1/orgs/{org}/manifests /api/v1/orgs/{org}/manifests/apply /api/v1/orgs/{org}/manifest-sets/{name}/renew
 //	/api/v1/nodes/{name}/{drain,activate,revoke}
 //	/api/v1/issuers/{name}/{budget,rollover}
 //	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
@@ -140,6 +140,7 @@ func (a *API) secrets() {
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
+			v.Control = a.Control
 			return &answer[admin.JoinToken]{Status: http.StatusCreated, Body: v}, nil
 		})
 }

@@ -46,7 +46,7 @@ func (c *cluster) startControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.children.start("warren-control", filepath.Join(c.Bin, "warren-control"), "--config", conf); err != nil {
+	if err := c.children.Start("warren-control", filepath.Join(c.Bin, "warren-control"), "--config", conf); err != nil {
 		return err
 	}
 	server := "http://" + local(c.ports.API)
@@ -60,7 +60,7 @@ func (c *cluster) startControl(ctx context.Context) error {
 	if c.api, err = apiclient.New(apiclient.Options{Server: server, Key: string(key)}); err != nil {
 		return err
 	}
-	if err := writeYAML(c.path("cli.yaml"), map[string]string{"server": server, "api_key_file": "api.key"}); err != nil {
+	if err := writeYAML(c.path("cli.yaml"), map[string]string{"server": server, "api_key_file": "api.key", "site": site, "domain": onMachine}); err != nil {
 		return err
 	}
 	c.say("warren-control is ready at %s", server)
@@ -97,8 +97,8 @@ func (c *cluster) until(ctx context.Context, what string, ok func() error) error
 			return nil
 		}
 		select {
-		case name := <-c.children.failed:
-			return fmt.Errorf("%s ended by itself; its last words, from %s:\n%s", name, c.children.logFile(name), c.children.tail(name))
+		case name := <-c.children.Failed():
+			return fmt.Errorf("%s ended by itself; its last words, from %s:\n%s", name, c.children.LogFile(name), c.children.Tail(name))
 		default:
 		}
 		if !wait.Wait(ctx) {
@@ -169,7 +169,7 @@ func (c *cluster) startNodes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := c.children.start(name, filepath.Join(c.Bin, "warren-node"), "--config", conf); err != nil {
+		if err := c.children.Start(name, filepath.Join(c.Bin, "warren-node"), "--config", conf); err != nil {
 			return err
 		}
 	}
@@ -222,7 +222,7 @@ func (c *cluster) startConnector(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.children.start(name, filepath.Join(c.Bin, "warren-connector"), "--config", conf); err != nil {
+	if err := c.children.Start(name, filepath.Join(c.Bin, "warren-connector"), "--config", conf); err != nil {
 		return err
 	}
 	return c.ready(ctx, "connectors", 1)
@@ -234,7 +234,7 @@ func (c *cluster) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.children.start("sample-service", self, "sample-service", "--listen", local(c.ports.Web)); err != nil {
+	if err := c.children.Start("sample-service", self, "sample-service", "--listen", local(c.ports.Web)); err != nil {
 		return err
 	}
 	var last uint64
@@ -243,6 +243,7 @@ func (c *cluster) publish(ctx context.Context) error {
 		body map[string]any
 	}{
 		{"orgs/default/domains/" + apex, map[string]any{"pool": "default"}},
+		{"orgs/default/domains/" + onMachine, map[string]any{"pool": "default"}},
 		{"orgs/default/services/hello", map[string]any{"kind": "http", "hostname": Hostname, "pool": "default"}},
 		{"orgs/default/targets/hello", map[string]any{"service": "hello", "site": site, "address": "127.0.0.1", "port": c.ports.Web}},
 	} {
@@ -334,12 +335,14 @@ Paste these into another terminal:
   %s snapshot
   %s snapshot node-1
 
+Publish what listens at a port of yours, for as long as it runs: %s expose 8080
+
 Sign in as its first administrator:
 
   %s
 
 Ctrl-C ends it.
-`, c.Dir, quote(c.path("ca.pem")), Hostname, p.HTTPS[0], Hostname, p.HTTPS[0], p.DNS[0], Hostname, cli, cli, cli, signIn)
+`, c.Dir, quote(c.path("ca.pem")), Hostname, p.HTTPS[0], Hostname, p.HTTPS[0], p.DNS[0], Hostname, cli, cli, cli, cli, signIn)
 }
 
 // quote makes a path safe to paste.

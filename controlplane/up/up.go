@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/children"
 	"github.com/warrenedge/warren/controlplane/localpg"
 )
 
@@ -32,7 +33,11 @@ const (
 	Hostname = "hello.warren.test"
 	apex     = "warren.test"
 	site     = "home"
-	startup  = 90 * time.Second
+
+	// onMachine is where warren expose publishes: browsers and curl know themselves that names below localhost are here.
+	onMachine = "warren.localhost"
+
+	startup = 90 * time.Second
 )
 
 // cluster is a run.
@@ -41,7 +46,7 @@ type cluster struct {
 	begin    time.Time
 	ports    ports
 	pg       *localpg.Server
-	children *children
+	children *children.Children
 	api      *apiclient.Client
 }
 
@@ -74,10 +79,10 @@ func Run(ctx context.Context, o Options) (err error) {
 			return fmt.Errorf("%s is not beside warren: %w", program, err)
 		}
 	}
-	c.children = newChildren(filepath.Join(c.Dir, "logs"))
+	c.children = children.New(filepath.Join(c.Dir, "logs"))
 	defer func() {
 		c.say("stopping")
-		err = errors.Join(err, c.children.stop())
+		err = errors.Join(err, c.children.Stop())
 		if c.pg != nil {
 			end, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 			defer cancel()
@@ -98,8 +103,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	select {
 	case <-ctx.Done():
 		return nil
-	case name := <-c.children.failed:
-		return fmt.Errorf("%s ended by itself; its last words, from %s:\n%s", name, c.children.logFile(name), c.children.tail(name))
+	case name := <-c.children.Failed():
+		return fmt.Errorf("%s ended by itself; its last words, from %s:\n%s", name, c.children.LogFile(name), c.children.Tail(name))
 	case <-c.pg.Done():
 		return fmt.Errorf("PostgreSQL ended by itself; see %s", filepath.Join(c.Dir, "postgresql", "log"))
 	}

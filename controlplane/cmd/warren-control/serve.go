@@ -30,6 +30,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/keyring"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/outside"
+	"github.com/warrenedge/warren/controlplane/passing"
 	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -157,7 +158,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		}
 		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
 			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
-			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), traffic.NewKeeper(counted, log), anchorer(db, cluster, log))
+			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), passing.New(adm, log), traffic.NewKeeper(counted, log), anchorer(db, cluster, log))
 		tasks = append(append(tasks, ordered...), alert.New(db, way, log, reg))
 	}
 	if cfg.Has(config.RoleAPI) {
@@ -176,7 +177,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log})
 		api := rest.New(rest.Options{
 			Admin: adm, SignIn: people.api(), Visits: visits, World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
-			Preflight: checker, Previewer: snapshot.New(sealer.Open),
+			Preflight: checker, Previewer: snapshot.New(sealer.Open), Control: cfg.PushAt(),
 			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Limits: limiter, Log: log, Reg: reg,
 		})
 		l, err := listenAPI(cfg)

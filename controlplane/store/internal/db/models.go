@@ -471,6 +471,14 @@ type OrganizationSecurity struct {
 	UpdatedAt           time.Time
 }
 
+type PassingSet struct {
+	OrgID     uuid.UUID
+	Name      string
+	Owner     string
+	LifetimeS int32
+	ExpiresAt time.Time
+}
+
 type Policy struct {
 	ID        uuid.UUID
 	OrgID     uuid.UUID

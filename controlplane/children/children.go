@@ -1,4 +1,5 @@
-package up
+// Package children runs programs of ours that end with who started them.
+package children
 
 import (
 	"bytes"
@@ -13,8 +14,8 @@ import (
 	"time"
 )
 
-// children are the programs that run for the cluster.
-type children struct {
+// Children are programs that run for this one. Safe for concurrent use.
+type Children struct {
 	dir    string
 	failed chan string // names of children that ended by themselves
 
@@ -30,14 +31,18 @@ type child struct {
 	err  error // how it ended, once done is closed
 }
 
-func newChildren(dir string) *children { return &children{dir: dir, failed: make(chan string, 16)} }
+// New makes Children that print into files of a folder; it starts nothing.
+func New(dir string) *Children { return &Children{dir: dir, failed: make(chan string, 16)} }
 
-// start runs a program; what it prints goes to a file of its name.
-func (c *children) start(name, program string, args ...string) error {
+// Failed says the names of children that end by themselves.
+func (c *Children) Failed() <-chan string { return c.failed }
+
+// Start runs a program; what it prints goes to a file of its name.
+func (c *Children) Start(name, program string, args ...string) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(c.logFile(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(c.LogFile(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func (c *children) start(name, program string, args ...string) error {
 	return nil
 }
 
-func (c *children) wait(ch *child) {
+func (c *Children) wait(ch *child) {
 	ch.err = ch.cmd.Wait()
 	close(ch.done)
 	c.mu.Lock()
@@ -75,8 +80,8 @@ func (c *children) wait(ch *child) {
 	}
 }
 
-// stop ends all children, the last started first, and waits for each; who does not end is killed.
-func (c *children) stop() error {
+// Stop ends all children, the last started first, and waits for each; who does not end is killed.
+func (c *Children) Stop() error {
 	var errs []error
 	c.mu.Lock()
 	c.stopping = true
@@ -97,17 +102,18 @@ func (c *children) stop() error {
 			<-ch.done
 		}
 		if ch.err != nil {
-			errs = append(errs, fmt.Errorf("%s ended with %w; its last words, from %s:\n%s", ch.name, ch.err, c.logFile(ch.name), c.tail(ch.name)))
+			errs = append(errs, fmt.Errorf("%s ended with %w; its last words, from %s:\n%s", ch.name, ch.err, c.LogFile(ch.name), c.Tail(ch.name)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *children) logFile(name string) string { return filepath.Join(c.dir, name+".log") }
+// LogFile is where a child prints.
+func (c *Children) LogFile(name string) string { return filepath.Join(c.dir, name+".log") }
 
-// tail is the last lines that a child printed.
-func (c *children) tail(name string) string {
-	b, err := os.ReadFile(c.logFile(name))
+// Tail is the last lines that a child printed.
+func (c *Children) Tail(name string) string {
+	b, err := os.ReadFile(c.LogFile(name))
 	if err != nil {
 		return err.Error()
 	}
