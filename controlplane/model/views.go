@@ -209,6 +209,17 @@ func rows[K kind, V any](x index, key string, t table[K, V]) iter.Seq[*V] {
 	}
 }
 
+// ServicesBy yields the services of an organization, those of each pool together.
+func (m *Model) ServicesBy(id OrgID) iter.Seq[*Service] {
+	return func(yield func(*Service) bool) {
+		for e := range m.servicesByOrg.under(key(id)) {
+			if s := m.services.get(ServiceID{UUID: e.id}); s != nil && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
 // PoolsUsedBy yields the pools of an organization's services, ordered by id.
 func (m *Model) PoolsUsedBy(id OrgID) iter.Seq[PoolID] { return pools(m.servicesByOrg, key(id)) }
 

@@ -109,3 +109,35 @@ func TestKeysAreAtTheSignInURL(t *testing.T) {
 		t.Errorf("%d %s %s: %v", p.status, p.header.Get("Content-Type"), p.body, err)
 	}
 }
+
+// Who is signed in sees what he can open, and strangers are asked who they are.
+func TestLauncher(t *testing.T) {
+	r := newRig(t)
+	b := r.set(t)
+	if p := b.get("/services"); p.status != http.StatusOK || !strings.Contains(p.body, "nothing that you can open") {
+		t.Errorf("%d: %s", p.status, p.body)
+	}
+	r.publish(t, func(p *model.Policy) { p.SignIn = policy.SignIn{Members: true} })
+	if p := b.get("/services"); strings.Contains(p.body, service) {
+		t.Errorf("of an organization that is not hers: %s", p.body)
+	}
+	if _, err := r.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
+		u, err := tx.GetUserByEmail(t.Context(), alice)
+		if err != nil {
+			return err
+		}
+		o, err := tx.GetOrganizationByName(t.Context(), "acme")
+		if err != nil {
+			return err
+		}
+		return tx.CreateMembership(t.Context(), &model.Membership{Org: o.ID, User: u.ID, Roles: []model.RoleID{model.RoleViewer}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if p := b.get("/services"); !strings.Contains(p.body, `href="https://`+service+`/"`) || !strings.Contains(p.body, "<h2>acme</h2>") {
+		t.Errorf("%d: %s", p.status, p.body)
+	}
+	if p := r.browser(t).get("/services"); p.at.Path != "/sign-in" {
+		t.Errorf("a stranger is at %s", p.at)
+	}
+}

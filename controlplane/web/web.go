@@ -103,6 +103,7 @@ func (p *Pages) routes() {
 	get(signin.PathOIDC, p.oidcBack)
 	p.accountRoutes(get, post)
 	p.visitRoutes(get, post)
+	get(pathLauncher, p.mine(p.launcher))
 	get("/", func(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, http.StatusNotFound, message("Not found", "There is no such page.", "/account"))
 	})
