@@ -36,6 +36,11 @@ func (p *patient) listen(c *suite, h *lab.Host, name string, port int) {
 		ln = h.Listen(port) // the lab closes it, which ends the server
 		return nil
 	}))
+	p.serve(ln, name)
+}
+
+// serve serves until ln closes.
+func (p *patient) serve(ln net.Listener, name string) {
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path != "/healthz":
