@@ -25,12 +25,13 @@ import (
 
 // Every is how often a report is sent although nothing changed; look is how often it is looked for changes. Of many
 // tunnels neither is done as often: WireGuard is asked for all of them at once, which takes a processor some
-// microseconds for each.
+// microseconds for each. While none says that it has changed, what is left to see is what they have carried.
 const (
 	Every     = 2 * time.Second
 	look      = 250 * time.Millisecond
 	eachTakes = 2500 * time.Microsecond // of the time between two looks, for each tunnel
 	lookMost  = 5 * time.Second
+	calmer    = 6 // times as long, while none has changed
 )
 
 // spacing is the time between two looks at so many tunnels.
@@ -38,10 +39,20 @@ func spacing(tunnels int) time.Duration {
 	return min(max(look, time.Duration(tunnels)*eachTakes), lookMost)
 }
 
+// due reports whether so many tunnels are to be looked at again, so long after the last time.
+func due(since time.Duration, tunnels int, changed bool) bool {
+	wait := spacing(tunnels)
+	if wait > look && !changed { // few take nothing
+		wait *= calmer
+	}
+	return since >= wait-look/2 || since < 0 // ticks are not exact
+}
+
 // Source is what there is to tell.
 type Source struct {
 	Applied func() uint64             // revision
 	Tunnels func() []tunnel.PeerState // ordered by id
+	Changes func() uint64             // how often a tunnel, or what else leads to its peer, has come or gone so far; nil: nobody counts
 	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
 	Targets func() []health.State     // of those with a verdict, ordered by target
 	Failing func() []balance.Attempt  // targets that traffic does not reach, ordered by target; may be nil
@@ -66,6 +77,7 @@ type Reporter struct {
 	instance string // so that two processes with the same identity are told apart
 	log      *slog.Logger
 	sent     prometheus.Counter
+	looks    uint64 // of run alone
 }
 
 // New makes a Reporter; Run does the work.
@@ -121,13 +133,15 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 	var last *nodev1.ReportRequest
 	var at, looked time.Time
 	var tunnels []*nodev1.TunnelState
+	var seen uint64 // of the changes
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
 		now := time.Now()
 		next, apart := r.collect(), spacing(len(tunnels))
-		if late := now.Sub(looked); late >= apart-look/2 || late < 0 || next.GetAppliedRevision() != last.GetAppliedRevision() { // the ticks are not exact
-			tunnels, looked = r.tunnels(now), now
+		changes := r.changes()
+		if due(now.Sub(looked), len(tunnels), changes != seen) || next.GetAppliedRevision() != last.GetAppliedRevision() {
+			tunnels, looked, seen = r.tunnels(now), now, changes
 		}
 		if next.Tunnels = tunnels; last == nil || now.Sub(at) >= max(Every, apart) || differs(last, next) {
 			if err := s.Send(next); err != nil {
@@ -143,6 +157,15 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// changes counts those of tunnels; where nobody does, there was one each time.
+func (r *Reporter) changes() uint64 {
+	if r.src.Changes == nil {
+		r.looks++
+		return r.looks
+	}
+	return r.src.Changes()
 }
 
 // collect makes a report without tunnels.
@@ -198,10 +221,13 @@ func words(reason string) string {
 	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "\uFFFD")
 }
 
+// same reports whether two lists are one: that of the last look.
+func same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
 // differs reports whether a change is worth telling at once.
 func differs(a, b *nodev1.ReportRequest) bool {
 	return a.GetAppliedRevision() != b.GetAppliedRevision() ||
-		!slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool {
+		!same(a.GetTunnels(), b.GetTunnels()) && !slices.EqualFunc(a.GetTunnels(), b.GetTunnels(), func(x, y *nodev1.TunnelState) bool {
 			return x.GetPeerId() == y.GetPeerId() && x.GetUp() == y.GetUp() && x.GetTransport() == y.GetTransport() && x.GetCarrier() == y.GetCarrier()
 		}) ||
 		!slices.EqualFunc(a.GetTargets(), b.GetTargets(), func(x, y *nodev1.TargetReport) bool {

@@ -150,6 +150,32 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// Many tunnels are looked at seldom, and more seldom still while none has changed; few as often as ever.
+func TestTunnelsAreLookedAt(t *testing.T) {
+	for _, tt := range []struct {
+		since   time.Duration
+		tunnels int
+		changed bool
+		want    bool
+	}{
+		{look, 0, false, true},
+		{look, 100, false, true},
+		{look, 100, true, true},
+		{look / 4, 100, true, false},
+		{time.Second, 400, true, true},
+		{time.Second, 400, false, false},
+		{calmer * time.Second, 400, false, true},
+		{lookMost, 2000, true, true},
+		{lookMost, 2000, false, false},
+		{calmer * lookMost, 1 << 20, false, true},
+		{-time.Second, 2000, false, true}, // a clock went back
+	} {
+		if got := due(tt.since, tt.tunnels, tt.changed); got != tt.want {
+			t.Errorf("%+v: %t", tt, got)
+		}
+	}
+}
+
 func TestManyTunnelsAreLookedAtSeldom(t *testing.T) {
 	for n, want := range map[int]time.Duration{0: look, 1: look, 100: look, 400: time.Second, 2000: lookMost, 1 << 20: lookMost} {
 		if got := spacing(n); got != want {
