@@ -92,7 +92,7 @@ func (c *Connector) install(ctx context.Context, l *ledger, changed map[string]b
 		for _, cfg := range values[connectorConfig](l, resource.ConnectorConfig) { // one: its site's
 			con.Site, con.Targets, checks = cfg.site, cfg.targets, cfg.checks
 			for _, n := range cfg.nodes {
-				tun.Peers = append(tun.Peers, tunnel.Peer{ID: n.id, Kind: tunnel.Node, Key: n.key, Endpoint: n.endpoint, TLS: n.stream, Addr: n.addr, Keepalive: keepalive})
+				tun.Peers = append(tun.Peers, tunnel.Peer{ID: n.id, Kind: tunnel.Node, Key: n.key, Endpoint: n.endpoint, TLS: n.stream, Addr: n.addr, Remind: keepalive})
 				con.Nodes[n.addr] = n.id
 				if !n.stream.IsZero() {
 					dial.Nodes[n.id] = n.stream

@@ -38,7 +38,7 @@ func TestConnector(t *testing.T) {
 	if m.conn.Site != "site_1" || m.conn.Targets["target_1"].Address != "10.0.0.1:80" || m.conn.Nodes[netip.MustParseAddr("fd57:6172:7265:1::2")] != "node_b" {
 		t.Errorf("%+v", m.conn)
 	}
-	if len(m.tunnel.Peers) != 1 || m.tunnel.Peers[0].Keepalive != keepalive || m.tunnel.Peers[0].TLS != endpoint.MustParse("198.51.100.2:443") || m.tunnel.Addr != netip.MustParseAddr("fd57:6172:7265:2::1") {
+	if len(m.tunnel.Peers) != 1 || m.tunnel.Peers[0].Remind != keepalive || m.tunnel.Peers[0].TLS != endpoint.MustParse("198.51.100.2:443") || m.tunnel.Addr != netip.MustParseAddr("fd57:6172:7265:2::1") {
 		t.Errorf("%+v", m.tunnel)
 	}
 	bad := connectorMsg()

@@ -34,13 +34,15 @@ const (
 	EveryInUse = 200 * time.Millisecond // while the path is used, and until an answer is had
 	EveryIdle  = time.Second            // after idleAfter of health and no use
 	EveryRest  = 5 * time.Second        // after restAfter: thousands of sites may be idle on one node
-	EveryLean  = time.Minute            // instead of that, while another path to the same peer is watched
+	EveryLean  = 10 * time.Minute       // instead of that, while another path to the same peer is watched
 	everyDead  = 5 * time.Second        // by the end that follows, after deadAfter
 	hurry      = 50 * time.Millisecond  // while it is in doubt: many questions tell loss from silence
 
 	idleAfter = 10 * time.Second // of no use
 	restAfter = time.Minute
 	deadAfter = 10 * time.Second // a path that is down for longer is asked once per EveryIdle
+	coldAfter = 2 * time.Minute  // of silence WireGuard's next packet waits for a handshake (RekeyAfterTime), which is no round trip
+	outKept   = 8                // so many questions without an answer have room that is kept: thousands of paths are idle
 )
 
 // Bounds of a judgement.
@@ -112,6 +114,7 @@ type Judge struct {
 type question struct {
 	seq       uint64
 	sent      time.Duration
+	cold      bool // the path was silent before
 	overtaken bool // by the answer to a later one: lost, or on its way by another route
 }
 
@@ -155,7 +158,11 @@ func (j *Judge) settle() {
 }
 
 // forget drops the oldest questions.
-func (j *Judge) forget(n int) { j.out = j.out[:copy(j.out, j.out[n:])] }
+func (j *Judge) forget(n int) {
+	if j.out = j.out[:copy(j.out, j.out[n:])]; len(j.out) == 0 && cap(j.out) > outKept {
+		j.out = nil
+	}
+}
 
 // oldest is when the first question was sent that nothing has answered or overtaken.
 func (j *Judge) oldest() (sent time.Duration, ok bool) {
@@ -208,7 +215,7 @@ func (j *Judge) Sent(seq uint64, now time.Time) {
 		}
 		j.forget(1)
 	}
-	j.out = append(j.out, question{seq: seq, sent: j.at})
+	j.out = append(j.out, question{seq: seq, sent: j.at, cold: j.at-max(j.sent, j.proof) >= coldAfter})
 	j.sent, j.asked, j.doubted = j.at, true, false
 }
 
@@ -226,8 +233,9 @@ func (j *Judge) Received(seq uint64, now time.Time) bool {
 			}
 		}
 		j.out = append(j.out[:i], j.out[i+1:]...)
+		j.forget(0)
 		j.count(false)
-		if q.sent >= j.gap {
+		if q.sent >= j.gap && !q.cold {
 			j.sample(j.at-q.sent, q.sent)
 		}
 		if !q.overtaken {
@@ -361,6 +369,9 @@ func (j *Judge) every() time.Duration {
 	}
 	return EveryInUse
 }
+
+// Rests reports whether nothing is asked for long: the path is well and not used, and another one is watched.
+func (j *Judge) Rests() bool { return j.every() == EveryLean }
 
 // State says what is believed now.
 func (j *Judge) State(now time.Time) State {

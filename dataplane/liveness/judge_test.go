@@ -287,6 +287,40 @@ func TestPace(t *testing.T) {
 
 // A path that leans on another is asked seldom once it is at rest, and not before; with a doubt it is asked at once, and
 // its end is noticed as soon as that of any.
+// A question after long silence waits for WireGuard's handshake: its answer is one, and measures nothing.
+func TestColdAnswersMeasureNothing(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	j := Judge{Leans: true}
+	ask := func(seq uint64, rtt time.Duration) {
+		t.Helper()
+		j.Sent(seq, now)
+		now = now.Add(rtt)
+		if !j.Received(seq, now) || j.State(now) != Up {
+			t.Fatalf("question %d: %v", seq, j.State(now))
+		}
+	}
+	seq := uint64(1)
+	for ; !j.Rests(); seq++ {
+		now = j.Next(now)
+		ask(seq, 20*ms)
+	}
+	want := j.Quality().RTT
+	now = j.Next(now)
+	ask(seq, 40*ms)
+	if got := j.Quality().RTT; got != want {
+		t.Errorf("measured %v, was %v", got, want)
+	}
+	j.Use(now)
+	now = j.Next(now)
+	ask(seq+1, 40*ms)
+	if got := j.Quality().RTT; got <= want {
+		t.Errorf("the next one measured %v, was %v", got, want)
+	}
+	if len(j.out) > 0 || cap(j.out) > outKept {
+		t.Errorf("room for %d questions is kept", cap(j.out))
+	}
+}
+
 func TestLeaning(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	now, seq := start, uint64(0)

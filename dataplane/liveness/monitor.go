@@ -133,6 +133,18 @@ func (m *Monitor) Use(peer string) {
 	}
 }
 
+// Doubt tells that there is reason to ask a peer now.
+func (m *Monitor) Doubt(peer string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.byID[peer]; p != nil {
+		now := time.Now()
+		p.judge.Doubt(now)
+		m.queue.update(p, now)
+		m.rouseLocked()
+	}
+}
+
 // Lean tells whether another path to a peer is watched. Then this one is asked less often while it is idle; as soon as
 // it is no more, at once.
 func (m *Monitor) Lean(peer string, on bool) {

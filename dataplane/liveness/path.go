@@ -11,6 +11,10 @@ import (
 // answersMost is how many questions of one peer are answered per second: many times what its Judge asks.
 const answersMost = 100
 
+// heldMost is for how long the clocks of two machines run alike enough for a round trip to be told from what each has
+// counted.
+const heldMost = 2 * time.Minute
+
 // path is one peer of a Monitor. Guarded by the Monitor's mutex.
 type path struct {
 	peer  Peer
@@ -47,7 +51,7 @@ func (p *path) next(now time.Time) time.Time {
 		return now.Add(time.Hour)
 	}
 	next := p.judge.Next(now)
-	if at, ok := p.prober.at(p.judge.late()); ok && p.state == Up {
+	if at, ok := p.prober.at(p.judge.late()); ok && p.state == Up && (p.prober.active || !p.judge.Rests()) {
 		if probe := now.Add(at - p.judge.at); probe.Before(next) {
 			next = probe
 		}
@@ -103,8 +107,11 @@ func (p *path) receive(m message, epoch uint32, now time.Time) (reply message, o
 		return message{kind: probed, epoch: epoch, seq: p.seq, ackEpoch: m.epoch, ack: m.seq}, true
 	}
 	if a := p.lastAnswer; a.seq != 0 && m.ackEpoch == epoch && m.ack == a.seq {
-		p.lastAnswer.seq = 0                                              // it proves once
-		if rtt := now.Sub(a.at) - m.held; rtt >= 0 && rtt < time.Minute { // a clock may have jumped here or there
+		p.lastAnswer.seq = 0                    // it proves once
+		switch rtt := now.Sub(a.at) - m.held; { // a clock may have jumped here or there
+		case m.held > heldMost && rtt.Abs() < time.Minute:
+			p.judge.Proved(0, now)
+		case rtt >= 0 && rtt < time.Minute:
 			p.judge.Proved(rtt, now)
 		}
 	}

@@ -32,6 +32,7 @@ type Options struct {
 	TUN         func() bool                   // our tunnel is an interface of the system
 	Stuck       func(node string) bool        // our tunnel to a node does not come up; may be nil
 	Watched     func(node string, works bool) // the path of the control connection to a node works, or not any more; it must not wait; may be nil
+	Missed      func(node string)             // a node says that we do not answer in our tunnel to it; it must not wait; may be nil
 	Drain       time.Duration                 // for streams in progress when Run's context has ended
 	Log         *slog.Logger
 	Registerer  prometheus.Registerer

@@ -105,6 +105,10 @@ func (l *link) session(streams, wanted context.Context, up func()) error {
 			d.look()
 		case kindReplaced:
 			l.other.Store(true)
+		case kindAsk:
+			if m.flags&flagStuck != 0 && l.c.opts.Missed != nil {
+				l.c.opts.Missed(l.node)
+			}
 		}
 	}
 	s.changed = func() {

@@ -25,7 +25,7 @@ const (
 // Flags of an ask.
 const (
 	flagTUN   = 1 // the sender's tunnel is an interface of the system
-	flagStuck = 2 // the sender's WireGuard handshakes with the other end go unanswered
+	flagStuck = 2 // the other end does not answer the sender in their tunnel; of a connector: handshakes neither
 )
 
 // message is one message; which fields count depends on the kind.

@@ -255,6 +255,7 @@ func (n *Node) control(ctx context.Context, id string, p *pool, conn *tls.Conn) 
 	log := n.log.With(string(n.speaks.kind), id)
 	watch(conn, forgetAfter)
 	s := newSession(conn, true, forgetAfter)
+	s.flags = s.missed
 	s.changed = func() {
 		log.Info("stream carrier changed", "up", s.usable.Load())
 		n.watched(id)

@@ -3,6 +3,7 @@ package streams
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -199,19 +200,27 @@ func inBubbleOf(t *testing.T, kind identity.Kind, f func(t *testing.T, b *bubble
 
 func (b *bubble) open(t *testing.T) *stream {
 	t.Helper()
+	s, err := b.try(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (b *bubble) try(t *testing.T) (*stream, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	c, err := b.node.Dial(ctx, b.peer, netip.AddrPortFrom(netip.Addr{}, b.node.speaks.port))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if _, err := c.Write([]byte("x")); err != nil {
-		t.Fatal(err)
+	_, werr := c.Write([]byte("x"))
+	_, rerr := io.ReadFull(c, make([]byte, 1))
+	if err := errors.Join(werr, rerr); err != nil {
+		_ = c.Close()
+		return nil, err
 	}
-	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	return c.(*stream)
+	return c.(*stream), nil
 }
 
 func (b *bubble) close(t *testing.T, s *stream) {

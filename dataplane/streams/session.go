@@ -25,7 +25,7 @@ const (
 	// A path that is well and not used is asked so seldom, and after a minute of that even less: thousands of sites may
 	// be idle on one node, and their kernels ask each other meanwhile (watch). The first use ends it.
 	idleEvery = 10 * time.Second
-	restEvery = 20 * time.Second
+	restEvery = time.Minute
 )
 
 // hasteMost is how soon at least the judge of a path in use asks again, also one that follows.
@@ -53,6 +53,7 @@ type session struct {
 	want   atomic.Int32 // of a node: to be told; 0: nothing
 	used   atomic.Bool  // since the last look
 	doubts atomic.Bool  // somebody has reason to doubt the path: ask at once
+	misses atomic.Bool  // of a node: the other end does not answer in its tunnel, which is to be told
 	other  atomic.Bool  // of a node: another session has taken this one's place
 	rests  atomic.Bool  // heartbeats are seldom
 

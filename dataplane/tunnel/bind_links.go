@@ -10,22 +10,63 @@ import (
 	"sync"
 	"time"
 
+	"golang.zx2c4.com/wireguard/conn"
+
 	"github.com/warrenedge/warren/shared/identity"
 )
 
 // handshakesMost bounds the TLS handshakes in progress at a node; more connections wait to be accepted.
 const handshakesMost = 256
 
+// reminder is nothing to WireGuard, which drops it unread, and a packet to translators of addresses on the way: they
+// remember whose answers they are to let in. WireGuard's own keepalives are packets of a session, for which there is a
+// handshake every two minutes, and thousands of sites may be idle on one node.
+var reminder = []byte{0}
+
+const remindLook = 5 * time.Second
+
+// remind sends the reminders that are due.
+func (b *bind) remind(now time.Time) {
+	for _, w := range b.ways.Load().of {
+		var udp conn.Endpoint
+		w.mu.Lock()
+		if w.due(now) {
+			w.sent, udp = now, b.udpLocked(w)
+		}
+		w.mu.Unlock()
+		if udp != nil {
+			_ = b.plain([][]byte{reminder}, udp) // that UDP does not work is found by what matters
+		}
+	}
+}
+
 // run dials the ways that need it and carries their packets, until ctx ends.
 func (b *bind) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	if b.dial != nil {
+		wg.Go(func() { b.reminds(ctx) })
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case w := <-b.wake:
 			wg.Go(func() { b.carry(ctx, w) })
+		}
+	}
+}
+
+// reminds sends reminders until ctx ends.
+func (b *bind) reminds(ctx context.Context) {
+	tick := time.NewTicker(remindLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			b.remind(now)
 		}
 	}
 }
@@ -77,7 +118,7 @@ func (w *way) leave(l *tlsLink) {
 			return
 		case now := <-tick.C:
 			w.mu.Lock()
-			unused := now.Sub(w.choice.used) >= linkUnused
+			unused := now.Sub(w.choice.used) >= linkUnused && !w.choice.silent(now)
 			w.mu.Unlock()
 			if unused {
 				l.end()

@@ -69,8 +69,8 @@ func (b *bind) apply(peers []Peer) {
 			continue
 		}
 		w := old.of[p.ID]
-		if w == nil || w.tls != p.TLS {
-			w = &way{peer: p.ID, tls: p.TLS}
+		if w == nil || w.tls != p.TLS || w.remind != p.Remind {
+			w = &way{peer: p.ID, tls: p.TLS, remind: p.Remind}
 		}
 		udp := unmap(p.Endpoint.Addr)
 		w.moved(udp)
@@ -250,6 +250,7 @@ func (b *bind) plain(bufs [][]byte, ep conn.Endpoint) error {
 func (b *bind) sendUDP(bufs [][]byte, w *way, ep conn.Endpoint) error {
 	now := time.Now()
 	w.mu.Lock()
+	w.sent = now
 	w.remember(bufs)
 	for _, p := range bufs {
 		if !expects(p) {

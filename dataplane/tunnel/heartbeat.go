@@ -41,6 +41,9 @@ func leads(self netip.Addr, p Peer) bool {
 // often then, and at once when that path has ended.
 func (t *Tunnel) Watched(peer string, works bool) { t.beats.Lean(peer, works) }
 
+// Missed takes that a peer has no answer of ours in the tunnel: it is asked at once.
+func (t *Tunnel) Missed(peer string) { t.beats.Doubt(peer) }
+
 // traffic is what the heartbeats take for use of a path.
 func (t *Tunnel) traffic(from netip.Addr) uint64 { return t.tun.traffic(from) }
 

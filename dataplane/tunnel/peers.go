@@ -45,6 +45,7 @@ type Peer struct {
 	TLS       endpoint.Endpoint // of a node: its TLS port, for when UDP does not work; zero: none
 	Addr      netip.Addr        // its only address inside the tunnel
 	Keepalive time.Duration     // in whole seconds; zero: none
+	Remind    time.Duration     // of a node with a TLS port, instead: how often translators of addresses are reminded of who calls it; zero: never
 }
 
 // PeerState is a peer and what its tunnel is doing.
@@ -129,6 +130,8 @@ func (p Peer) check(role FilterRole) error {
 		return fmt.Errorf("endpoint %v can't be sent to", p.Endpoint.Addr)
 	case !reachable(p.TLS):
 		return fmt.Errorf("TLS port %v can't be dialled", p.TLS.Addr)
+	case p.Remind < 0:
+		return fmt.Errorf("reminders every %v: want 0 or more", p.Remind)
 	case p.Keepalive < 0 || p.Keepalive > 65535*time.Second:
 		return fmt.Errorf("keepalive %v is not from 0 to 65535 s", p.Keepalive)
 	}

@@ -18,7 +18,7 @@ const (
 	tryUDPEvery = 3 * time.Second         // while TLS is in use
 	tryUDPTimes = 3                       // in a row: one may come over TLS earlier, and be no news to the peer
 	tryUDPMost  = 512                     // bytes of a packet that is also sent over UDP for that
-	linkUnused  = 10 * time.Second        // after UDP works again, and TLS is left
+	linkUnused  = 10 * time.Second        // after TLS was needed last; while UDP is silent it stays
 	redialMost  = 3 * time.Second         // between two tries
 )
 
@@ -90,8 +90,9 @@ func expects(b []byte) bool {
 
 // way is a node as a connector reaches it: over UDP, and over TLS.
 type way struct {
-	peer string
-	tls  endpoint.Endpoint
+	peer   string
+	tls    endpoint.Endpoint
+	remind time.Duration // zero: never
 
 	mu     sync.Mutex
 	udp    netip.AddrPort // guarded by mu; another one when the node is reached elsewhere
@@ -99,6 +100,7 @@ type way struct {
 	link   *tlsLink       // guarded by mu; nil: none
 	first  []byte         // guarded by mu; the last handshake initiation: TLS need not wait for the next
 	plain  conn.Endpoint  // guarded by mu; of udp, made by the UDP bind
+	sent   time.Time      // guarded by mu; something over UDP, last
 }
 
 // ways are all of a connector.
@@ -114,6 +116,12 @@ func (w *way) moved(udp netip.AddrPort) {
 	if w.udp != udp {
 		w.udp, w.plain = udp, nil
 	}
+}
+
+// due reports whether it is time for a reminder.
+func (w *way) due(now time.Time) bool {
+	d := now.Sub(w.sent)
+	return w.remind > 0 && (d >= w.remind || d < 0) // a clock may have gone back
 }
 
 // live gives the link, if there is one that works.

@@ -67,7 +67,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	checks := health.New(targets.DialTarget, log, reg)
 	dials = streams.NewConnector(streams.Options{
 		Credentials: identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities},
-		As:          identity.Connector, Handler: targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Stuck: tun.Stuck, Watched: tun.Watched, Log: log, Registerer: reg,
+		As:          identity.Connector, Handler: targets.Stream, TUN: func() bool { return tun.Mode() == tunnel.ModeTUN }, Stuck: tun.Stuck, Watched: tun.Watched, Missed: tun.Missed, Log: log, Registerer: reg,
 	})
 	site := apply.NewConnector(id.ID, id.Overlay, apply.Site{Tunnel: tun, Streams: dials, Connector: targets, Checks: checks, Trust: id.Trust}, disk, log, reg)
 	conns := ads.NewConns(cfg.Control, id.Credentials())

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,6 +27,8 @@ type ways struct {
 	local  *connector.Local
 	checks *health.Checker
 	fabric *fabric.Fabric
+
+	changes atomic.Uint64 // of paths to peers
 }
 
 // newWays makes them. lost is called with a peer that no longer answers: connections that are kept may lead by it.
@@ -39,8 +42,10 @@ func newWays(cfg *config.Node, id *join.Identity, lost func(peer string), log *s
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
 		TLS: &me, Changed: func(c liveness.Change) {
+			w.changes.Add(1)
 			if c.To == liveness.Down {
 				silent(c.Peer)
+				w.ends.Miss(c.Peer)
 			}
 		}, Recall: filepath.Join(cfg.StateDir, "stock-peers.json"), Lost: silent, Log: log, Registerer: reg,
 	})
@@ -58,7 +63,10 @@ func newWays(cfg *config.Node, id *join.Identity, lost func(peer string), log *s
 		if _, err := tun.Renew(connector); err != nil {
 			log.Warn("begin anew with a connector", "connector", connector, "err", err)
 		}
-	}, tun.Watched)
+	}, func(peer string, works bool) {
+		w.changes.Add(1)
+		tun.Watched(peer, works)
+	})
 	w.checks = health.New(w.local.DialTarget, log, reg)
 	w.fabric = fabric.New(fabric.Carriers{
 		WireGuard: tun, Stream: w.ends, Nodes: w.others, Local: w.local,

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.zx2c4.com/wireguard/conn"
@@ -25,15 +26,21 @@ import (
 // and the batches of one, of which this machine can't hold two thousand.
 type peer struct {
 	dev   *device.Device
+	sock  *socket
+	to    netip.AddrPort
 	wire  *wire
 	beats *liveness.Monitor
 }
 
+// reminds is how often a connector reminds translators of addresses of a tunnel that is idle.
+const reminds = 25 * time.Second
+
 // newPeer opens a tunnel to the node, from an address of its own.
 func newPeer(id *join.Identity, from netip.Addr, to node) (*peer, error) {
 	w := &wire{self: id.Overlay, out: make(chan []byte, 16), in: make(chan []byte, 16), events: make(chan tun.Event), done: make(chan struct{})}
-	dev := device.NewDevice(w, &socket{from: from}, device.NewLogger(device.LogLevelSilent, ""))
-	err := dev.IpcSet(fmt.Sprintf("private_key=%s\npublic_key=%s\nendpoint=%s\npersistent_keepalive_interval=25\nallowed_ip=%s/128\n",
+	sock := &socket{from: from}
+	dev := device.NewDevice(w, sock, device.NewLogger(device.LogLevelSilent, ""))
+	err := dev.IpcSet(fmt.Sprintf("private_key=%s\npublic_key=%s\nendpoint=%s\nallowed_ip=%s/128\n",
 		id.WG.RevealHex(), to.Key.Hex(), to.WireGuard, to.Overlay))
 	if err == nil {
 		err = dev.Up()
@@ -44,13 +51,32 @@ func newPeer(id *join.Identity, from netip.Addr, to node) (*peer, error) {
 	}
 	beats := liveness.New(liveness.Options{Port: fabric.HeartbeatPort, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	beats.Apply([]liveness.Peer{{ID: to.ID, Addr: to.Overlay}})
-	return &peer{dev, w, beats}, nil
+	return &peer{dev, sock, to.WireGuard, w, beats}, nil
 }
 
 // run exchanges heartbeats until ctx ends.
 func (p *peer) run(ctx context.Context) error {
 	defer p.dev.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { p.remind(ctx) })
 	return p.beats.Serve(ctx, p.wire)
+}
+
+// remind sends the reminders until ctx ends.
+func (p *peer) remind(ctx context.Context) {
+	tick := time.NewTicker(reminds)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = p.sock.Send([][]byte{{0}}, &conn.StdNetEndpoint{AddrPort: p.to})
+		}
+	}
 }
 
 // socket is a UDP socket at an address, which takes packets one by one.
