@@ -18,6 +18,7 @@ PROTOC_GO   := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 PROTOC_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 SQLC        := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 TEMPL       := github.com/a-h/templ/cmd/templ@v0.3.977
+OAPI        := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What bench-tunnel compares with, built the same way.
@@ -65,14 +66,15 @@ lint: $(TOOLS)/staticcheck $(TOOLS)/buf ## gofmt, vet, staticcheck, buf lint
 	cd api && buf lint
 
 .PHONY: generate
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc $(TOOLS)/templ ## write all generated code anew
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc $(TOOLS)/templ $(TOOLS)/oapi-codegen ## write all generated code anew
 	cd api && buf generate
 	cd controlplane/store && sqlc generate
 	go generate ./...
+	go generate ./controlplane/apiclient/typed # once more: from what the one before has written of the API
 
 .PHONY: generate-check
 generate-check: generate ## fail if generated code is not what generate writes
-	@git status --porcelain -- api controlplane/store/internal controlplane/rest controlplane/web controlplane/console | { ! grep .; } || \
+	@git status --porcelain -- api controlplane/store/internal controlplane/rest controlplane/web controlplane/console controlplane/apiclient | { ! grep .; } || \
 		{ echo 'generated code differs: run make generate, commit what it writes' >&2; exit 1; }
 
 .PHONY: check
@@ -142,6 +144,7 @@ $(TOOLS)/protoc-gen-go: ; GOBIN=$(TOOLS) go install $(PROTOC_GO)
 $(TOOLS)/protoc-gen-go-grpc: ; GOBIN=$(TOOLS) go install $(PROTOC_GRPC)
 $(TOOLS)/sqlc: ; GOBIN=$(TOOLS) go install $(SQLC)
 $(TOOLS)/templ: ; GOBIN=$(TOOLS) go install $(TEMPL)
+$(TOOLS)/oapi-codegen: ; GOBIN=$(TOOLS) go install $(OAPI)
 $(TOOLS)/staticcheck: ; GOBIN=$(TOOLS) go install $(STATICCHECK)
 
 # In a module of its own: "go install" asks for a list of versions, which not every module proxy has.

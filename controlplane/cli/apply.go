@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,39 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // errDiffers ends a command that has found differences.
 var errDiffers = errors.New("differences found")
 
-// applied is what became of manifests.
-type applied struct {
-	Objects  []appliedObject `json:"objects"`
-	Removed  []appliedObject `json:"removed"`
-	Readers  []appliedReader `json:"readers"`
-	Problems []string        `json:"problems"`
-}
-
-type appliedObject struct {
-	Kind         string    `json:"kind"`
-	Name         string    `json:"name"`
-	Organization string    `json:"organization"`
-	Created      bool      `json:"created"`
-	Changed      bool      `json:"changed"`
-	Secret       string    `json:"secret"`
-	Before       *manifest `json:"before"`
-	After        *manifest `json:"after"`
-}
-
-func (o appliedObject) String() string { return strings.ToLower(o.Kind) + " " + o.Name }
-
-type appliedReader struct {
-	Kind    string   `json:"kind"`
-	Name    string   `json:"name"`
-	All     bool     `json:"all"`
-	Upserts []string `json:"upserts"`
-	Removed []string `json:"removed"`
-}
+// named is an object in a sentence.
+func named(o typed.AppliedObject) string { return strings.ToLower(o.Kind) + " " + o.Name }
 
 // files are the flags of commands that read manifests.
 type files struct {
@@ -97,20 +70,15 @@ func has(labels, want map[string]string) bool {
 }
 
 // send has the documents applied, or says what that would do.
-func (f *files) send(ctx context.Context, s *session, docs []*manifest, dry bool) (out applied, w apiclient.Written, err error) {
-	body := struct {
-		Set       string      `json:"set,omitempty"`
-		Prune     bool        `json:"prune,omitempty"`
-		Documents []*manifest `json:"documents"`
-	}{f.set, f.prune, docs}
-	if docs == nil {
-		body.Documents = []*manifest{}
+func (f *files) send(ctx context.Context, s *session, docs []*manifest, dry bool) (out typed.Applied, w apiclient.Written, err error) {
+	body := typed.ApplyInputBody{Set: f.set, Documents: []typed.Manifest{}}
+	if f.prune {
+		body.Prune = &f.prune
 	}
-	path := "/api/v1/orgs/" + url.PathEscape(s.org) + "/manifests/apply"
-	if dry {
-		path += "?dry_run=true"
+	for _, d := range docs {
+		body.Documents = append(body.Documents, d.typed())
 	}
-	w, err = s.Do(ctx, http.MethodPost, path, body, &out)
+	out, w, err = s.api.ApplyManifests(ctx, s.org, typed.ApplyManifestsParams{DryRun: dry}, body)
 	return out, w, located(err, docs)
 }
 
@@ -216,24 +184,24 @@ func (a *app) askPrune(ctx context.Context, s *session, f *files, docs []*manife
 		return err
 	}
 	for _, o := range out.Removed {
-		a.say("%s is in no file any more", o)
+		a.say("%s is in no file any more", named(o))
 	}
 	return a.confirm(false, "Remove %d object(s)?", len(out.Removed))
 }
 
 // sayApplied says what became of each object.
-func (a *app) sayApplied(out applied, rev uint64) error {
+func (a *app) sayApplied(out typed.Applied, rev uint64) error {
 	if a.structured() {
 		return a.print(out)
 	}
 	for _, o := range out.Objects {
 		switch {
 		case !o.Changed:
-			a.say("%s unchanged", o)
+			a.say("%s unchanged", named(o))
 		case rev == 0:
-			a.say("%s written", o)
+			a.say("%s written", named(o))
 		default:
-			a.say("%s written, revision %d", o, rev)
+			a.say("%s written, revision %d", named(o), rev)
 		}
 		if o.Secret != "" {
 			a.say("This is shown once:")
@@ -241,7 +209,7 @@ func (a *app) sayApplied(out applied, rev uint64) error {
 		}
 	}
 	for _, o := range out.Removed {
-		a.say("%s removed", o)
+		a.say("%s removed", named(o))
 	}
 	return nil
 }
@@ -257,7 +225,7 @@ func (a *app) dryRun(ctx context.Context, s *session, f *files, docs []*manifest
 	a.diff(out)
 	for _, r := range out.Readers {
 		name := r.Kind + " " + r.Name
-		if r.All {
+		if r.All != nil && *r.All {
 			a.line("%s comes to stand somewhere else and receives all there is of it", name)
 			continue
 		}

@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) issuerBudget() *cobra.Command {
@@ -15,18 +14,12 @@ func (a *app) issuerBudget() *cobra.Command {
 		Long: "Show what an issuer may still be asked for: new orders of the account, and of the names that something was used for, those with\n" +
 			"the least left first. RESERVED is the part of LIMIT that only renewals may use, LEFT NEW what is left for others.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, err := findKind("issuers")
-			if err != nil {
-				return err
-			}
 			s, err := a.connect()
 			if err != nil {
 				return err
 			}
-			var page struct {
-				Items []json.RawMessage `json:"items"`
-			}
-			if _, err := s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[0])+"/budget", nil, &page); err != nil {
+			page, _, err := s.api.GetIssuerBudget(cmd.Context(), args[0])
+			if err != nil {
 				return err
 			}
 			if a.structured() {
@@ -37,24 +30,10 @@ func (a *app) issuerBudget() *cobra.Command {
 	}
 }
 
-func (a *app) showBudget(items []json.RawMessage) error {
+func (a *app) showBudget(items []typed.Budget) error {
 	var rows [][]string
-	for _, raw := range items {
-		var b struct {
-			Kind     string     `json:"kind"`
-			Key      string     `json:"key"`
-			Limit    int        `json:"limit"`
-			Window   string     `json:"window"`
-			Used     int        `json:"used"`
-			Reserved int        `json:"reserved"`
-			Left     int        `json:"left"`
-			LeftNew  int        `json:"left_new"`
-			More     *time.Time `json:"more"`
-		}
-		if err := json.Unmarshal(raw, &b); err != nil {
-			return err
-		}
-		rows = append(rows, []string{b.Kind, b.Key, fmt.Sprint(b.Limit), b.Window, fmt.Sprint(b.Used), fmt.Sprint(b.Reserved), fmt.Sprint(b.Left), fmt.Sprint(b.LeftNew), stamp(b.More)})
+	for _, b := range items {
+		rows = append(rows, []string{b.Kind, b.Key, fmt.Sprint(b.Limit), b.Window, fmt.Sprint(b.Used), fmt.Sprint(b.Reserved), fmt.Sprint(b.Left), fmt.Sprint(b.LeftNew), stamp(&b.More)})
 	}
 	return a.table([]string{"kind", "of", "limit", "window", "used", "reserved", "left", "left_new", "more"}, rows)
 }

@@ -2,61 +2,16 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// managed is a managed certificate, as far as it is shown in words.
-type managed struct {
-	ID          string     `json:"id"`
-	Names       []string   `json:"names"`
-	State       string     `json:"state"`
-	KeyType     string     `json:"key_type"`
-	Keys        []string   `json:"keys"`
-	Profile     string     `json:"profile"`
-	Certificate string     `json:"certificate"`
-	NotAfter    *time.Time `json:"not_after"`
-	RenewAt     *time.Time `json:"renew_at"`
-	NextAttempt time.Time  `json:"next_attempt"`
-	LastProblem string     `json:"last_problem"`
-	Found       *struct {
-		Domain    string     `json:"domain"`
-		Delegated bool       `json:"delegated"`
-		Provable  []string   `json:"provable"`
-		Problem   string     `json:"problem"`
-		FoundAt   *time.Time `json:"found_at"`
-	} `json:"found"`
-	Revocations []struct {
-		Certificate string     `json:"certificate"`
-		Reason      string     `json:"reason"`
-		AskedBy     string     `json:"asked_by"`
-		AskedAt     time.Time  `json:"asked_at"`
-		RevokedAt   *time.Time `json:"revoked_at"`
-		NextAttempt *time.Time `json:"next_attempt"`
-		Problem     string     `json:"problem"`
-	} `json:"revocations"`
-	Orders []struct {
-		ID      string `json:"id"`
-		State   string `json:"state"`
-		Issuer  string `json:"issuer"`
-		URL     string `json:"url"`
-		Problem string `json:"problem"`
-		Events  []struct {
-			At      time.Time `json:"at"`
-			State   string    `json:"state"`
-			What    string    `json:"what"`
-			Problem string    `json:"problem"`
-		} `json:"events"`
-	} `json:"orders"`
-}
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+)
 
 func (a *app) certCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -66,14 +21,6 @@ func (a *app) certCommand() *cobra.Command {
 	}
 	cmd.AddCommand(a.certList(), a.certDescribe(), a.certRenew(), a.certConfigure(), a.certUpload(), a.certRevoke())
 	return cmd
-}
-
-func managedPath(org, ref, action string) string {
-	p := "/api/v1/orgs/" + url.PathEscape(org) + "/managed-certificates"
-	if ref != "" {
-		p += "/" + url.PathEscape(ref)
-	}
-	return p + action
 }
 
 func (a *app) certList() *cobra.Command {
@@ -106,23 +53,19 @@ func (a *app) certDescribe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodGet, managedPath(s.org, args[0], ""), nil, &raw); err != nil {
+			m, _, err := s.api.GetManagedCertificate(cmd.Context(), s.org, args[0])
+			if err != nil {
 				return err
 			}
 			if a.structured() {
-				return a.print(raw)
-			}
-			var m managed
-			if err := json.Unmarshal(raw, &m); err != nil {
-				return err
+				return a.print(m)
 			}
 			return describeManaged(a.out, m)
 		},
 	}
 }
 
-func describeManaged(out io.Writer, m managed) error {
+func describeManaged(out io.Writer, m typed.Managed) error {
 	var b strings.Builder
 	line := func(key, value string) {
 		if value != "" {
@@ -136,8 +79,8 @@ func describeManaged(out io.Writer, m managed) error {
 		line("Keys", strings.Join(m.Keys, ", ")+", a certificate for each")
 	}
 	line("Certificate", m.Certificate)
-	line("Not after", stamp(m.NotAfter))
-	line("Renewal", stamp(m.RenewAt))
+	line("Not after", stamp(&m.NotAfter))
+	line("Renewal", stamp(&m.RenewAt))
 	line("Next attempt", stamp(&m.NextAttempt))
 	line("Last problem", m.LastProblem)
 	line("Domain", found(m))
@@ -147,10 +90,10 @@ func describeManaged(out io.Writer, m managed) error {
 			who = " by " + r.AskedBy
 		}
 		fmt.Fprintf(&b, "\nRevocation of %s: %s, asked for at %s%s\n", r.Certificate, r.Reason, stamp(&r.AskedAt), who)
-		if r.RevokedAt != nil {
-			fmt.Fprintf(&b, "  revoked at %s\n", stamp(r.RevokedAt))
+		if !r.RevokedAt.IsZero() {
+			fmt.Fprintf(&b, "  revoked at %s\n", stamp(&r.RevokedAt))
 		} else {
-			fmt.Fprintf(&b, "  not revoked yet, next attempt %s\n", stamp(r.NextAttempt))
+			fmt.Fprintf(&b, "  not revoked yet, next attempt %s\n", stamp(&r.NextAttempt))
 		}
 		if r.Problem != "" {
 			fmt.Fprintf(&b, "  %s\n", r.Problem)
@@ -173,12 +116,12 @@ func describeManaged(out io.Writer, m managed) error {
 }
 
 // found says what is known of the domain.
-func found(m managed) string {
+func found(m typed.Managed) string {
 	f := m.Found
 	switch {
 	case f == nil:
 		return ""
-	case f.FoundAt == nil:
+	case f.FoundAt.IsZero():
 		return f.Domain + " could not be asked about yet: " + f.Problem
 	}
 	text := f.Domain + " can be proved in the DNS"
@@ -188,7 +131,7 @@ func found(m managed) string {
 			text += "; each hostname has a certificate of its own, as these lead here: " + strings.Join(f.Provable, ", ")
 		}
 	}
-	text += " (found " + stamp(f.FoundAt)
+	text += " (found " + stamp(&f.FoundAt)
 	if f.Problem != "" {
 		text += "; asked since, without success: " + f.Problem
 	}
@@ -214,11 +157,12 @@ func (a *app) certRenew() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var before, now managed
-			if _, err := s.Do(cmd.Context(), http.MethodGet, managedPath(s.org, args[0], ""), nil, &before); err != nil {
+			before, _, err := s.api.GetManagedCertificate(cmd.Context(), s.org, args[0])
+			if err != nil {
 				return err
 			}
-			if _, err := s.Do(cmd.Context(), http.MethodPost, managedPath(s.org, before.ID, "/renew"), nil, &now); err != nil {
+			now, _, err := s.api.RenewManagedCertificate(cmd.Context(), s.org, before.ID)
+			if err != nil {
 				return err
 			}
 			a.say("%s is to be ordered now", strings.Join(before.Names, ", "))
@@ -239,15 +183,15 @@ func (a *app) certRenew() *cobra.Command {
 }
 
 // renewed waits for another certificate than the one before, and says what happens until then.
-func (a *app) renewed(ctx context.Context, s *session, before managed, limit time.Duration) (managed, error) {
+func (a *app) renewed(ctx context.Context, s *session, before typed.Managed, limit time.Duration) (typed.Managed, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	begin, said := time.Now(), ""
 	for {
-		var m managed
-		if _, err := s.Do(ctx, http.MethodGet, managedPath(s.org, before.ID, ""), nil, &m); err != nil && ctx.Err() == nil {
+		m, _, err := s.api.GetManagedCertificate(ctx, s.org, before.ID)
+		if err != nil && ctx.Err() == nil {
 			return m, err
 		}
 		word := m.LastProblem
@@ -271,12 +215,7 @@ func (a *app) renewed(ctx context.Context, s *session, before managed, limit tim
 }
 
 func (a *app) certConfigure() *cobra.Command {
-	var body struct {
-		Keys    []string `json:"keys,omitempty"`
-		KeyType string   `json:"key_type,omitempty"`
-		Profile string   `json:"profile,omitempty"`
-		Issuer  string   `json:"issuer,omitempty"`
-	}
+	var body typed.ManagedSpec
 	cmd := &cobra.Command{
 		Use: "configure NAME", Short: "Say of what kind a certificate is to be; one of another kind is replaced", Args: cobra.ExactArgs(1),
 		Long:    "Say of what kind a certificate is to be. What is not given is as by default; a certificate that is of another kind is\nordered anew at once.",
@@ -286,13 +225,13 @@ func (a *app) certConfigure() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodPut, managedPath(s.org, args[0], ""), body, &raw); err != nil {
+			m, _, err := s.api.PutManagedCertificate(cmd.Context(), s.org, args[0], body)
+			if err != nil {
 				return err
 			}
 			a.say("%s configured", args[0])
 			if a.structured() {
-				return a.print(raw)
+				return a.print(m)
 			}
 			return nil
 		},
@@ -313,37 +252,28 @@ func (a *app) certUpload() *cobra.Command {
 		Long: "Add a certificate that was made elsewhere: PEM files with the chain, in any order, and its private key. It is served for the\n" +
 			"services whose hostnames it carries as long as it is the one that lasts longest. Nobody renews it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			body := map[string]string{}
-			for field, file := range map[string]string{"chain": chain, "key": key} {
-				b, err := os.ReadFile(file)
+			var body typed.UploadSpec
+			for _, f := range []struct {
+				file string
+				to   *string
+			}{{chain, &body.Chain}, {key, &body.Key}} {
+				b, err := os.ReadFile(f.file)
 				if err != nil {
 					return err
 				}
-				body[field] = string(b)
+				*f.to = string(b)
 			}
 			s, err := a.connect()
 			if err != nil {
 				return err
 			}
-			k, err := findKind("certificates")
+			c, made, err := s.api.UploadCertificate(cmd.Context(), s.org, body)
 			if err != nil {
-				return err
-			}
-			var raw json.RawMessage
-			made, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), body, &raw)
-			if err != nil {
-				return err
-			}
-			var c struct {
-				ID    string   `json:"id"`
-				Names []string `json:"names"`
-			}
-			if err := json.Unmarshal(raw, &c); err != nil {
 				return err
 			}
 			a.say("certificate %s of %s added", c.ID, strings.Join(c.Names, ", "))
 			if a.structured() {
-				if err := a.print(raw); err != nil {
+				if err := a.print(c); err != nil {
 					return err
 				}
 			}

@@ -174,9 +174,9 @@ func TestApplySendsAllAtOnce(t *testing.T) {
 		}
 	}
 	want := []string{
-		applyAt + ` {"set":"shop","documents":[` +
+		applyAt + ` {"documents":[` +
 			`{"apiVersion":"warren/v1","kind":"Target","metadata":{"name":"wiki"},"spec":{"address":"10.0.0.1","port":80,"service":"wiki","site":"home"}},` +
-			`{"apiVersion":"warren/v1","kind":"Service","metadata":{"name":"wiki","organization":"acme"},"spec":{"hostname":"wiki.example.org","kind":"http","pool":"default"}}]}`,
+			`{"apiVersion":"warren/v1","kind":"Service","metadata":{"name":"wiki","organization":"acme"},"spec":{"hostname":"wiki.example.org","kind":"http","pool":"default"}}],"set":"shop"}`,
 		`GET /api/v1/wait`,
 	}
 	if !slices.Equal(api.calls, want) {

@@ -31,11 +31,11 @@ func (a *app) waitCommand() *cobra.Command {
 					return usagef("revision %q is no number", args[0])
 				}
 			} else {
-				var st clusterStatus
-				if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &st); err != nil {
+				st, _, err := s.api.Status(cmd.Context())
+				if err != nil {
 					return err
 				}
-				rev = st.Revision
+				rev = uint64(st.Revision)
 			}
 			return a.waitFor(cmd.Context(), s, rev, limit)
 		},

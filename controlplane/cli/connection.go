@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/shared/settings"
 )
 
@@ -101,6 +102,7 @@ func firstOf(s ...string) string {
 // session is a client and the organization it works in.
 type session struct {
 	*apiclient.Client
+	api typed.Client // the same by its types
 	org string
 }
 
@@ -133,5 +135,5 @@ func (a *app) connect() (*session, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &session{client, c.Organization}, nil
+	return &session{client, typed.New(client), c.Organization}, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // referring is where objects of a kind are named by others: the kind of those, and their field.
@@ -59,16 +61,7 @@ type description struct {
 	Object       json.RawMessage              `json:"object"`
 	Referring    map[string][]json.RawMessage `json:"referring,omitempty"`
 	Certificates []json.RawMessage            `json:"certificates,omitempty"`
-	Done         []deed                       `json:"done,omitempty"`
-}
-
-// deed is an entry of the audit log.
-type deed struct {
-	At        string `json:"at"`
-	Action    string `json:"action"`
-	ActorName string `json:"actor_name"`
-	Object    string `json:"object"`
-	Result    string `json:"result"`
+	Done         []typed.Entry                `json:"done,omitempty"`
 }
 
 // lastDeeds is how many of them are shown.
@@ -124,7 +117,7 @@ func (s *session) deeds(ctx context.Context, k *kind, id string, d *description)
 		return err
 	}
 	for _, o := range slices.Backward(items) {
-		var one deed
+		var one typed.Entry
 		if err := json.Unmarshal(o, &one); err != nil {
 			return err
 		}
@@ -189,7 +182,7 @@ func (a *app) printDescription(k *kind, d *description) error {
 	if len(d.Done) > 0 {
 		a.line("\nDone to it, the last first")
 		for _, e := range d.Done {
-			a.line("  %s  %s by %s: %s", e.At, e.Action, e.ActorName, e.Result)
+			a.line("  %s  %s by %s: %s", stamp(&e.At), e.Action, e.ActorName, e.Result)
 		}
 	}
 	return nil

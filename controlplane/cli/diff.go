@@ -6,6 +6,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) diffCommand() *cobra.Command {
@@ -35,7 +37,7 @@ func (a *app) diffCommand() *cobra.Command {
 			} else {
 				a.diff(out)
 			}
-			if out.differs() {
+			if differs(out) {
 				return errDiffers
 			}
 			return nil
@@ -46,7 +48,7 @@ func (a *app) diffCommand() *cobra.Command {
 	return cmd
 }
 
-func (out applied) differs() bool {
+func differs(out typed.Applied) bool {
 	for _, o := range out.Objects {
 		if o.Changed {
 			return true
@@ -56,13 +58,13 @@ func (out applied) differs() bool {
 }
 
 // diff shows what changes, object by object.
-func (a *app) diff(out applied) {
-	for _, list := range [][]appliedObject{out.Objects, out.Removed} {
+func (a *app) diff(out typed.Applied) {
+	for _, list := range [][]typed.AppliedObject{out.Objects, out.Removed} {
 		for _, o := range list {
 			if !o.Changed {
 				continue
 			}
-			before, after := o.Before.text(), o.After.text()
+			before, after := yamlOf(o.Before), yamlOf(o.After)
 			if before == after {
 				a.line("%s %s: a secret differs, which is not shown", o.Kind, o.Name)
 				continue
@@ -76,11 +78,16 @@ func (a *app) diff(out applied) {
 	}
 }
 
-// text is the manifest as YAML, "" if there is none.
-func (m *manifest) text() string {
+// yamlOf is a manifest as YAML, "" if there is none.
+func yamlOf(m *typed.Manifest) string {
 	if m == nil {
 		return ""
 	}
+	return (&manifest{APIVersion: m.APIVersion, Kind: m.Kind, Metadata: manifestMeta{m.Metadata.Name, m.Metadata.Organization, m.Metadata.Labels}, Spec: m.Spec}).text()
+}
+
+// text is the manifest as YAML.
+func (m *manifest) text() string {
 	b, err := json.Marshal(m)
 	if err == nil {
 		b, err = yaml.JSONToYAML(b)

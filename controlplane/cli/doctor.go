@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/netcheck"
 	"github.com/warrenedge/warren/shared/version"
 )
@@ -178,22 +179,16 @@ func (d doctor) reach(ctx context.Context) []finding {
 }
 
 func (d doctor) control(ctx context.Context) ([]finding, error) {
-	var st struct {
-		Database struct {
-			OK  bool    `json:"ok"`
-			Age float64 `json:"age_seconds"`
-		} `json:"database"`
-		Shared bool `json:"presence_shared"`
-	}
-	if err := d.s.get(ctx, &st, "/", "status"); err != nil {
+	st, _, err := d.s.api.Status(ctx)
+	if err != nil {
 		return nil, err
 	}
 	db := finding{Name: "it hears the database", State: "ok"}
 	if !st.Database.OK {
-		db.State, db.Cause, db.Fix = "failed", fmt.Sprintf("the database last answered %.0f s ago", st.Database.Age), "look at PostgreSQL; nodes go on meanwhile, writes are refused"
+		db.State, db.Cause, db.Fix = "failed", fmt.Sprintf("the database last answered %.0f s ago", st.Database.AgeSeconds), "look at PostgreSQL; nodes go on meanwhile, writes are refused"
 	}
 	shared := finding{Name: "its replicas hear each other", State: "ok"}
-	if !st.Shared {
+	if !st.PresenceShared {
 		shared.State, shared.Cause, shared.Fix = "failed", "this replica does not hear the others", "look at Valkey or Redis, and at valkey_url of all replicas"
 	}
 	return []finding{db, shared}, nil
@@ -201,18 +196,21 @@ func (d doctor) control(ctx context.Context) ([]finding, error) {
 
 // replica asks what the replica that answers found out about itself.
 func (d doctor) replica(ctx context.Context) ([]finding, error) {
-	var v struct{ Items []finding }
-	err := d.s.get(ctx, &v, "/", "diagnosis")
-	return v.Items, err
+	v, _, err := d.s.api.GetDiagnosis(ctx)
+	var out []finding
+	for _, i := range v.Items {
+		out = append(out, finding{Name: i.Name, State: i.State, Cause: i.Cause, Fix: i.Fix})
+	}
+	return out, err
 }
 
 func (d doctor) nodes(ctx context.Context) ([]finding, error) {
-	var st clusterStatus
-	if err := d.s.get(ctx, &st, "/", "status"); err != nil {
+	st, _, err := d.s.api.Status(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var out []finding
-	for _, m := range append(st.Nodes, st.Connectors...) {
+	for _, m := range members(st) {
 		f := finding{Name: "node " + m.Name, State: "ok"}
 		if m.Site != "" {
 			f.Name = "connector " + m.Site + "/" + m.Name
@@ -228,7 +226,7 @@ func (d doctor) nodes(ctx context.Context) ([]finding, error) {
 			f.State, f.Cause, f.Fix = "warning", "it has not joined, or has no configuration yet", "start it with its join token: warren node join, warren site join"
 		case m.Rejected > 0:
 			f.State, f.Cause, f.Fix = "failed", fmt.Sprintf("it did not apply %d resources", m.Rejected), "warren snapshot "+m.ID
-		case m.Tunnels > 0 && m.Up == 0:
+		case m.Tunnels > 0 && m.TunnelsUp == 0:
 			f.State, f.Cause, f.Fix = "failed", "none of its tunnels is up", "warren netcheck, on its machine"
 		case m.Version != "" && m.Version != version.Version:
 			f.State, f.Cause, f.Fix = "warning", fmt.Sprintf("it runs %s, this command line is of %s", m.Version, version.Version), "bring all programs to the same version, the control plane first"
@@ -268,7 +266,7 @@ func (d doctor) health(plural string) func(ctx context.Context) ([]finding, erro
 				well++
 				continue
 			}
-			var h health
+			var h typed.Report
 			if len(out) < doctorAtOnce && d.s.get(ctx, &h, plural, o.Name, "health") == nil { // the first ones come with advice
 				f.Fix = h.Advice
 			}
@@ -296,8 +294,7 @@ func (d doctor) domains(ctx context.Context) ([]finding, error) {
 		}
 		out[i] = finding{Name: "domain " + o.Name, State: "ok"}
 		all.Go(func() {
-			var c domainCheck
-			switch err := d.s.get(ctx, &c, "domains", o.Name, "check"); {
+			switch c, _, err := d.s.api.CheckDomain(ctx, d.s.org, o.Name); {
 			case err != nil:
 				out[i].State, out[i].Cause, out[i].Fix = "warning", err.Error(), "warren domain check "+o.Name
 			case !c.OK && len(c.Problems) > 0:

@@ -1,34 +1,13 @@
 package cli
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
-
-// domainCheck is the answer of …/domains/{name}/check.
-type domainCheck struct {
-	OK        bool                `json:"ok"`
-	Delegated bool                `json:"delegated"`
-	Problems  []domainProblem     `json:"problems"`
-	Warnings  []domainProblem     `json:"warnings"`
-	Methods   map[string][]string `json:"methods"`
-	Aliases   map[string]string   `json:"aliases"`
-	Records   []struct {
-		Name  string `json:"name"`
-		Type  string `json:"type"`
-		Value string `json:"value"`
-	} `json:"records"`
-	CheckedAt string `json:"checked_at"`
-}
-
-type domainProblem struct {
-	Code    string `json:"code"`
-	Name    string `json:"name,omitempty"`
-	Message string `json:"message"`
-}
 
 func (a *app) domainCommand() *cobra.Command {
 	domain := &cobra.Command{Use: "domain", Short: "Check that domains lead to our nodes"}
@@ -42,12 +21,8 @@ func (a *app) domainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := findKind("domains")
+			c, _, err := s.api.CheckDomain(cmd.Context(), s.org, args[0])
 			if err != nil {
-				return err
-			}
-			var c domainCheck
-			if _, err := s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[0])+"/check", nil, &c); err != nil {
 				return err
 			}
 			if a.structured() {
@@ -65,7 +40,7 @@ func (a *app) domainCommand() *cobra.Command {
 }
 
 // showCheck writes a check for a person: what is wrong, else how names are proved; then what delegates the domain.
-func (a *app) showCheck(name string, c domainCheck) error {
+func (a *app) showCheck(name string, c typed.DomainCheckView) error {
 	var rows [][]string
 	for _, p := range c.Problems {
 		rows = append(rows, []string{"problem", p.Code, firstOf(p.Name, name), p.Message})

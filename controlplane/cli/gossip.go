@@ -2,21 +2,16 @@ package cli
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
-// gossipKeys is the answer of /api/v1/gossip-keys.
-type gossipKeys struct {
-	Items []struct {
-		ID        string    `json:"id"`
-		State     string    `json:"state"`
-		CreatedAt time.Time `json:"created_at"`
-	} `json:"items"`
-}
+// gossipKeys are the keys of a rotation.
+type gossipKeys struct{ typed.PageGossipKey }
 
 // done reports whether no rotation is at work.
 func (g gossipKeys) done() bool { return len(g.Items) == 1 && g.Items[0].State == "seals" }
@@ -28,8 +23,6 @@ func (g gossipKeys) String() string {
 	}
 	return strings.Join(states, ", ")
 }
-
-const gossipKeysPath = "/api/v1/gossip-keys"
 
 func (a *app) rotateGossipKey() *cobra.Command {
 	var w waiting
@@ -44,7 +37,7 @@ func (a *app) rotateGossipKey() *cobra.Command {
 				return err
 			}
 			var keys gossipKeys
-			if _, err := s.Do(cmd.Context(), http.MethodPost, gossipKeysPath+"/rotate", nil, &keys); err != nil {
+			if keys.PageGossipKey, _, err = s.api.RotateGossipKey(cmd.Context()); err != nil {
 				return err
 			}
 			a.say("rotation asked for")
@@ -86,7 +79,8 @@ func (a *app) rotated(ctx context.Context, s *session, keys gossipKeys, limit ti
 		case <-tick.C:
 		}
 		var next gossipKeys
-		_, err := s.Do(ctx, http.MethodGet, gossipKeysPath, nil, &next)
+		var err error
+		next.PageGossipKey, _, err = s.api.ListGossipKeys(ctx)
 		switch {
 		case err == nil:
 			keys = next

@@ -4,31 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
-// health is the answer of …/health.
-type health struct {
-	State  string `json:"state"`
-	Broken string `json:"broken"`
-	Code   string `json:"code"`
-	Reason string `json:"reason"`
-	Advice string `json:"advice"`
-	Hops   []struct {
-		Name  string `json:"name"`
-		State string `json:"state"`
-		Parts []struct {
-			Kind   string `json:"kind"`
-			Name   string `json:"name"`
-			State  string `json:"state"`
-			Reason string `json:"reason"`
-		} `json:"parts"`
-	} `json:"hops"`
-}
-
 // hop is how one of the hops is, "" if there is none of this name.
-func (h health) hop(name string) string {
+func hopOf(h typed.Report, name string) string {
 	for _, p := range h.Hops {
 		if p.Name == name {
 			return p.State
@@ -60,7 +42,7 @@ func (a *app) statusOfServices(ctx context.Context) error {
 	}
 	type service struct {
 		Name string `json:"name"`
-		health
+		typed.Report
 	}
 	var all []service
 	ready := true
@@ -71,7 +53,7 @@ func (a *app) statusOfServices(ctx context.Context) error {
 		}{&v.Name}); err != nil {
 			return err
 		}
-		if _, err := s.Do(ctx, http.MethodGet, base+"/"+url.PathEscape(v.Name)+"/health", nil, &v.health); err != nil {
+		if v.Report, _, err = s.api.GetServiceHealth(ctx, s.org, v.Name); err != nil {
 			return err
 		}
 		ready = ready && (v.State == "healthy" || v.State == "unknown")
@@ -84,7 +66,7 @@ func (a *app) statusOfServices(ctx context.Context) error {
 		for _, v := range all {
 			row := []string{v.Name, v.State}
 			for _, h := range hopNames {
-				row = append(row, v.hop(h))
+				row = append(row, hopOf(v.Report, h))
 			}
 			rows = append(rows, row)
 		}

@@ -1,21 +1,10 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 )
-
-// issuerState is an issuer, as far as a rollover of its account's key shows on it.
-type issuerState struct {
-	Rollover *struct {
-		Problem string `json:"problem"`
-	} `json:"rollover"`
-}
 
 func (a *app) issuerCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -38,19 +27,14 @@ func (a *app) issuerRollover() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := "/api/v1/issuers/" + url.PathEscape(args[0])
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodPost, path+"/rollover", nil, &raw); err != nil {
+			now, _, err := s.api.RollOverIssuer(cmd.Context(), args[0])
+			if err != nil {
 				return err
 			}
 			a.say("another key for the account at %s is asked for", args[0])
 			for end := time.Now().Add(limit); wait; time.Sleep(500 * time.Millisecond) {
-				if _, err := s.Do(cmd.Context(), http.MethodGet, path, nil, &raw); err != nil {
+				if now, _, err = s.api.GetIssuer(cmd.Context(), args[0]); err != nil {
 					return err
-				}
-				var now issuerState
-				if err := json.Unmarshal(raw, &now); err != nil {
-					return fmt.Errorf("issuer %s: %w", args[0], err)
 				}
 				if now.Rollover == nil {
 					a.say("the account at %s has another key", args[0])
@@ -62,7 +46,7 @@ func (a *app) issuerRollover() *cobra.Command {
 				}
 			}
 			if a.structured() {
-				return a.print(raw)
+				return a.print(now)
 			}
 			return nil
 		},

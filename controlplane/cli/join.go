@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
@@ -40,7 +41,7 @@ func (a *app) nodeJoin() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.token(cmd.Context(), s, map[string]string{"node": args[0]}, file)
+			return a.token(cmd.Context(), s, typed.JoinTokenSpec{Node: args[0]}, file)
 		},
 	}
 	cmd.Flags().StringVar(&pool, "pool", "default", "pool that a new node serves")
@@ -52,8 +53,8 @@ func (a *app) nodeJoin() *cobra.Command {
 // standsThere refuses a node that is there already and elsewhere than asked for: joining does not move it. An
 // empty pool or region was not asked for.
 func standsThere(ctx context.Context, s *session, name, pool, region string) error {
-	var have struct{ Pool, Region string }
-	if _, err := s.Do(ctx, http.MethodGet, "/api/v1/nodes/"+url.PathEscape(name), nil, &have); err != nil {
+	have, _, err := s.api.GetNode(ctx, name)
+	if err != nil {
 		return err
 	}
 	for _, f := range []struct{ field, plural, have, want string }{{"pool", "pools", have.Pool, pool}, {"region", "regions", have.Region, region}} {
@@ -92,7 +93,7 @@ func (a *app) siteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.token(cmd.Context(), s, map[string]string{"organization": s.org, "connector": args[1]}, file)
+			return a.token(cmd.Context(), s, typed.JoinTokenSpec{Organization: s.org, Connector: args[1]}, file)
 		},
 	}
 	join.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
@@ -121,15 +122,12 @@ func (a *app) standsIn(ctx context.Context, s *session, k *kind, connector, site
 }
 
 // token makes a join token and hands it over where only its reader sees it.
-func (a *app) token(ctx context.Context, s *session, subject map[string]string, file string) error {
+func (a *app) token(ctx context.Context, s *session, subject typed.JoinTokenSpec, file string) error {
 	if fi, err := os.Lstat(file); err == nil && !fi.Mode().IsRegular() {
 		return fmt.Errorf("join token: %s is no regular file", file) // a device must not be replaced
 	}
-	var t struct {
-		Token     string    `json:"token"`
-		ExpiresAt time.Time `json:"expires_at"`
-	}
-	if _, err := s.Do(ctx, http.MethodPost, "/api/v1/join-tokens", subject, &t); err != nil {
+	t, _, err := s.api.CreateJoinToken(ctx, subject)
+	if err != nil {
 		return err
 	}
 	if file == "" {

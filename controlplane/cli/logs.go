@@ -17,36 +17,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
-// loggedRequest is a request of the log, as far as it is shown in words.
-type loggedRequest struct {
-	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"`
-	Service  string    `json:"service"`
-	Node     string    `json:"node"`
-	Site     string    `json:"site"`
-	Client   string    `json:"client"`
-	Method   string    `json:"method"`
-	Host     string    `json:"host"`
-	Path     string    `json:"path"`
-	User     string    `json:"user"`
-	Status   int       `json:"status"`
-	In       int64     `json:"bytes_in"`
-	Out      int64     `json:"bytes_out"`
-	Total    float64   `json:"total_ms"`
-	Decision string    `json:"decision"`
-	Reason   string    `json:"reason"`
-	Error    string    `json:"error"`
-}
-
-type gap struct {
-	At       time.Time `json:"at"`
-	Service  string    `json:"service"`
-	Requests int64     `json:"requests"`
-}
-
-func (g gap) String() string {
+func gapText(g typed.RequestGap) string {
 	return fmt.Sprintf("%s: %d requests of %s are not in the log: a node had no room", g.At.Format(time.TimeOnly), g.Requests, g.Service)
 }
 
@@ -136,7 +110,7 @@ func (a *app) copyOf(ctx context.Context, s *session, path string) error {
 func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.Values, limit int) error {
 	q = cloned(q)
 	var items []json.RawMessage
-	var gaps []gap
+	var gaps []typed.RequestGap
 	for more := true; more; {
 		size := 500
 		if limit > 0 {
@@ -144,9 +118,9 @@ func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.V
 		}
 		q.Set("page_size", strconv.Itoa(size))
 		var page struct {
-			Items []json.RawMessage `json:"items"`
-			Gaps  []gap             `json:"gaps"`
-			Next  string            `json:"next_page_token"`
+			Items []json.RawMessage  `json:"items"`
+			Gaps  []typed.RequestGap `json:"gaps"`
+			Next  string             `json:"next_page_token"`
 		}
 		if _, err := s.Do(ctx, http.MethodGet, base+"?"+q.Encode(), nil, &page); err != nil {
 			return err
@@ -169,7 +143,7 @@ func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.V
 	}
 	slices.Reverse(gaps)
 	for _, g := range slices.Compact(gaps) {
-		a.say("%s", g)
+		a.say("%s", gapText(g))
 	}
 	return nil
 }
@@ -188,13 +162,13 @@ func (a *app) requestLine(raw json.RawMessage) error {
 		_, err := fmt.Fprintf(a.out, "%s\n", raw)
 		return err
 	}
-	var r loggedRequest
+	var r typed.Request
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return err
 	}
 	status, what := "-", r.Kind
 	if r.Status > 0 {
-		status = strconv.Itoa(r.Status)
+		status = strconv.FormatInt(r.Status, 10)
 	}
 	if r.Method != "" {
 		what = r.Method + " " + r.Host + r.Path
@@ -211,9 +185,9 @@ func (a *app) requestLine(raw json.RawMessage) error {
 	if r.User != "" {
 		who = " " + r.User
 	}
-	line := fmt.Sprintf("%s %-8s %3s %7s %s%s  %s  (%s)", r.At.Local().Format("2006-01-02 15:04:05.000"), r.Service, status, took(r.Total), orDash(r.Client), who, what, why)
+	line := fmt.Sprintf("%s %-8s %3s %7s %s%s  %s  (%s)", r.At.Local().Format("2006-01-02 15:04:05.000"), r.Service, status, took(r.TotalMs), orDash(r.Client), who, what, why)
 	if a.output == "wide" {
-		line += fmt.Sprintf(" node=%s site=%s in=%d out=%d", r.Node, orDash(r.Site), r.In, r.Out)
+		line += fmt.Sprintf(" node=%s site=%s in=%d out=%d", r.Node, orDash(r.Site), r.BytesIn, r.BytesOut)
 	}
 	_, err := fmt.Fprintln(a.out, line)
 	return err
@@ -246,11 +220,11 @@ func (a *app) tailed(name string, data []byte) error {
 	case "request":
 		return a.requestLine(data)
 	case "gap":
-		var g gap
+		var g typed.RequestGap
 		if err := json.Unmarshal(data, &g); err != nil {
 			return err
 		}
-		a.say("%s", g)
+		a.say("%s", gapText(g))
 	case "dropped":
 		var d struct{ Requests uint64 }
 		if err := json.Unmarshal(data, &d); err != nil {
@@ -285,15 +259,6 @@ func (a *app) follow(ctx context.Context, s *session, path string, q url.Values,
 			pause = min(2*pause, 15*time.Second)
 		}
 	}
-}
-
-// event is something that has happened.
-type event struct {
-	ID     string          `json:"id"`
-	At     time.Time       `json:"at"`
-	Type   string          `json:"type"`
-	Object string          `json:"object"`
-	Data   json.RawMessage `json:"data"`
 }
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -352,10 +317,14 @@ func (a *app) eventLine(_ string, raw []byte) error {
 		_, err := fmt.Fprintf(a.out, "%s\n", raw)
 		return err
 	}
-	var e event
+	var e typed.Event
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.out, "%s  %-22s %s  %s\n", e.At.Local().Format("2006-01-02 15:04:05"), e.Type, e.Object, e.Data)
+	data, err := json.Marshal(e.Data)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%s  %-22s %s  %s\n", e.At.Local().Format("2006-01-02 15:04:05"), e.Type, e.Object, data)
 	return err
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // apiVersion is what documents start with.
@@ -36,6 +38,11 @@ type manifestMeta struct {
 	Name         string            `json:"name" yaml:"name"`
 	Organization string            `json:"organization,omitempty" yaml:"organization,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
+}
+
+// typed is the manifest as the API takes it.
+func (m *manifest) typed() typed.Manifest {
+	return typed.Manifest{APIVersion: m.APIVersion, Kind: m.Kind, Metadata: typed.ManifestMeta{Name: m.Metadata.Name, Organization: m.Metadata.Organization, Labels: m.Metadata.Labels}, Spec: m.Spec}
 }
 
 // manifestFile is where documents stand, for who looks for a mistake.

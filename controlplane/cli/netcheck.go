@@ -152,7 +152,7 @@ func lookAt(ctx context.Context, p netcheck.Probe, e edge, at netip.AddrPort) re
 		r.UDP = err.Error()
 	}
 	port := uint16(51820)
-	if w, err := endpoint.Parse(e.WireGuard); err == nil && w.Addr.IsValid() {
+	if w, err := endpoint.Parse(e.WireguardEndpoint); err == nil && w.Addr.IsValid() {
 		port = w.Addr.Port()
 	}
 	if err := p.Refused(ctx, netip.AddrPortFrom(at.Addr(), port)); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/netcheck"
 )
 
@@ -144,7 +145,7 @@ func (p *pinger) journey() journey {
 }
 
 // told adds what the control plane says of the hops that can't be seen from here.
-func (p *pinger) told(h health, hops ...string) {
+func (p *pinger) told(h typed.Report, hops ...string) {
 	p.advice = map[string]string{h.Broken: h.Advice}
 	for _, hop := range h.Hops {
 		for _, want := range hops {
@@ -163,7 +164,7 @@ func (p *pinger) service(ctx context.Context, name string) error {
 		Name, Kind, Hostname, Pool, Ports string
 		Terminate                         bool
 	}
-	var h health
+	var h typed.Report
 	if err := p.s.get(ctx, &svc, "services", name); err != nil {
 		return err
 	}
@@ -274,14 +275,14 @@ func (p *pinger) ports(ctx context.Context, nodes []edge, kind string, port uint
 }
 
 func (p *pinger) site(ctx context.Context, name string) error {
-	var h health
+	var h typed.Report
 	if err := p.s.get(ctx, &h, "sites", name, "health"); err != nil {
 		return err
 	}
 	p.subject = "site " + name
 	p.told(h, "tunnel", "target")
-	var st clusterStatus
-	if err := p.s.get(ctx, &st, "/", "status"); err != nil {
+	st, _, err := p.s.api.Status(ctx)
+	if err != nil {
 		return err
 	}
 	names := map[string]string{}
@@ -289,13 +290,13 @@ func (p *pinger) site(ctx context.Context, name string) error {
 		names[m.ID] = m.Name
 	}
 	for _, c := range st.Connectors {
-		for _, t := range c.States {
+		for _, t := range c.TunnelStates {
 			if c.Site != name {
 				break
 			}
 			s := step{Hop: "tunnel", What: "connector " + c.Name + " to node " + firstOf(names[t.Peer], t.Peer), State: "ok", Detail: strings.TrimSpace(t.Carrier + " " + t.Transport)}
-			if t.RoundTrip != nil {
-				s.Took = millis(time.Duration(*t.RoundTrip * float64(time.Millisecond)))
+			if t.RoundTripMs != nil {
+				s.Took = millis(time.Duration(*t.RoundTripMs * float64(time.Millisecond)))
 			}
 			if !t.Up {
 				s.State = "degraded" // what the site says of all its tunnels decides
@@ -307,18 +308,19 @@ func (p *pinger) site(ctx context.Context, name string) error {
 }
 
 func (p *pinger) node(ctx context.Context, name string) error {
-	var n edge
-	if err := p.s.get(ctx, &n, "/", "nodes", name); err != nil {
+	is, _, err := p.s.api.GetNode(ctx, name)
+	if err != nil {
 		return err
 	}
+	n := edge(is)
 	p.subject = "node " + n.Name
-	var st clusterStatus
-	if err := p.s.get(ctx, &st, "/", "status"); err != nil {
+	st, _, err := p.s.api.Status(ctx)
+	if err != nil {
 		return err
 	}
 	for _, m := range st.Nodes {
 		if m.Name == n.Name {
-			p.add(step{Hop: "node", What: "as the control plane hears it", State: m.State, Detail: fmt.Sprintf("revision %d, %d of %d tunnels up", m.Applied, m.Up, m.Tunnels)})
+			p.add(step{Hop: "node", What: "as the control plane hears it", State: m.State, Detail: fmt.Sprintf("revision %d, %d of %d tunnels up", m.AppliedRevision, m.TunnelsUp, m.Tunnels)})
 		}
 	}
 	for _, at := range n.addrs(0) {

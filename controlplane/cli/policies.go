@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // createFromFile makes objects of a kind that flags could not describe.
@@ -216,27 +218,6 @@ func (a *app) revokeSecret(s secret) *cobra.Command {
 	return cmd
 }
 
-// explanation is the answer of …/explain, as far as it is shown in words.
-type explanation struct {
-	Service  string   `json:"service"`
-	Kind     string   `json:"kind"`
-	Pool     string   `json:"pool"`
-	Path     string   `json:"path"`
-	Refused  string   `json:"refused"`
-	Policy   string   `json:"policy"`
-	Decision string   `json:"decision"`
-	Reason   string   `json:"reason"`
-	Ways     []string `json:"ways"`
-	Targets  []struct {
-		Name    string `json:"name"`
-		Site    string `json:"site"`
-		Address string `json:"address"`
-		Port    int    `json:"port"`
-		Weight  int    `json:"weight"`
-		Health  string `json:"health"`
-	} `json:"targets"`
-}
-
 func (a *app) explainCommand() *cobra.Command {
 	var q struct {
 		from, as, country, at, mail  string
@@ -249,29 +230,27 @@ func (a *app) explainCommand() *cobra.Command {
 			"when the request would not be allowed.",
 		Example: "  warren explain GET https://wiki.example.org/admin --from 198.51.100.7 --as alice@example.org --group ops",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			v := url.Values{"method": {args[0]}, "url": {args[1]}, "roles": q.roles, "groups": q.groups, "with": q.with, "headers": q.headers}
-			for name, text := range map[string]string{"from": q.from, "as": q.as, "country": q.country, "at": q.at, "mail": q.mail} {
-				if text != "" {
-					v.Set(name, text)
-				}
+			p := typed.ExplainParams{
+				Method: args[0], URL: args[1], From: q.from, As: q.as, Roles: q.roles, Groups: q.groups, Mail: q.mail, With: q.with,
+				Country: q.country, Asn: int64(q.asn), Headers: q.headers,
 			}
-			if q.asn > 0 {
-				v.Set("asn", fmt.Sprint(q.asn))
+			if q.at != "" {
+				at, err := time.Parse(time.RFC3339, q.at)
+				if err != nil {
+					return usagef("--at %s: want a time such as 2027-01-31T12:00:00Z", q.at)
+				}
+				p.At = at
 			}
 			s, err := a.connect()
 			if err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/orgs/"+url.PathEscape(s.org)+"/explain?"+v.Encode(), nil, &raw); err != nil {
-				return err
-			}
-			var e explanation
-			if err := json.Unmarshal(raw, &e); err != nil {
+			e, _, err := s.api.Explain(cmd.Context(), s.org, p)
+			if err != nil {
 				return err
 			}
 			if a.structured() {
-				err = a.print(raw)
+				err = a.print(e)
 			} else {
 				err = a.showExplanation(e)
 			}
@@ -295,7 +274,7 @@ func (a *app) explainCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showExplanation(e explanation) error {
+func (a *app) showExplanation(e typed.Explained) error {
 	rows := [][]string{
 		{"service", fmt.Sprintf("%s (%s), by pool %s", e.Service, e.Kind, e.Pool)}, {"path", e.Path}, {"policy", e.Policy},
 		{"decision", e.Decision}, {"because", e.Reason}, {"ways in", strings.Join(e.Ways, ", ")}, {"refused", e.Refused},

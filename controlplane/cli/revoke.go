@@ -1,17 +1,15 @@
 package cli
 
 import (
-	"encoding/json"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) certRevoke() *cobra.Command {
-	body := struct {
-		Reason string `json:"reason"`
-	}{}
+	var body typed.RevocationSpec
 	cmd := &cobra.Command{
 		Use: "revoke NAME", Short: "Have a certificate revoked by its authority, by its id or a name in the newest one", Args: cobra.ExactArgs(1),
 		Long: "Have a certificate revoked by the authority that it was ordered from. Another one is ordered first, and this one revoked when all nodes\n" +
@@ -24,8 +22,8 @@ func (a *app) certRevoke() *cobra.Command {
 			}
 			id := args[0]
 			if !strings.HasPrefix(id, "cert_") {
-				var m managed
-				if _, err := s.Do(cmd.Context(), http.MethodGet, managedPath(s.org, id, ""), nil, &m); err != nil {
+				m, _, err := s.api.GetManagedCertificate(cmd.Context(), s.org, id)
+				if err != nil {
 					return err
 				}
 				if id = m.Certificate; id == "" {
@@ -33,17 +31,13 @@ func (a *app) certRevoke() *cobra.Command {
 					return errNotReady
 				}
 			}
-			k, err := findKind("certificates")
+			c, _, err := s.api.RevokeCertificate(cmd.Context(), s.org, id, body)
 			if err != nil {
-				return err
-			}
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, id)+"/revoke", body, &raw); err != nil {
 				return err
 			}
 			a.say("%s is to be revoked: warren get certificates %s -o yaml says how that goes", id, id)
 			if a.structured() {
-				return a.print(raw)
+				return a.print(c)
 			}
 			return nil
 		},

@@ -1,60 +1,23 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
-// member is a node or connector in the status.
-type member struct {
-	Name    string `json:"name"`
-	ID      string `json:"id"`
-	Site    string `json:"site"`
-	State   string `json:"state"`
-	Applied uint64 `json:"applied_revision"`
-	Replica string `json:"replica"`
-	Version string `json:"version"`
-	Up      int    `json:"tunnels_up"`
-	Tunnels int    `json:"tunnels"`
-
-	Rejected int `json:"rejected"`
-	Omitted  int `json:"rejected_omitted"`
-
-	States []tunnelState `json:"tunnel_states"`
-	Alarm  *struct {
-		Text string `json:"text"`
-	} `json:"alarm"`
+// measured reports whether an end says more of a tunnel than that it is there.
+func measured(t typed.TunnelView) bool {
+	return t.RoundTripMs != nil || t.Carrier != "" || t.Transport != ""
 }
 
-// tunnelState is a tunnel as one of its ends sees it.
-type tunnelState struct {
-	Peer      string   `json:"peer"`
-	Up        bool     `json:"up"`
-	RoundTrip *float64 `json:"round_trip_ms"`
-	Loss      float64  `json:"loss"`
-	Carrier   string   `json:"carrier"`
-	Transport string   `json:"transport"`
-}
-
-// measured reports whether the end says more of the tunnel than that it is there.
-func (t tunnelState) measured() bool {
-	return t.RoundTrip != nil || t.Carrier != "" || t.Transport != ""
-}
-
-// clusterStatus is the answer of GET /api/v1/status.
-type clusterStatus struct {
-	Revision   uint64   `json:"revision"`
-	Nodes      []member `json:"nodes"`
-	Connectors []member `json:"connectors"`
-	Targets    targets  `json:"targets"`
-	Replicas   []struct {
-		ID   string `json:"id"`
-		Self bool   `json:"self"`
-	} `json:"replicas"`
+// members are nodes and connectors.
+func members(st typed.StatusAnswerBody) []typed.MemberView {
+	return slices.Concat(st.Nodes, st.Connectors)
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -71,23 +34,19 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/status", nil, &raw); err != nil {
-				return err
-			}
-			var st clusterStatus
-			if err := json.Unmarshal(raw, &st); err != nil {
+			st, _, err := s.api.Status(cmd.Context())
+			if err != nil {
 				return err
 			}
 			if a.structured() {
-				err = a.print(raw)
+				err = a.print(st)
 			} else {
 				err = a.showStatus(st)
 			}
 			if err != nil {
 				return err
 			}
-			for _, m := range append(st.Nodes, st.Connectors...) {
+			for _, m := range members(st) {
 				if m.State != "up" && m.State != "revoked" || m.Alarm != nil {
 					return errNotReady
 				}
@@ -99,11 +58,11 @@ func (a *app) statusCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showStatus(st clusterStatus) error {
+func (a *app) showStatus(st typed.StatusAnswerBody) error {
 	fmt.Fprintf(a.out, "revision %d, %d control replica(s)\n\n", st.Revision, len(st.Replicas))
 	var rows [][]string
-	row := func(kind string, m member) {
-		rows = append(rows, []string{kind, m.Name, m.State, strconv.FormatUint(m.Applied, 10), fmt.Sprintf("%d of %d", m.Up, m.Tunnels), m.Replica, m.Version})
+	row := func(kind string, m typed.MemberView) {
+		rows = append(rows, []string{kind, m.Name, m.State, strconv.FormatInt(m.AppliedRevision, 10), fmt.Sprintf("%d of %d", m.TunnelsUp, m.Tunnels), m.Replica, m.Version})
 	}
 	for _, m := range st.Nodes {
 		row("node", m)
@@ -119,7 +78,7 @@ func (a *app) showStatus(st clusterStatus) error {
 	if err := a.table([]string{"kind", "name", "state", "applied", "tunnels up", "replica", "version"}, rows); err != nil {
 		return err
 	}
-	for _, m := range append(st.Nodes, st.Connectors...) {
+	for _, m := range members(st) {
 		if m.Alarm != nil {
 			fmt.Fprintf(a.out, "\nALARM: %s\n", m.Alarm.Text)
 		}
@@ -132,43 +91,43 @@ func (a *app) showStatus(st clusterStatus) error {
 }
 
 // showRejected says who has not applied everything, and where to read more.
-func (a *app) showRejected(st clusterStatus) {
-	for _, m := range append(st.Nodes, st.Connectors...) {
+func (a *app) showRejected(st typed.StatusAnswerBody) {
+	for _, m := range members(st) {
 		if m.Rejected == 0 {
 			continue
 		}
 		fmt.Fprintf(a.out, "\n%s: %d resource(s) rejected, see: warren snapshot %s\n", m.Name, m.Rejected, m.ID)
-		if m.Omitted > 0 {
-			fmt.Fprintf(a.out, "%s: %d more rejected, not listed\n", m.Name, m.Omitted)
+		if m.RejectedOmitted > 0 {
+			fmt.Fprintf(a.out, "%s: %d more rejected, not listed\n", m.Name, m.RejectedOmitted)
 		}
 	}
 }
 
 // showTunnels lists each tunnel as its connector sees it, once somebody measures; -o wide has the nodes' side, too.
 // By what carrier streams go is for the node to choose.
-func (a *app) showTunnels(st clusterStatus) error {
+func (a *app) showTunnels(st typed.StatusAnswerBody) error {
 	names := map[string]string{}
-	for _, m := range append(st.Nodes, st.Connectors...) {
+	for _, m := range members(st) {
 		names[m.ID] = m.Name
 	}
 	type ends struct{ node, connector string }
 	chosen := map[ends]string{}
 	for _, m := range st.Nodes {
-		for _, t := range m.States {
+		for _, t := range m.TunnelStates {
 			chosen[ends{m.ID, t.Peer}] = t.Carrier
 		}
 	}
 	var rows [][]string
-	measured := false
-	add := func(kind string, m member) {
-		for _, t := range m.States {
-			measured = measured || t.measured()
+	some := false
+	add := func(kind string, m typed.MemberView) {
+		for _, t := range m.TunnelStates {
+			some = some || measured(t)
 			state, trip, loss := "down", "", ""
 			if t.Up {
 				state = "up"
 			}
-			if t.RoundTrip != nil {
-				trip, loss = fmt.Sprintf("%.1f ms", *t.RoundTrip), fmt.Sprintf("%.1f %%", 100*t.Loss)
+			if t.RoundTripMs != nil {
+				trip, loss = fmt.Sprintf("%.1f ms", *t.RoundTripMs), fmt.Sprintf("%.1f %%", 100*t.Loss)
 			}
 			carrier := firstOf(t.Carrier, chosen[ends{t.Peer, m.ID}])
 			rows = append(rows, []string{kind + " " + m.Name, firstOf(names[t.Peer], t.Peer), state, carrier, t.Transport, trip, loss})
@@ -183,7 +142,7 @@ func (a *app) showTunnels(st clusterStatus) error {
 			add("node", m)
 		}
 	}
-	if !measured {
+	if !some {
 		return nil
 	}
 	fmt.Fprintln(a.out)

@@ -1,22 +1,13 @@
 package cli
 
-import "fmt"
+import (
+	"fmt"
 
-// targets are those that have a health check, in the status.
-type targets struct {
-	Healthy   int `json:"healthy"`
-	Unhealthy int `json:"unhealthy"`
-	Unknown   int `json:"unknown"`
-	Failing   []struct {
-		Name    string `json:"name"`
-		Service string `json:"service"`
-		Site    string `json:"site"`
-		Reason  string `json:"reason"`
-	} `json:"failing"`
-}
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+)
 
 // showTargets says nothing where nothing is checked.
-func (a *app) showTargets(t targets) error {
+func (a *app) showTargets(t typed.TargetsView) error {
 	if t.Healthy+t.Unhealthy+t.Unknown == 0 {
 		return nil
 	}

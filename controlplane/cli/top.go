@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // topEvery is how often it is shown anew; topTime the time that it shows, a few windows of what nodes count.
@@ -21,25 +20,6 @@ const (
 	topEvery = 5 * time.Second
 	topTime  = time.Minute
 )
-
-// traffic is how much there was, as far as it is shown in words.
-type traffic struct {
-	Name     string  `json:"name"`
-	ID       string  `json:"id"`
-	Requests int64   `json:"requests"`
-	Rate     float64 `json:"rate"`
-	Statuses struct {
-		S4xx int64 `json:"4xx"`
-		S5xx int64 `json:"5xx"`
-	} `json:"statuses"`
-	Denied int64   `json:"denied"`
-	Failed int64   `json:"failed"`
-	In     int64   `json:"bytes_in"`
-	Out    int64   `json:"bytes_out"`
-	P50    float64 `json:"p50_ms"`
-	P95    float64 `json:"p95_ms"`
-	P99    float64 `json:"p99_ms"`
-}
 
 func (a *app) topCommand() *cobra.Command {
 	var once bool
@@ -61,10 +41,9 @@ func (a *app) topCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := "/api/v1/orgs/" + url.PathEscape(s.org) + "/traffic?" + url.Values{"by": {by}, "since": {since.String()}}.Encode()
 			screen := isTerminal(a.out) && !once && !a.structured()
 			for {
-				if err := a.showTop(cmd.Context(), s, path, by, screen); err != nil || !screen {
+				if err := a.showTop(cmd.Context(), s, by, since, screen); err != nil || !screen {
 					return err
 				}
 				select {
@@ -90,11 +69,9 @@ func isTerminal(w io.Writer) bool {
 }
 
 // showTop shows it once, in place of what the screen has.
-func (a *app) showTop(ctx context.Context, s *session, path, by string, screen bool) error {
-	var page struct {
-		Items []json.RawMessage `json:"items"`
-	}
-	if _, err := s.Do(ctx, http.MethodGet, path, nil, &page); err != nil {
+func (a *app) showTop(ctx context.Context, s *session, by string, since time.Duration, screen bool) error {
+	page, _, err := s.api.GetTraffic(ctx, s.org, typed.GetTrafficParams{By: by, Since: since.String()})
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -106,12 +83,6 @@ func (a *app) showTop(ctx context.Context, s *session, path, by string, screen b
 	if a.output != "table" && a.output != "wide" {
 		return a.print(nil)
 	}
-	list := make([]traffic, len(page.Items))
-	for i, raw := range page.Items {
-		if err := json.Unmarshal(raw, &list[i]); err != nil {
-			return err
-		}
-	}
 	out := a.out
 	var frame bytes.Buffer
 	if screen {
@@ -119,7 +90,7 @@ func (a *app) showTop(ctx context.Context, s *session, path, by string, screen b
 		defer func() { a.out = out }()
 		frame.WriteString("\x1b[H\x1b[2J")
 	}
-	if err := a.topTable(by, list); err != nil {
+	if err := a.topTable(by, page.Items); err != nil {
 		return err
 	}
 	if screen {
@@ -129,8 +100,8 @@ func (a *app) showTop(ctx context.Context, s *session, path, by string, screen b
 	return nil
 }
 
-func (a *app) topTable(by string, list []traffic) error {
-	slices.SortFunc(list, func(x, y traffic) int {
+func (a *app) topTable(by string, list []typed.Traffic) error {
+	slices.SortFunc(list, func(x, y typed.Traffic) int {
 		return cmp.Or(cmp.Compare(y.Requests, x.Requests), cmp.Compare(x.Name, y.Name))
 	})
 	var rows [][]string
@@ -140,8 +111,8 @@ func (a *app) topTable(by string, list []traffic) error {
 			name = "(none reached)"
 		}
 		row := []string{
-			name, fmt.Sprintf("%.1f", t.Rate), share(t.Statuses.S4xx, t.Requests), share(t.Statuses.S5xx, t.Requests), share(t.Failed, t.Requests), fmt.Sprint(t.Denied),
-			took(t.P50), took(t.P95), took(t.P99), size(t.In), size(t.Out),
+			name, fmt.Sprintf("%.1f", t.Rate), share(t.Statuses.N4Xx, t.Requests), share(t.Statuses.N5Xx, t.Requests), share(t.Failed, t.Requests), fmt.Sprint(t.Denied),
+			took(t.P50Ms), took(t.P95Ms), took(t.P99Ms), size(t.BytesIn), size(t.BytesOut),
 		}
 		rows = append(rows, row)
 	}

@@ -3,31 +3,23 @@ package cli
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // edge is a node, as far as others reach it.
-type edge struct {
-	Name      string   `json:"name"`
-	Pool      string   `json:"pool"`
-	Addresses []string `json:"addresses"`
-	Stream    string   `json:"stream_endpoint"`
-	WireGuard string   `json:"wireguard_endpoint"`
-	Enrolled  bool     `json:"enrolled"`
-	Lifecycle string   `json:"lifecycle"`
-}
+type edge typed.Node
 
 // addrs are its public addresses with a port: that where connectors dial streams, unless another is asked for.
 func (e edge) addrs(port uint16) (out []netip.AddrPort) {
 	if port == 0 {
 		port = 443
-		if at, err := endpoint.Parse(e.Stream); err == nil && at.Addr.IsValid() {
+		if at, err := endpoint.Parse(e.StreamEndpoint); err == nil && at.Addr.IsValid() {
 			port = at.Addr.Port()
 		}
 	}
@@ -41,33 +33,28 @@ func (e edge) addrs(port uint16) (out []netip.AddrPort) {
 
 // edges are the enrolled nodes of a pool, or of all.
 func (s *session) edges(ctx context.Context, pool string) (out []edge, err error) {
-	items, err := s.List(ctx, "/api/v1/nodes")
-	for _, raw := range items {
-		var e edge
-		if err := json.Unmarshal(raw, &e); err != nil {
-			return nil, err
-		}
-		if e.Enrolled && (pool == "" || e.Pool == pool) {
-			out = append(out, e)
+	all, err := typed.All(func(token string) ([]typed.Node, string, error) {
+		page, _, err := s.api.ListNodes(ctx, typed.ListNodesParams{PageSize: pageSize, PageToken: token})
+		return page.Items, page.NextPageToken, err
+	})
+	for _, n := range all {
+		if n.Enrolled && (pool == "" || n.Pool == pool) {
+			out = append(out, edge(n))
 		}
 	}
 	return out, err
 }
 
+// pageSize is the most that a list gives at once.
+const pageSize = 500
+
 // roots are the cluster's own authority of hostnames.
 func (s *session) roots(ctx context.Context) (*x509.CertPool, error) {
-	items, err := s.List(ctx, "/api/v1/authorities")
+	page, _, err := s.api.ListAuthorities(ctx, typed.ListAuthoritiesParams{})
 	pool := x509.NewCertPool()
-	for _, raw := range items {
-		var a struct {
-			Kind string `json:"kind"`
-			PEM  string `json:"certificate_pem"`
-		}
-		if err := json.Unmarshal(raw, &a); err != nil {
-			return nil, err
-		}
+	for _, a := range page.Items {
 		if a.Kind == "web" {
-			pool.AppendCertsFromPEM([]byte(a.PEM))
+			pool.AppendCertsFromPEM([]byte(a.CertificatePEM))
 		}
 	}
 	return pool, err

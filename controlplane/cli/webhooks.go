@@ -10,20 +10,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// attempt is a call of a webhook, as far as it is shown in words.
-type attempt struct {
-	Event   string    `json:"event"`
-	Type    string    `json:"type"`
-	Attempt int       `json:"attempt"`
-	At      time.Time `json:"at"`
-	Took    string    `json:"took"`
-	OK      bool      `json:"ok"`
-	Status  int       `json:"status,omitempty"`
-	Problem string    `json:"problem,omitempty"`
-	Answer  string    `json:"answer,omitempty"`
-}
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+)
 
 func (a *app) webhookCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -80,15 +69,13 @@ func (a *app) webhookDescribe(path webhookPath) *cobra.Command {
 	}
 }
 
-func attempts(ctx context.Context, s *session, at string) ([]attempt, error) {
-	var page struct {
-		Items []attempt `json:"items"`
-	}
+func attempts(ctx context.Context, s *session, at string) ([]typed.WebhookAttempt, error) {
+	var page typed.PageWebhookAttempt
 	_, err := s.Do(ctx, http.MethodGet, at+"/deliveries", nil, &page)
 	return page.Items, err
 }
 
-func describeWebhook(out io.Writer, hook map[string]any, calls []attempt) error {
+func describeWebhook(out io.Writer, hook map[string]any, calls []typed.WebhookAttempt) error {
 	var b strings.Builder
 	events := cell(hook["events"])
 	if events == "" {
@@ -101,14 +88,14 @@ func describeWebhook(out io.Writer, hook map[string]any, calls []attempt) error 
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		b.WriteString(c.line())
+		b.WriteString(attemptLine(c))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-// line is a call in words.
-func (c attempt) line() string {
+// attemptLine is a call of a webhook in words.
+func attemptLine(c typed.WebhookAttempt) string {
 	result := "no answer"
 	if c.Status > 0 {
 		result = fmt.Sprint(c.Status)
@@ -152,7 +139,7 @@ func (a *app) webhookTest(path webhookPath) *cobra.Command {
 			if a.structured() {
 				err = a.print(c)
 			} else {
-				_, err = io.WriteString(a.out, c.line())
+				_, err = io.WriteString(a.out, attemptLine(c))
 			}
 			if err == nil && !c.OK {
 				err = errNotReady
@@ -163,7 +150,7 @@ func (a *app) webhookTest(path webhookPath) *cobra.Command {
 }
 
 // delivered waits for the call that an event leads to.
-func (a *app) delivered(ctx context.Context, s *session, at, event string) (attempt, error) {
+func (a *app) delivered(ctx context.Context, s *session, at, event string) (typed.WebhookAttempt, error) {
 	ctx, cancel := context.WithTimeout(ctx, testPatience)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -171,7 +158,7 @@ func (a *app) delivered(ctx context.Context, s *session, at, event string) (atte
 	for {
 		calls, err := attempts(ctx, s, at)
 		if err != nil && ctx.Err() == nil {
-			return attempt{}, err
+			return typed.WebhookAttempt{}, err
 		}
 		for _, c := range calls {
 			if c.Event == event {
@@ -181,7 +168,7 @@ func (a *app) delivered(ctx context.Context, s *session, at, event string) (atte
 		select {
 		case <-ctx.Done():
 			a.say("the webhook has not been called yet: is there a replica with the role worker?")
-			return attempt{}, errNotReady
+			return typed.WebhookAttempt{}, errNotReady
 		case <-tick.C:
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/children"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
@@ -32,11 +32,8 @@ func (r *run) connect(ctx context.Context) (c *connector, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var t struct {
-		Token   string   `json:"token"`
-		Control []string `json:"control"`
-	}
-	if _, err := r.API.Do(ctx, http.MethodPost, "/api/v1/join-tokens", map[string]string{"organization": r.Org, "connector": r.Name}, &t); err != nil {
+	t, _, err := r.api.CreateJoinToken(ctx, typed.JoinTokenSpec{Organization: r.Org, Connector: r.Name})
+	if err != nil {
 		return nil, err
 	}
 	if len(r.Control) > 0 {

@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // Lifetime is how long what is published stays when nothing is heard of this program, if nothing else is said.
@@ -65,6 +65,7 @@ type Published struct {
 // run is one call of Run.
 type run struct {
 	Options
+	api  typed.Client
 	pool string // whose nodes serve it
 	host string // of http
 	own  *connector
@@ -73,7 +74,7 @@ type run struct {
 
 // Run publishes, renews until ctx ends, and removes what it has published.
 func Run(ctx context.Context, o Options) (err error) {
-	r := &run{Options: o}
+	r := &run{Options: o, api: typed.New(o.API)}
 	if r.Name == "" {
 		r.Name = "expose-" + word(6)
 	}
@@ -148,7 +149,7 @@ func (r *run) renew(ctx context.Context) error {
 			return r.own.lastWords()
 		case <-tick.C:
 		}
-		_, err := r.API.Do(ctx, http.MethodPost, "/api/v1/orgs/"+url.PathEscape(r.Org)+"/manifest-sets/"+url.PathEscape(r.Name)+"/renew", nil, nil)
+		_, _, err := r.api.RenewManifestSet(ctx, r.Org, r.Name)
 		switch status := apiclient.StatusOf(err); {
 		case status == http.StatusNotFound:
 			return errPassed
@@ -167,6 +168,7 @@ func (r *run) renew(ctx context.Context) error {
 func (r *run) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
-	_, err := r.API.Do(ctx, http.MethodPost, r.applyPath(), map[string]any{"set": r.Name, "prune": true, "documents": []any{}}, nil)
+	prune := true
+	_, _, err := r.api.ApplyManifests(ctx, r.Org, typed.ApplyManifestsParams{}, typed.ApplyInputBody{Set: r.Name, Prune: &prune, Documents: []typed.Manifest{}})
 	return err
 }

@@ -3,18 +3,17 @@ package expose
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // Guard says who may reach what is published; the zero Guard lets everybody.
@@ -79,16 +78,15 @@ func (r *run) choose(ctx context.Context) error {
 		r.pool = r.Pool
 		return nil
 	}
-	items, err := r.API.List(ctx, "/api/v1/orgs/"+url.PathEscape(r.Org)+"/domains")
+	items, err := typed.All(func(token string) ([]typed.Domain, string, error) {
+		page, _, err := r.api.ListDomains(ctx, r.Org, typed.ListDomainsParams{PageSize: 500, PageToken: token})
+		return page.Items, page.NextPageToken, err
+	})
 	if err != nil {
 		return err
 	}
 	var names []string
-	for _, raw := range items {
-		var d struct{ Name, Pool string }
-		if err := json.Unmarshal(raw, &d); err != nil {
-			return err
-		}
+	for _, d := range items {
 		names = append(names, d.Name)
 		if r.Domain == d.Name || r.Domain == "" && len(items) == 1 {
 			r.pool, r.host = d.Pool, r.Name+"."+d.Name
@@ -103,10 +101,6 @@ func (r *run) choose(ctx context.Context) error {
 		return fmt.Errorf("organization %s has several domains, give --domain: %s", r.Org, strings.Join(names, ", "))
 	}
 	return fmt.Errorf("domain %s is none of organization %s: %s", r.Domain, r.Org, strings.Join(names, ", "))
-}
-
-func (r *run) applyPath() string {
-	return "/api/v1/orgs/" + url.PathEscape(r.Org) + "/manifests/apply"
 }
 
 // site is through which it is reached.
@@ -134,9 +128,9 @@ func (r *run) apply(ctx context.Context) (uint64, error) {
 			}
 			r.Port = firstPort + int(at.Int64())
 		}
-		w, err := r.API.Do(ctx, http.MethodPost, r.applyPath(), map[string]any{
-			"set": r.Name, "lifetime": r.Lifetime.String(), "documents": r.documents(ctx),
-		}, nil)
+		_, w, err := r.api.ApplyManifests(ctx, r.Org, typed.ApplyManifestsParams{}, typed.ApplyInputBody{
+			Set: r.Name, Lifetime: r.Lifetime.String(), Documents: r.documents(ctx),
+		})
 		if made && try < tries && aboutPorts(err) {
 			continue
 		}
@@ -155,9 +149,9 @@ func aboutPorts(err error) bool {
 	})
 }
 
-func (r *run) documents(ctx context.Context) (docs []any) {
+func (r *run) documents(ctx context.Context) (docs []typed.Manifest) {
 	add := func(kind string, spec map[string]any) {
-		docs = append(docs, map[string]any{"apiVersion": "warren/v1", "kind": kind, "metadata": map[string]any{"name": r.Name}, "spec": spec})
+		docs = append(docs, typed.Manifest{APIVersion: "warren/v1", Kind: kind, Metadata: typed.ManifestMeta{Name: r.Name}, Spec: spec})
 	}
 	if r.Site == "" {
 		add("Site", map[string]any{"pool": r.pool})

@@ -1,0 +1,86 @@
+// Package typed calls the operations of the REST API by their types, which are generated from its description.
+//
+// How a call travels, and what it comes to if it has no success, is the transport's: package apiclient.
+package typed
+
+import (
+	"context"
+	"encoding"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+)
+
+//go:generate oapi-codegen -config oapi-codegen.yaml ../../../api/rest/openapi.yaml
+
+// Client calls one control plane. Safe for concurrent use.
+type Client struct{ transport *apiclient.Client }
+
+// New makes a Client of a transport.
+func New(t *apiclient.Client) Client { return Client{t} }
+
+// call makes a call of an operation: parts take the places of {…} in its path, in their order.
+func (c Client) call(ctx context.Context, method, path string, parts []string, params, in, out any) (apiclient.Written, error) {
+	for _, p := range parts {
+		before, rest, _ := strings.Cut(path, "{")
+		_, after, _ := strings.Cut(rest, "}")
+		path = before + url.PathEscape(p) + after
+	}
+	if q := query(params); len(q) > 0 {
+		path += "?" + q.Encode()
+	}
+	return c.transport.Do(ctx, method, path, in, out)
+}
+
+// query makes a query of generated parameters: those that are not zero.
+func query(params any) url.Values {
+	q := url.Values{}
+	if params == nil {
+		return q
+	}
+	v := reflect.ValueOf(params)
+	for i, f := range reflect.VisibleFields(v.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("form"), ",")
+		if at := v.Field(i); !at.IsZero() {
+			add(q, name, at)
+		}
+	}
+	return q
+}
+
+func add(q url.Values, name string, v reflect.Value) {
+	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if b, err := text.MarshalText(); err == nil {
+			q.Add(name, string(b))
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		add(q, name, v.Elem())
+	case reflect.Slice:
+		for i := range v.Len() {
+			add(q, name, v.Index(i))
+		}
+	default:
+		q.Add(name, fmt.Sprint(v.Interface()))
+	}
+}
+
+// All reads all pages of a list: each says where the next one begins, "" at the end.
+func All[V any](read func(token string) (items []V, next string, err error)) ([]V, error) {
+	all := []V{}
+	for token := ""; ; {
+		items, next, err := read(token)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if token = next; token == "" {
+			return all, nil
+		}
+	}
+}
