@@ -52,6 +52,13 @@ e2e: build ## end-to-end tests: real programs on hosts made of network namespace
 	go test -count=1 -tags e2e -run '^TestBrowser' ./controlplane/web/ ./controlplane/console/
 	go test -count=1 -timeout 30m -tags e2e ./test/e2e/
 
+.PHONY: screenshots
+screenshots: build ## take the pictures of the console that README shows, of a cluster with data; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make screenshots needs root, as the end-to-end tests do' >&2; exit 1; fi
+	@test/packages e2e
+	@mkdir -p controlplane/console/pictures
+	WARREN_PICTURES=$(CURDIR)/controlplane/console/pictures go test -count=1 -tags e2e -run '^TestBrowserConsole$$' ./test/e2e/
+
 .PHONY: lab
 lab: build ## a cluster on network namespaces to break by hand, LAB="-nodes 5" for its size; needs root; Ctrl-C ends it
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make lab makes network namespaces: run it as root' >&2; exit 1; fi
