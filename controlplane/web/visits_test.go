@@ -13,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/accesstoken"
+	"github.com/warrenedge/warren/shared/brand"
 	"github.com/warrenedge/warren/shared/policy"
 )
 
@@ -139,5 +140,49 @@ func TestLauncher(t *testing.T) {
 	}
 	if p := r.browser(t).get("/services"); p.at.Path != "/sign-in" {
 		t.Errorf("a stranger is at %s", p.at)
+	}
+}
+
+// Who comes from a service sees whose it is, on each page until he is in; who comes from nowhere does not.
+func TestSignInLooksLikeTheService(t *testing.T) {
+	r := newRig(t)
+	at := r.publish(t, func(p *model.Policy) { p.Mail, p.SignIn = []string{"*@example.org"}, policy.SignIn{Members: true} })
+	svg := []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`)
+	if _, err := r.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
+		o, err := tx.GetOrganizationByName(t.Context(), "acme")
+		if err != nil {
+			return err
+		}
+		_, err = tx.BrandOrganization(t.Context(), o.ID, brand.Brand{Name: "Acme <b>& Co", Accent: "#ffcc00", Logo: svg})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	load, err := r.db.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.visits.World.Set(r.visits.World.Get().Apply(load))
+	b := r.browser(t)
+	asked := b.get(at)
+	sent := b.post("/access/mail", "visit", asked.field(t, "visit"), "email", "bob@example.org")
+	signIn := b.get("/sign-in?next=" + url.QueryEscape(at))
+	wrong := b.post("/sign-in", "email", "bob@example.org", "password", "x", "next", at)
+	for name, p := range map[string]reply{"asked": asked, "mailed": sent, "sign-in": signIn, "wrong": wrong} {
+		if !strings.Contains(p.body, "Acme &lt;b&gt;&amp; Co") || !strings.Contains(p.body, `src="/access/logo?host=`+service+`"`) || !strings.Contains(p.body, `href="/access/brand.css?host=`+service+`"`) {
+			t.Errorf("%s: %d %s", name, p.status, p.body)
+		}
+	}
+	if p := b.get("/sign-in"); strings.Contains(p.body, "Acme") {
+		t.Errorf("from nowhere: %s", p.body)
+	}
+	if p := b.get("/access/logo?host=" + service); p.header.Get("Content-Type") != "image/svg+xml" || !strings.Contains(p.header.Get("Content-Security-Policy"), "sandbox") || p.body != string(svg) {
+		t.Errorf("logo: %d %v", p.status, p.header)
+	}
+	if p := b.get("/access/brand.css?host=" + service); !strings.Contains(p.body, "#ffcc00") || !strings.Contains(p.body, "#000000") {
+		t.Errorf("style: %s", p.body)
+	}
+	if p := b.get("/access/logo?host=elsewhere.example"); p.status != http.StatusNotFound {
+		t.Errorf("of nobody: %d", p.status)
 	}
 }

@@ -5,6 +5,7 @@
 package web
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"log/slog"
@@ -104,6 +105,8 @@ func (p *Pages) routes() {
 	p.accountRoutes(get, post)
 	p.visitRoutes(get, post)
 	get(pathLauncher, p.mine(p.launcher))
+	get(pathLogo, p.logo)
+	get(pathStyle, p.brandStyle)
 	get("/", func(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, http.StatusNotFound, message("Not found", "There is no such page.", "/account"))
 	})
@@ -282,7 +285,11 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, c templ
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := c.Render(r.Context(), w); err != nil {
+	ctx := r.Context()
+	if g := p.guest(r); g != nil {
+		ctx = context.WithValue(ctx, guestKey{}, g)
+	}
+	if err := c.Render(ctx, w); err != nil {
 		p.Log.Debug("page not sent", "err", err)
 	}
 }
