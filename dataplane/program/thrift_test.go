@@ -10,11 +10,11 @@ import (
 
 func TestPercent(t *testing.T) {
 	for _, tt := range []struct {
-		bytes uint64
-		want  int
-	}{{0, idlePercent}, {10*idleRate - 1, idlePercent}, {10 * idleRate, usualPercent}, {1 << 40, usualPercent}} {
-		if got := percent(tt.bytes, 10*time.Second); got != tt.want {
-			t.Errorf("%d bytes in 10 s: %d, want %d", tt.bytes, got, tt.want)
+		mib  uint64 // a second
+		want int
+	}{{0, leastPercent}, {1, leastPercent}, {5, leastPercent}, {12, 30}, {24, 60}, {36, 90}, {41, usualPercent}, {1 << 20, usualPercent}} {
+		if got := percent(10*tt.mib<<20, 10*time.Second); got != tt.want {
+			t.Errorf("%d MiB a second: %d, want %d", tt.mib, got, tt.want)
 		}
 	}
 }
@@ -35,10 +35,10 @@ func TestThrift(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- (Thrift{}).Run(ctx) }()
 		time.Sleep(thriftLook + time.Second)
-		if p := now(); p != idlePercent {
+		if p := now(); p != leastPercent {
 			t.Errorf("idle, %d", p)
 		}
-		for range idleRate*int(thriftLook/time.Second)>>20 + 1 {
+		for range 41 * int(thriftLook/time.Second) {
 			sink = make([]byte, 1<<20)
 		}
 		time.Sleep(thriftLook)
