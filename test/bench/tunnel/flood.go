@@ -25,7 +25,7 @@ const (
 	floodBatch  = 64
 	floodAhead  = 3000        // handshakes made before the flood, and sent again and again
 	floodRounds = 3           // of each, in turns
-	paced       = 100_000_000 // bits per second of the site's link
+	paced       = 100_000_000 // bits per second that the stream's sender has to say
 )
 
 // flood compares a stream in a tunnel of the node without and with handshakes of strangers that come in at its
@@ -35,20 +35,13 @@ func (b *bench) flood(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k, err := b.Sites[1].Net.Router.Link()
-	if err == nil {
-		err = k.Set(lab.Both, lab.Shape{Rate: paced})
-	}
-	if err != nil {
-		return err
-	}
 	from := b.Lab.Host("flooder", "198.18.6.9")
 	for _, kind := range []string{"valid mac1, random keys", "garbage"} {
 		if err := b.flooded(ctx, from, flooder{To: netip.AddrPortFrom(b.node.Host.Addr, 51820), Key: key, Garbage: kind == "garbage"}, kind); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 	}
-	return k.Set(lab.Both, lab.Shape{})
+	return nil
 }
 
 // side is what was measured without the flood, or with it.
@@ -116,7 +109,7 @@ func (b *bench) side(ctx context.Context, s *side) error {
 		return err
 	}
 	since := time.Now()
-	rate, err := b.rate(ctx, wireguard, down)
+	rate, err := b.rate(ctx, wireguard, pacedDown)
 	if err != nil {
 		return err
 	}

@@ -171,8 +171,9 @@ func serveRaw(c net.Conn) {
 
 // Directions of a raw connection, by its first byte. Down is from the site.
 const (
-	down byte = 'd'
-	up   byte = 'u'
+	down      byte = 'd'
+	up        byte = 'u'
+	pacedDown byte = 'p' // as fast as the flood's stream is to be
 )
 
 // sendOrTake does at the far end what the first byte asks for: sends until nobody takes it, or takes all and says
@@ -182,8 +183,12 @@ func sendOrTake(c net.Conn) {
 	if _, err := io.ReadFull(c, way[:]); err != nil {
 		return
 	}
-	if way[0] == down {
+	switch way[0] {
+	case down:
 		send(c)
+		return
+	case pacedDown:
+		sendPaced(c, paced)
 		return
 	}
 	buf := make([]byte, 256<<10)
@@ -208,9 +213,25 @@ func send(c net.Conn) {
 	}
 }
 
+// sendPaced sends so many bits per second. What could not be sent in its time is sent later, unless that is long ago.
+func sendPaced(c net.Conn, rate int) {
+	const step, longest = 5 * time.Millisecond, 250 * time.Millisecond
+	buf := make([]byte, rate/8/int(time.Second/step))
+	for due := time.Now(); ; due = due.Add(step) {
+		wait := time.Until(due)
+		if wait < -longest {
+			due = time.Now()
+		}
+		time.Sleep(wait)
+		if _, err := c.Write(buf); err != nil {
+			return
+		}
+	}
+}
+
 // receive reads what arrives in one direction and adds it to count until the connection ends.
 func receive(c net.Conn, way byte, count func(int)) {
-	if way == down {
+	if way != up {
 		for buf := make([]byte, 256<<10); ; {
 			n, err := c.Read(buf)
 			count(n)
