@@ -44,6 +44,8 @@ const (
 	ClusterWebhooksManage Permission = "cluster-webhooks:manage"
 	ClusterAlertsRead     Permission = "cluster-alerts:read"
 	ClusterAlertsManage   Permission = "cluster-alerts:manage"
+	JobsRead              Permission = "jobs:read" // the queue of the cluster
+	JobsManage            Permission = "jobs:manage"
 	ClusterManage         Permission = "cluster:manage" // mail, identity providers and sign-in rules for everybody
 )
 
@@ -118,6 +120,7 @@ var levels = map[Permission]level{
 	NodesDrain: clusterAdmin, NodesRevoke: clusterAdmin, IssuersWrite: clusterAdmin, JoinTokensDelete: clusterAdmin, GossipRotate: clusterAdmin,
 	LocalSitesWrite: clusterAdmin, UsersManage: clusterAdmin, ClusterManage: clusterAdmin,
 	ClusterWebhooksRead: clusterAdmin, ClusterWebhooksManage: clusterAdmin, ClusterAlertsRead: clusterViewer, ClusterAlertsManage: clusterAdmin,
+	JobsRead: clusterViewer, JobsManage: clusterAdmin,
 
 	SitesRead: viewer, ConnectorsRead: viewer, ServicesRead: viewer, TargetsRead: viewer, DomainsRead: viewer, CertificatesRead: viewer, PoliciesRead: viewer,
 	SitesWrite: member, ConnectorsWrite: member, ConnectorsEnroll: member, ConnectorsRevoke: member, ServicesWrite: member, TargetsWrite: member,

@@ -54,12 +54,8 @@ type app struct {
 func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a := &app{in: in, out: out, err: errw}
-	root := a.root()
+	root := Root(in, out, errw)
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errw)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -74,6 +70,16 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 		fmt.Fprintf(errw, "Try: %s --help\n", cmd.CommandPath())
 	}
 	return code(err)
+}
+
+// Root is the tree of all commands, for one call.
+func Root(in io.Reader, out, errw io.Writer) *cobra.Command {
+	a := &app{in: in, out: out, err: errw}
+	root := a.root()
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	return root
 }
 
 func code(err error) int {
@@ -127,7 +133,7 @@ func (a *app) root() *cobra.Command {
 		a.applyCommand(), a.diffCommand(), a.validateCommand(), a.exportCommand(), a.waitCommand(),
 		a.contextCommand(), a.orgCommand(), a.docsCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
-		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
+		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.jobCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
 		a.versionCommand(), sampleCommand(),
 	)
 	for _, c := range root.Commands() {

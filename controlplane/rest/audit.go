@@ -27,20 +27,20 @@ func (a *API) audit() {
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/audit-anchors", "list-audit-anchors",
 		"Heads of the audit log that the identity authority has signed: whoever keeps them elsewhere notices what is changed or cut off later", "audit", access.AuditRead, 200),
 		func(ctx context.Context, in *struct{ PageQuery }) (*answer[page[*audit.Anchor]], error) {
-			return auditPages(ctx, a, "audit-anchors", in.PageQuery, func(after uint64, most int) ([]*audit.Anchor, error) {
+			return numbered(ctx, a, "audit-anchors", in.PageQuery, func(after uint64, most int) ([]*audit.Anchor, error) {
 				return a.Admin.AuditAnchors(ctx, caller(ctx), after, most)
-			}, func(n *audit.Anchor) uint64 { return n.Seq })
+			}, func(n *audit.Anchor) string { return strconv.FormatUint(n.Seq, 10) })
 		})
 }
 
 func (a *API) auditPage(ctx context.Context, org string, q PageQuery) (*answer[page[*audit.Entry]], error) {
-	return auditPages(ctx, a, "audit/"+org, q, func(after uint64, most int) ([]*audit.Entry, error) {
+	return numbered(ctx, a, "audit/"+org, q, func(after uint64, most int) ([]*audit.Entry, error) {
 		return a.Admin.Audit(ctx, caller(ctx), org, after, most)
-	}, func(e *audit.Entry) uint64 { return e.Seq })
+	}, func(e *audit.Entry) string { return strconv.FormatUint(e.Seq, 10) })
 }
 
-// auditPages serves a page of what is numbered.
-func auditPages[V any](ctx context.Context, a *API, scope string, q PageQuery, list func(after uint64, most int) ([]V, error), seq func(V) uint64) (*answer[page[V]], error) {
+// numbered serves a page of what is numbered.
+func numbered[V any](ctx context.Context, a *API, scope string, q PageQuery, list func(after uint64, most int) ([]V, error), number func(V) string) (*answer[page[V]], error) {
 	mark, err := a.openMark(scope, q.Token)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func auditPages[V any](ctx context.Context, a *API, scope string, q PageQuery, l
 	out := page[V]{Items: items}
 	if len(items) > size {
 		out.Items = items[:size]
-		out.Next = a.sealMark(scope, strconv.FormatUint(seq(items[size-1]), 10))
+		out.Next = a.sealMark(scope, number(items[size-1]))
 	}
 	return &answer[page[V]]{Status: http.StatusOK, Body: out}, nil
 }

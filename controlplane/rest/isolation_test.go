@@ -67,7 +67,7 @@ func (w *world) targets() []target {
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "", "manifest-sets": "short",
-		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "",
+		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "", "jobs": w.job(),
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
@@ -141,6 +141,20 @@ func (w *world) targets() []target {
 	}
 	slices.SortFunc(out, func(a, b target) int { return strings.Compare(a.method+a.path, b.method+b.path) }) // DELETE comes first
 	return out
+}
+
+// job is one in the queue.
+func (w *world) job() string {
+	w.t.Helper()
+	if _, err := w.db.Tx(w.t.Context(), "test", func(tx *store.Tx) error { return tx.PlanCertificates(w.t.Context()) }); err != nil {
+		w.t.Fatal(err)
+	}
+	var all struct{ Items []admin.Job }
+	w.must(http.StatusOK, "GET", "/api/v1/jobs?kind=plan&page_size=1", "").into(w.t, &all)
+	if len(all.Items) != 1 {
+		w.t.Fatal("no job is in the queue")
+	}
+	return all.Items[0].ID
 }
 
 // invitation is one of the organization "default".

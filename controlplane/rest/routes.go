@@ -47,6 +47,7 @@ import (
 //	/api/v1/orgs/{org}/requests /api/v1/orgs/{org}/requests/{tail,export} /api/v1/orgs/{org}/request-log
 //	/api/v1/orgs/{org}/traffic /api/v1/orgs/{org}/events /api/v1/orgs/{org}/events/tail
 //	/api/v1/orgs/{org}/{services,sites}/{name}/health
+//	/api/v1/jobs /api/v1/jobs/{name} /api/v1/jobs/{name}/{retry,cancel}
 //	/api/v1/authorities /api/v1/wait /api/v1/changes /api/v1/status /api/v1/diagnosis
 //	/debug/snapshots /debug/snapshots/{name}
 //	/healthz /readyz /api/v1/openapi.{yaml,json}
@@ -88,6 +89,7 @@ func (a *API) routes() {
 	orgKind(a, k.AlertRules, "alert-rule", "alert-rules", alertRuleBody{})
 	clusterKind(a, k.ClusterAlertRules, "cluster-alert-rule", "cluster-alert-rules", alertRuleBody{})
 	a.alerts()
+	a.jobs()
 
 	a.secrets()
 	a.actions()

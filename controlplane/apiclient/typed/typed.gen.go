@@ -991,6 +991,32 @@ type IssuerLimits struct {
 	PerSet int64 `json:"per_set,omitempty,omitzero"`
 }
 
+// Job defines model for Job.
+type Job struct {
+	About string `json:"about,omitempty,omitzero"`
+
+	// Attempt The last one; 0: none yet
+	Attempt     int64     `json:"attempt"`
+	AttemptedAt time.Time `json:"attempted_at,omitempty,omitzero"`
+	CreatedAt   time.Time `json:"created_at"`
+	FinishedAt  time.Time `json:"finished_at,omitempty,omitzero"`
+	ID          string    `json:"id"`
+
+	// Kind deliver: tell a webhook of an event; alert_mail; plan, bell, upkeep: look for certificates that are due
+	Kind        string `json:"kind"`
+	MaxAttempts int64  `json:"max_attempts"`
+
+	// Problem What the last attempt which failed ended with
+	Problem string `json:"problem,omitempty,omitzero"`
+
+	// Replica That attempted it last
+	Replica string `json:"replica,omitempty,omitzero"`
+
+	// ScheduledAt It is not done before
+	ScheduledAt time.Time `json:"scheduled_at"`
+	State       string    `json:"state"`
+}
+
 // JoinToken defines model for JoinToken.
 type JoinToken struct {
 	// Control With the token: host:port where the program reaches the control plane; absent where its settings don't say
@@ -1428,6 +1454,12 @@ type PageInvitation struct {
 type PageIssuer struct {
 	Items         []Issuer `json:"items"`
 	NextPageToken string   `json:"next_page_token,omitempty,omitzero"`
+}
+
+// PageJob defines model for PageJob.
+type PageJob struct {
+	Items         []Job  `json:"items"`
+	NextPageToken string `json:"next_page_token,omitempty,omitzero"`
 }
 
 // PageJoinToken defines model for PageJoinToken.
@@ -2940,6 +2972,20 @@ type LabelIssuerParams struct {
 	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// ListJobsParams defines parameters for ListJobs.
+type ListJobsParams struct {
+	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken string `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+
+	// State Only jobs in this state
+	State string `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// Kind Only jobs of this kind
+	Kind string `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
+}
+
 // ListJoinTokensParams defines parameters for ListJoinTokens.
 type ListJoinTokensParams struct {
 	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
@@ -4429,6 +4475,30 @@ func (c Client) LabelIssuer(ctx context.Context, name string, params LabelIssuer
 // RollOverIssuer: Change the key of the account at an authority, while orders go on.
 func (c Client) RollOverIssuer(ctx context.Context, name string) (out Issuer, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "POST", "/api/v1/issuers/{name}/rollover", []string{name}, nil, nil, &out)
+	return
+}
+
+// ListJobs: What is in the queue, and what was in it lately, the newest first.
+func (c Client) ListJobs(ctx context.Context, params ListJobsParams) (out PageJob, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/jobs", []string{}, params, nil, &out)
+	return
+}
+
+// GetJob: Show a job.
+func (c Client) GetJob(ctx context.Context, name string) (out Job, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/jobs/{name}", []string{name}, nil, nil, &out)
+	return
+}
+
+// CancelJob: End a job that is not over; who works on it is told.
+func (c Client) CancelJob(ctx context.Context, name string) (out Job, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/jobs/{name}/cancel", []string{name}, nil, nil, &out)
+	return
+}
+
+// RetryJob: Do a job now, once more if it is over.
+func (c Client) RetryJob(ctx context.Context, name string) (out Job, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/jobs/{name}/retry", []string{name}, nil, nil, &out)
 	return
 }
 
