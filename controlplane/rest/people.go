@@ -23,7 +23,17 @@ func (a *API) people() {
 	orgKeys := "org-api-keys"
 	readable(a, k.OrgAPIKeys, "/api/v1/orgs/{org}/api-keys", "org-api-key", orgKeys)
 	deletable(a, k.OrgAPIKeys, "/api/v1/orgs/{org}/api-keys", "org-api-key", orgKeys)
+	huma.Register(a.huma, operation(http.MethodPut, "/api/v1/orgs/{org}/api-keys/{name}", "put-org-api-key",
+		"Replace the end of an API key, and its name where the path has the id; it is not created", orgKeys, access.KeysManage, 200),
+		func(ctx context.Context, in *struct {
+			OrgPath
+			NamePath
+			Body apiKeyChangeBody
+		}) (*answer[admin.APIKey], error) {
+			return a.changeKey(ctx, in.Org, in.Name, in.Body)
+		})
 	a.signedIn()
+	a.account()
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/users/{name}/sign-out", "sign-out-user", "End all sessions of a user", "users", access.UsersManage, 200),
 		func(ctx context.Context, in *oneInput) (*answer[admin.User], error) {
 			v, err := k.SignOutUser(ctx, caller(ctx), in.Name)
@@ -37,6 +47,22 @@ func (a *API) people() {
 			}
 			return &answer[page[permissionView]]{Status: http.StatusOK, Body: out}, nil
 		})
+}
+
+// changeKey changes what can be changed of a key.
+func (a *API) changeKey(ctx context.Context, org, path string, b apiKeyChangeBody) (*answer[admin.APIKey], error) {
+	if err := onlyName(b.Name, path); err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	v, changed, err := a.Admin.ChangeAPIKey(ctx, caller(ctx), org, path, b.Name, b.APIKeyChange)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &answer[admin.APIKey]{Status: http.StatusOK, Body: v} // no revision: keys are no configuration of nodes
+	if !changed {
+		out.Unchanged = "true"
+	}
+	return out, nil
 }
 
 type permissionView struct {

@@ -122,18 +122,7 @@ func (a *API) secrets() {
 			NamePath
 			Body apiKeyChangeBody
 		}) (*answer[admin.APIKey], error) {
-			if err := onlyName(in.Body.Name, in.Name); err != nil {
-				return nil, a.failed(ctx, err)
-			}
-			v, changed, err := a.Admin.ChangeAPIKey(ctx, caller(ctx), "", in.Name, in.Body.Name, in.Body.APIKeyChange)
-			if err != nil {
-				return nil, a.failed(ctx, err)
-			}
-			out := &answer[admin.APIKey]{Status: http.StatusOK, Body: v} // no revision: keys are no configuration of nodes
-			if !changed {
-				out.Unchanged = "true"
-			}
-			return out, nil
+			return a.changeKey(ctx, "", in.Name, in.Body)
 		})
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/join-tokens", "create-join-token",
 		"Create a join token for a node or connector; it is shown once, good once, for ten minutes", "join-tokens", access.ConnectorsEnroll, 201),

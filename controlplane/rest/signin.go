@@ -21,6 +21,7 @@ type SignIn interface {
 	BeginDevice(ctx context.Context, c signin.Client, client string) (signin.Device, error)
 	Device(ctx context.Context, c signin.Client, code string) (signin.Outcome, error)
 	ResetLink(ctx context.Context, p access.Principal, ref string) (link string, expires time.Time, err error)
+	Account
 }
 
 type deviceBody struct {

@@ -113,6 +113,12 @@ func (t *Tx) UsePasskey(ctx context.Context, u model.UserID, credential, record 
 	return affected(n, err, "update passkey")
 }
 
+// RenamePasskey writes the name of one of a user's passkeys.
+func (t *Tx) RenamePasskey(ctx context.Context, u model.UserID, id model.PasskeyID, name string) error {
+	n, err := t.q.RenameUserPasskey(ctx, db.RenameUserPasskeyParams{ID: id.UUID, UserID: u.UUID, Name: name})
+	return affected(n, err, "passkey")
+}
+
 // DeletePasskey removes one of a user's passkeys.
 func (t *Tx) DeletePasskey(ctx context.Context, u model.UserID, id model.PasskeyID) error {
 	n, err := t.q.DeleteUserPasskey(ctx, db.DeleteUserPasskeyParams{ID: id.UUID, UserID: u.UUID})

@@ -46,6 +46,9 @@ SELECT id, user_id, credential_id, name, record, used_at, created_at FROM user_p
 -- name: UseUserPasskey :execrows
 UPDATE user_passkeys SET record = @record, used_at = @now, updated_at = now() WHERE user_id = @user_id AND credential_id = @credential_id;
 
+-- name: RenameUserPasskey :execrows
+UPDATE user_passkeys SET name = @name, updated_at = now() WHERE id = @id AND user_id = @user_id;
+
 -- name: DeleteUserPasskey :execrows
 DELETE FROM user_passkeys WHERE id = @id AND user_id = @user_id;
 

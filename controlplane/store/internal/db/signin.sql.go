@@ -470,6 +470,24 @@ func (q *Queries) PutUserTOTP(ctx context.Context, arg PutUserTOTPParams) error 
 	return err
 }
 
+const renameUserPasskey = `-- name: RenameUserPasskey :execrows
+UPDATE user_passkeys SET name = $1, updated_at = now() WHERE id = $2 AND user_id = $3
+`
+
+type RenameUserPasskeyParams struct {
+	Name   string
+	ID     uuid.UUID
+	UserID uuid.UUID
+}
+
+func (q *Queries) RenameUserPasskey(ctx context.Context, arg RenameUserPasskeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renameUserPasskey, arg.Name, arg.ID, arg.UserID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const replaceUserPassword = `-- name: ReplaceUserPassword :execrows
 UPDATE user_passwords SET hash = $1, updated_at = now() WHERE user_id = $2 AND hash = $3
 `
