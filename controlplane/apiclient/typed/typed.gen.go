@@ -60,6 +60,25 @@ type AccessTokenBody struct {
 	Host string `json:"host"`
 }
 
+// AccountView defines model for AccountView.
+type AccountView struct {
+	// BackupCodes How many are left
+	BackupCodes int64 `json:"backup_codes"`
+
+	// Identities Accounts of providers that sign the user in
+	Identities []IdentityView `json:"identities"`
+	Passkeys   int64          `json:"passkeys"`
+
+	// Password There is one
+	Password bool `json:"password"`
+
+	// SecondFactorWanted An organization of the user wants a second factor, and this session has none
+	SecondFactorWanted bool `json:"second_factor_wanted"`
+
+	// Totp There is an authenticator app
+	Totp bool `json:"totp"`
+}
+
 // AlarmView defines model for AlarmView.
 type AlarmView struct {
 	Kind string `json:"kind"`
@@ -267,6 +286,12 @@ type AuthorityView struct {
 	Kind           string `json:"kind"`
 }
 
+// BackupCodes defines model for BackupCodes.
+type BackupCodes struct {
+	// BackupCodes Each good once, in the place of a code; shown once
+	BackupCodes []string `json:"backup_codes"`
+}
+
 // BrandSpec defines model for BrandSpec.
 type BrandSpec struct {
 	// Accent Colour of buttons and of the line at the top, #rrggbb in small letters; what is written on it is black or white, whichever is read better
@@ -353,6 +378,16 @@ type ClaimRule struct {
 
 	// Value What the claim is, or has in it; * for anything
 	Value string `json:"value,omitempty,omitzero"`
+}
+
+// Confirmed defines model for Confirmed.
+type Confirmed struct {
+	// BackupCodes Each good once, in the place of a code; shown once
+	BackupCodes []string  `json:"backup_codes"`
+	ExpiresAt   time.Time `json:"expires_at,omitempty,omitzero"`
+
+	// Token Of this session, from now on; shown once, and not to browsers, which get a cookie
+	Token string `json:"token,omitempty,omitzero"`
 }
 
 // Connector defines model for Connector.
@@ -859,6 +894,15 @@ type IdentityProviderBody struct {
 
 	// Title On the button of the sign-in page; the name if absent
 	Title string `json:"title,omitempty,omitzero"`
+}
+
+// IdentityView defines model for IdentityView.
+type IdentityView struct {
+	// Provider Its name
+	Provider string `json:"provider"`
+
+	// Subject Whom the provider calls so
+	Subject string `json:"subject"`
 }
 
 // Invitation defines model for Invitation.
@@ -1498,6 +1542,12 @@ type PageOrganization struct {
 	NextPageToken string         `json:"next_page_token,omitempty,omitzero"`
 }
 
+// PagePasskeyView defines model for PagePasskeyView.
+type PagePasskeyView struct {
+	Items         []PasskeyView `json:"items"`
+	NextPageToken string        `json:"next_page_token,omitempty,omitzero"`
+}
+
 // PagePermissionView defines model for PagePermissionView.
 type PagePermissionView struct {
 	Items         []PermissionView `json:"items"`
@@ -1620,6 +1670,52 @@ type PassingSet struct {
 	// ExpiresAt When all that the set keeps is removed, unless it is renewed before
 	ExpiresAt time.Time `json:"expires_at"`
 	Name      string    `json:"name"`
+}
+
+// PasskeyAnswer defines model for PasskeyAnswer.
+type PasskeyAnswer struct {
+	ExpiresAt time.Time     `json:"expires_at,omitempty,omitzero"`
+	Passkeys  []PasskeyView `json:"passkeys"`
+
+	// Token Of this session, from now on; shown once, and not to browsers, which get a cookie
+	Token string `json:"token,omitempty,omitzero"`
+}
+
+// PasskeyBody defines model for PasskeyBody.
+type PasskeyBody struct {
+	// Credential What the browser has made (RegistrationResponseJSON)
+	Credential interface{} `json:"credential"`
+	Flow       string      `json:"flow"`
+	Name       string      `json:"name"`
+}
+
+// PasskeyName defines model for PasskeyName.
+type PasskeyName struct {
+	Name string `json:"name"`
+}
+
+// PasskeyOptions defines model for PasskeyOptions.
+type PasskeyOptions struct {
+	// Flow Comes back with the credential, within five minutes
+	Flow string `json:"flow"`
+
+	// Options For navigator.credentials.create (PublicKeyCredentialCreationOptions in JSON, WebAuthn §5.1.8)
+	Options interface{} `json:"options"`
+}
+
+// PasskeyView defines model for PasskeyView.
+type PasskeyView struct {
+	CreatedAt time.Time `json:"created_at"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	UsedAt    time.Time `json:"used_at,omitempty,omitzero"`
+}
+
+// PasswordBody defines model for PasswordBody.
+type PasswordBody struct {
+	// CurrentPassword The user's password. Who has none has to have signed in within ten minutes
+	CurrentPassword string `json:"current_password,omitempty,omitzero"`
+	NewPassword     string `json:"new_password"`
 }
 
 // PermissionView defines model for PermissionView.
@@ -1862,6 +1958,12 @@ type PresenceView struct {
 	Type string `json:"type"`
 }
 
+// Proof defines model for Proof.
+type Proof struct {
+	// CurrentPassword The user's password. Who has none has to have signed in within ten minutes
+	CurrentPassword string `json:"current_password,omitempty,omitzero"`
+}
+
 // Reader defines model for Reader.
 type Reader struct {
 	ID   string `json:"id"`
@@ -1894,6 +1996,14 @@ type RegionBody struct {
 
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+}
+
+// Renewal defines model for Renewal.
+type Renewal struct {
+	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
+
+	// Token Of this session, from now on; shown once, and not to browsers, which get a cookie
+	Token string `json:"token,omitempty,omitzero"`
 }
 
 // ReplicaView defines model for ReplicaView.
@@ -2487,6 +2597,21 @@ type TargetsView struct {
 	Unknown int64 `json:"unknown"`
 }
 
+// TotpAnswer defines model for TotpAnswer.
+type TotpAnswer struct {
+	// Secret For who types it into the app; shown until it is confirmed
+	Secret string `json:"secret"`
+
+	// URI otpauth: for a QR code
+	URI string `json:"uri"`
+}
+
+// TotpCodeBody defines model for TotpCodeBody.
+type TotpCodeBody struct {
+	// Code That the app shows now
+	Code string `json:"code"`
+}
+
 // Traffic defines model for Traffic.
 type Traffic struct {
 	// At When the step begins
@@ -3018,6 +3143,14 @@ type ListMyAPIKeysParams struct {
 type DeleteMyAPIKeyParams struct {
 	// DryRun Do all of it, answer, and take it back
 	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// ListMyPasskeysParams defines parameters for ListMyPasskeys.
+type ListMyPasskeysParams struct {
+	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken string `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
 }
 
 // ListMySessionsParams defines parameters for ListMySessions.
@@ -3965,6 +4098,33 @@ type CreateJoinTokenJSONRequestBody = JoinTokenSpec
 // CreateMyAPIKeyJSONRequestBody defines body for CreateMyAPIKey for application/json ContentType.
 type CreateMyAPIKeyJSONRequestBody = APIKeyBody
 
+// CreateMyBackupCodesJSONRequestBody defines body for CreateMyBackupCodes for application/json ContentType.
+type CreateMyBackupCodesJSONRequestBody = Proof
+
+// CreateMyPasskeyJSONRequestBody defines body for CreateMyPasskey for application/json ContentType.
+type CreateMyPasskeyJSONRequestBody = PasskeyBody
+
+// BeginMyPasskeyJSONRequestBody defines body for BeginMyPasskey for application/json ContentType.
+type BeginMyPasskeyJSONRequestBody = Proof
+
+// PutMyPasskeyJSONRequestBody defines body for PutMyPasskey for application/json ContentType.
+type PutMyPasskeyJSONRequestBody = PasskeyName
+
+// RemoveMyPasskeyJSONRequestBody defines body for RemoveMyPasskey for application/json ContentType.
+type RemoveMyPasskeyJSONRequestBody = Proof
+
+// PutMyPasswordJSONRequestBody defines body for PutMyPassword for application/json ContentType.
+type PutMyPasswordJSONRequestBody = PasswordBody
+
+// BeginMyTotpJSONRequestBody defines body for BeginMyTotp for application/json ContentType.
+type BeginMyTotpJSONRequestBody = Proof
+
+// ConfirmMyTotpJSONRequestBody defines body for ConfirmMyTotp for application/json ContentType.
+type ConfirmMyTotpJSONRequestBody = TotpCodeBody
+
+// RemoveMyTotpJSONRequestBody defines body for RemoveMyTotp for application/json ContentType.
+type RemoveMyTotpJSONRequestBody = Proof
+
 // CreateNodeJSONRequestBody defines body for CreateNode for application/json ContentType.
 type CreateNodeJSONRequestBody = NodeBody
 
@@ -3997,6 +4157,9 @@ type LabelAlertRuleJSONRequestBody = LabelChange
 
 // SilenceAlertRuleJSONRequestBody defines body for SilenceAlertRule for application/json ContentType.
 type SilenceAlertRuleJSONRequestBody = SilenceBody
+
+// PutOrgAPIKeyJSONRequestBody defines body for PutOrgAPIKey for application/json ContentType.
+type PutOrgAPIKeyJSONRequestBody = APIKeyChangeBody
 
 // PutBrandingJSONRequestBody defines body for PutBranding for application/json ContentType.
 type PutBrandingJSONRequestBody = BrandSpec
@@ -4532,6 +4695,12 @@ func (c Client) Me(ctx context.Context) (out Me, w apiclient.Written, err error)
 	return
 }
 
+// GetMyAccount: What the calling user signs in with.
+func (c Client) GetMyAccount(ctx context.Context) (out AccountView, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/me/account", []string{}, nil, nil, &out)
+	return
+}
+
 // ListMyAPIKeys: List my api keys.
 func (c Client) ListMyAPIKeys(ctx context.Context, params ListMyAPIKeysParams) (out PageAPIKey, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "GET", "/api/v1/me/api-keys", []string{}, params, nil, &out)
@@ -4556,6 +4725,48 @@ func (c Client) GetMyAPIKey(ctx context.Context, name string) (out APIKey, w api
 	return
 }
 
+// CreateMyBackupCodes: Make other backup codes; those before are void.
+func (c Client) CreateMyBackupCodes(ctx context.Context, body CreateMyBackupCodesJSONRequestBody) (out BackupCodes, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/backup-codes", []string{}, nil, body, &out)
+	return
+}
+
+// ListMyPasskeys: The calling user's passkeys.
+func (c Client) ListMyPasskeys(ctx context.Context, params ListMyPasskeysParams) (out PagePasskeyView, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/me/passkeys", []string{}, params, nil, &out)
+	return
+}
+
+// CreateMyPasskey: Keep the passkey that a browser has made; the session has a second factor from then on.
+func (c Client) CreateMyPasskey(ctx context.Context, body CreateMyPasskeyJSONRequestBody) (out PasskeyAnswer, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/passkeys", []string{}, nil, body, &out)
+	return
+}
+
+// BeginMyPasskey: Ask for what a browser makes a passkey from.
+func (c Client) BeginMyPasskey(ctx context.Context, body BeginMyPasskeyJSONRequestBody) (out PasskeyOptions, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/passkeys/options", []string{}, nil, body, &out)
+	return
+}
+
+// PutMyPasskey: Rename one of the calling user's passkeys, by id.
+func (c Client) PutMyPasskey(ctx context.Context, name string, body PutMyPasskeyJSONRequestBody) (w apiclient.Written, err error) {
+	w, err = c.call(ctx, "PUT", "/api/v1/me/passkeys/{name}", []string{name}, nil, body, nil)
+	return
+}
+
+// RemoveMyPasskey: Remove one of the calling user's passkeys, by id.
+func (c Client) RemoveMyPasskey(ctx context.Context, name string, body RemoveMyPasskeyJSONRequestBody) (w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/passkeys/{name}/remove", []string{name}, nil, body, nil)
+	return
+}
+
+// PutMyPassword: Change the calling user's password; his other sessions end.
+func (c Client) PutMyPassword(ctx context.Context, body PutMyPasswordJSONRequestBody) (out Renewal, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "PUT", "/api/v1/me/password", []string{}, nil, body, &out)
+	return
+}
+
 // DeleteThisSession: End the session that asks.
 func (c Client) DeleteThisSession(ctx context.Context) (w apiclient.Written, err error) {
 	w, err = c.call(ctx, "DELETE", "/api/v1/me/session", []string{}, nil, nil, nil)
@@ -4577,6 +4788,24 @@ func (c Client) ListMySessions(ctx context.Context, params ListMySessionsParams)
 // DeleteMySession: End one of the calling user's sessions, by id.
 func (c Client) DeleteMySession(ctx context.Context, name string) (w apiclient.Written, err error) {
 	w, err = c.call(ctx, "DELETE", "/api/v1/me/sessions/{name}", []string{name}, nil, nil, nil)
+	return
+}
+
+// BeginMyTotp: Make the secret of an authenticator app; it counts when a code of it was confirmed.
+func (c Client) BeginMyTotp(ctx context.Context, body BeginMyTotpJSONRequestBody) (out TotpAnswer, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/totp", []string{}, nil, body, &out)
+	return
+}
+
+// ConfirmMyTotp: Confirm an authenticator app with a code of it; the session has a second factor from then on.
+func (c Client) ConfirmMyTotp(ctx context.Context, body ConfirmMyTotpJSONRequestBody) (out Confirmed, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/totp/confirm", []string{}, nil, body, &out)
+	return
+}
+
+// RemoveMyTotp: Remove the authenticator app with its backup codes.
+func (c Client) RemoveMyTotp(ctx context.Context, body RemoveMyTotpJSONRequestBody) (w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/totp/remove", []string{}, nil, body, nil)
 	return
 }
 
@@ -4745,6 +4974,12 @@ func (c Client) DeleteOrgAPIKey(ctx context.Context, org string, name string, pa
 // GetOrgAPIKey: Get one of the org api keys.
 func (c Client) GetOrgAPIKey(ctx context.Context, org string, name string) (out APIKey, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "GET", "/api/v1/orgs/{org}/api-keys/{name}", []string{org, name}, nil, nil, &out)
+	return
+}
+
+// PutOrgAPIKey: Replace the end of an API key, and its name where the path has the id; it is not created.
+func (c Client) PutOrgAPIKey(ctx context.Context, org string, name string, body PutOrgAPIKeyJSONRequestBody) (out APIKey, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "PUT", "/api/v1/orgs/{org}/api-keys/{name}", []string{org, name}, nil, body, &out)
 	return
 }
 
