@@ -150,12 +150,8 @@ func named(row any) (id, name string) {
 // RecentAudit lists what was done last, the newest first: in an organization, or, without one, at all.
 func (a *Admin) RecentAudit(ctx context.Context, p access.Principal, org string, limit int) (out []*audit.Entry, err error) {
 	err = a.read(ctx, p, func(c *call) error {
-		if org != "" {
-			if err := c.organization(org, access.AuditRead); err != nil {
-				return err
-			}
-		} else if !p.Can(access.AuditRead, model.OrgID{}) {
-			return access.Refused(access.AuditRead)
+		if err := c.auditOf(org); err != nil {
+			return err
 		}
 		out, err = c.tx.RecentAudit(c, c.org, limit)
 		return err
@@ -166,12 +162,8 @@ func (a *Admin) RecentAudit(ctx context.Context, p access.Principal, org string,
 // Audit lists the audit log after a number: of an organization, or, without one, of everything, which can be verified.
 func (a *Admin) Audit(ctx context.Context, p access.Principal, org string, after uint64, limit int) (out []*audit.Entry, err error) {
 	err = a.read(ctx, p, func(c *call) error {
-		if org != "" {
-			if err := c.organization(org, access.AuditRead); err != nil {
-				return err
-			}
-		} else if !p.Can(access.AuditRead, model.OrgID{}) {
-			return access.Refused(access.AuditRead)
+		if err := c.auditOf(org); err != nil {
+			return err
 		}
 		out, err = c.tx.ListAudit(c, c.org, after, limit)
 		return err

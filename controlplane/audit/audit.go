@@ -40,6 +40,16 @@ const (
 	Refused = "refused"
 )
 
+// Filter selects entries. What is zero selects all.
+type Filter struct {
+	Who          string // a part of the actor's name, or the id of the actor or the credential
+	Action       string // or its kind: site.create, or site
+	Object       string // a part of its name, or its id
+	Result       string
+	Since, Until time.Time
+	Before       uint64 // a number
+}
+
 // With is an entry of the same actor: what he has done, to what, and how.
 func (e Entry) With(action, object, detail string) Entry {
 	e.Action, e.Object, e.Detail, e.Result = action, object, detail, Done

@@ -41,6 +41,18 @@ func (t *Tx) RecentAudit(ctx context.Context, org model.OrgID, limit int) ([]*au
 	return convert(rows, auditEntry), classify(err, "list recent audit entries")
 }
 
+// SearchAudit returns entries of an organization, or of all if it is zero, that a filter selects, the newest first.
+func (t *Tx) SearchAudit(ctx context.Context, org model.OrgID, f audit.Filter, limit int) ([]*audit.Entry, error) {
+	before := int64(math.MaxInt64)
+	if f.Before > 0 {
+		before = int64(min(f.Before, math.MaxInt64))
+	}
+	rows, err := t.q.SearchAuditEntries(ctx, db.SearchAuditEntriesParams{
+		OrgID: nullID(org.UUID), Before: before, Who: f.Who, Action: f.Action, Object: f.Object, Result: f.Result, Since: nullTime(f.Since), Until: nullTime(f.Until), Most: int32(limit),
+	})
+	return convert(rows, auditEntry), classify(err, "search audit entries")
+}
+
 // AuditHead returns the end of the chain.
 func (t *Tx) AuditHead(ctx context.Context) (audit.Head, error) {
 	r, err := t.q.GetAuditHead(ctx)

@@ -21,3 +21,14 @@ SELECT seq, at FROM audit_anchors ORDER BY seq DESC LIMIT 1;
 -- name: ListRecentAuditEntries :many
 SELECT seq, at, actor, actor_name, credential, address, action, org_id, object, object_name, result, detail, revision, hash FROM audit_log
  WHERE (sqlc.narg('org_id')::uuid IS NULL OR org_id = sqlc.narg('org_id')::uuid) ORDER BY seq DESC LIMIT @most;
+
+-- name: SearchAuditEntries :many
+-- The newest first, of those before a number. What is empty selects all.
+SELECT seq, at, actor, actor_name, credential, address, action, org_id, object, object_name, result, detail, revision, hash FROM audit_log
+ WHERE (sqlc.narg('org_id')::uuid IS NULL OR org_id = sqlc.narg('org_id')::uuid) AND seq < @before
+   AND (@who::text = '' OR strpos(lower(actor_name), lower(@who)) > 0 OR actor = @who OR credential = @who)
+   AND (@action::text = '' OR action = @action OR starts_with(action, @action || '.'))
+   AND (@object::text = '' OR object = @object OR strpos(lower(object_name), lower(@object)) > 0)
+   AND (@result::text = '' OR result = @result)
+   AND (sqlc.narg('since')::timestamptz IS NULL OR at >= sqlc.narg('since')) AND (sqlc.narg('until')::timestamptz IS NULL OR at < sqlc.narg('until'))
+ ORDER BY seq DESC LIMIT @most;

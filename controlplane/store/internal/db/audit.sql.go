@@ -228,3 +228,72 @@ func (q *Queries) ListRecentAuditEntries(ctx context.Context, arg ListRecentAudi
 	}
 	return items, nil
 }
+
+const searchAuditEntries = `-- name: SearchAuditEntries :many
+SELECT seq, at, actor, actor_name, credential, address, action, org_id, object, object_name, result, detail, revision, hash FROM audit_log
+ WHERE ($1::uuid IS NULL OR org_id = $1::uuid) AND seq < $2
+   AND ($3::text = '' OR strpos(lower(actor_name), lower($3)) > 0 OR actor = $3 OR credential = $3)
+   AND ($4::text = '' OR action = $4 OR starts_with(action, $4 || '.'))
+   AND ($5::text = '' OR object = $5 OR strpos(lower(object_name), lower($5)) > 0)
+   AND ($6::text = '' OR result = $6)
+   AND ($7::timestamptz IS NULL OR at >= $7) AND ($8::timestamptz IS NULL OR at < $8)
+ ORDER BY seq DESC LIMIT $9
+`
+
+type SearchAuditEntriesParams struct {
+	OrgID  *uuid.UUID
+	Before int64
+	Who    string
+	Action string
+	Object string
+	Result string
+	Since  *time.Time
+	Until  *time.Time
+	Most   int32
+}
+
+// The newest first, of those before a number. What is empty selects all.
+func (q *Queries) SearchAuditEntries(ctx context.Context, arg SearchAuditEntriesParams) ([]AuditLog, error) {
+	rows, err := q.db.Query(ctx, searchAuditEntries,
+		arg.OrgID,
+		arg.Before,
+		arg.Who,
+		arg.Action,
+		arg.Object,
+		arg.Result,
+		arg.Since,
+		arg.Until,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditLog
+	for rows.Next() {
+		var i AuditLog
+		if err := rows.Scan(
+			&i.Seq,
+			&i.At,
+			&i.Actor,
+			&i.ActorName,
+			&i.Credential,
+			&i.Address,
+			&i.Action,
+			&i.OrgID,
+			&i.Object,
+			&i.ObjectName,
+			&i.Result,
+			&i.Detail,
+			&i.Revision,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
