@@ -3,8 +3,6 @@ package rest
 import (
 	"context"
 	"net/http"
-	"net/netip"
-	"net/textproto"
 	"strings"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/explain"
-	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/shared/policy"
 )
@@ -99,21 +96,6 @@ func revoked(ctx context.Context, a *API, rev model.Revision, err error) (*done,
 	return &done{Revision: revision(rev)}, nil
 }
 
-type ExplainQuery struct {
-	Method  string   `query:"method" maxLength:"32" default:"GET"`
-	URL     string   `query:"url" required:"true" maxLength:"8192" example:"https://wiki.example.org/page"`
-	From    string   `query:"from" maxLength:"64" doc:"Address of the client; one of nowhere (192.0.2.1) if absent"`
-	Country string   `query:"country" maxLength:"2" doc:"Where that is; not known if absent"`
-	ASN     uint32   `query:"asn" doc:"Autonomous system of that; not known if absent"`
-	As      string   `query:"as" maxLength:"255" doc:"User who has signed in, by id or mail address; nobody if absent"`
-	Roles   []string `query:"roles,explode" maxItems:"100" doc:"Roles of that user"`
-	Groups  []string `query:"groups,explode" maxItems:"100" doc:"Groups of that user"`
-	Mail    string   `query:"mail" maxLength:"255" doc:"Address whose one-time code was given"`
-	With    []string `query:"with,explode" maxItems:"100" doc:"Credentials of the policy that are shown: ids of share links and service tokens, pin, password, basic/<user>, certificate"`
-	Headers []string `query:"headers,explode" maxItems:"100" example:"[\"X-Probe: 1\"]" doc:"Header fields"`
-	At      string   `query:"at" maxLength:"64" format:"date-time" doc:"When; now if absent"`
-}
-
 // explained is what would become of a request.
 type explained struct {
 	Revision uint64            `json:"revision" doc:"Of the configuration that the answer is of"`
@@ -146,13 +128,13 @@ func (a *API) explain() {
 	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/orgs/{org}/explain", "explain", "What nodes would do with a request, and why; nothing is sent", "policies", access.PoliciesRead, 200),
 		func(ctx context.Context, in *struct {
 			OrgPath
-			ExplainQuery
+			explain.Query
 		}) (*answer[explained], error) {
 			org, err := a.Admin.OrganizationID(ctx, caller(ctx), in.Org)
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
-			q, err := question(in.ExplainQuery)
+			q, err := in.Question(time.Now())
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
@@ -166,39 +148,6 @@ func (a *API) explain() {
 			}
 			return &answer[explained]{Status: http.StatusOK, Body: a.explained(m, v)}, nil
 		})
-}
-
-func question(in ExplainQuery) (q explain.Question, err error) {
-	q = explain.Question{Method: in.Method, URL: in.URL, Client: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Country: in.Country, ASN: in.ASN, Time: time.Now(), Shown: in.With}
-	if in.From != "" {
-		if q.Client, err = netip.ParseAddr(in.From); err != nil {
-			return q, fault.Field("from", "%q is no address", in.From)
-		}
-	}
-	if in.At != "" {
-		if q.Time, err = time.Parse(time.RFC3339, in.At); err != nil {
-			return q, fault.Field("at", "%q is no time such as 2027-01-31T12:00:00Z", in.At)
-		}
-	}
-	if in.Mail != "" {
-		if q.Mail, err = policy.CanonicalMail(in.Mail); err != nil {
-			return q, fault.Field("mail", "%v", err)
-		}
-	}
-	q.User = policy.User{ID: in.As, Roles: in.Roles, Groups: in.Groups}
-	if m, err := policy.CanonicalMail(in.As); err == nil {
-		q.User.Email = m
-	}
-	q.Header = map[string][]string{}
-	for _, h := range in.Headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return q, fault.Field("headers", "%q: want one such as \"X-Probe: 1\"", h)
-		}
-		name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
-		q.Header[name] = append(q.Header[name], strings.TrimSpace(value))
-	}
-	return q, nil
 }
 
 func (a *API) explained(m *model.Model, v *explain.Answer) explained {
