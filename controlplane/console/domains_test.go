@@ -70,7 +70,7 @@ func TestDraw(t *testing.T) {
 		many = append(many, Box{ID: fmt.Sprint("t", i), Text: fmt.Sprintf("t%03d", i), Tone: good})
 	}
 	many[mostBoxes+1].Tone = bad // the last by name
-	p := draw([]string{"a", "b"}, [][]Box{{{ID: "n", Text: "n", Tone: good}}, many}, []edge{{"n", "t41", bad, ""}, {"n", "t40", good, ""}, {"n", "t0", good, ""}, {"gone", "t0", bad, ""}})
+	p := draw([]string{"a", "b"}, [][]Box{{{ID: "n", Text: "n", Tone: good}}, many}, []edge{{"n", "t41", bad, "", 0}, {"n", "t40", good, "", 0}, {"n", "t0", good, "12 ms", 250}, {"gone", "t0", bad, "", 0}})
 	if p.Omitted != 2 || len(p.Boxes) != mostBoxes+1 {
 		t.Errorf("%d boxes, %d left out", len(p.Boxes), p.Omitted)
 	}
@@ -79,6 +79,9 @@ func TestDraw(t *testing.T) {
 	}
 	if len(p.Lines) != 2 || p.Lines[1].Tone != bad || p.Lines[1].Y2 != pictureTop+boxHeight/2 {
 		t.Errorf("lines %+v", p.Lines)
+	}
+	if l := p.Lines[0]; l.Width != "w4" || l.Title != "12 ms, 250 requests a second" || p.Lines[1].Width != "w0" {
+		t.Errorf("widths %+v", p.Lines)
 	}
 	if mid := p.Boxes[0].Y + boxHeight/2; mid < p.H/2-20 || mid > p.H/2+60 {
 		t.Errorf("a short column is at %d of %d", mid, p.H)

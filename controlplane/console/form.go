@@ -65,8 +65,29 @@ func (f Form) wrong(name string) string {
 
 // lines are the values of a field with one on each line, or with commas between.
 func (f Form) lines(name string) []string {
-	return slices.DeleteFunc(strings.FieldsFunc(f.Get(name), func(r rune) bool { return r == '\n' || r == ',' || r == ' ' }), func(s string) bool { return s == "" })
+	out := strings.FieldsFunc(f.Get(name), func(r rune) bool { return r == '\n' || r == ',' || r == ' ' })
+	if len(out) == 0 {
+		return nil
+	}
+	return out
 }
+
+// at is the field of the form that what is wrong with a part of it belongs to.
+func (f Form) at(wrong string) string {
+	best := ""
+	for name := range f.Values {
+		if len(name) > len(best) && (wrong == name || strings.HasPrefix(wrong, name+"[") || strings.HasPrefix(wrong, name+".")) {
+			best = name
+		}
+	}
+	if best == "" {
+		return fieldOf(wrong)
+	}
+	return best
+}
+
+// has reports whether a value of a field was chosen.
+func (f Form) has(name, value string) bool { return slices.Contains(f.Values[name], value) }
 
 // Option is one choice of a field.
 type Option struct{ Value, Text string }

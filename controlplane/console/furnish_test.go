@@ -12,6 +12,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/tail"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/loglinear"
 )
 
 // furnish makes a little of everything: two nodes, of which one is up; a site with a connector that has tunnels, and one
@@ -26,7 +27,11 @@ func (r *rig) furnish() {
 	put(r.admin.Sites.Create(ctx, r.key, "default", "home", admin.SiteSpec{Pool: "default"}))
 	put(r.admin.Sites.Create(ctx, r.key, "default", "office", admin.SiteSpec{Pool: "default"}))
 	put(r.admin.Connectors.Create(ctx, r.key, "default", "pi", admin.ConnectorSpec{Site: "home"}))
-	put(r.admin.Services.Create(ctx, r.key, "default", "wiki", admin.ServiceSpec{Kind: "http", Hostname: "wiki.example.org", Pool: "default"}))
+	put(r.admin.Policies.Create(ctx, r.key, "default", "staff", admin.PolicySpec{
+		Rules: []admin.PolicyRule{{Action: "deny", PolicyConditions: admin.PolicyConditions{Paths: []string{"/admin/**"}}}}, Otherwise: "authenticate",
+		Auth: &admin.PolicyAuth{SignIn: &admin.PolicySignIn{Members: true}},
+	}))
+	put(r.admin.Services.Create(ctx, r.key, "default", "wiki", admin.ServiceSpec{Kind: "http", Hostname: "wiki.example.org", Pool: "default", Policy: "staff"}))
 	put(r.admin.Services.Create(ctx, r.key, "default", "mail", admin.ServiceSpec{Kind: "tls", Hostname: "mail.example.org", Pool: "default", Terminate: true}))
 	put(r.admin.Services.Create(ctx, r.key, "default", "db", admin.ServiceSpec{Kind: "tcp", Ports: "5432", Pool: "default", Allow: []string{"198.51.100.0/24"}, ProxyProtocol: 2}))
 	check := &admin.HealthCheck{Kind: "http", Path: "/ready"}
@@ -41,11 +46,95 @@ func (r *rig) furnish() {
 		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
 		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
 	})
+	r.alarm()
+	r.people()
 	r.log(
 		&model.Request{Path: "/page", Status: 200, Decision: model.DecisionAllowed, Reason: "everybody may", Total: 12 * time.Millisecond, Out: 4096},
 		&model.Request{Path: "/admin", Status: 403, Decision: model.DecisionDenied, Reason: "rule 2 of policy staff denies"},
 		&model.Request{Path: "/api/list", Status: 502, Decision: model.DecisionAllowed, Error: "the target refused the connection"},
 	)
+	r.count()
+}
+
+// people makes a group, a role, a service account with a key, an invitation, an identity provider and a webhook.
+func (r *rig) people() {
+	r.t.Helper()
+	ctx := r.t.Context()
+	done := func(_ any, _ model.Revision, err error) {
+		r.t.Helper()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	done(r.admin.Groups.Create(ctx, r.key, "default", "night-shift", admin.GroupSpec{}))
+	done(r.admin.Roles.Create(ctx, r.key, "default", "reader", admin.RoleSpec{Permissions: []string{"sites:read"}}))
+	done(r.admin.ServiceAccounts.Create(ctx, r.key, "default", "deployer", admin.ServiceAccountSpec{Roles: []string{"member"}}))
+	done(r.admin.IdentityProviders.Create(ctx, r.key, "default", "corp", admin.IdentityProviderSpec{
+		Issuer: "https://id.example.org", ClientID: "warren", Provision: true, Rules: []admin.ClaimRule{{Claim: "groups", Value: "ops", Role: "admin"}, {Role: "viewer"}},
+	}))
+	done(r.admin.Webhooks.Create(ctx, r.key, "default", "pager", admin.WebhookSpec{URL: "https://hooks.example.org/warren", Events: []model.EventType{model.AlertFiring}}))
+	if _, err := r.admin.CreateAPIKey(ctx, r.key, "laptop", admin.APIKeySpec{Organization: "default", ServiceAccount: "deployer"}); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.admin.Invite(ctx, r.key, "default", "bea@example.org", admin.InvitationSpec{Roles: []string{"member"}}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// alarm makes a rule about the error rate of wiki, which fires, and of which a mail could not be sent.
+func (r *rig) alarm() {
+	r.t.Helper()
+	ctx, now := r.t.Context(), time.Now().UTC().Truncate(time.Microsecond)
+	s := r.service("wiki")
+	v, _, err := r.admin.AlertRules.Create(ctx, r.key, "default", "slow", admin.AlertRuleSpec{Kind: model.AlertErrorRate, Object: "wiki", Mail: []string{"ops@example.org"}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.db.Tx(ctx, "test", func(tx *store.Tx) error {
+		rule, err := tx.GetAlertRuleByName(ctx, s.Org, v.Name)
+		if err != nil {
+			return err
+		}
+		a := &model.Alert{Rule: rule.ID, Org: s.Org, Object: s.ID.String(), Name: "wiki", Since: now.Add(-time.Hour), Fired: now.Add(-50 * time.Minute), Told: true, Reason: "wiki is slow"}
+		if err := tx.PutAlert(ctx, a); err != nil {
+			return err
+		}
+		e, err := model.NewEvent(model.AlertFiring, s.Org, s.ID.String(), "1", model.AlertEventData{Rule: "slow", Kind: rule.Kind, Object: a.Object, Name: a.Name, State: "firing", Reason: a.Reason}, now)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.RaiseEvent(ctx, e); err != nil {
+			return err
+		}
+		if err := tx.MailAlert(ctx, e, rule); err != nil {
+			return err
+		}
+		return tx.NoteAlertMail(ctx, &model.AlertMail{Event: e.ID, Rule: rule.ID, Address: "ops@example.org", Attempt: 1, At: now, Problem: "the mail server is asleep"})
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// count has the nodes count 300 requests of wiki in the last minutes, of which 15 failed.
+func (r *rig) count() {
+	r.t.Helper()
+	s, now := r.service("wiki"), time.Now().UTC()
+	if _, err := r.db.Tx(r.t.Context(), "test", func(tx *store.Tx) error {
+		v := &model.NodeTraffic{At: now.Add(-time.Minute).Truncate(model.TrafficFine), Org: s.Org, Service: s.ID, Traffic: model.Traffic{
+			Requests: 300, Statuses: [6]int64{2: 280, 4: 5, 5: 15}, Failed: 15, In: 3000, Out: 600_000, Took: loglinear.Counts{Buckets: []int32{50}, Counts: []int64{300}},
+		}}
+		for n := range r.world.Get().Nodes() {
+			v.Node = n.ID
+		}
+		for s := range r.world.Get().Sites() {
+			if s.Name == "home" {
+				v.Site = s.ID
+			}
+		}
+		return tx.AddTraffic(r.t.Context(), []*model.NodeTraffic{v})
+	}); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // log has requests of the service wiki be over, one a minute, the last one just now.

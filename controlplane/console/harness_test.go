@@ -109,9 +109,11 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages := web.New(web.Options{SignIn: signin.New(signin.Options{
+	people := signin.New(signin.Options{
 		Store: r.db, Admin: r.admin, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer, OIDC: oidc.New(http.DefaultClient), Log: log, Reg: reg,
-	}), URL: base, Cookie: session, Log: log, Reg: reg})
+	})
+	r.admin.Inviter = people
+	pages := web.New(web.Options{SignIn: people, URL: base, Cookie: session, Log: log, Reg: reg})
 	r.con = New(Options{
 		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Preflight: registrar{}, Cookie: session, Control: []string{"control.example.com:8443"},
 		Database: func() time.Duration { return 0 }, Log: log, Reg: reg,

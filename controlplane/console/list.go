@@ -26,16 +26,17 @@ func rows[T any](q *Request, all iter.Seq[T], name func(T) string, texts func(T)
 	out := Rows[T]{Query: strings.TrimSpace(q.URL.Query().Get("q"))}
 	after := q.URL.Query().Get("after")
 	words := strings.Fields(strings.ToLower(out.Query))
+	shown := firsts[T]{most: perPage + 1, order: func(a, b T) int { return cmp.Compare(name(a), name(b)) }}
 	for v := range all {
 		if !matches(words, name(v), v, texts) {
 			continue
 		}
 		out.Total++
 		if name(v) > after {
-			out.Items = append(out.Items, v)
+			shown.add(v)
 		}
 	}
-	slices.SortFunc(out.Items, func(a, b T) int { return cmp.Compare(name(a), name(b)) })
+	out.Items = shown.items
 	if len(out.Items) > perPage {
 		out.Items = out.Items[:perPage]
 		out.Next = listURL(q, out.Query, name(out.Items[perPage-1]))
@@ -44,6 +45,25 @@ func rows[T any](q *Request, all iter.Seq[T], name func(T) string, texts func(T)
 		out.First = listURL(q, out.Query, "")
 	}
 	return out
+}
+
+// firsts keeps what comes first of much, in order: at most most.
+type firsts[T any] struct {
+	most  int
+	order func(a, b T) int
+	items []T
+}
+
+func (f *firsts[T]) add(v T) {
+	full := len(f.items) == f.most
+	if full && f.order(v, f.items[f.most-1]) >= 0 {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(f.items, v, f.order)
+	if full {
+		f.items = f.items[:f.most-1]
+	}
+	f.items = slices.Insert(f.items, i, v)
 }
 
 func matches[T any](words []string, name string, v T, texts func(T) []string) bool {

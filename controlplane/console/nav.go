@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/model"
 )
 
 // entry is a link of the navigation, for those who have a permission.
@@ -26,14 +27,26 @@ var navigation = []section{
 		{"Topology", "topology", access.SitesRead},
 		{"Sites", "sites", access.SitesRead},
 		{"Services", "services", access.ServicesRead},
+		{"Policies", "policies", access.PoliciesRead},
 		{"Domains", "domains", access.DomainsRead},
 		{"Certificates", "certificates", access.CertificatesRead},
 	}},
 	{"Logs", false, []entry{
 		{"Requests", "requests", access.RequestsRead},
+		{"Events", "events", access.EventsRead},
+		{"Alerts", "alerts", access.AlertsRead},
+		{"Audit log", "audit", access.AuditRead},
+	}},
+	{"People", false, people},
+	{"Settings", false, []entry{
+		{"Webhooks", "webhooks", access.WebhooksRead},
+		{"Settings", "settings", access.SecurityRead},
 	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
+		{"Alerts", "alerts", access.ClusterAlertsRead},
+		{"Webhooks", "webhooks", access.ClusterWebhooksRead},
+		{"Audit log", "audit", access.AuditRead},
 		{"Diagnostics", "diagnostics", access.SnapshotsRead},
 	}},
 }
@@ -55,7 +68,11 @@ func links(q *Request) []linkSection {
 	for _, s := range navigation {
 		v := linkSection{Title: s.title}
 		for _, e := range s.entries {
-			if !e.need.ForEverybody() && !q.Can(e.need) || !s.cluster && q.Org == nil {
+			can := q.Can(e.need)
+			if s.cluster {
+				can = q.Who.Can(e.need, model.OrgID{})
+			}
+			if !e.need.ForEverybody() && !can || !s.cluster && q.Org == nil {
 				continue
 			}
 			to := q.To(e.to)

@@ -1,13 +1,17 @@
 package console
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/audit"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/store"
 )
 
 // due is when before its end a certificate is said to come to it: what renews it has failed for a while then.
@@ -24,7 +28,8 @@ type Summary struct {
 	Failing                    []*model.Target
 	Nodes, NodesUp, NodesSync  int
 	Certificates, Due, Expired int
-	Connected                  bool // a tunnel of a connector has worked
+	Ending                     []*model.Certificate // expired or due, those that end first
+	Connected                  bool                 // a tunnel of a connector has worked
 	Domains                    int
 	Database                   bool
 }
@@ -110,8 +115,13 @@ func (q *Request) countCertificates(s *Summary) {
 			s.Expired++
 		case left < min(due, c.NotAfter.Sub(c.NotBefore)/3):
 			s.Due++
+		default:
+			continue
 		}
+		s.Ending = append(s.Ending, c)
 	}
+	slices.SortFunc(s.Ending, func(a, b *model.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	s.Ending = s.Ending[:min(len(s.Ending), latest)]
 }
 
 func overview(q *Request) (*Page, error) {
@@ -124,7 +134,18 @@ func overview(q *Request) (*Page, error) {
 			return nil, err
 		}
 	}
-	return &Page{Title: q.Org.Name, Live: overviewView(q, s, done)}, nil
+	var events []admin.Event
+	if q.Can(access.EventsRead) {
+		var err error
+		if events, err = q.Admin.Events(q.Context(), q.Who, q.Org.ID.String(), nil, store.EventMark{}, store.EventMark{}, latest); err != nil && fault.Of(err) != fault.Unavailable {
+			return nil, err
+		}
+	}
+	now, err := q.recent()
+	if err != nil && fault.Of(err) != fault.Unavailable {
+		return nil, err
+	}
+	return &Page{Title: q.Org.Name, Live: overviewView(q, s, now, done, events), Charts: chartsView(q, "", "")}, nil
 }
 
 func listOrganizations(q *Request) (*Page, error) {
@@ -135,6 +156,29 @@ func listOrganizations(q *Request) (*Page, error) {
 
 func nothingHere(*Request) (*Page, error) {
 	return nil, fault.New(fault.NotFound, "There is no such page.")
+}
+
+// failing is the share of requests that fail, and its tone.
+func failing(v *admin.Traffic) (float64, string) {
+	if v.Requests == 0 {
+		return 0, idle
+	}
+	share := float64(v.Failed) / float64(v.Requests)
+	switch {
+	case share >= .05:
+		return share, bad
+	case share >= .01:
+		return share, warn
+	}
+	return share, good
+}
+
+// perSecond is a rate as a page shows it.
+func perSecond(n float64) string {
+	if n > 0 && n < 10 {
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(n, 'f', 0, 64)
 }
 
 // tone is that of a count of what should be all.

@@ -6,9 +6,11 @@ import (
 	"github.com/a-h/templ"
 )
 
-// fieldOf is the field of a form that a part of it belongs to.
+// fieldOf is the field of a form that a part of it belongs to: "allow" of "allow[2]", "rules[0].paths" of "rules[0].paths[1]".
 func fieldOf(name string) string {
-	name, _, _ = strings.Cut(name, "[")
+	if i := strings.LastIndexByte(name, '['); i > 0 && strings.HasSuffix(name, "]") {
+		return name[:i]
+	}
 	return name
 }
 

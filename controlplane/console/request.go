@@ -66,6 +66,7 @@ type Page struct {
 	Top     templ.Component // never replaced while somebody looks at it: what is typed into it stays
 	Live    templ.Component // rendered anew whenever something changes
 	Stream  string          // where Live comes from then, if it is not the page itself
+	Charts  templ.Component // below it, never replaced: what a script draws
 	Status  int             // 200 if 0
 }
 

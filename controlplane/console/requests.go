@@ -28,16 +28,8 @@ func requestQuery(v url.Values) admin.RequestQuery {
 	}
 }
 
-// requestFilter is the form of a request's address, without what is empty.
-func requestFilter(q *Request) Form {
-	f := Form{Values: url.Values{}}
-	for _, name := range requestFilters {
-		if v := strings.TrimSpace(q.URL.Query().Get(name)); v != "" {
-			f.Set(name, v)
-		}
-	}
-	return f
-}
+// requestFilter is what a request's address selects, without what is empty.
+func requestFilter(q *Request) Form { return filterOf(q, requestFilters...) }
 
 // withQuery is an address with parameters.
 func withQuery(path string, v url.Values) string {
@@ -49,10 +41,8 @@ func withQuery(path string, v url.Values) string {
 
 // Logged is a part of the request log.
 type Logged struct {
-	Items []admin.Request // the newest first
-	Gaps  []admin.RequestGap
-	Next  string // address of the next page, "" at the end
-	First string // address of the first page, "" on it
+	Listed[admin.Request]
+	Gaps []admin.RequestGap
 }
 
 // requestLog reads a part of the log.
@@ -62,19 +52,8 @@ func (q *Request) requestLog(f Form, before model.RequestMark) (out Logged, err 
 	if err != nil {
 		return out, err
 	}
-	out.Items, out.Gaps, err = q.Admin.Requests(q.Context(), q.Who, q.Org.ID.String(), filter, before, perPage+1)
-	if len(out.Items) > perPage {
-		out.Items = out.Items[:perPage]
-		v := url.Values{"before": {markOf(out.Items[perPage-1])}}
-		for name, values := range f.Values {
-			v[name] = values
-		}
-		out.Next = withQuery(q.URL.Path, v)
-	}
-	if before != (model.RequestMark{}) {
-		out.First = withQuery(q.URL.Path, f.Values)
-	}
-	return out, err
+	list, gaps, err := q.Admin.Requests(q.Context(), q.Who, q.Org.ID.String(), filter, before, perPage+1)
+	return Logged{listed(q, f, list, markOf), gaps}, err
 }
 
 // markOf is the place of a request, as openMark reads it.

@@ -47,6 +47,10 @@ func (c *Console) routes() {
 	c.page(org+"/services/{service}/targets/{target}/delete", access.TargetsWrite, askDeleteTarget)
 	c.form(org+"/services/{service}/targets/{target}/delete", access.TargetsWrite, deleteTarget)
 
+	c.policyRoutes(org)
+	c.peopleRoutes(org)
+	c.settingRoutes(org, cluster)
+
 	c.page(org+"/domains", access.DomainsRead, listDomains)
 	c.page(org+"/add-domain", access.DomainsWrite, newDomain)
 	c.form(org+"/add-domain", access.DomainsWrite, createDomain)
@@ -57,9 +61,19 @@ func (c *Console) routes() {
 
 	c.page(org+"/topology", access.SitesRead, showTopology)
 
+	c.mux.HandleFunc("GET "+org+"/traffic", c.traffic)
 	c.page(org+"/requests", access.RequestsRead, listRequests)
 	c.page(org+"/requests/live", access.RequestsRead, watchRequests)
 	c.mux.HandleFunc("GET "+org+"/requests/tail", c.tailRequests)
+
+	c.page(org+"/events", access.EventsRead, listEvents)
+	for _, at := range []string{org, cluster} {
+		c.page(at+"/audit", access.AuditRead, listAudit)
+		c.mux.HandleFunc("GET "+at+"/audit/export", c.exportAudit)
+	}
+	c.page(cluster+"/audit/verify", access.AuditRead, verifyAudit)
+	c.alertRoutes(org, access.AlertsRead, access.AlertsManage, removalOf(c.Admin.AlertRules, ruleName, alertRemoval))
+	c.alertRoutes(cluster, access.ClusterAlertsRead, access.ClusterAlertsManage, removalOf(c.Admin.ClusterAlertRules, ruleName, alertRemoval))
 
 	c.page(org+"/certificates", access.CertificatesRead, listCertificates)
 	c.page(org+"/certificates/{certificate}", access.CertificatesRead, showCertificate)
@@ -72,6 +86,17 @@ func (c *Console) routes() {
 	c.page(cluster+"/nodes/{node}/drain", access.NodesDrain, askDrain)
 	c.form(cluster+"/nodes/{node}/drain", access.NodesDrain, drainNode)
 	c.form(cluster+"/nodes/{node}/activate", access.NodesDrain, activateNode)
+}
+
+func (c *Console) alertRoutes(at string, read, write access.Permission, r removal) {
+	c.page(at+"/alerts", read, listAlerts)
+	c.page(at+"/new-alert-rule", write, newAlertRule)
+	c.form(at+"/new-alert-rule", write, createAlertRule)
+	c.page(at+"/alerts/{name}", read, showAlertRule)
+	c.page(at+"/alerts/{name}/edit", write, editAlertRule)
+	c.form(at+"/alerts/{name}/edit", write, changeAlertRule)
+	c.form(at+"/alerts/{name}/silence", write, silenceAlertRule)
+	c.removable(at+"/alerts/{name}", write, r)
 }
 
 // enter leads to the organization last looked at.

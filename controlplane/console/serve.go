@@ -102,7 +102,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request) (*Request, bool)
 }
 
 func (c *Console) allowed(q *Request, need access.Permission) (*Page, error) {
-	if need.ForEverybody() || q.Can(need) {
+	if need.ForEverybody() || q.Can(need) && (!q.inCluster() || q.Who.Can(need, model.OrgID{})) {
 		return nil, nil
 	}
 	return nil, access.Refused(need)

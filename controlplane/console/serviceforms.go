@@ -98,7 +98,7 @@ func serviceSpec(f Form, s admin.ServiceSpec) (admin.ServiceSpec, error) {
 		}
 		s.ProxyProtocol = v
 	}
-	return s, nil
+	return s, f.delivery(&s)
 }
 
 func createService(q *Request) (*Done, error) {
@@ -152,9 +152,8 @@ func editService(q *Request) (*Page, error) {
 	}
 	f := filled("kind", v.Kind, "hostname", v.Hostname, "pool", v.Pool, "ports", v.Ports, "allow", strings.Join(v.Allow, "\n"), "policy", v.Policy,
 		"proxy_protocol", strconv.Itoa(v.ProxyProtocol))
-	if v.Terminate {
-		f.Set("terminate", "on")
-	}
+	f.tick("terminate", v.Terminate)
+	f.setDelivery(v.Delivery, v.Maintenance)
 	return q.serviceForm(s, f, 0)
 }
 
@@ -204,6 +203,7 @@ func targetSpec(f Form, service string) (admin.TargetSpec, error) {
 			s.HealthCheck.Path = f.Get("check_path")
 		}
 	}
+	f.upstream(&s)
 	return s, nil
 }
 
@@ -304,6 +304,11 @@ func editTarget(q *Request) (*Page, error) {
 		return nil, err
 	}
 	f := filled("name", v.Name, "site", v.Site, "address", v.Address, "port", strconv.Itoa(v.Port), "path_prefix", v.PathPrefix, "weight", strconv.Itoa(v.Weight))
+	spec, err := specOf[admin.TargetSpec](v)
+	if err != nil {
+		return nil, err
+	}
+	f.setUpstream(spec)
 	if c := v.HealthCheck; c != nil {
 		f.Set("check", c.Kind)
 		f.Set("check_path", c.Path)
@@ -342,6 +347,7 @@ func changeTarget(q *Request) (*Done, error) {
 		if f.Has("path_prefix") {
 			spec.PathPrefix = typed.PathPrefix
 		}
+		f.upstream(&spec)
 		_, _, rev, err = q.Admin.Targets.Put(q.Context(), q.Who, q.Org.ID.String(), t.ID.String(), spec)
 	}
 	return q.targetDone(s, t, f, rev, err, "The target "+t.Name+" is changed.")

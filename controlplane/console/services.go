@@ -44,7 +44,7 @@ func showService(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, way)}, nil
+	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, way), Charts: chartsView(q, "service", s.ID.String())}, nil
 }
 
 // targetsOf are the targets of a service, by name.

@@ -44,7 +44,12 @@ func showSite(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: s.Name, Crumbs: q.siteCrumbs(), Actions: siteActions(q, s), Live: siteView(q, q.site(s))}, nil
+	targets := q.targetsAt(s)
+	p := &Page{Title: s.Name, Crumbs: q.siteCrumbs(), Actions: siteActions(q, s), Live: siteView(q, q.site(s), targets), Charts: chartsView(q, "site", s.ID.String())}
+	if targets.Total > perPage || targets.Query != "" {
+		p.Top = finder(q, targets.Query, "Search targets here")
+	}
+	return p, nil
 }
 
 func askDeleteSite(q *Request) (*Page, error) {
@@ -122,14 +127,9 @@ func (q *Request) siteName(id model.SiteID) string {
 	return "–"
 }
 
-// mostTargets is how many targets the page of a site shows.
-const mostTargets = 200
-
-// targetsAt are the targets in a site, by service, the first mostTargets.
-func (q *Request) targetsAt(s *model.Site) []*model.Target {
-	out := slices.Collect(q.m.TargetsAt(s.ID))
-	slices.SortFunc(out, func(a, b *model.Target) int { return cmp.Compare(a.Name, b.Name) })
-	return out[:min(len(out), mostTargets)]
+// targetsAt is a page of the targets in a site, by name.
+func (q *Request) targetsAt(s *model.Site) Rows[*model.Target] {
+	return rows(q, q.m.TargetsAt(s.ID), func(t *model.Target) string { return t.Name }, func(t *model.Target) []string { return []string{t.Address} })
 }
 
 func membersTitle(k model.SiteKind) string {

@@ -2,9 +2,13 @@ package console
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"strings"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -31,6 +35,7 @@ type Box struct {
 // Line leads from a box to one in the next column.
 type Line struct {
 	Tone           string
+	Width          string // a class: how much goes there
 	X1, Y1, X2, Y2 int
 	Title          string
 }
@@ -44,7 +49,10 @@ type Picture struct {
 	W, H    int
 }
 
-type edge struct{ from, to, tone, title string }
+type edge struct {
+	from, to, tone, title string
+	rate                  float64 // requests a second
+}
 
 // draw puts columns of boxes beside each other and draws the lines. It is pure.
 func draw(titles []string, columns [][]Box, edges []edge) Picture {
@@ -77,22 +85,82 @@ func draw(titles []string, columns [][]Box, edges []edge) Picture {
 		a, okA := at[e.from]
 		b, okB := at[e.to]
 		if okA && okB {
-			p.Lines = append(p.Lines, Line{e.tone, a.X + boxWidth, a.Y + boxHeight/2, b.X, b.Y + boxHeight/2, e.title})
+			p.Lines = append(p.Lines, Line{e.tone, width(e.rate), a.X + boxWidth, a.Y + boxHeight/2, b.X, b.Y + boxHeight/2, e.says()})
 		}
 	}
 	slices.SortStableFunc(p.Lines, func(a, b Line) int { return cmp.Compare(rank(b.Tone), rank(a.Tone)) }) // what is ill is drawn last, above
 	return p
 }
 
+// width is how wide a line is: each class is ten times as much as the one before.
+func width(rate float64) string {
+	if rate <= 0 {
+		return "w0"
+	}
+	return "w" + itoa(1+max(0, min(4, int(math.Ceil(math.Log10(rate))))))
+}
+
+// says is what the title of a line is.
+func (e edge) says() string {
+	if e.rate <= 0 {
+		return e.title
+	}
+	return strings.TrimPrefix(e.title+", ", ", ") + perSecond(e.rate) + " requests a second"
+}
+
 func columnX(i int) int { return i * (boxWidth + columnGap) }
 
-func rank(tone string) int { return slices.Index([]string{bad, warn, idle, good}, tone) }
+func rank(tone string) int {
+	switch tone {
+	case bad:
+		return 0
+	case warn:
+		return 1
+	case idle:
+		return 2
+	}
+	return 3
+}
 
 // middle is where the curve of a line turns.
 func (l Line) middle() int { return (l.X1 + l.X2) / 2 }
 
+// rates are requests a second of the last minutes, by the ids of sites, services and nodes.
+type rates map[string]float64
+
+// rates finds out how much goes where; while the database is away, or to who may not know, that is nothing.
+func (q *Request) rates() (rates, error) {
+	out := rates{}
+	if !q.Can(access.TrafficRead) {
+		return out, nil
+	}
+	by := []model.TrafficBy{model.BySite, model.ByService}
+	if q.Can(access.NodesRead) {
+		by = append(by, model.ByNode)
+	}
+	for _, by := range by {
+		list, err := q.Admin.Traffic(q.Context(), q.Who, q.Org.ID.String(), admin.TrafficQuery{Since: q.Now.Add(-recentTime), Until: q.Now, By: by})
+		if fault.Of(err) == fault.Unavailable {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range list {
+			out[v.ID] = v.Rate
+		}
+	}
+	return out, nil
+}
+
+// seenTarget is a target with how it is.
+type seenTarget struct {
+	*model.Target
+	state Badge
+}
+
 // topology collects what is in the picture of an organization.
-func (q *Request) topology() Picture {
+func (q *Request) topology(rate rates) Picture {
 	columns := [][]Box{{{ID: "internet", Text: "Internet", Small: "visitors", Tone: idle}}, nil, nil, nil}
 	var edges []edge
 	pools := map[model.PoolID]bool{}
@@ -110,28 +178,41 @@ func (q *Request) topology() Picture {
 			b.Text = "node"
 		}
 		columns[1] = append(columns[1], b)
-		edges = append(edges, edge{"internet", b.ID, v.State.Tone, v.State.Text})
+		edges = append(edges, edge{"internet", b.ID, v.State.Tone, v.State.Text, rate[b.ID]})
 	}
+	// Of ten thousand targets those that are worst are drawn: nothing is made of the others.
+	worst := firsts[seenTarget]{most: mostBoxes, order: func(a, b seenTarget) int {
+		return cmp.Or(cmp.Compare(rank(a.state.Tone), rank(b.state.Tone)), cmp.Compare(a.Name, b.Name))
+	}}
+	targets := 0
 	for _, s := range sites {
 		st := q.site(s)
 		columns[2] = append(columns[2], Box{
 			ID: s.ID.String(), Text: s.Name, Small: itoa(st.Up) + " of " + plural(len(st.Tunnels), "tunnel", "tunnels"), Tone: st.State.Tone, To: q.To("sites", s.Name),
 		})
-		edges = append(edges, siteEdges(st)...)
+		for _, e := range siteEdges(st) {
+			e.rate = rate[e.to]
+			edges = append(edges, e)
+		}
 		if !q.Can(access.TargetsRead) {
 			continue
 		}
 		for t := range q.m.TargetsAt(s.ID) {
-			b := q.target(t)
-			box := Box{ID: t.ID.String(), Text: t.Name, Small: t.Address + ":" + itoa(int(t.Port)), Tone: b.Tone}
-			if v := q.m.Service(t.Service); v != nil {
-				box.Text, box.To = v.Name, q.To("services", v.Name)
-			}
-			columns[3] = append(columns[3], box)
-			edges = append(edges, edge{s.ID.String(), box.ID, b.Tone, b.Text})
+			targets++
+			worst.add(seenTarget{t, q.target(t)})
 		}
 	}
-	return draw([]string{"", "Nodes", "Sites", "Targets"}, columns, edges)
+	for _, t := range worst.items {
+		box := Box{ID: t.ID.String(), Text: t.Name, Small: t.Address + ":" + itoa(int(t.Port)), Tone: t.state.Tone}
+		if v := q.m.Service(t.Service); v != nil {
+			box.Text, box.To = v.Name, q.To("services", v.Name)
+		}
+		columns[3] = append(columns[3], box)
+		edges = append(edges, edge{t.Site.String(), box.ID, t.state.Tone, t.state.Text, rate[t.Service.String()]})
+	}
+	p := draw([]string{"", "Nodes", "Sites", "Targets"}, columns, edges)
+	p.Omitted += targets - len(worst.items)
+	return p
 }
 
 // siteEdges are the lines from nodes into a site: of each node the best of its tunnels.
@@ -139,7 +220,7 @@ func siteEdges(st SiteState) []edge {
 	var out []edge
 	if st.Kind == model.LocalSite {
 		for _, m := range st.Connectors {
-			out = append(out, edge{m.ID, st.ID.String(), m.State.Tone, m.State.Text})
+			out = append(out, edge{m.ID, st.ID.String(), m.State.Tone, m.State.Text, 0})
 		}
 		return out
 	}
@@ -149,7 +230,7 @@ func siteEdges(st SiteState) []edge {
 		if t.From != "" {
 			peer = t.From
 		}
-		e := edge{peer, st.ID.String(), bad, "down"}
+		e := edge{peer, st.ID.String(), bad, "down", 0}
 		if t.Up {
 			e.tone, e.title = good, ms(t.RoundTrip)
 		}
@@ -165,5 +246,9 @@ func siteEdges(st SiteState) []edge {
 }
 
 func showTopology(q *Request) (*Page, error) {
-	return &Page{Title: "Topology", Live: topologyView(q, q.topology())}, nil
+	rate, err := q.rates()
+	if err != nil {
+		return nil, err
+	}
+	return &Page{Title: "Topology", Live: topologyView(q, q.topology(rate))}, nil
 }

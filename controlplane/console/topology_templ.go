@@ -117,7 +117,7 @@ func topologyView(q *Request, p Picture) templ.Component {
 				}
 			}
 			for _, l := range p.Lines {
-				var templ_7745c5c3_Var7 = []any{l.Tone}
+				var templ_7745c5c3_Var7 = []any{l.Tone, l.Width}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var7...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -142,7 +142,7 @@ func topologyView(q *Request, p Picture) templ.Component {
 				var templ_7745c5c3_Var9 string
 				templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf("M%d %d C%d %d %d %d %d %d", l.X1, l.Y1, l.middle(), l.Y1, l.middle(), l.Y2, l.X2, l.Y2))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `topology.templ`, Line: 16, Col: 133}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `topology.templ`, Line: 16, Col: 142}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 				if templ_7745c5c3_Err != nil {
@@ -155,7 +155,7 @@ func topologyView(q *Request, p Picture) templ.Component {
 				var templ_7745c5c3_Var10 string
 				templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(l.Title)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `topology.templ`, Line: 16, Col: 152}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `topology.templ`, Line: 16, Col: 161}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 				if templ_7745c5c3_Err != nil {
@@ -257,7 +257,7 @@ func topologyView(q *Request, p Picture) templ.Component {
 					}
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "</svg></div><div class=\"pager\"><small>Green: it works. Dashed: worth a look. Red: requests fail there. ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "</svg></div><div class=\"pager\"><small>Green: it works. Dashed: worth a look. Red: requests fail there. The wider, the more requests went there in the last 5 minutes. ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
