@@ -17,8 +17,11 @@ type Principal struct {
 	Session model.SessionID // and Session
 	User    model.UserID    // whose session, or whose key, it is; zero: nobody's
 	Account model.AccountID // whose key it is; zero: no service account's
-	Name    string          // of the user, the service account, or of a key that nobody owns
+	Name    string          // of the user, the service account, the connector, or of a key that nobody owns
 	Address netip.Addr      // where the call came from
+
+	// Connector is set, and neither Key nor Session, of a connector that publishes what labels of containers ask for.
+	Connector model.ConnectorID
 
 	Grants Grants
 }
@@ -28,6 +31,8 @@ func (p Principal) Actor() string {
 	switch {
 	case !p.Session.IsZero():
 		return "user:" + p.User.String()
+	case !p.Connector.IsZero():
+		return "connector:" + p.Connector.String()
 	case p.Key.IsZero():
 		return ""
 	}
@@ -35,7 +40,17 @@ func (p Principal) Actor() string {
 }
 
 // IsZero reports whether it is nobody.
-func (p Principal) IsZero() bool { return p.Key.IsZero() && p.Session.IsZero() }
+func (p Principal) IsZero() bool {
+	return p.Key.IsZero() && p.Session.IsZero() && p.Connector.IsZero()
+}
+
+// Publishing is a connector that publishes in its organization. It may do no more than that takes; what of it its site is
+// permitted is for who publishes to ask.
+func Publishing(c *model.Connector) Principal {
+	return Principal{Connector: c.ID, Name: c.Name, Grants: Grants{Orgs: map[model.OrgID]Set{c.Org: {
+		ServicesRead: {}, ServicesWrite: {}, TargetsRead: {}, TargetsWrite: {}, PoliciesRead: {}, DomainsRead: {}, SitesRead: {},
+	}}}}
+}
 
 // Grants are what somebody may do: in the cluster, which is everywhere, and in organizations beside.
 type Grants struct {

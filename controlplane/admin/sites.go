@@ -37,6 +37,8 @@ type SiteSpec struct {
 	Nodes   []string `json:"nodes,omitempty" maxItems:"64" doc:"Of a local site: the nodes that stand in its network, by name or id. It takes the permission local-sites:write"`
 
 	WireGuardKey string `json:"wireguard_public_key,omitempty" maxLength:"64" doc:"Of a wireguard site: public key of the device, in base64. If absent it stays what it is: one is made by the action wireguard/rotate"`
+
+	Publish *Publish `json:"publish,omitempty" doc:"Of a connector site: what its connectors may publish of their own accord, by labels of containers; nothing if absent. It takes the permissions to write services and targets"`
 }
 
 // Site is one private network.
@@ -51,6 +53,9 @@ type Site struct {
 
 	WireGuardKey string `json:"wireguard_public_key,omitempty" doc:"Of a wireguard site: public key of its device; absent while it has none"`
 	Address      string `json:"address,omitempty" readOnly:"true" doc:"Of a wireguard site: the address of its device in the tunnels, which all its targets have"`
+
+	Publish   *Publish   `json:"publish,omitempty" doc:"What its connectors may publish by labels of containers; absent: nothing"`
+	Published *Published `json:"published,omitempty" readOnly:"true" doc:"What became of what labels ask for; absent: none has asked for anything"`
 
 	Health *HealthSummary `json:"health,omitempty" readOnly:"true" doc:"How the way into it is now; …/health says it of each hop"`
 }
@@ -74,10 +79,23 @@ func sites(a *Admin) *Collection[model.Site, SiteSpec, Site] {
 		after:  func(v *model.Site) string { return v.Name },
 		build:  buildSite,
 		create: func(c *call, v *model.Site) error { return c.tx.CreateSite(c, v) },
-		update: func(c *call, v *model.Site) (bool, error) { return c.tx.UpdateSite(c, v) },
+		update: updateSite,
 		drop:   func(c *call, v *model.Site) error { return c.tx.DeleteSite(c, v.ID) },
 		view:   viewSite,
 	}
+}
+
+func updateSite(c *call, v *model.Site) (bool, error) {
+	old, err := c.tx.GetSite(c, v.ID)
+	if err != nil {
+		return false, err
+	}
+	changed, err := c.tx.UpdateSite(c, v)
+	if err != nil || !publishes(old, v) {
+		return changed, err
+	}
+	_, err = c.reconcile(v.ID)
+	return changed, err
 }
 
 func buildSite(c *call, old *model.Site, name string, s SiteSpec) (*model.Site, error) {
@@ -108,6 +126,9 @@ func buildSite(c *call, old *model.Site, name string, s SiteSpec) (*model.Site, 
 		if v.PeerKey, err = peerKey("wireguard_public_key", s.WireGuardKey); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.sitePublishes(v, old, s.Publish); err != nil {
+		return nil, err
 	}
 	if err := v.Validate(); err != nil || old == nil {
 		return v, err
@@ -151,6 +172,10 @@ func (c *call) standing(refs []string) ([]model.NodeID, error) {
 
 func viewSite(c *call, v *model.Site) (out Site, err error) {
 	out.Tunnels, out.Kind, out.Carrier = v.Tunnels, string(v.Kind), string(v.Carrier)
+	out.Publish = viewPublish(v.Publish)
+	if out.Published, err = c.published(v.ID); err != nil {
+		return out, err
+	}
 	if v.Kind == model.WireGuardSite {
 		out.Address = model.OverlayAddress(v.ID).String()
 		if !v.PeerKey.IsZero() {
@@ -230,8 +255,22 @@ func connectors(a *Admin) *Collection[model.Connector, ConnectorSpec, Connector]
 			return v, v.Validate()
 		},
 		create: func(c *call, v *model.Connector) error { return c.tx.CreateConnector(c, v) },
-		update: func(c *call, v *model.Connector) (bool, error) { return c.tx.UpdateConnector(c, v) },
-		drop:   func(c *call, v *model.Connector) error { return c.tx.DeleteConnector(c, v.ID) },
+		update: func(c *call, v *model.Connector) (bool, error) {
+			old, err := c.tx.GetConnector(c, v.ID)
+			if err == nil && old.Site != v.Site { // it says anew what containers there are
+				err = c.withdraw(old)
+			}
+			if err != nil {
+				return false, err
+			}
+			return c.tx.UpdateConnector(c, v)
+		},
+		drop: func(c *call, v *model.Connector) error {
+			if err := c.withdraw(v); err != nil {
+				return err
+			}
+			return c.tx.DeleteConnector(c, v.ID)
+		},
 		view: func(c *call, v *model.Connector) (out Connector, err error) {
 			out.Enrolled, out.RevokedAt, out.Alarm = v.Enrolled(), when(v.Revoked), a.alarm(identity.Connector, v.ID.String(), v.Revoked)
 			if out.OrgMeta, err = c.orgMeta(v.ID.String(), v.Name, v.Org, v.Meta); err != nil {
@@ -248,6 +287,9 @@ func (a *Admin) RevokeConnector(ctx context.Context, p access.Principal, org, re
 	return a.Connectors.change(ctx, p, org, ref, "revoke", access.ConnectorsRevoke, func(c *call, v *model.Connector) error {
 		if v.Revoked.IsZero() {
 			v.Revoked = time.Now().UTC().Truncate(time.Microsecond)
+		}
+		if err := c.withdraw(v); err != nil {
+			return err
 		}
 		return c.tx.VoidJoinTokens(c, model.NodeID{}, v.ID)
 	})

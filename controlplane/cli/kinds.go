@@ -79,6 +79,8 @@ var kinds = []*kind{
 			{"region", text, "region that the site stands in: its nodes are preferred", false},
 			{"nodes", list, "of a local site: the nodes that stand in its network", false},
 			{"wireguard_public_key", text, "of a wireguard site: public key of the device (default: see warren site wireguard)", false},
+			{"publish.hostnames", list, "names that its connectors may publish by labels of containers, such as '*.apps.example.org' (default: none)", false},
+			{"publish.ports", list, "ports of nodes that they may publish so, such as 6000-6010 (default: none)", false},
 		},
 		columns: []string{"kind", "pool", "region", "tunnels", "health"}, wide: []string{"carrier", "nodes", "address", "wireguard_public_key"},
 	},

@@ -130,6 +130,7 @@ type Site struct {
 	Region  RegionID     // where it stands; zero: not said
 	Nodes   []NodeID     // of a local site: those that stand in its network, sorted
 	PeerKey wgkey.Public // of a WireGuard site: its device's; zero: none yet
+	Publish *Publish     // of a connector site: what its connectors may publish of their own accord; nil: nothing
 	Meta
 }
 

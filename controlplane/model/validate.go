@@ -108,6 +108,10 @@ func (s *Site) Validate() error {
 		return fault.Field("nodes", "only a local site has nodes of its own; the others get theirs from the pool")
 	case len(s.Nodes) > MaxSiteNodes:
 		return fault.Field("nodes", "%d nodes, want %d at most", len(s.Nodes), MaxSiteNodes)
+	case s.Publish != nil && s.Kind != ConnectorSite:
+		return fault.Field("publish", "of sites with connectors only")
+	case s.Publish != nil:
+		return s.Publish.Validate()
 	}
 	return nil
 }

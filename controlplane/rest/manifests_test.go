@@ -17,7 +17,7 @@ const everything = `[
 {"kind":"Node","metadata":{"name":"n1","labels":{"rack":"r1"}},"spec":{"pool":"edge","region":"eu","addresses":["192.0.2.1","2001:db8::1"],"wireguard_endpoint":"n1.example.net:51820","capacity":50}},
 {"kind":"Node","metadata":{"name":"n2"},"spec":{"pool":"edge"}},
 {"kind":"Domain","metadata":{"name":"example.org"},"spec":{"pool":"edge"}},
-{"kind":"Site","metadata":{"name":"office"},"spec":{"pool":"edge","region":"eu","tunnels":2,"carrier":"stream"}},
+{"kind":"Site","metadata":{"name":"office"},"spec":{"pool":"edge","region":"eu","tunnels":2,"carrier":"stream","publish":{"hostnames":["*.example.org"],"ports":["6000-6010"]}}},
 {"kind":"Site","metadata":{"name":"dc"},"spec":{"pool":"edge","kind":"local","nodes":["n1"]}},
 {"kind":"Site","metadata":{"name":"router"},"spec":{"pool":"edge","kind":"wireguard","wireguard_public_key":"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}},
 {"kind":"Connector","metadata":{"name":"c1"},"spec":{"site":"office"}},

@@ -156,7 +156,7 @@ func TestRoundTrip(t *testing.T) {
 				gets(func() (*model.Site, error) { return tx.GetSite(ctx, w.site.ID) }, func() (*model.Site, error) { return tx.GetSiteByName(ctx, w.org.ID, w.site.Name) }),
 				lists(func() ([]*model.Site, error) { return tx.ListSites(ctx, w.org.ID, all) }),
 				func(v *model.Site) {
-					v.Name, v.Tunnels, v.Kind, v.Carrier, v.Region, v.Nodes = "office", 8, model.LocalSite, model.AutoCarrier, model.RegionID{}, []model.NodeID{w.node.ID}
+					v.Name, v.Tunnels, v.Kind, v.Carrier, v.Region, v.Nodes, v.Publish = "office", 8, model.LocalSite, model.AutoCarrier, model.RegionID{}, []model.NodeID{w.node.ID}, nil
 				}, func(v *model.Site) { v.Nodes = []model.NodeID{} }, func() error { return tx.DeleteSite(ctx, w.site.ID) },
 			}),
 			check(t, noun[model.Connector]{

@@ -11,6 +11,10 @@ import (
 
 // CreateSite adds a row; its ID is the caller's to make.
 func (t *Tx) CreateSite(ctx context.Context, v *model.Site) error {
+	publish, err := publishDocument(v.Publish)
+	if err != nil {
+		return err
+	}
 	return classify(t.q.InsertSite(ctx, db.InsertSiteParams{
 		ID:                 v.ID.UUID,
 		OrgID:              v.Org.UUID,
@@ -22,6 +26,7 @@ func (t *Tx) CreateSite(ctx context.Context, v *model.Site) error {
 		RegionID:           nullID(v.Region.UUID),
 		NodeIds:            uuids(v.Nodes),
 		WireguardPublicKey: keyBytes(v.PeerKey),
+		Publish:            publish,
 	}), "create site")
 }
 
@@ -38,6 +43,10 @@ func (t *Tx) UpdateSite(ctx context.Context, v *model.Site) (changed bool, err e
 	if reflect.DeepEqual(&same, old) {
 		return false, nil
 	}
+	publish, err := publishDocument(v.Publish)
+	if err != nil {
+		return false, err
+	}
 	n, err := t.q.UpdateSite(ctx, db.UpdateSiteParams{
 		ID:                 v.ID.UUID,
 		OrgID:              v.Org.UUID,
@@ -49,6 +58,7 @@ func (t *Tx) UpdateSite(ctx context.Context, v *model.Site) (changed bool, err e
 		RegionID:           nullID(v.Region.UUID),
 		NodeIds:            uuids(v.Nodes),
 		WireguardPublicKey: keyBytes(v.PeerKey),
+		Publish:            publish,
 	})
 	return true, affected(n, err, "update site")
 }
@@ -95,6 +105,7 @@ func site(r db.Site) *model.Site {
 		Region:  model.RegionID{UUID: idOrZero(r.RegionID)},
 		Nodes:   nodeIDs(r.NodeIds),
 		PeerKey: publicKey(r.WireguardPublicKey),
+		Publish: publish(r.Publish),
 		Meta:    model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

@@ -61,7 +61,8 @@ func newWorld(t *testing.T) *world {
 		WireGuardKey: newKey(t), WireGuardEndpoint: endpoint.MustParse("192.0.2.1:51820"), Lifecycle: model.Active, Revoked: at,
 		StreamEndpoint: endpoint.MustParse("edge.example.org:8443"), GossipEndpoint: endpoint.MustParse("[2001:db8::1]:7946"), Capacity: 250, Pinned: []string{"addresses"},
 	}
-	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3, Kind: model.ConnectorSite, Carrier: model.StreamCarrier, Region: w.region.ID}
+	w.site = model.Site{ID: model.SiteID{}.New(), Org: w.org.ID, Name: "home", Pool: w.pool.ID, Tunnels: 3, Kind: model.ConnectorSite, Carrier: model.StreamCarrier, Region: w.region.ID,
+		Publish: &model.Publish{Hostnames: []string{"*.example.org"}, Ports: []model.Ports{{First: 6000, Last: 6010}, {First: 7000, Last: 7000}}}}
 	w.conn = model.Connector{ID: model.ConnectorID{}.New(), Org: w.org.ID, Site: w.site.ID, Name: "pi", WireGuardKey: newKey(t)}
 	w.svc = model.Service{ID: model.ServiceID{}.New(), Org: w.org.ID, Name: "wiki", Kind: model.HTTP, Hostname: "*.example.org", Pool: w.pool.ID,
 		Delivery:    &model.Delivery{Host: "inner.example.org:8080", Request: model.Fields{Remove: []string{"X-A", "X-B"}}, Response: model.Fields{Set: []model.Field{{Name: "X-Env", Value: "<&>"}}}},

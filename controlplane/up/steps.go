@@ -203,8 +203,10 @@ func (c *cluster) ready(ctx context.Context, kind string, want int) error {
 
 func (c *cluster) startConnector(ctx context.Context) error {
 	const name = "connector"
-	if _, err := c.put(ctx, "orgs/default/sites/"+site, map[string]any{"pool": "default"}); err != nil {
-		return err
+	if _, err := c.api.Do(ctx, http.MethodGet, "/api/v1/orgs/default/sites/"+site, nil, nil); err != nil { // else it stays as it was made since
+		if _, err := c.put(ctx, "orgs/default/sites/"+site, map[string]any{"pool": "default"}); err != nil {
+			return err
+		}
 	}
 	if _, err := c.put(ctx, "orgs/default/connectors/"+name, map[string]any{"site": site}); err != nil {
 		return err

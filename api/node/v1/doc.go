@@ -19,4 +19,5 @@
 //	6  2026-11-26  TrafficService
 //	7  2026-11-26  Delivery, Maintenance and schemes of targets in routes: older nodes speak plain HTTP and show no page
 //	8  2026-11-27  Revocation.stale; iat_us in access tokens
+//	9  2026-11-27  PublicationService
 package nodev1

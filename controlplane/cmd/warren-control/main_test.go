@@ -134,7 +134,7 @@ func TestThePushPortEndsWhenToldTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := newPushPort("127.0.0.1:0", &admin.Cluster{ID: "cluster", Identity: ca}, nil, push.New(push.Options{Cluster: "cluster", Log: log, Reg: reg}),
-		presence.New("r1", presence.Memory{}, log, reg), model.NewCurrent(), nodev1.UnimplementedAccessServiceServer{}, nodev1.UnimplementedTrafficServiceServer{}, log, reg)
+		presence.New("r1", presence.Memory{}, log, reg), model.NewCurrent(), nodev1.UnimplementedAccessServiceServer{}, nodev1.UnimplementedTrafficServiceServer{}, nodev1.UnimplementedPublicationServiceServer{}, log, reg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,13 +55,14 @@ var methods = map[string]bool{ // needs a client certificate
 	nodev1.AccessService_Redeem_FullMethodName:                                   true,
 	nodev1.AccessService_Renew_FullMethodName:                                    true,
 	nodev1.AccessService_SignOut_FullMethodName:                                  true,
+	nodev1.PublicationService_Publish_FullMethodName:                             true,
 	nodev1.ReportService_Report_FullMethodName:                                   true,
 	nodev1.TrafficService_Tell_FullMethodName:                                    true,
 	nodev1.ShareLinkService_Use_FullMethodName:                                   true,
 	discovery.AggregatedDiscoveryService_DeltaAggregatedResources_FullMethodName: true,
 }
 
-func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, visits nodev1.AccessServiceServer, told nodev1.TrafficServiceServer, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
+func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Server, seen *presence.Store, world *model.Current, visits nodev1.AccessServiceServer, told nodev1.TrafficServiceServer, labels nodev1.PublicationServiceServer, log *slog.Logger, reg prometheus.Registerer) (*pushPort, error) {
 	p := &pushPort{addr: addr, c: c, pusher: pusher, log: log, strangers: rate.NewLimiter(strangerRate, strangerBurst)}
 	if err := p.renew(); err != nil {
 		return nil, err
@@ -89,6 +90,7 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 	discovery.RegisterAggregatedDiscoveryServiceServer(p.srv, pusher)
 	nodev1.RegisterAccessServiceServer(p.srv, visits)
 	nodev1.RegisterTrafficServiceServer(p.srv, told)
+	nodev1.RegisterPublicationServiceServer(p.srv, labels)
 	nodev1.RegisterReportServiceServer(p.srv, presence.NewReports(seen, pusher.Admit, rejectedOf(pusher)))
 	enrollv1.RegisterEnrollmentServiceServer(p.srv, enroll.New(c.ID, db, c.Identity, pusher.Admit, log, reg))
 	nodev1.RegisterShareLinkServiceServer(p.srv, sharelinks.New(db, pusher.Admit, log))

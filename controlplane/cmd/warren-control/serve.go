@@ -33,6 +33,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/passing"
 	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/publish"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
@@ -145,7 +146,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	tasks = append(tasks, mailer)
 	if cfg.Has(config.RolePush) {
 		told := traffic.New(traffic.Options{Store: counted, World: world, Tails: tails, Admit: pusher.Admit, Log: log, Reg: reg})
-		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, told, log, reg)
+		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, told, publish.New(adm, pusher.Admit, log), log, reg)
 		if err != nil {
 			return nil, err
 		}

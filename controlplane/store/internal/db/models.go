@@ -495,6 +495,23 @@ type Pool struct {
 	UpdatedAt time.Time
 }
 
+type Publication struct {
+	ConnectorID uuid.UUID
+	OrgID       uuid.UUID
+	SiteID      uuid.UUID
+	Said        []byte
+	Trouble     string
+	SaidAt      time.Time
+	CreatedAt   time.Time
+}
+
+type Published struct {
+	SiteID    uuid.UUID
+	OrgID     uuid.UUID
+	Shown     []byte
+	UpdatedAt time.Time
+}
+
 type Region struct {
 	ID        uuid.UUID
 	Name      string
@@ -665,6 +682,7 @@ type Site struct {
 	RegionID           *uuid.UUID
 	NodeIds            []uuid.UUID
 	WireguardPublicKey []byte
+	Publish            []byte
 }
 
 type Target struct {

@@ -12,7 +12,7 @@ import (
 )
 
 const allSites = `-- name: AllSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key, publish FROM sites
 `
 
 func (q *Queries) AllSites(ctx context.Context) ([]Site, error) {
@@ -37,6 +37,7 @@ func (q *Queries) AllSites(ctx context.Context) ([]Site, error) {
 			&i.RegionID,
 			&i.NodeIds,
 			&i.WireguardPublicKey,
+			&i.Publish,
 		); err != nil {
 			return nil, err
 		}
@@ -61,7 +62,7 @@ func (q *Queries) DeleteSite(ctx context.Context, id uuid.UUID) (int64, error) {
 }
 
 const getSite = `-- name: GetSite :one
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE id = $1
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key, publish FROM sites WHERE id = $1
 `
 
 func (q *Queries) GetSite(ctx context.Context, id uuid.UUID) (Site, error) {
@@ -80,12 +81,13 @@ func (q *Queries) GetSite(ctx context.Context, id uuid.UUID) (Site, error) {
 		&i.RegionID,
 		&i.NodeIds,
 		&i.WireguardPublicKey,
+		&i.Publish,
 	)
 	return i, err
 }
 
 const getSiteByName = `-- name: GetSiteByName :one
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key, publish FROM sites WHERE org_id = $1 AND name = $2
 `
 
 type GetSiteByNameParams struct {
@@ -109,12 +111,13 @@ func (q *Queries) GetSiteByName(ctx context.Context, arg GetSiteByNameParams) (S
 		&i.RegionID,
 		&i.NodeIds,
 		&i.WireguardPublicKey,
+		&i.Publish,
 	)
 	return i, err
 }
 
 const getSites = `-- name: GetSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key, publish FROM sites WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error) {
@@ -139,6 +142,7 @@ func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error)
 			&i.RegionID,
 			&i.NodeIds,
 			&i.WireguardPublicKey,
+			&i.Publish,
 		); err != nil {
 			return nil, err
 		}
@@ -151,8 +155,8 @@ func (q *Queries) GetSites(ctx context.Context, ids []uuid.UUID) ([]Site, error)
 }
 
 const insertSite = `-- name: InsertSite :exec
-INSERT INTO sites (id, org_id, name, pool_id, tunnels, kind, carrier, region_id, node_ids, wireguard_public_key)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO sites (id, org_id, name, pool_id, tunnels, kind, carrier, region_id, node_ids, wireguard_public_key, publish)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertSiteParams struct {
@@ -166,6 +170,7 @@ type InsertSiteParams struct {
 	RegionID           *uuid.UUID
 	NodeIds            []uuid.UUID
 	WireguardPublicKey []byte
+	Publish            []byte
 }
 
 func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) error {
@@ -180,12 +185,13 @@ func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) error {
 		arg.RegionID,
 		arg.NodeIds,
 		arg.WireguardPublicKey,
+		arg.Publish,
 	)
 	return err
 }
 
 const listSites = `-- name: ListSites :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key, publish FROM sites WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListSitesParams struct {
@@ -216,6 +222,7 @@ func (q *Queries) ListSites(ctx context.Context, arg ListSitesParams) ([]Site, e
 			&i.RegionID,
 			&i.NodeIds,
 			&i.WireguardPublicKey,
+			&i.Publish,
 		); err != nil {
 			return nil, err
 		}
@@ -228,7 +235,7 @@ func (q *Queries) ListSites(ctx context.Context, arg ListSitesParams) ([]Site, e
 }
 
 const listSitesOfNode = `-- name: ListSitesOfNode :many
-SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key FROM sites WHERE node_ids @> ARRAY[$1::uuid] ORDER BY org_id, name
+SELECT id, org_id, name, pool_id, tunnels, created_at, updated_at, kind, carrier, region_id, node_ids, wireguard_public_key, publish FROM sites WHERE node_ids @> ARRAY[$1::uuid] ORDER BY org_id, name
 `
 
 // The local sites, of all organizations, that stand in a node's network.
@@ -254,6 +261,7 @@ func (q *Queries) ListSitesOfNode(ctx context.Context, nodeID uuid.UUID) ([]Site
 			&i.RegionID,
 			&i.NodeIds,
 			&i.WireguardPublicKey,
+			&i.Publish,
 		); err != nil {
 			return nil, err
 		}
@@ -286,8 +294,8 @@ func (q *Queries) ShareSite(ctx context.Context, id uuid.UUID) error {
 const updateSite = `-- name: UpdateSite :execrows
 UPDATE sites
    SET org_id = $1, name = $2, pool_id = $3, tunnels = $4, kind = $5, carrier = $6, region_id = $7, node_ids = $8,
-       wireguard_public_key = $9, updated_at = now()
- WHERE id = $10
+       wireguard_public_key = $9, publish = $10, updated_at = now()
+ WHERE id = $11
 `
 
 type UpdateSiteParams struct {
@@ -300,6 +308,7 @@ type UpdateSiteParams struct {
 	RegionID           *uuid.UUID
 	NodeIds            []uuid.UUID
 	WireguardPublicKey []byte
+	Publish            []byte
 	ID                 uuid.UUID
 }
 
@@ -314,6 +323,7 @@ func (q *Queries) UpdateSite(ctx context.Context, arg UpdateSiteParams) (int64, 
 		arg.RegionID,
 		arg.NodeIds,
 		arg.WireguardPublicKey,
+		arg.Publish,
 		arg.ID,
 	)
 	if err != nil {
