@@ -77,6 +77,7 @@ type Connector struct {
 	Common    `yaml:",inline"`
 	Tunnel    string `yaml:"tunnel" env:"TUNNEL"`       // auto, tun or netstack
 	Interface string `yaml:"interface" env:"INTERFACE"` // of tun
+	Docker    Docker `yaml:"docker" envPrefix:"DOCKER_"`
 	Listen    struct {
 		Admin string `yaml:"admin" env:"ADMIN"`
 	} `yaml:"listen" envPrefix:"LISTEN_"`
@@ -137,7 +138,7 @@ func (c *Node) HTTPSPort() uint16 { return portOf(c.Listen.HTTPS) }
 func LoadConnector(path string) (*Connector, error) {
 	c := &Connector{
 		Common: Common{StateDir: "/var/lib/warren-connector", LogFormat: "text", LogLevel: "info"},
-		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface,
+		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, Docker: Docker{Grace: dockerGrace},
 	}
 	if err := load(path, c, "WARREN_CONNECTOR_"); err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func device(mode string) error {
 
 // Validate says everything that is wrong.
 func (c *Connector) Validate() error {
-	err := errors.Join(c.Common.Validate(), device(c.Tunnel))
+	err := errors.Join(c.Common.Validate(), device(c.Tunnel), c.Docker.validate())
 	if c.Listen.Admin != "" {
 		err = errors.Join(err, hostPort("listen.admin", c.Listen.Admin))
 	}

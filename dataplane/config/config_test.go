@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +117,38 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\nlisten: {admin: 127.0.0.1}\n")); err == nil || !strings.Contains(err.Error(), "listen.admin") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestDocker(t *testing.T) {
+	const base = "name: c1\ncontrol: [\"c:1\"]\n"
+	for text, want := range map[string]string{
+		base: "false",
+		base + "docker: {socket: /run/docker.sock}\n":                                              "true /run/docker.sock   10s",
+		base + "docker: {socket: \"unix:///x\", grace: 1s, network: n, host_address: 192.0.2.1}\n": "true /x n 192.0.2.1 1s",
+		base + "docker: {socket: docker.sock}\n":                                                   "docker.socket: \"docker.sock\", want the path",
+		base + "docker: {socket: \"tcp://c:2375\"}\n":                                              "docker.socket: \"tcp://c:2375\", want the path",
+		base + "docker: {network: n}\n":                                                            "docker.socket: missing",
+		base + "docker: {socket: /x, host_address: \"a:80\"}\n":                                    "docker.host_address: \"a:80\", want an address",
+		base + "docker: {socket: /x, grace: 2h}\n":                                                 "docker.grace: 2h0m0s, want 0s to 1h0m0s",
+		base + "docker: {sokcet: /x}\n":                                                            "sokcet",
+	} {
+		c, err := LoadConnector(file(t, text))
+		var got string
+		if err != nil {
+			got = err.Error()
+		} else if d, on := c.Docker.Labels(); !on {
+			got = "false"
+		} else {
+			got = fmt.Sprint(on, " ", d.Socket, " ", d.Network, " ", d.HostAddress, " ", d.Grace)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	t.Setenv("WARREN_CONNECTOR_DOCKER_SOCKET", "/var/run/docker.sock")
+	if c, err := LoadConnector(file(t, base)); err != nil || c.Docker.Socket != "/var/run/docker.sock" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

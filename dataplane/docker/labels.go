@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -133,8 +134,8 @@ func (r *reader) wishes(c *Container) (out map[string]map[string]string, bad map
 		switch {
 		case !known:
 			err = fmt.Errorf("not known: want one of %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
-		case len(value) > maxValue || !utf8.ValidString(value):
-			err = fmt.Errorf("want text of %d bytes at most", maxValue)
+		case len(value) > maxValue || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
+			err = fmt.Errorf("want one line of text of %d bytes at most", maxValue)
 		default:
 			err = f.read(&Service{}, &Target{}, value)
 		}
@@ -228,7 +229,7 @@ func (h *HealthCheck) kind(service string) {
 
 // clip bounds what is quoted of a label.
 func clip(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD") // no database stores the latter
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "") + "…"
 	}

@@ -85,7 +85,7 @@ func TestRead(t *testing.T) {
 		{"an allow list that has come to nothing", Options{}, []Container{web("web", "warren.service.shop.allow", " ")}, nil, []string{"shop"},
 			[]string{"service shop: container web: label warren.service.shop.allow: empty: it would let everybody in"}},
 		{"a long value", Options{}, []Container{web("web", "warren.service.shop.policy", strings.Repeat("x", 2000))}, nil, []string{"shop"},
-			[]string{"service shop: container web: label warren.service.shop.policy: want text of 1024 bytes at most"}},
+			[]string{"service shop: container web: label warren.service.shop.policy: want one line of text of 1024 bytes at most"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Read(tt.in, tt.o)

@@ -14,10 +14,9 @@ import (
 
 // When an engine is looked at. An event only shortens the wait.
 const (
-	every  = 30 * time.Second       // although nothing happened
-	quiet  = 200 * time.Millisecond // without an event, until what has happened is looked at
-	most   = 2 * time.Second        // of events without a pause
-	settle = time.Minute            // after the engine was met: not all that belongs here may be up yet
+	every = 30 * time.Second       // although nothing happened
+	quiet = 200 * time.Millisecond // without an event, until what has happened is looked at
+	most  = 2 * time.Second        // of events without a pause
 )
 
 // Config is which engine is read, and how its containers are reached.
@@ -26,6 +25,9 @@ type Config struct {
 	Socket string        // path
 	Grace  time.Duration // how long a container that has stopped stays published: it may be on its way back
 }
+
+// settle is how long after the engine was met not all that belongs here may be up yet: its machine may just have started.
+func (c Config) settle() time.Duration { return 6 * c.Grace }
 
 // Watcher follows one engine.
 type Watcher struct {
@@ -105,7 +107,7 @@ func (w *Watcher) follow(ctx context.Context, met func()) error {
 		all, again := w.memory.observe(now, list, w.cfg.Grace)
 		p := Read(all, w.cfg.Options)
 		p.Engine = e.id
-		if left := settle - now.Sub(w.first); left > 0 {
+		if left := w.cfg.settle() - now.Sub(w.first); left > 0 {
 			p.Partial, again = true, min(again, left)
 		}
 		w.say(p)

@@ -7,15 +7,19 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/apply"
 	"github.com/warrenedge/warren/dataplane/config"
 	"github.com/warrenedge/warren/dataplane/connector"
+	"github.com/warrenedge/warren/dataplane/docker"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/join"
 	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/dataplane/program"
+	"github.com/warrenedge/warren/dataplane/publish"
 	"github.com/warrenedge/warren/dataplane/report"
 	"github.com/warrenedge/warren/dataplane/streams"
 	"github.com/warrenedge/warren/dataplane/tunnel"
@@ -92,7 +96,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.ConnectorTypes(), State: state, Handler: site, Log: log, Reg: reg})
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Targets: checks.States}, log, reg)
-			return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns))
+			return daemon.Group(ctx, append(labels(cfg, conns, log, reg), client, reports, join.NewRenewer(id, conns))...)
 		}),
 	}
 	if cfg.Listen.Admin != "" {
@@ -100,4 +104,15 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	}
 	log.Info("starting", "version", version.Version)
 	return daemon.Run(ctx, log, tasks...)
+}
+
+// labels are the tasks that publish what labels of containers ask for, where the settings name an engine. Where they don't,
+// what was published when they did is withdrawn.
+func labels(cfg *config.Connector, conns *ads.Conns, log *slog.Logger, reg prometheus.Registerer) []daemon.Task {
+	publisher := publish.New(conns, log, reg)
+	engine, on := cfg.Docker.Labels()
+	if !on {
+		return []daemon.Task{daemon.Func("withdraw", publisher.Withdraw)}
+	}
+	return []daemon.Task{publisher, docker.New(engine, publisher.Set, log, reg)}
 }
