@@ -1964,6 +1964,40 @@ type Proof struct {
 	CurrentPassword string `json:"current_password,omitempty,omitzero"`
 }
 
+// Publish defines model for Publish.
+type Publish struct {
+	// Hostnames Of http and tls services: names, within domains of the organization; "*." stands for one label
+	//
+	// Examples: ["*.apps.example.org"]
+	Hostnames []string `json:"hostnames,omitempty,omitzero"`
+
+	// Ports Of tcp and udp services: ports of the nodes, and ranges of them
+	//
+	// Examples: ["6000-6010"]
+	Ports []string `json:"ports,omitempty,omitzero"`
+}
+
+// PublishProblem defines model for PublishProblem.
+type PublishProblem struct {
+	// Connector Whose labels they are; absent: of several
+	Connector string `json:"connector,omitempty,omitzero"`
+	Container string `json:"container,omitempty,omitzero"`
+	Label     string `json:"label,omitempty,omitzero"`
+	Message   string `json:"message"`
+
+	// Service Absent: it is about none
+	Service string `json:"service,omitempty,omitzero"`
+}
+
+// Published defines model for Published.
+type Published struct {
+	// Problems Why other things that they ask for are not so
+	Problems []PublishProblem `json:"problems,omitempty,omitzero"`
+
+	// Services Names of those that they have made
+	Services []string `json:"services,omitempty,omitzero"`
+}
+
 // Reader defines model for Reader.
 type Reader struct {
 	ID   string `json:"id"`
@@ -2415,12 +2449,14 @@ type Site struct {
 	Name string `json:"name"`
 
 	// Nodes Of a local site, for those who may see nodes
-	Nodes        []string  `json:"nodes,omitempty,omitzero"`
-	Organization string    `json:"organization,omitempty,omitzero"`
-	Pool         string    `json:"pool"`
-	Region       string    `json:"region,omitempty,omitzero"`
-	Tunnels      int64     `json:"tunnels"`
-	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
+	Nodes        []string   `json:"nodes,omitempty,omitzero"`
+	Organization string     `json:"organization,omitempty,omitzero"`
+	Pool         string     `json:"pool"`
+	Publish      *Publish   `json:"publish,omitempty"`
+	Published    *Published `json:"published,omitempty"`
+	Region       string     `json:"region,omitempty,omitzero"`
+	Tunnels      int64      `json:"tunnels"`
+	UpdatedAt    time.Time  `json:"updated_at,omitempty,omitzero"`
 
 	// WireguardPublicKey Of a wireguard site: public key of its device; absent while it has none
 	WireguardPublicKey string `json:"wireguard_public_key,omitempty,omitzero"`
@@ -2444,7 +2480,8 @@ type SiteBody struct {
 	Nodes []string `json:"nodes,omitempty,omitzero"`
 
 	// Pool Pool whose nodes the connectors or the WireGuard peer dial, or that may relay to a local site, by name or id
-	Pool string `json:"pool"`
+	Pool    string   `json:"pool"`
+	Publish *Publish `json:"publish,omitempty"`
 
 	// Region Region that the site stands in, by name or id: its nodes are preferred
 	Region string `json:"region,omitempty,omitzero"`
