@@ -10,7 +10,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
-// reconciler makes the services and targets that the labels at a site have made be what they ask for now. Such objects are
+// reconciler makes the services and targets that the labels at a site have made be what these ask for. Such objects are
 // known by their "managed_by", which is the site's id: no set of manifests can be called that. All others it leaves alone.
 type reconciler struct {
 	*call

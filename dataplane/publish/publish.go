@@ -61,7 +61,7 @@ func New(conns Connector, log *slog.Logger, reg prometheus.Registerer) *Publishe
 // String names the task.
 func (p *Publisher) String() string { return "publish" }
 
-// Set says what labels ask for now.
+// Set says what labels ask for at present.
 func (p *Publisher) Set(d docker.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
