@@ -124,21 +124,41 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (w Wr
 
 // DoIf is Do of an object that has to have a tag, "" for any; else the answer is a *Problem with status 412.
 func (c *Client) DoIf(ctx context.Context, method, path, tag string, in, out any) (w Written, err error) {
-	var body io.Reader
+	var body []byte
 	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
+		if body, err = json.Marshal(in); err != nil {
 			return Written{}, err
 		}
-		body = bytes.NewReader(b)
 	}
+	for try := 1; ; try++ {
+		var again time.Duration
+		w, again, err = c.once(ctx, method, path, tag, body, out)
+		if again == 0 || try == tries {
+			return w, err
+		}
+		select {
+		case <-ctx.Done():
+			return w, err
+		case <-time.After(again):
+		}
+	}
+}
+
+// What is done about an answer that says there were too many calls.
+const (
+	tries   = 4               // at most
+	mostGap = 5 * time.Second // for who asks to wait for longer, that is the answer
+)
+
+// once makes a call once; again is after how long it may be made again, as nothing of it was done, 0 if not.
+func (c *Client) once(ctx context.Context, method, path, tag string, in []byte, out any) (w Written, again time.Duration, err error) {
 	ref, err := url.Parse(path)
 	if err != nil {
-		return Written{}, err
+		return Written{}, 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
+	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), bytes.NewReader(in))
 	if err != nil {
-		return Written{}, err
+		return Written{}, 0, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if in != nil {
@@ -152,12 +172,12 @@ func (c *Client) DoIf(ctx context.Context, method, path, tag string, in, out any
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return Written{}, err
+		return Written{}, 0, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return Written{}, fmt.Errorf("%s %s: %w", method, path, err)
+		return Written{}, 0, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if resp.StatusCode/100 != 2 {
 		p := &Problem{}
@@ -165,21 +185,31 @@ func (c *Client) DoIf(ctx context.Context, method, path, tag string, in, out any
 			p = &Problem{Title: resp.Status}
 		}
 		p.Status = resp.StatusCode
-		return Written{}, p
+		return Written{}, after(resp), p
 	}
 	if h := resp.Header.Get(RevisionHeader); h != "" {
 		if w.Revision, err = strconv.ParseUint(h, 10, 64); err != nil {
-			return Written{}, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
+			return Written{}, 0, fmt.Errorf("%s %s: header %s: %w", method, path, RevisionHeader, err)
 		}
 	}
 	w.Tag = resp.Header.Get("ETag")
 	w.Changed = method != http.MethodGet && resp.Header.Get(UnchangedHeader) == ""
 	if out != nil && len(b) > 0 {
 		if err := json.Unmarshal(b, out); err != nil {
-			return w, fmt.Errorf("%s %s: answer: %w", method, path, err)
+			return w, 0, fmt.Errorf("%s %s: answer: %w", method, path, err)
 		}
 	}
-	return w, nil
+	return w, 0, nil
+}
+
+// after is how long an answer asks to wait because there were too many calls, 0 if it does not, or for too long.
+func after(resp *http.Response) time.Duration {
+	n, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	gap := time.Duration(n) * time.Second
+	if resp.StatusCode != http.StatusTooManyRequests || err != nil || n <= 0 || gap > mostGap {
+		return 0
+	}
+	return gap
 }
 
 // List reads all pages of a collection.

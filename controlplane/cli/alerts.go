@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) alertCommand() *cobra.Command {
@@ -36,31 +39,23 @@ func (a *app) alertList(cluster *bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := "/api/v1/orgs/" + s.org + "/alerts"
+			list := func() (typed.PageAlert, apiclient.Written, error) { return s.api.ListAlerts(cmd.Context(), s.org) }
 			if *cluster {
-				path = "/api/v1/cluster-alerts"
+				list = func() (typed.PageAlert, apiclient.Written, error) { return s.api.ListClusterAlerts(cmd.Context()) }
 			}
-			items, err := s.List(cmd.Context(), path)
+			page, _, err := list()
 			if err != nil {
 				return err
 			}
 			var rows [][]string
 			firing := false
-			for _, raw := range items {
-				var v struct {
-					Rule, Name, State, Reason string
-					Since                     time.Time
-					Told                      bool
-				}
-				if err := json.Unmarshal(raw, &v); err != nil {
-					return err
-				}
+			for _, v := range page.Items {
 				firing = firing || v.State == "firing"
-				rows = append(rows, []string{v.Rule, v.Name, v.State, v.Since.UTC().Format(time.RFC3339), strconv.FormatBool(v.Told), v.Reason})
+				rows = append(rows, []string{v.Rule, v.Name, v.State, stamp(&v.Since), strconv.FormatBool(v.Told), v.Reason})
 			}
 			switch {
 			case a.structured():
-				err = a.print(items)
+				err = a.print(page.Items)
 			case len(rows) == 0:
 				a.say("no alerts")
 			default:
@@ -113,29 +108,28 @@ func (a *app) alertDeliveries(rules func() string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items, err := s.List(cmd.Context(), k.path(s.org, args[0])+"/deliveries")
+			list := func() (typed.PageAlertMail, apiclient.Written, error) {
+				return s.api.ListAlertDeliveries(cmd.Context(), s.org, args[0])
+			}
+			if !k.org {
+				list = func() (typed.PageAlertMail, apiclient.Written, error) {
+					return s.api.ListClusterAlertDeliveries(cmd.Context(), args[0])
+				}
+			}
+			page, _, err := list()
 			if err != nil {
 				return err
 			}
 			if a.structured() {
-				return a.print(items)
+				return a.print(page.Items)
 			}
 			var rows [][]string
-			for _, raw := range items {
-				var v struct {
-					Type, Address, Problem string
-					Attempt                int
-					At                     time.Time
-					OK                     bool
-				}
-				if err := json.Unmarshal(raw, &v); err != nil {
-					return err
-				}
+			for _, v := range page.Items {
 				result := "sent"
 				if !v.OK {
 					result = firstOf(v.Problem, "waits")
 				}
-				rows = append(rows, []string{v.At.UTC().Format(time.RFC3339), v.Type, v.Address, strconv.Itoa(v.Attempt), result})
+				rows = append(rows, []string{stamp(&v.At), v.Type, v.Address, strconv.FormatInt(v.Attempt, 10), result})
 			}
 			if len(rows) == 0 {
 				a.say("nobody was told yet")

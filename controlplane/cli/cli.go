@@ -60,7 +60,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	if strings.HasPrefix(err.Error(), "required flag(s)") { // cobra has no type for it
+	if strings.HasPrefix(err.Error(), "required flag(s)") || strings.HasPrefix(err.Error(), "if any flags in the group") { // cobra has no type for it
 		err = usageError{err}
 	}
 	if !errors.Is(err, errNotReady) && !errors.Is(err, errRefused) && !errors.Is(err, errDiffers) {

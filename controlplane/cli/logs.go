@@ -109,7 +109,7 @@ func (a *app) copyOf(ctx context.Context, s *session, path string) error {
 // pastRequests shows the latest requests, the latest last.
 func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.Values, limit int) error {
 	q = cloned(q)
-	var items []json.RawMessage
+	items := []json.RawMessage{}
 	var gaps []typed.RequestGap
 	for more := true; more; {
 		size := 500
