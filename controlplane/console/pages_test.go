@@ -18,6 +18,8 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs", "default"},
 	{"/console/orgs/default/", "requests a second"},
 	{"/console/orgs/default/?span=24h", "Happened last"},
+	{"/console/orgs/default/find", "What are you looking for"},
+	{"/console/orgs/default/find?q=wiki.ex", "/console/orgs/default/services/wiki"},
 	{"/console/orgs/default/sites", "office"},
 	{"/console/orgs/default/sites/home", "12 ms"},
 	{"/console/orgs/default/sites/office", "No connector yet"},

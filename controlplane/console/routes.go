@@ -18,6 +18,8 @@ func (c *Console) routes() {
 	c.page(Root+"/", access.StatusRead, nothingHere)
 
 	c.page(org+"/{$}", access.StatusRead, overview)
+	c.page(org+"/find", access.StatusRead, findPage)
+	c.mux.HandleFunc("GET "+org+"/find/list", c.foundList)
 
 	c.page(org+"/sites", access.SitesRead, listSites)
 	c.page(org+"/sites/{site}", access.SitesRead, showSite)

@@ -43,6 +43,32 @@
 	document.addEventListener("change", fit);
 	fit();
 
+	// The palette: Ctrl-K, arrows through what was found, Escape.
+	document.addEventListener("keydown", (event) => {
+		const find = document.getElementById("find");
+		if (!find) return;
+		if ((event.ctrlKey || event.metaKey) && event.key === "k") {
+			event.preventDefault();
+			find.focus();
+			find.select();
+			return;
+		}
+		if (!find.form.contains(document.activeElement)) return;
+		const found = document.getElementById("found");
+		if (event.key === "Escape") {
+			found.replaceChildren();
+			find.value = "";
+			find.focus();
+		} else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+			const all = [find, ...found.querySelectorAll("a")];
+			event.preventDefault();
+			all[(all.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : all.length - 1)) % all.length].focus();
+		} else if (event.key === "Enter" && document.activeElement === find && found.querySelector("a")) {
+			event.preventDefault();
+			found.querySelector("a").click();
+		}
+	});
+
 	for (const [name, state] of [["htmx:sse:after:connection", ""], ["htmx:sse:error", "lost"]]) {
 		document.addEventListener(name, () => { document.body.dataset.link = state; });
 	}
