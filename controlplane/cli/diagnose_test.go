@@ -111,7 +111,7 @@ func TestNetcheck(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &n); err != nil || code != 0 {
 		t.Fatalf("exit %d, %v: %s", code, err, out)
 	}
-	if n.IPv4 != "ok" || n.IPv6 != "not tried" || n.Best != "n1" || len(n.Nodes) != 1 || n.Nodes[0].RoundTrip <= 0 || n.Nodes[0].TCP != "ok" {
+	if n.IPv4 != "ok" || n.IPv6 != "not tried" || n.Best != "n1" || len(n.Nodes) != 1 || n.Nodes[0].RoundTrip <= 0 || n.Nodes[0].TCP != "ok" || n.Nodes[0].UDP != notAsked || !n.UDP {
 		t.Errorf("%+v", n)
 	}
 	if code, _, errw := run(t, "", "netcheck", "home"); code != 2 || !strings.Contains(errw, "is no address") {

@@ -124,7 +124,7 @@ func (n *network) sum() {
 		} else if *family == "not tried" {
 			*family = "failed"
 		}
-		n.UDP = n.UDP || r.UDP == "ok"
+		n.UDP = n.UDP || r.UDP == "ok" || r.UDP == notAsked
 		if r.MTU > 0 && (n.MTU == 0 || r.MTU < n.MTU) {
 			n.MTU = r.MTU
 		}
@@ -133,6 +133,9 @@ func (n *network) sum() {
 		}
 	}
 }
+
+// notAsked is said of a DNS on loopback: no resolver asks it, so it may listen at any port.
+const notAsked = "not asked on loopback"
 
 func lookAt(ctx context.Context, p netcheck.Probe, e edge, at netip.AddrPort) reached {
 	r := reached{Node: e.Name, Address: at.String(), TCP: "ok", UDP: "ok", WireGuard: "not refused"}
@@ -148,7 +151,9 @@ func lookAt(ctx context.Context, p netcheck.Probe, e edge, at netip.AddrPort) re
 			r.RoundTrip = ms
 		}
 	}
-	if _, err := p.Answers(ctx, netip.AddrPortFrom(at.Addr(), 53), "."); err != nil {
+	if at.Addr().IsLoopback() {
+		r.UDP = notAsked
+	} else if _, err := p.Answers(ctx, netip.AddrPortFrom(at.Addr(), 53), "."); err != nil {
 		r.UDP = err.Error()
 	}
 	port := uint16(51820)

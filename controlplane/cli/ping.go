@@ -226,7 +226,7 @@ func (p *pinger) resolver(ctx context.Context, host string) (found []string) {
 
 // through goes to a hostname by one node.
 func (p *pinger) through(ctx context.Context, n edge, host, kind string, roots *x509.CertPool) {
-	for _, at := range n.addrs(53) {
+	for _, at := range n.resolvers() {
 		addrs, took, err := p.probe.Resolve(ctx, at, host)
 		p.tried("dns", "node "+n.Name+" at "+at.Addr().String(), took, fmt.Sprint(addrs), err)
 	}
@@ -328,7 +328,7 @@ func (p *pinger) node(ctx context.Context, name string) error {
 		p.tried("node", "TLS port at "+at.String(), took, "", err)
 	}
 	zone := p.zone(ctx, n.Pool)
-	for _, at := range n.addrs(53) {
+	for _, at := range n.resolvers() {
 		if zone == "" {
 			break
 		}

@@ -31,6 +31,16 @@ func (e edge) addrs(port uint16) (out []netip.AddrPort) {
 	return out
 }
 
+// resolvers are where resolvers ask the node: not on loopback, where its DNS may listen at any port.
+func (e edge) resolvers() (out []netip.AddrPort) {
+	for _, at := range e.addrs(53) {
+		if !at.Addr().IsLoopback() {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
 // edges are the enrolled nodes of a pool, or of all.
 func (s *session) edges(ctx context.Context, pool string) (out []edge, err error) {
 	all, err := typed.All(func(token string) ([]typed.Node, string, error) {

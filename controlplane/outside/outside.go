@@ -133,10 +133,14 @@ func about(m *model.Model, n *model.Node, name string) question {
 	for _, a := range n.Addresses {
 		q.tls = append(q.tls, netip.AddrPortFrom(a, port))
 	}
-	for d := range m.DomainsOf(n.Pool) {
-		q.zone = d.Name
-		for _, a := range n.Addresses {
+	for _, a := range n.Addresses {
+		if !a.IsLoopback() { // no resolver asks there, so the node's DNS may listen where it likes
 			q.dns = append(q.dns, netip.AddrPortFrom(a, 53))
+		}
+	}
+	for d := range m.DomainsOf(n.Pool) {
+		if len(q.dns) > 0 {
+			q.zone = d.Name
 		}
 		break
 	}

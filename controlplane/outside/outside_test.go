@@ -196,3 +196,25 @@ func TestAskForAZone(t *testing.T) {
 		}
 	}
 }
+
+// No resolver asks on loopback: the DNS of a node there may listen at any port, and is not asked.
+func TestTheDNSOnLoopbackIsNotAsked(t *testing.T) {
+	b, err := modeltest.Parse(0, `
+	organization acme
+	pool edge
+	node here pool=edge addresses=127.0.0.1 enrolled
+	node both pool=edge addresses=127.0.0.1,192.0.2.1 enrolled
+	domain example.org organization=acme pool=edge
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := model.Empty().Apply(b)
+	here, both := about(m, m.Node(node("here")), "x"), about(m, m.Node(node("both")), "x")
+	if here.zone != "" || len(here.dns) != 0 || len(here.tls) != 1 {
+		t.Errorf("%+v", here)
+	}
+	if both.zone != "example.org" || len(both.dns) != 1 || both.dns[0] != netip.MustParseAddrPort("192.0.2.1:53") || len(both.tls) != 2 {
+		t.Errorf("%+v", both)
+	}
+}
