@@ -32,11 +32,16 @@ type Member struct {
 func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 	return &Collection[model.Membership, MemberSpec, Member]{
 		a: a, kind: "member", inOrg: true, read: access.MembersRead, write: access.MembersManage,
-		byRef:  memberByRef,
-		list:   func(c *call, p store.Page) ([]*model.Membership, error) { return c.tx.ListMemberships(c, c.org, p) },
-		after:  func(v *model.Membership) string { return v.Email },
-		build:  buildMember,
-		create: func(c *call, v *model.Membership) error { return c.tx.CreateMembership(c, v) },
+		byRef: memberByRef,
+		list:  func(c *call, p store.Page) ([]*model.Membership, error) { return c.tx.ListMemberships(c, c.org, p) },
+		after: func(v *model.Membership) string { return v.Email },
+		build: buildMember,
+		create: func(c *call, v *model.Membership) error {
+			if err := c.tx.AcceptClaims(c, v.User, v.Org, v.Roles...); err != nil {
+				return err
+			}
+			return c.tx.CreateMembership(c, v)
+		},
 		update: func(c *call, v *model.Membership) (bool, error) {
 			if !slices.Contains(v.Roles, model.RoleOwner) {
 				if err := c.leavesOwner(v.Org, v.User); err != nil {
@@ -44,6 +49,9 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 				}
 			}
 			c.a.forgetUser(v.User)
+			if err := c.byHand(v); err != nil {
+				return false, err
+			}
 			changed, err := c.tx.UpdateMembership(c, v)
 			if err != nil || !changed {
 				return changed, err
@@ -58,6 +66,9 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 				return err
 			}
 			c.a.forgetUser(v.User)
+			if err := c.tx.RefuseClaims(c, v.User, v.Org); err != nil {
+				return err
+			}
 			if err := c.tx.DeleteMembership(c, v.Org, v.User); err != nil {
 				return err
 			}
@@ -65,6 +76,21 @@ func members(a *Admin) *Collection[model.Membership, MemberSpec, Member] {
 		},
 		view: viewMember,
 	}
+}
+
+// byHand makes what somebody gives and takes count more than what providers say: what he takes they give no more.
+func (c *call) byHand(v *model.Membership) error {
+	old, err := c.tx.GetMembership(c, v.Org, v.User)
+	if err != nil {
+		return err
+	}
+	taken := slices.DeleteFunc(slices.Clone(old.Roles), func(r model.RoleID) bool { return slices.Contains(v.Roles, r) })
+	if len(taken) > 0 {
+		if err := c.tx.RefuseClaims(c, v.User, v.Org, taken...); err != nil {
+			return err
+		}
+	}
+	return c.tx.AcceptClaims(c, v.User, v.Org, v.Roles...)
 }
 
 func memberByRef(c *call, ref string) (*model.Membership, error) {

@@ -107,6 +107,20 @@ func updateUser(c *call, v *model.User) (bool, error) {
 			return false, err
 		}
 	}
+	old, err := c.tx.GetUser(c, v.ID)
+	if err != nil {
+		return false, err
+	}
+	if !old.ClusterRole.IsZero() && old.ClusterRole != v.ClusterRole {
+		if err := c.tx.RefuseClaims(c, v.ID, model.OrgID{}, old.ClusterRole); err != nil {
+			return false, err
+		}
+	}
+	if !v.ClusterRole.IsZero() {
+		if err := c.tx.AcceptClaims(c, v.ID, model.OrgID{}, v.ClusterRole); err != nil {
+			return false, err
+		}
+	}
 	changed, err := c.tx.UpdateUser(c, v)
 	if err != nil || !changed {
 		return changed, err

@@ -71,6 +71,22 @@ func claims(p *model.IdentityProvider, said map[string]any, u model.UserID) (out
 	return out
 }
 
+// refuse leaves of what a provider's rules give what nobody has taken from the user by hand. What was taken and is not given any
+// more is over: if the rules come to give it again, they do.
+func refuse(given, refused []store.Claimed) (now, over []store.Claimed) {
+	for _, v := range given {
+		if !slices.Contains(refused, v) && !slices.Contains(refused, store.Claimed{Org: v.Org}) {
+			now = append(now, v)
+		}
+	}
+	for _, r := range refused {
+		if !slices.ContainsFunc(given, func(v store.Claimed) bool { return v == r || r.Role.IsZero() && v.Org == r.Org }) {
+			over = append(over, r)
+		}
+	}
+	return now, over
+}
+
 // restate gives a user whom a provider has just spoken of the roles that its rules give him now, and takes those that they
 // gave him before and do not any more. The last owner of an organization stays it.
 func (s *Service) restate(ctx context.Context, tx *store.Tx, p *model.IdentityProvider, said map[string]any, id model.UserID) error {
@@ -89,11 +105,21 @@ func (s *Service) restate(ctx context.Context, tx *store.Tx, p *model.IdentityPr
 	if err != nil {
 		return err
 	}
+	refused, err := tx.ListRefused(ctx, id, p.ID)
+	if err != nil {
+		return err
+	}
+	now, over := refuse(claims(p, said, id), refused)
+	for _, v := range over {
+		if err := tx.ForgetRefused(ctx, id, p.ID, v); err != nil {
+			return err
+		}
+	}
 	h := &held{u.ClusterRole, map[model.OrgID][]model.RoleID{}}
 	for _, m := range members {
 		h.orgs[m.Org] = m.Roles
 	}
-	give, take := change(h, before, claims(p, said, id))
+	give, take := change(h, before, now)
 	if len(give)+len(take) == 0 {
 		return nil
 	}

@@ -102,6 +102,9 @@ func (s *Service) Join(ctx context.Context, w *Who, c Client, token string) (str
 		if err := tx.LockUser(ctx, w.User.ID); err != nil {
 			return err
 		}
+		if err := tx.AcceptClaims(ctx, w.User.ID, v.Org, v.Roles...); err != nil { // who invited him gives them
+			return err
+		}
 		err = tx.CreateMembership(ctx, &model.Membership{Org: v.Org, User: w.User.ID, Email: w.User.Email, Roles: v.Roles})
 		if fault.Of(err) == fault.Conflict {
 			return fault.New(fault.Conflict, "you are a member already")

@@ -140,6 +140,41 @@ func (t *Tx) Unclaim(ctx context.Context, u model.UserID, p model.IdentityProvid
 	return classify(t.q.DeleteClaimedRole(ctx, db.DeleteClaimedRoleParams{UserID: u.UUID, ProviderID: p.UUID, OrgID: nullID(v.Org.UUID), RoleID: v.Role.UUID}), "claim role")
 }
 
+// RefuseClaims has the providers at which a user has an account give him roles no more that somebody has taken from him: in an
+// organization, or, where that is zero, in the cluster. Without a role they give him none there.
+func (t *Tx) RefuseClaims(ctx context.Context, u model.UserID, org model.OrgID, roles ...model.RoleID) error {
+	ids := make([]*uuid.UUID, max(len(roles), 1))
+	for i, r := range roles {
+		ids[i] = nullID(r.UUID)
+	}
+	_, err := t.tx.Exec(ctx, "SELECT refuse_claims($1, $2, $3)", u.UUID, nullID(org.UUID), ids) // sqlc knows no arrays with nulls
+	return classify(err, "refuse roles of providers")
+}
+
+// AcceptClaims lets providers give roles again, because somebody has given them.
+func (t *Tx) AcceptClaims(ctx context.Context, u model.UserID, org model.OrgID, roles ...model.RoleID) error {
+	ids := make([]uuid.UUID, len(roles))
+	for i, r := range roles {
+		ids[i] = r.UUID
+	}
+	return classify(t.q.AcceptClaims(ctx, db.AcceptClaimsParams{UserID: u.UUID, OrgID: nullID(org.UUID), RoleIds: ids}), "accept roles of providers")
+}
+
+// ListRefused returns what a provider is not to give a user; zero Role: any in Org.
+func (t *Tx) ListRefused(ctx context.Context, u model.UserID, p model.IdentityProviderID) ([]Claimed, error) {
+	rows, err := t.q.ListRefusedClaims(ctx, db.ListRefusedClaimsParams{UserID: u.UUID, ProviderID: p.UUID})
+	out := make([]Claimed, len(rows))
+	for i, r := range rows {
+		out[i] = Claimed{model.OrgID{UUID: idOrZero(r.OrgID)}, model.RoleID{UUID: idOrZero(r.RoleID)}}
+	}
+	return out, classify(err, "list refused roles of a provider")
+}
+
+// ForgetRefused lets a provider give again what it is not to give.
+func (t *Tx) ForgetRefused(ctx context.Context, u model.UserID, p model.IdentityProviderID, v Claimed) error {
+	return classify(t.q.DeleteRefusedClaim(ctx, db.DeleteRefusedClaimParams{UserID: u.UUID, ProviderID: p.UUID, OrgID: nullID(v.Org.UUID), RoleID: nullID(v.Role.UUID)}), "forget refused role")
+}
+
 // CreateIdentity says whose identity at a provider something is. It is one user's for good.
 func (t *Tx) CreateIdentity(ctx context.Context, u model.UserID, v model.Identity) error {
 	return classify(t.q.InsertIdentity(ctx, db.InsertIdentityParams{ProviderID: v.Provider.UUID, Issuer: v.Issuer, Subject: v.Subject, UserID: u.UUID, UsedAt: v.Used}), "create identity")

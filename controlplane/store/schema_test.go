@@ -73,7 +73,7 @@ func TestEveryTableIsFollowed(t *testing.T) {
 	apart := []string{
 		"api_keys", "change_log", "goose_db_version", "join_tokens", "revision_counter", "revisions", "settings", "data_keys", "data_keysets",
 		"budgets", "managed_certificates", "order_events", "orders",
-		"access_codes", "access_mail_codes", "visitors", "claimed_roles", "publications", "published", "audit_anchors", "audit_head", "audit_log",
+		"access_codes", "access_mail_codes", "visitors", "claimed_roles", "refused_claims", "publications", "published", "audit_anchors", "audit_head", "audit_log",
 		"budgets", "managed_certificates", "order_events", "orders", "events", "webhooks", "webhook_attempts", "webhook_deliveries",
 		"membership_roles", "memberships", "roles", "service_account_roles", "service_accounts", "user_group_members", "user_groups", "user_sessions", "users",
 		"budgets", "managed_certificates", "order_events", "orders", "domain_findings", "revocations", "compromised_keys",

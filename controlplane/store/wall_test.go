@@ -43,6 +43,11 @@ func TestT37SecondWall(t *testing.T) {
 		WHERE r.relnamespace = 'public'::regnamespace AND r.relkind = 'r' AND NOT (r.relrowsecurity AND r.relforcerowsecurity)`); len(open) > 0 {
 		t.Errorf("no wall around %v", open)
 	}
+	if open := query(`SELECT r.relname FROM pg_class r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attname IN ('user_id', 'session_id')
+		WHERE r.relnamespace = 'public'::regnamespace AND r.relkind = 'r' AND NOT (r.relrowsecurity AND r.relforcerowsecurity)`); len(open) > 0 {
+		t.Errorf("no wall around %v, which are of users", open)
+	}
+	signsIn(t, conn, p.user.ID)
 	walled := query(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relrowsecurity ORDER BY relname`)
 	if len(walled) < 20 {
 		t.Fatalf("walls around %v only: this test looks at nothing", walled)
@@ -114,6 +119,93 @@ func TestT37SecondWall(t *testing.T) {
 	inside := model.Domain{ID: model.DomainID{}.New(), Org: p.org.ID, Name: "a." + w.domain.Name, Pool: w.pool.ID}
 	if _, err := s.TxAs(t.Context(), own, func(tx *store.Tx) error { return tx.CreateDomain(t.Context(), &inside) }); fault.Of(err) != fault.Conflict {
 		t.Errorf("a domain within another's: %v", err)
+	}
+}
+
+// ofSignIn are the tables that say how people sign in, with what a row of a user needs.
+var ofSignIn = map[string]string{
+	"user_passwords":    "(user_id, hash) VALUES ($1, '$argon2id$x')",
+	"user_totps":        "(user_id, sealed_secret) VALUES ($1, '')",
+	"user_backup_codes": "(user_id, hash) VALUES ($1, sha256('a'))",
+	"user_passkeys":     "(id, user_id, credential_id, name, record) VALUES (gen_random_uuid(), $1, 'c', 'laptop', '')",
+	"signin_flows":      "(hash, kind, user_id, expires_at) VALUES (sha256('b'), 'reset', $1, now() + interval '1 hour')",
+	"device_logins":     "(id, hash, user_code, user_id, expires_at) VALUES (gen_random_uuid(), sha256('c'), 'BCDFGHJK', $1, now() + interval '1 hour')",
+	"user_identities":   "(provider_id, issuer, subject, user_id) SELECT id, issuer, 'x', $1 FROM identity_providers",
+	"access_codes":      "(hash, host, binding, session_id) SELECT sha256('d'), 'wiki.example.org', repeat('x', 43), id FROM user_sessions WHERE user_id = $1 LIMIT 1",
+	"access_mail_codes": "(id, hash, mail, host, binding) SELECT $1, sha256('e'), 'a@example.org', 'wiki.example.org', repeat('x', 43)",
+}
+
+// signsIn gives a user a row in each of them.
+func signsIn(t *testing.T, conn *pgx.Conn, id model.UserID) {
+	t.Helper()
+	do := func(sql string) {
+		t.Helper()
+		if tag, err := conn.Exec(t.Context(), sql, id.UUID); err != nil || tag.RowsAffected() != 1 {
+			t.Fatalf("%s: %v, %v", sql, tag, err)
+		}
+	}
+	if _, err := conn.Exec(t.Context(), "SET session_replication_role = replica"); err != nil { // a secret that is sealed is another test's
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "INSERT INTO identity_providers (id, name, issuer, client_id) VALUES (gen_random_uuid(), 'sso', 'https://id.example', 'x')"); err != nil {
+		t.Fatal(err)
+	}
+	for table, row := range ofSignIn {
+		do("INSERT INTO " + table + " " + row)
+	}
+	if _, err := conn.Exec(t.Context(), "SET session_replication_role = origin"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What somebody signs in with is behind the wall for everybody but him: neither another member of his organization nor who
+// manages it sees or changes it, even where nothing else would stop him. He himself sees his own.
+func TestT37SecondWallAroundSignIn(t *testing.T) {
+	dsn := storetest.DSN(t)
+	s, p := storetest.Open(t, dsn), newPeople()
+	p.create(t, s)
+	conn := connect(t, dsn)
+	signsIn(t, conn, p.user.ID)
+	as := func(user model.UserID, sql string) (n int64) {
+		t.Helper()
+		err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), "SELECT set_config('warren.organizations', $1, true), set_config('warren.user', $2, true), set_config('role', 'warren_caller', true)",
+				"{"+p.org.ID.UUID.String()+"}", user.UUID.String()); err != nil {
+				return err
+			}
+			tag, err := tx.Exec(t.Context(), sql)
+			n = tag.RowsAffected()
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+		return n
+	}
+	colleague := model.UserID{}.New()
+	for table := range ofSignIn {
+		own := int64(1)
+		if table == "access_mail_codes" { // of guests, who are no users
+			own = 0
+		}
+		if n := as(p.user.ID, "SELECT FROM "+table); n != own {
+			t.Errorf("he himself sees %d rows of %s", n, table)
+		}
+		for _, sql := range []string{"SELECT FROM ", "DELETE FROM "} {
+			if n := as(colleague, sql+table); n != 0 {
+				t.Errorf("a colleague: %s%s: %d rows", sql, table, n)
+			}
+		}
+	}
+	// Who manages the organization takes a role from him, without seeing at which providers he has an account.
+	ctx := t.Context()
+	if _, err := s.TxAs(ctx, store.As{Actor: "test", User: colleague, Orgs: []model.OrgID{p.org.ID}}, func(tx *store.Tx) error {
+		return tx.RefuseClaims(ctx, p.user.ID, p.org.ID, p.role.ID)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n := as(colleague, "SELECT FROM refused_claims WHERE role_id = '"+p.role.ID.UUID.String()+"'"); n != 1 {
+		t.Errorf("%d refusals, want 1", n)
 	}
 }
 

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/descope/virtualwebauthn"
 
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin"
@@ -444,4 +446,91 @@ func TestRolesFollowWhatAProviderSays(t *testing.T) {
 	}
 	roles, _ = login("ops")
 	has("when it says more again", roles, model.RoleMember, model.RoleViewer, model.RoleAdmin)
+}
+
+// What somebody has taken by hand a provider does not give back at the next sign-in: not a role, not the membership. It does
+// when somebody has given it by hand again, or when its rules gave nothing of it in the meantime.
+func TestWhatWasTakenByHandStaysTaken(t *testing.T) {
+	r := newRig(t)
+	alice := r.set(t)
+	ctx, org := t.Context(), r.org(t, "acme")
+	root, err := r.signIn.Admin.AuthenticateSession(ctx, alice.cookie(sessions), netip.MustParseAddr("192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := r.provider(t, &model.IdentityProvider{Provision: true, Rules: []model.ClaimRule{
+		{Claim: "groups", Value: "staff", Org: org, Role: model.RoleMember}, {Claim: "groups", Value: "ops", Org: org, Role: model.RoleAdmin},
+		{Claim: "groups", Value: "root", Role: model.RoleClusterViewer},
+	}})
+	r.idp.AddUser("bob", "bob@example.org", true)
+	login := func(groups ...any) {
+		t.Helper()
+		r.idp.Lie(oidctest.Lies{Claims: func(m map[string]any) { m["groups"] = groups }})
+		b := r.browser(t)
+		if r.at(t, b, p, "", "bob"); !b.signedIn() {
+			t.Fatal("bob is not let in")
+		}
+	}
+	has := func(when string, cluster bool, want ...model.RoleID) {
+		t.Helper()
+		if err := r.db.View(ctx, func(tx *store.Tx) error {
+			u, err := tx.GetUserByEmail(ctx, "bob@example.org")
+			if err != nil {
+				return err
+			}
+			all, err := tx.ListMembershipsOfUser(ctx, u.ID)
+			if err != nil {
+				return err
+			}
+			var got []model.RoleID
+			for _, m := range all {
+				got = append(got, m.Roles...)
+			}
+			if len(got) != len(want) || slices.ContainsFunc(want, func(r model.RoleID) bool { return !slices.Contains(got, r) }) || !u.ClusterRole.IsZero() != cluster {
+				t.Errorf("%s: %v and in the cluster %v, want %v, %t", when, got, u.ClusterRole, want, cluster)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hand := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	members, users := r.signIn.Admin.Members, r.signIn.Admin.Users
+	put := func(roles ...string) {
+		t.Helper()
+		_, _, _, err := members.Put(ctx, root, "acme", "bob@example.org", admin.MemberSpec{Roles: roles})
+		hand(err)
+	}
+	all := []any{"staff", "ops", "root"}
+	login(all...)
+	has("at first", true, model.RoleMember, model.RoleAdmin)
+	put("member")
+	_, _, _, err = users.Put(ctx, root, "", "bob@example.org", admin.UserSpec{})
+	hand(err)
+	login(all...)
+	has("when admin, and what he had in the cluster, are taken", false, model.RoleMember)
+	put("member", "admin")
+	put("member")
+	login("staff")
+	login(all...)
+	has("when the rules gave nothing of that for once", true, model.RoleMember, model.RoleAdmin)
+
+	_, err = members.Delete(ctx, root, "acme", "bob@example.org")
+	hand(err)
+	login(all...)
+	has("when he was removed", true)
+	_, _, err = members.Create(ctx, root, "acme", "bob@example.org", admin.MemberSpec{Roles: []string{"viewer"}})
+	hand(err)
+	login(all...)
+	has("when he was added again", true, model.RoleViewer, model.RoleMember, model.RoleAdmin)
+	_, err = members.Delete(ctx, root, "acme", "bob@example.org")
+	hand(err)
+	login("root")
+	login(all...)
+	has("when he was removed, and the rules gave nothing there for once", true, model.RoleMember, model.RoleAdmin)
 }

@@ -81,3 +81,12 @@ INSERT INTO claimed_roles (user_id, provider_id, org_id, role_id) VALUES (@user_
 
 -- name: DeleteClaimedRole :exec
 DELETE FROM claimed_roles WHERE user_id = @user_id AND provider_id = @provider_id AND org_id IS NOT DISTINCT FROM sqlc.narg(org_id) AND role_id = @role_id;
+
+-- name: AcceptClaims :exec
+DELETE FROM refused_claims WHERE user_id = @user_id AND org_id IS NOT DISTINCT FROM sqlc.narg(org_id)::uuid AND (role_id IS NULL OR role_id = ANY(@role_ids::uuid[]));
+
+-- name: ListRefusedClaims :many
+SELECT org_id, role_id FROM refused_claims WHERE user_id = @user_id AND provider_id = @provider_id;
+
+-- name: DeleteRefusedClaim :exec
+DELETE FROM refused_claims WHERE user_id = @user_id AND provider_id = @provider_id AND org_id IS NOT DISTINCT FROM sqlc.narg(org_id) AND role_id IS NOT DISTINCT FROM sqlc.narg(role_id);

@@ -12,6 +12,21 @@ import (
 	"github.com/google/uuid"
 )
 
+const acceptClaims = `-- name: AcceptClaims :exec
+DELETE FROM refused_claims WHERE user_id = $1 AND org_id IS NOT DISTINCT FROM $2::uuid AND (role_id IS NULL OR role_id = ANY($3::uuid[]))
+`
+
+type AcceptClaimsParams struct {
+	UserID  uuid.UUID
+	OrgID   *uuid.UUID
+	RoleIds []uuid.UUID
+}
+
+func (q *Queries) AcceptClaims(ctx context.Context, arg AcceptClaimsParams) error {
+	_, err := q.db.Exec(ctx, acceptClaims, arg.UserID, arg.OrgID, arg.RoleIds)
+	return err
+}
+
 const deleteClaimedRole = `-- name: DeleteClaimedRole :exec
 DELETE FROM claimed_roles WHERE user_id = $1 AND provider_id = $2 AND org_id IS NOT DISTINCT FROM $3 AND role_id = $4
 `
@@ -85,6 +100,27 @@ type DeleteInvitationOfParams struct {
 
 func (q *Queries) DeleteInvitationOf(ctx context.Context, arg DeleteInvitationOfParams) error {
 	_, err := q.db.Exec(ctx, deleteInvitationOf, arg.OrgID, arg.Email)
+	return err
+}
+
+const deleteRefusedClaim = `-- name: DeleteRefusedClaim :exec
+DELETE FROM refused_claims WHERE user_id = $1 AND provider_id = $2 AND org_id IS NOT DISTINCT FROM $3 AND role_id IS NOT DISTINCT FROM $4
+`
+
+type DeleteRefusedClaimParams struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+	OrgID      *uuid.UUID
+	RoleID     *uuid.UUID
+}
+
+func (q *Queries) DeleteRefusedClaim(ctx context.Context, arg DeleteRefusedClaimParams) error {
+	_, err := q.db.Exec(ctx, deleteRefusedClaim,
+		arg.UserID,
+		arg.ProviderID,
+		arg.OrgID,
+		arg.RoleID,
+	)
 	return err
 }
 
@@ -513,6 +549,40 @@ func (q *Queries) ListInvitations(ctx context.Context, arg ListInvitationsParams
 			&i.UpdatedAt,
 			&i.Roles,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRefusedClaims = `-- name: ListRefusedClaims :many
+SELECT org_id, role_id FROM refused_claims WHERE user_id = $1 AND provider_id = $2
+`
+
+type ListRefusedClaimsParams struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+}
+
+type ListRefusedClaimsRow struct {
+	OrgID  *uuid.UUID
+	RoleID *uuid.UUID
+}
+
+func (q *Queries) ListRefusedClaims(ctx context.Context, arg ListRefusedClaimsParams) ([]ListRefusedClaimsRow, error) {
+	rows, err := q.db.Query(ctx, listRefusedClaims, arg.UserID, arg.ProviderID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRefusedClaimsRow
+	for rows.Next() {
+		var i ListRefusedClaimsRow
+		if err := rows.Scan(&i.OrgID, &i.RoleID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -512,6 +512,13 @@ type Published struct {
 	UpdatedAt time.Time
 }
 
+type RefusedClaim struct {
+	UserID     uuid.UUID
+	ProviderID uuid.UUID
+	OrgID      *uuid.UUID
+	RoleID     *uuid.UUID
+}
+
 type Region struct {
 	ID        uuid.UUID
 	Name      string
