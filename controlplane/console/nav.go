@@ -40,10 +40,11 @@ var navigation = []section{
 	{"People", false, people},
 	{"Settings", false, []entry{
 		{"Webhooks", "webhooks", access.WebhooksRead},
-		{"Settings", "settings", access.SecurityRead},
+		{"Settings", "settings", access.BrandingRead},
 	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
+		{"Users", "users", access.UsersRead},
 		{"Alerts", "alerts", access.ClusterAlertsRead},
 		{"Webhooks", "webhooks", access.ClusterWebhooksRead},
 		{"Audit log", "audit", access.AuditRead},

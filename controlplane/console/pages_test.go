@@ -90,6 +90,9 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs/default/webhooks/pager/delete", "forgotten"},
 	{"/console/orgs/default/new-webhook", "Hears of"},
 	{"/console/cluster/webhooks", "No webhook yet"},
+	{"/console/cluster/users", "root@example.org"},
+	{"/console/cluster/users/root@example.org/edit", "cluster-admin"},
+	{"/console/cluster/users/root@example.org/delete", "Memberships"},
 	{"/console/cluster/audit", "node.create"},
 	{"/console/cluster/audit/verify", "Nobody has changed it"},
 	{"/console/cluster/alerts", "No rule yet"},
@@ -204,6 +207,7 @@ var everyForm = []string{
 	"/console/orgs/default/new-identity-provider", "/console/orgs/default/identity-providers/corp/edit", "/console/orgs/default/identity-providers/corp/delete",
 	"/console/orgs/default/settings/security", "/console/orgs/default/settings/request-log", "/console/orgs/default/new-webhook", "/console/orgs/default/webhooks/pager/edit",
 	"/console/orgs/default/webhooks/pager/test", "/console/orgs/default/webhooks/pager/rotate", "/console/orgs/default/webhooks/pager/delete",
+	"/console/orgs/default/settings/branding", "/console/cluster/users/root@example.org/edit", "/console/cluster/users/root@example.org/sign-out", "/console/cluster/users/root@example.org/delete",
 	"/console/cluster/new-webhook", "/console/cluster/new-alert-rule",
 	"/console/cluster/nodes/edge-1/drain", "/console/cluster/nodes/edge-1/activate",
 }

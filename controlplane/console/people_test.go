@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"mime/multipart"
 	"net/url"
 	"strings"
 	"testing"
@@ -58,6 +60,29 @@ func TestPeople(t *testing.T) {
 	}
 }
 
+// Who manages the users of the cluster changes and disables them, and ends their sessions.
+func TestUsers(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b, cid := r.browser(r.user("root@example.org", "cluster-admin", "", "")), r.browser(r.user("cid@example.org", "", "default", "viewer"))
+	const at = "/console/cluster/users"
+	if got := b.post(at + "/cid@example.org/sign-out"); got.status != 200 || !strings.Contains(got.body, "are over") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := cid.get("/console/orgs/default/"); got.path != "/sign-in" {
+		t.Errorf("he goes on: %s", got.path)
+	}
+	if got := b.post(at+"/cid@example.org/edit", "display_name", "Cid", "cluster_role", "cluster-viewer", "disabled", "on"); got.status != 200 || !strings.Contains(got.body, "disabled") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if v, err := r.admin.Users.Get(t.Context(), r.key, "", "cid@example.org"); err != nil || v.DisplayName != "Cid" || v.ClusterRole != "cluster-viewer" || !v.Disabled {
+		t.Errorf("%+v %v", v, err)
+	}
+	if got := b.post(at+"/cid@example.org/edit", "cluster_role", "king"); got.status != 422 || !strings.Contains(got.body, `id="w-cluster_role"`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
 // The key of a service account is shown once; a deleted one is gone.
 func TestAccounts(t *testing.T) {
 	r := newRig(t)
@@ -96,6 +121,24 @@ func TestSettings(t *testing.T) {
 	}
 	if got := b.post(at+"settings/security", "require_second_factor", "on", "max_session_age", "12h"); got.status != 200 || !strings.Contains(got.body, `value="12h0m0s"`) {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+	var form bytes.Buffer
+	parts := multipart.NewWriter(&form)
+	_ = parts.WriteField("name", "Acme")
+	_ = parts.WriteField("accent", "#0a5fd7")
+	file, _ := parts.CreateFormFile("logo", "logo.gif")
+	logo := []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+	_, _ = file.Write(logo)
+	_ = parts.Close()
+	if got := b.do("POST", at+"settings/branding", parts.FormDataContentType(), form.String()); got.status != 200 || !strings.Contains(got.body, "No logo any more") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := b.post(at+"settings/branding", "name", "Acme", "accent", "blue"); got.status != 422 || !strings.Contains(got.body, `id="w-accent"`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	b.post(at+"settings/branding", "name", "Acme & Sons", "accent", "#0a5fd7")
+	if v, err := r.admin.Branding(t.Context(), r.key, "default"); err != nil || v.Name != "Acme & Sons" || !bytes.Equal(v.Logo, logo) {
+		t.Errorf("%+v %v", v, err)
 	}
 	if got := b.post(at+"settings/request-log", "keep_days", "900"); got.status != 422 || !strings.Contains(got.body, `id="w-keep_days"`) {
 		t.Errorf("%d %s", got.status, got.body)

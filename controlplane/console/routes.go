@@ -52,6 +52,7 @@ func (c *Console) routes() {
 	c.policyRoutes(org)
 	c.peopleRoutes(org)
 	c.settingRoutes(org, cluster)
+	c.userRoutes(cluster)
 
 	c.page(org+"/domains", access.DomainsRead, listDomains)
 	c.page(org+"/add-domain", access.DomainsWrite, newDomain)

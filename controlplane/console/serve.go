@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -47,7 +48,7 @@ func (c *Console) form(path string, need access.Permission, a action) {
 		if !ok {
 			return
 		}
-		if err := r.ParseForm(); err != nil {
+		if err := parse(r); err != nil {
 			http.Error(w, "this is no form, or too much", http.StatusBadRequest)
 			return
 		}
@@ -71,6 +72,17 @@ func (c *Console) form(path string, need access.Permission, a action) {
 			http.Redirect(w, r, d.To, http.StatusSeeOther)
 		}
 	})
+}
+
+// inMemory is how much of a form with files is kept in memory; there is no more of it than the gate lets through.
+const inMemory = 1 << 20
+
+// parse reads a form, with files or without.
+func parse(r *http.Request) error {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+		return r.ParseMultipartForm(inMemory)
+	}
+	return r.ParseForm()
 }
 
 // begin finds who calls, and the organization; if it reports false, there is an answer.

@@ -1,6 +1,9 @@
 package console
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"strconv"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -9,32 +12,42 @@ import (
 )
 
 // showSettings is what an organization has chosen, as far as the caller sees it.
-func showSettings(q *Request) (*Page, error) { return q.settings(Form{}, Form{}, 0) }
+func showSettings(q *Request) (*Page, error) { return q.settings(settingForms{}, 0) }
 
-// settings is the page with a form as it was typed, or, where nothing was, as it stands.
-func (q *Request) settings(security, log Form, status int) (*Page, error) {
-	if security.Values == nil && q.Can(access.SecurityRead) {
+// settingForms are the forms of the page: as they were typed, or, where nothing was, as it stands.
+type settingForms struct{ security, log, brand Form }
+
+func (q *Request) settings(f settingForms, status int) (*Page, error) {
+	if f.security.Values == nil && q.Can(access.SecurityRead) {
 		v, err := q.Admin.Security(q.Context(), q.Who, q.scope())
 		if err != nil {
 			return nil, err
 		}
-		security = filled("max_session_age", v.MaxSessionAge)
-		security.tick("require_second_factor", v.RequireSecondFactor)
+		f.security = filled("max_session_age", v.MaxSessionAge)
+		f.security.tick("require_second_factor", v.RequireSecondFactor)
 	}
-	if log.Values == nil && q.Can(access.RequestsRead) {
+	if f.log.Values == nil && q.Can(access.RequestsRead) {
 		v, err := q.Admin.RequestLog(q.Context(), q.Who, q.scope())
 		if err != nil {
 			return nil, err
 		}
-		log = filled("keep_days", strconv.Itoa(v.KeepDays))
+		f.log = filled("keep_days", strconv.Itoa(v.KeepDays))
 	}
-	return &Page{Title: "Settings", Status: status, Top: settingsView(q, security, log)}, nil
+	if f.brand.Values == nil && q.Can(access.BrandingRead) {
+		v, err := q.Admin.Branding(q.Context(), q.Who, q.scope())
+		if err != nil {
+			return nil, err
+		}
+		f.brand = filled("name", v.Name, "accent", v.Accent)
+		f.brand.tick("has_logo", len(v.Logo) > 0)
+	}
+	return &Page{Title: "Settings", Status: status, Top: settingsView(q, f)}, nil
 }
 
 func changeSecurity(q *Request) (*Done, error) {
 	f := formOf(q)
 	_, err := q.Admin.SetSecurity(q.Context(), q.Who, q.scope(), admin.SecuritySpec{RequireSecondFactor: f.Get("require_second_factor") == "on", MaxSessionAge: f.Get("max_session_age")})
-	return tried(f, err, Done{To: q.To("settings"), Said: "It holds from now on."}, func(f Form, status int) (*Page, error) { return q.settings(f, Form{}, status) })
+	return tried(f, err, Done{To: q.To("settings"), Said: "It holds from now on."}, func(f Form, status int) (*Page, error) { return q.settings(settingForms{security: f}, status) })
 }
 
 func changeRequestLog(q *Request) (*Done, error) {
@@ -43,7 +56,33 @@ func changeRequestLog(q *Request) (*Done, error) {
 	if err == nil {
 		_, err = q.Admin.SetRequestLog(q.Context(), q.Who, q.scope(), admin.RequestLogSpec{KeepDays: days})
 	}
-	return tried(f, err, Done{To: q.To("settings"), Said: "What is older is removed within the hour."}, func(f Form, status int) (*Page, error) { return q.settings(Form{}, f, status) })
+	return tried(f, err, Done{To: q.To("settings"), Said: "What is older is removed within the hour."}, func(f Form, status int) (*Page, error) { return q.settings(settingForms{log: f}, status) })
+}
+
+// changeBranding keeps the logo that there is, unless another one comes, or it is to go.
+func changeBranding(q *Request) (*Done, error) {
+	f := formOf(q)
+	v, err := q.Admin.Branding(q.Context(), q.Who, q.scope())
+	if err != nil {
+		return nil, err
+	}
+	v.Name, v.Accent = f.Get("name"), f.Get("accent")
+	f.tick("has_logo", len(v.Logo) > 0)
+	if f.Get("no_logo") == "on" {
+		v.Logo = nil
+	}
+	file, _, err := q.FormFile("logo")
+	switch {
+	case err == nil:
+		defer file.Close()
+		if v.Logo, err = io.ReadAll(file); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, http.ErrMissingFile) && !errors.Is(err, http.ErrNotMultipart):
+		return nil, err
+	}
+	_, rev, err := q.Admin.SetBranding(q.Context(), q.Who, q.scope(), v)
+	return tried(f, err, Done{To: q.To("settings"), Said: "Pages of nodes look so from now on.", Revision: rev}, func(f Form, status int) (*Page, error) { return q.settings(settingForms{brand: f}, status) })
 }
 
 // webhooks are those of the page: of the organization, or of the cluster.
@@ -148,6 +187,7 @@ func rotateWebhook(q *Request) (*Done, error) {
 func (c *Console) settingRoutes(org, cluster string) {
 	c.page(org+"/settings", access.StatusRead, showSettings)
 	c.form(org+"/settings/security", access.SecurityManage, changeSecurity)
+	c.form(org+"/settings/branding", access.BrandingWrite, changeBranding)
 	c.form(org+"/settings/request-log", access.RequestsManage, changeRequestLog)
 	hookName := func(v admin.Webhook) string { return v.Name }
 	gone := removal{noun: "webhook", list: "webhooks", title: "Webhooks", warning: "What waits to be told is forgotten."}

@@ -33,7 +33,11 @@ var assets embed.FS
 // contentPolicy lets a page have our own style, script and pictures, and nothing else; it is in nobody's frame.
 const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-const maxForm = 64 << 10
+// Bytes of a form: of who may be anybody, and in the console, where policies and pictures are sent.
+const (
+	maxForm        = 64 << 10
+	maxConsoleForm = 1 << 20
+)
 
 // Cookies. Their names let browsers take them from this host alone, over TLS, for all paths.
 const (
@@ -171,7 +175,11 @@ func (p *Pages) Guard(w http.ResponseWriter, r *http.Request) bool {
 			http.Error(w, "a page of another site may not do this in your name", http.StatusForbidden)
 			return false
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		most := int64(maxForm)
+		if strings.HasPrefix(r.URL.Path, "/console/") {
+			most = maxConsoleForm
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 	}
 	return true
 }

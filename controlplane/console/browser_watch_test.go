@@ -1,0 +1,36 @@
+//go:build e2e
+
+package console
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/warrenedge/warren/controlplane/model"
+)
+
+// Requests appear while one watches; charts are drawn; rules of a policy are arranged by its buttons, which need no script.
+func TestBrowserWatch(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b := r.chromium(t, r.user("root@example.org", "cluster-admin", "", ""))
+	b.do("watch", chromedp.EmulateViewport(1280, 800), chromedp.Navigate(home+"/console/orgs/default/requests/live?service=wiki"), chromedp.WaitVisible(`//span[contains(text(), "/api/list")]`, chromedp.BySearch),
+		chromedp.WaitNotPresent("body[data-link=lost]", chromedp.ByQuery))
+	r.log(&model.Request{Path: "/just-now", Status: 204, Decision: model.DecisionAllowed})
+	b.do("it comes", chromedp.WaitVisible(`//span[contains(text(), "/just-now")]`, chromedp.BySearch))
+	var plots int
+	b.do("charts", chromedp.Navigate(home+"/console/orgs/default/services/wiki"), chromedp.WaitVisible(`[data-drawn="300"] .chart canvas`, chromedp.ByQuery),
+		chromedp.Evaluate(`document.querySelectorAll(".chart canvas").length`, &plots))
+	if plots != 4 {
+		t.Errorf("%d charts", plots)
+	}
+	var first string
+	b.do("arrange", chromedp.Navigate(home+"/console/orgs/default/policies/staff/edit"), chromedp.Click(`button[value="add"]`, chromedp.ByQuery), chromedp.WaitVisible(`button[value="up 1"]`, chromedp.ByQuery),
+		chromedp.SendKeys(`textarea[name="rules[1].paths"]`, "/open/**"), chromedp.Click(`button[value="up 1"]`, chromedp.ByQuery),
+		chromedp.WaitVisible(`//textarea[@name="rules[0].paths" and contains(text(), "/open/**")]`, chromedp.BySearch), chromedp.Value(`textarea[name="rules[1].paths"]`, &first))
+	if first != "/admin/**" {
+		t.Errorf("the second rule is about %q", first)
+	}
+	b.quiet()
+}
