@@ -81,7 +81,7 @@ func create(ctx context.Context, tx *store.Tx, sealer *authority.Sealer, cluster
 	k := &model.APIKey{Name: "bootstrap"}
 	key = newKey(k)
 	return key, errors.Join(
-		tx.CreateOrganization(ctx, &model.Organization{ID: model.OrgID{}.New(), Name: DefaultName}),
+		tx.CreateOrganization(ctx, &model.Organization{ID: model.OrgID{}.New(), Name: DefaultName, Trusted: true}),
 		tx.CreateRegion(ctx, &model.Region{ID: model.RegionID{}.New(), Name: DefaultName}),
 		tx.CreatePool(ctx, &model.Pool{ID: model.PoolID{}.New(), Name: DefaultName}),
 		tx.CreateAPIKey(ctx, k))

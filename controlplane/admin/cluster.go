@@ -9,10 +9,15 @@ import (
 )
 
 // OrganizationSpec is what is written of an organization.
-type OrganizationSpec struct{}
+type OrganizationSpec struct {
+	Trusted *bool `json:"trusted,omitempty" doc:"Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false"`
+}
 
 // Organization is a tenant.
-type Organization struct{ Meta }
+type Organization struct {
+	Meta
+	Trusted bool `json:"trusted"`
+}
 
 func organizations(a *Admin) *Collection[model.Organization, OrganizationSpec, Organization] {
 	return &Collection[model.Organization, OrganizationSpec, Organization]{
@@ -25,18 +30,21 @@ func organizations(a *Admin) *Collection[model.Organization, OrganizationSpec, O
 		},
 		list:  func(c *call, p store.Page) ([]*model.Organization, error) { return c.tx.ListOrganizations(c, p) },
 		after: func(v *model.Organization) string { return v.Name },
-		build: func(_ *call, old *model.Organization, name string, _ OrganizationSpec) (*model.Organization, error) {
-			if old != nil {
-				return old, nil
-			}
+		build: func(_ *call, old *model.Organization, name string, s OrganizationSpec) (*model.Organization, error) {
 			v := &model.Organization{ID: model.OrgID{}.New(), Name: name}
+			if old != nil {
+				*v = *old
+			}
+			if s.Trusted != nil {
+				v.Trusted = *s.Trusted
+			}
 			return v, v.Validate()
 		},
 		create: func(c *call, v *model.Organization) error { return c.tx.CreateOrganization(c, v) },
 		update: func(c *call, v *model.Organization) (bool, error) { return c.tx.UpdateOrganization(c, v) },
 		drop:   func(c *call, v *model.Organization) error { return c.tx.DeleteOrganization(c, v.ID) },
 		view: func(_ *call, v *model.Organization) (Organization, error) {
-			return Organization{meta(v.ID.String(), v.Name, v.Meta)}, nil
+			return Organization{meta(v.ID.String(), v.Name, v.Meta), v.Trusted}, nil
 		},
 	}
 }

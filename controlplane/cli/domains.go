@@ -36,6 +36,30 @@ func (a *app) domainCommand() *cobra.Command {
 			return err
 		},
 	})
+	domain.AddCommand(&cobra.Command{
+		Use: "prove NAME", Short: "Make a claimed domain the organization's, or have the DNS asked about it", Args: cobra.ExactArgs(1),
+		Long: "A domain that an organization adds is its own once the DNS says so, by a TXT record that 'warren domain check NAME' shows: nodes\n" +
+			"answer for no other. Administrators of the cluster make it so by this command; for others the DNS is asked again at once.\n" +
+			"Exits with 4 while it is not proved.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			d, _, err := s.api.ProveDomain(cmd.Context(), s.org, args[0])
+			if err != nil {
+				return err
+			}
+			if d.Unproven == nil || !*d.Unproven {
+				a.say("%s is the organization's", args[0])
+				return nil
+			}
+			if p := d.Proof; p != nil {
+				a.say("%s is not proved yet; the DNS is asked again within ten seconds, for %s TXT %q. %s", args[0], p.Name, p.Value, p.Problem)
+			}
+			return errNotReady
+		},
+	})
 	return domain
 }
 
@@ -70,6 +94,6 @@ func (a *app) showCheck(name string, c typed.DomainCheckView) error {
 	for _, r := range c.Records {
 		rows = append(rows, []string{r.Name, r.Type, r.Value})
 	}
-	a.say("To delegate %s to the nodes, type these at its registrar (addresses as glue):", name)
+	a.say("To delegate %s to the nodes (after a TXT record, if there is one, has proved it), type these at its registrar (addresses as glue):", name)
 	return a.table([]string{"name", "type", "value"}, rows)
 }

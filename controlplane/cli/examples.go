@@ -12,6 +12,7 @@ var examples = map[string]string{
 	"warren cert renew":                       "warren cert renew wiki.example.org",
 	"warren cert upload":                      "warren cert upload --cert wiki.pem --key wiki.key",
 	"warren domain check":                     "warren domain check example.org",
+	"warren domain prove":                     "warren domain prove example.org",
 	"warren issuer budget":                    "warren issuer budget letsencrypt",
 	"warren issuer rollover":                  "warren issuer rollover letsencrypt",
 	"warren node activate":                    "warren node activate n1",

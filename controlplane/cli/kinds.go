@@ -50,7 +50,11 @@ var providerFields = []field{
 
 // kinds is every noun that can be listed, in the order in which they are applied.
 var kinds = []*kind{
-	{name: "Organization", plural: "organizations", aliases: []string{"org", "orgs"}},
+	{
+		name: "Organization", plural: "organizations", aliases: []string{"org", "orgs"},
+		fields:  []field{{"trusted", toggle, "its domains need no proof that they are its own", false}},
+		columns: []string{"trusted"},
+	},
 	{name: "Region", plural: "regions"},
 	{name: "Pool", plural: "pools"},
 	{
@@ -68,7 +72,7 @@ var kinds = []*kind{
 	},
 	{
 		name: "Domain", plural: "domains", org: true, fields: []field{{"pool", text, "pool whose nodes answer for the domain", true}},
-		columns: []string{"pool"},
+		columns: []string{"pool", "unproven"},
 	},
 	{
 		name: "Site", plural: "sites", org: true, fields: []field{

@@ -193,7 +193,7 @@ func (q *Request) publishDefaults(s *model.Site) Form {
 func (q *Request) firstDomain() string {
 	first := ""
 	for d := range q.m.Domains() {
-		if d.Org == q.Org.ID && (first == "" || d.Name < first) {
+		if d.Org == q.Org.ID && !d.Unproven && (first == "" || d.Name < first) {
 			first = d.Name
 		}
 	}

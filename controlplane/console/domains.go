@@ -70,7 +70,11 @@ func createDomain(q *Request) (*Done, error) {
 		}
 		return nil, err
 	}
-	return &Done{To: q.To("domains", v.Name), Said: v.Name + " is added. Now delegate it.", Revision: rev}, nil
+	said := v.Name + " is added. Now delegate it."
+	if v.Unproven {
+		said = v.Name + " is added. Now prove that it is yours."
+	}
+	return &Done{To: q.To("domains", v.Name), Said: said, Revision: rev}, nil
 }
 
 func askDeleteDomain(q *Request) (*Page, error) {

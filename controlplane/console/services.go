@@ -169,7 +169,7 @@ func kindText(s *model.Service) string {
 func hostnameHint(q *Request) string {
 	var names []string
 	for d := range q.m.Domains() {
-		if d.Org == q.Org.ID {
+		if d.Org == q.Org.ID && !d.Unproven {
 			names = append(names, d.Name)
 		}
 	}

@@ -138,6 +138,9 @@ func (m *Model) Apply(b Batch) *Model {
 		do(n.targetsBySite, key(v.Site), v.ID.UUID)
 	})
 	put(n.domains, b.Domains, func(v *Domain, do edit) {
+		if v.Unproven {
+			return
+		}
 		do(n.domainsByPool, key(v.Pool), v.ID.UUID)
 		do(n.domainsByName, v.Name, v.ID.UUID)
 	})

@@ -20,9 +20,10 @@ type Meta struct {
 
 // Organization is a tenant.
 type Organization struct {
-	ID    OrgID
-	Name  string
-	Brand brand.Brand // of the pages that nodes answer with
+	ID      OrgID
+	Name    string
+	Brand   brand.Brand // of the pages that nodes answer with
+	Trusted bool        // administrators of the cluster answer for its domains: they need no proof
 	Meta
 }
 
@@ -205,6 +206,9 @@ type Domain struct {
 	Org  OrgID
 	Name string // canonical apex; unique in the cluster, and within no other organization's domain
 	Pool PoolID
+	// Unproven: nobody has shown that it is the organization's. Nodes don't answer for it, no service can stand in it, and it
+	// is in nobody's way.
+	Unproven bool
 	Meta
 }
 

@@ -16,6 +16,9 @@ import (
 // one with the longest apex, of any organization; nil if there is none. A stranger's domain and none at
 // all are one answer.
 func CheckServiceDomain(s *Service, covering *Domain) error {
+	if covering != nil && covering.Unproven && covering.Org == s.Org {
+		return fault.Field("hostname", "%s is in domain %s, which is not proved to be this organization's yet: add the domain first, then warren domain check %[2]s says what proves it", s.Hostname, covering.Name)
+	}
 	if covering == nil || covering.Org != s.Org || !hostname.Within(strings.TrimPrefix(s.Hostname, "*."), covering.Name) {
 		return fault.Field("hostname", "%s is in no domain of this organization", s.Hostname)
 	}
@@ -135,7 +138,7 @@ func checkTargetAddress(t *Target, site *Site) error {
 // the domains within which it is or which it contains; services are those whose hostname is within it.
 func CheckDomain(d *Domain, overlapping []*Domain, services []*Service) error {
 	for _, o := range overlapping {
-		if o.ID == d.ID || !hostname.Within(d.Name, o.Name) && !hostname.Within(o.Name, d.Name) {
+		if o.ID == d.ID || o.Unproven && o.Org != d.Org || !hostname.Within(d.Name, o.Name) && !hostname.Within(o.Name, d.Name) {
 			continue
 		}
 		if o.Name == d.Name || o.Org != d.Org {
@@ -178,11 +181,11 @@ func CheckDomainRemoval(d *Domain, remaining []*Domain, services []*Service) err
 	return nil
 }
 
-// covered is the domain with the longest apex in which a service stands.
+// covered is the domain with the longest apex in which a service stands; in one that is only claimed there is none.
 func covered(domains []*Domain, s *Service) *Domain {
 	var best *Domain
 	for _, d := range domains {
-		if hostname.Within(strings.TrimPrefix(s.Hostname, "*."), d.Name) && (best == nil || len(d.Name) > len(best.Name)) {
+		if !d.Unproven && hostname.Within(strings.TrimPrefix(s.Hostname, "*."), d.Name) && (best == nil || len(d.Name) > len(best.Name)) {
 			best = d
 		}
 	}

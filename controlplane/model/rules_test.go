@@ -49,6 +49,8 @@ func TestCheckServiceDomain(t *testing.T) {
 		{service(acme, edge, "www.example.org"), nil, "invalid hostname"},
 		{service(acme, edge, "www.example.org"), domain(other, edge, "example.org"), "invalid hostname"},
 		{service(acme, edge, "www.example.net"), own, "invalid hostname"},
+		{service(acme, edge, "www.example.org"), &Domain{Org: acme, Pool: edge, Name: "example.org", Unproven: true}, "invalid hostname"},
+		{service(acme, edge, "www.example.org"), &Domain{Org: other, Pool: edge, Name: "example.org", Unproven: true}, "invalid hostname"},
 		{service(acme, edge, "wwwexample.org"), own, "invalid hostname"},
 		{service(acme, edge, "*.org"), own, "invalid hostname"},
 		{service(acme, far, "www.example.org"), own, "invalid pool"},

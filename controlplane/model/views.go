@@ -84,6 +84,8 @@ func (m *Model) ServicesOf(p PoolID) iter.Seq[*Service] {
 func (m *Model) TicketKeysOf(p PoolID) iter.Seq[*TicketKey] {
 	return rows(m.ticketKeysByPool, key(p), m.ticketKeys)
 }
+
+// DomainsOf yields the domains that a pool's nodes answer for: not such as are only claimed.
 func (m *Model) DomainsOf(p PoolID) iter.Seq[*Domain] {
 	return rows(m.domainsByPool, key(p), m.domains)
 }
@@ -149,7 +151,8 @@ func (m *Model) CertificatesNamed(name string) iter.Seq[*Certificate] {
 	return rows(m.certsByName, name, m.certs)
 }
 
-// DomainNamed returns the domain with this apex, nil if there is none.
+// DomainNamed returns the domain with this apex, nil if there is none. Like all that finds domains by name or pool, it passes over
+// those that are only claimed.
 func (m *Model) DomainNamed(apex string) *Domain {
 	for d := range rows(m.domainsByName, apex, m.domains) {
 		return d

@@ -66,7 +66,7 @@ func For(m *model.Model, d *model.Domain, names []string, issuers []Issuer) Ques
 	q := Question{Apex: d.Name, Names: names, Issuers: issuers}
 	pools := map[model.PoolID][]netip.Addr{}
 	for o := range m.Domains() {
-		if o.Org != d.Org {
+		if o.Org != d.Org || o.Unproven {
 			continue
 		}
 		if _, ok := pools[o.Pool]; !ok {

@@ -29,9 +29,10 @@ func (h Heading) labels() *model.Labels { return h.Labels }
 
 type organizationBody struct {
 	Heading
+	admin.OrganizationSpec
 }
 
-func (organizationBody) spec() admin.OrganizationSpec { return admin.OrganizationSpec{} }
+func (b organizationBody) spec() admin.OrganizationSpec { return b.OrganizationSpec }
 
 type regionBody struct {
 	Heading

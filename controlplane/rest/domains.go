@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/preflight"
@@ -31,7 +33,7 @@ type domainCheckView struct {
 	Warnings  []domainProblemView              `json:"warnings"`
 	Methods   map[string][]model.ChallengeType `json:"methods" doc:"By name: the challenges that can succeed"`
 	Aliases   map[string]string                `json:"aliases" doc:"By hostname: the name here where its challenge is answered, because _acme-challenge is an alias (CNAME)"`
-	Records   []domainRecordView               `json:"records" doc:"What to type at the registrar to delegate the domain"`
+	Records   []domainRecordView               `json:"records" doc:"What to type at the registrar to delegate the domain, and first, while it is unproven, to prove it"`
 	CheckedAt time.Time                        `json:"checked_at"`
 }
 
@@ -43,7 +45,7 @@ type domainProblemView struct {
 
 type domainRecordView struct {
 	Name  string `json:"name"`
-	Type  string `json:"type" enum:"NS,A,AAAA"`
+	Type  string `json:"type" enum:"NS,A,AAAA,TXT"`
 	Value string `json:"value"`
 }
 
@@ -87,7 +89,22 @@ func (a *API) checkDomain(ctx context.Context, org, name string) (v domainCheckV
 	if err != nil {
 		return v, fault.New(fault.Unavailable, "the check was cut short: %v", err)
 	}
-	return checkView(r), nil
+	v = checkView(r)
+	if p := seen.Proof; p != nil {
+		v.OK = false
+		v.Problems = slices.Insert(v.Problems, 0, domainProblemView{Code: "unproven", Message: unproved(p)})
+		v.Records = slices.Insert(v.Records, 0, domainRecordView{p.Name, p.Type, p.Value})
+	}
+	return v, nil
+}
+
+// unproved says what is to be done about a claim.
+func unproved(p *admin.DomainProof) string {
+	text := "it is not proved to be this organization's: let " + p.Name + " have the TXT record " + strconv.Quote(p.Value) + ", before the domain is delegated to the nodes, or ask an administrator of the cluster"
+	if p.Problem != "" {
+		text += " (found last: " + p.Problem + ")"
+	}
+	return text
 }
 
 // checkedNames are the names that need certificates, or that of the domain while there is none.

@@ -174,6 +174,12 @@ func (a *API) actions() {
 			v, rev, err := a.Admin.Revoke(ctx, caller(ctx), in.Name)
 			return acted(ctx, a, v, rev, err)
 		})
+	huma.Register(a.huma, post("/api/v1/orgs/{org}/domains/{name}/prove", "prove-domain",
+		"Make a claimed domain the organization's, on the word of an administrator of the cluster; for others: ask the DNS about it soon", "domains", access.DomainsWrite),
+		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Domain], error) {
+			v, rev, err := a.Admin.ProveDomain(ctx, caller(ctx), in.Org, in.Name)
+			return acted(ctx, a, v, rev, err)
+		})
 	huma.Register(a.huma, post("/api/v1/orgs/{org}/connectors/{name}/revoke", "revoke-connector", "Trust a connector no more, for good", "connectors", access.ConnectorsRevoke),
 		func(ctx context.Context, in *oneOrgInput) (*answer[admin.Connector], error) {
 			v, rev, err := a.Admin.RevokeConnector(ctx, caller(ctx), in.Org, in.Name)

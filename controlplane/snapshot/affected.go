@@ -278,7 +278,7 @@ func (t *touch) chosen(id model.ServiceID) {
 func (t *touch) domain(id model.DomainID) {
 	t.add(resource.Zone, id.UUID)
 	was, is := t.prev.Domain(id), t.next.Domain(id)
-	if was != nil && is != nil && was.Org == is.Org && was.Name == is.Name && was.Pool == is.Pool {
+	if was != nil && is != nil && was.Org == is.Org && was.Name == is.Name && was.Pool == is.Pool && was.Unproven == is.Unproven {
 		return
 	}
 	apexes := map[string]bool{}

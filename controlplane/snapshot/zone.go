@@ -11,7 +11,7 @@ import (
 // zone compiles a domain.
 func zone(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	v := m.Domain(model.DomainID{UUID: id})
-	if v == nil {
+	if v == nil || v.Unproven {
 		return nil
 	}
 	return &draft{

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
@@ -15,6 +16,8 @@ func (t *Tx) CreateDomain(ctx context.Context, v *model.Domain) error {
 		OrgID:  v.Org.UUID,
 		Name:   v.Name,
 		PoolID: v.Pool.UUID,
+
+		Unproven: v.Unproven,
 	}), "create domain")
 }
 
@@ -34,8 +37,27 @@ func (t *Tx) UpdateDomain(ctx context.Context, v *model.Domain) (changed bool, e
 		OrgID:  v.Org.UUID,
 		Name:   v.Name,
 		PoolID: v.Pool.UUID,
+
+		Unproven: v.Unproven,
 	})
 	return true, affected(n, err, "update domain")
+}
+
+// ProveDomain makes a claimed domain its organization's, unless it is so already, or gone. What was found of the claim is
+// forgotten, and what failed for want of the domain is tried at once.
+func (t *Tx) ProveDomain(ctx context.Context, id model.DomainID, now time.Time) error {
+	n, err := t.q.ProveDomain(ctx, id.UUID)
+	if err != nil || n == 0 {
+		return classify(err, "prove domain")
+	}
+	if err := t.q.DeleteDomainFinding(ctx, id.UUID); err != nil {
+		return classify(err, "delete domain finding")
+	}
+	d, err := t.GetDomain(ctx, id)
+	if err != nil {
+		return err
+	}
+	return t.ResetLadder(ctx, d.Org, d.Name, now)
 }
 
 // DeleteDomain removes a row; one that others refer to is a conflict.
@@ -75,5 +97,7 @@ func domain(r db.Domain) *model.Domain {
 		Name: r.Name,
 		Pool: model.PoolID{UUID: r.PoolID},
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+
+		Unproven: r.Unproven,
 	}
 }

@@ -33,6 +33,7 @@ const (
 // fields names the field of the API behind a constraint; others are called by their last part.
 var fields = map[string]string{
 	"domains_apart":                     "name",
+	"domains_claim":                     "name",
 	"nodes_wireguard_key":               "wireguard_public_key",
 	"connectors_wireguard_key":          "wireguard_public_key",
 	"sites_wireguard_key":               "wireguard_public_key",

@@ -3,10 +3,13 @@ package store
 import (
 	"cmp"
 	"context"
+	"net/url"
 	"reflect"
+	"slices"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
+	"github.com/warrenedge/warren/shared/endpoint"
 )
 
 // CreateNode adds a row; its ID is the caller's to make.
@@ -89,6 +92,30 @@ func (t *Tx) GetNodeByName(ctx context.Context, name string) (*model.Node, error
 func (t *Tx) ListNodes(ctx context.Context, page Page) ([]*model.Node, error) {
 	rows, err := t.q.ListNodes(ctx, db.ListNodesParams{After: page.After, Most: page.limit()})
 	return convert(rows, node), classify(err, "list nodes")
+}
+
+// ClusterHosts are the names where the cluster itself is reached: where people sign in, and of nodes.
+func (t *Tx) ClusterHosts(ctx context.Context) ([]string, error) {
+	s, err := t.q.GetSettings(ctx)
+	if err != nil {
+		return nil, classify(err, "settings")
+	}
+	rows, err := t.q.AllNodes(ctx)
+	if err != nil {
+		return nil, classify(err, "list nodes")
+	}
+	var out []string
+	if u, err := url.Parse(s.SignInUrl); err == nil && u.Hostname() != "" {
+		out = append(out, u.Hostname())
+	}
+	for _, n := range convert(rows, node) {
+		for _, e := range []endpoint.Endpoint{n.WireGuardEndpoint, n.StreamEndpoint, n.GossipEndpoint} {
+			if e.Host != "" && !slices.Contains(out, e.Host) {
+				out = append(out, e.Host)
+			}
+		}
+	}
+	return out, nil
 }
 
 func node(r db.Node) *model.Node {

@@ -14,6 +14,8 @@ func (t *Tx) CreateOrganization(ctx context.Context, v *model.Organization) erro
 	return classify(t.q.InsertOrganization(ctx, db.InsertOrganizationParams{
 		ID:   v.ID.UUID,
 		Name: v.Name,
+
+		Trusted: v.Trusted,
 	}), "create organization")
 }
 
@@ -31,6 +33,8 @@ func (t *Tx) UpdateOrganization(ctx context.Context, v *model.Organization) (cha
 	n, err := t.q.UpdateOrganization(ctx, db.UpdateOrganizationParams{
 		ID:   v.ID.UUID,
 		Name: v.Name,
+
+		Trusted: v.Trusted,
 	})
 	return true, affected(n, err, "update organization")
 }
@@ -96,5 +100,7 @@ func organization(r db.Organization) *model.Organization {
 		Name:  r.Name,
 		Brand: b,
 		Meta:  model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+
+		Trusted: r.Trusted,
 	}
 }

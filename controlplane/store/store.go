@@ -119,7 +119,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()))
+	p, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()),
+		goose.WithAllowOutofOrder(true)) // steps are numbered when work on them begins: a database may have a later one already
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

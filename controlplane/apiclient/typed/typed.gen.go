@@ -504,10 +504,14 @@ type Domain struct {
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
 
 	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
-	Organization string    `json:"organization,omitempty,omitzero"`
-	Pool         string    `json:"pool"`
-	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
+	Name         string       `json:"name"`
+	Organization string       `json:"organization,omitempty,omitzero"`
+	Pool         string       `json:"pool"`
+	Proof        *DomainProof `json:"proof,omitempty"`
+
+	// Unproven It is not known to be the organization's: no node answers for it, and no service can stand in it
+	Unproven  *bool     `json:"unproven,omitempty"`
+	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // DomainBody defines model for DomainBody.
@@ -538,7 +542,7 @@ type DomainCheckView struct {
 	OK       bool                `json:"ok"`
 	Problems []DomainProblemView `json:"problems"`
 
-	// Records What to type at the registrar to delegate the domain
+	// Records What to type at the registrar to delegate the domain, and first, while it is unproven, to prove it
 	Records  []DomainRecordView  `json:"records"`
 	Warnings []DomainProblemView `json:"warnings"`
 }
@@ -553,6 +557,20 @@ type DomainProblemView struct {
 
 	// Name Hostname that it is about; absent: the domain
 	Name string `json:"name,omitempty,omitzero"`
+}
+
+// DomainProof defines model for DomainProof.
+type DomainProof struct {
+	// Name Of the record; the same record before a name above the domain, up to the registered one, does as well
+	Name string `json:"name"`
+
+	// NextCheck When the DNS is asked again
+	NextCheck time.Time `json:"next_check,omitempty,omitzero"`
+
+	// Problem What is missing; absent: nobody has asked the DNS yet
+	Problem string `json:"problem,omitempty,omitzero"`
+	Type    string `json:"type"`
+	Value   string `json:"value"`
 }
 
 // DomainRecordView defines model for DomainRecordView.
@@ -1386,6 +1404,7 @@ type Organization struct {
 
 	// Name Unique among its kind in the organization, or in the cluster
 	Name      string    `json:"name"`
+	Trusted   bool      `json:"trusted"`
 	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
@@ -1396,6 +1415,9 @@ type OrganizationBody struct {
 
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Trusted Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false
+	Trusted *bool `json:"trusted,omitempty"`
 }
 
 // PageAPIKey defines model for PageAPIKey.
@@ -5149,6 +5171,12 @@ func (c Client) CheckDomain(ctx context.Context, org string, name string) (out D
 // LabelDomain: Change labels of one of the domains, and nothing else.
 func (c Client) LabelDomain(ctx context.Context, org string, name string, params LabelDomainParams, body LabelDomainJSONRequestBody) (out LabelView, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "POST", "/api/v1/orgs/{org}/domains/{name}/labels", []string{org, name}, params, body, &out)
+	return
+}
+
+// ProveDomain: Make a claimed domain the organization's, on the word of an administrator of the cluster; for others: ask the DNS about it soon.
+func (c Client) ProveDomain(ctx context.Context, org string, name string) (out Domain, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/orgs/{org}/domains/{name}/prove", []string{org, name}, nil, nil, &out)
 	return
 }
 

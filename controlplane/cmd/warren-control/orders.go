@@ -13,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/alert"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certwatch"
+	"github.com/warrenedge/warren/controlplane/claims"
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/gate"
 	"github.com/warrenedge/warren/controlplane/mail"
@@ -48,7 +49,7 @@ func ordering(cfg *config.Config, mailer *mail.Mailer, log *slog.Logger, reg *pr
 		Alarm: q, Replica: cfg.ReplicaID, UserAgent: "warren/" + version.Version, Log: log, Reg: reg,
 	})
 	planner = orders.NewPlanner(worker)
-	return []daemon.Task{worker, planner, orders.NewSurvey(worker, asked), q, certwatch.New(db, log, reg)}, nil
+	return []daemon.Task{worker, planner, orders.NewSurvey(worker, asked), claims.New(db, world, asked.checker, log, reg), q, certwatch.New(db, log, reg)}, nil
 }
 
 // preflights asks about the names of an order.

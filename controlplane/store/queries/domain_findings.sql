@@ -18,3 +18,6 @@ UPDATE domain_findings SET delegated = @delegated, provable = @provable, problem
 UPDATE domain_findings f SET next_check = least(f.next_check, @at)
   FROM domains d
  WHERE d.id = f.domain_id AND d.org_id = @org_id AND EXISTS (SELECT FROM unnest(@names::text[]) n WHERE right('.' || n, length(d.name) + 1) = '.' || d.name);
+
+-- name: DeleteDomainFinding :exec
+DELETE FROM domain_findings WHERE domain_id = @domain_id;

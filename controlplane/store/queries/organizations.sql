@@ -1,10 +1,10 @@
 -- name: InsertOrganization :exec
-INSERT INTO organizations (id, name)
-VALUES (@id, @name);
+INSERT INTO organizations (id, name, trusted)
+VALUES (@id, @name, @trusted);
 
 -- name: UpdateOrganization :execrows
 UPDATE organizations
-   SET name = @name, updated_at = now()
+   SET name = @name, trusted = @trusted, updated_at = now()
  WHERE id = @id;
 
 -- name: BrandOrganization :execrows
@@ -16,19 +16,19 @@ UPDATE organizations
 DELETE FROM organizations WHERE id = @id;
 
 -- name: GetOrganization :one
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = @id;
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE id = @id;
 
 -- name: GetOrganizations :many
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY(@ids::uuid[]);
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY(@ids::uuid[]);
 
 -- name: AllOrganizations :many
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations;
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations;
 
 -- name: GetOrganizationByName :one
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name = @name;
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE name = @name;
 
 -- name: ListOrganizations :many
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name > @after ORDER BY name LIMIT @most;
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE name > @after ORDER BY name LIMIT @most;
 
 -- name: LockOrganization :exec
 SELECT FROM organizations WHERE id = @id FOR NO KEY UPDATE;

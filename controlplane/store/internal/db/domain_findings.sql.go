@@ -71,6 +71,15 @@ func (q *Queries) ClaimDomainFinding(ctx context.Context, arg ClaimDomainFinding
 	return result.RowsAffected(), nil
 }
 
+const deleteDomainFinding = `-- name: DeleteDomainFinding :exec
+DELETE FROM domain_findings WHERE domain_id = $1
+`
+
+func (q *Queries) DeleteDomainFinding(ctx context.Context, domainID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteDomainFinding, domainID)
+	return err
+}
+
 const getDomainFinding = `-- name: GetDomainFinding :one
 SELECT domain_id, delegated, asked, provable, problem, found_at, next_check FROM domain_findings WHERE domain_id = $1
 `

@@ -12,7 +12,7 @@ import (
 )
 
 const allDomains = `-- name: AllDomains :many
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains
 `
 
 func (q *Queries) AllDomains(ctx context.Context) ([]Domain, error) {
@@ -31,6 +31,7 @@ func (q *Queries) AllDomains(ctx context.Context) ([]Domain, error) {
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Unproven,
 		); err != nil {
 			return nil, err
 		}
@@ -55,7 +56,7 @@ func (q *Queries) DeleteDomain(ctx context.Context, id uuid.UUID) (int64, error)
 }
 
 const getDomain = `-- name: GetDomain :one
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE id = $1
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE id = $1
 `
 
 func (q *Queries) GetDomain(ctx context.Context, id uuid.UUID) (Domain, error) {
@@ -68,12 +69,13 @@ func (q *Queries) GetDomain(ctx context.Context, id uuid.UUID) (Domain, error) {
 		&i.PoolID,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Unproven,
 	)
 	return i, err
 }
 
 const getDomainByName = `-- name: GetDomainByName :one
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE org_id = $1 AND name = $2
 `
 
 type GetDomainByNameParams struct {
@@ -91,12 +93,13 @@ func (q *Queries) GetDomainByName(ctx context.Context, arg GetDomainByNameParams
 		&i.PoolID,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Unproven,
 	)
 	return i, err
 }
 
 const getDomains = `-- name: GetDomains :many
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetDomains(ctx context.Context, ids []uuid.UUID) ([]Domain, error) {
@@ -115,6 +118,7 @@ func (q *Queries) GetDomains(ctx context.Context, ids []uuid.UUID) ([]Domain, er
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Unproven,
 		); err != nil {
 			return nil, err
 		}
@@ -127,15 +131,16 @@ func (q *Queries) GetDomains(ctx context.Context, ids []uuid.UUID) ([]Domain, er
 }
 
 const insertDomain = `-- name: InsertDomain :exec
-INSERT INTO domains (id, org_id, name, pool_id)
-VALUES ($1, $2, $3, $4)
+INSERT INTO domains (id, org_id, name, pool_id, unproven)
+VALUES ($1, $2, $3, $4, $5)
 `
 
 type InsertDomainParams struct {
-	ID     uuid.UUID
-	OrgID  uuid.UUID
-	Name   string
-	PoolID uuid.UUID
+	ID       uuid.UUID
+	OrgID    uuid.UUID
+	Name     string
+	PoolID   uuid.UUID
+	Unproven bool
 }
 
 func (q *Queries) InsertDomain(ctx context.Context, arg InsertDomainParams) error {
@@ -144,12 +149,13 @@ func (q *Queries) InsertDomain(ctx context.Context, arg InsertDomainParams) erro
 		arg.OrgID,
 		arg.Name,
 		arg.PoolID,
+		arg.Unproven,
 	)
 	return err
 }
 
 const listDomains = `-- name: ListDomains :many
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListDomainsParams struct {
@@ -174,6 +180,7 @@ func (q *Queries) ListDomains(ctx context.Context, arg ListDomainsParams) ([]Dom
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Unproven,
 		); err != nil {
 			return nil, err
 		}
@@ -186,7 +193,7 @@ func (q *Queries) ListDomains(ctx context.Context, arg ListDomainsParams) ([]Dom
 }
 
 const listDomainsCovering = `-- name: ListDomainsCovering :many
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains WHERE right('.' || $1::text, length(name) + 1) = '.' || name ORDER BY length(name) DESC
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE right('.' || $1::text, length(name) + 1) = '.' || name ORDER BY length(name) DESC
 `
 
 // Domains that a hostname is within, the closest first.
@@ -206,6 +213,7 @@ func (q *Queries) ListDomainsCovering(ctx context.Context, hostname string) ([]D
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Unproven,
 		); err != nil {
 			return nil, err
 		}
@@ -218,7 +226,7 @@ func (q *Queries) ListDomainsCovering(ctx context.Context, hostname string) ([]D
 }
 
 const listDomainsOverlapping = `-- name: ListDomainsOverlapping :many
-SELECT id, org_id, name, pool_id, created_at, updated_at FROM domains
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains
  WHERE right('.' || $1::text, length(name) + 1) = '.' || name OR right('.' || name, length($1::text) + 1) = '.' || $1::text
  ORDER BY name
 `
@@ -240,6 +248,7 @@ func (q *Queries) ListDomainsOverlapping(ctx context.Context, apex string) ([]Do
 			&i.PoolID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Unproven,
 		); err != nil {
 			return nil, err
 		}
@@ -261,6 +270,18 @@ func (q *Queries) LockDomain(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+const proveDomain = `-- name: ProveDomain :execrows
+UPDATE domains SET unproven = false, updated_at = now() WHERE id = $1 AND unproven
+`
+
+func (q *Queries) ProveDomain(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, proveDomain, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const shareDomain = `-- name: ShareDomain :exec
 SELECT FROM domains WHERE id = $1 FOR SHARE
 `
@@ -273,15 +294,16 @@ func (q *Queries) ShareDomain(ctx context.Context, id uuid.UUID) error {
 
 const updateDomain = `-- name: UpdateDomain :execrows
 UPDATE domains
-   SET org_id = $1, name = $2, pool_id = $3, updated_at = now()
- WHERE id = $4
+   SET org_id = $1, name = $2, pool_id = $3, unproven = $4, updated_at = now()
+ WHERE id = $5
 `
 
 type UpdateDomainParams struct {
-	OrgID  uuid.UUID
-	Name   string
-	PoolID uuid.UUID
-	ID     uuid.UUID
+	OrgID    uuid.UUID
+	Name     string
+	PoolID   uuid.UUID
+	Unproven bool
+	ID       uuid.UUID
 }
 
 func (q *Queries) UpdateDomain(ctx context.Context, arg UpdateDomainParams) (int64, error) {
@@ -289,6 +311,7 @@ func (q *Queries) UpdateDomain(ctx context.Context, arg UpdateDomainParams) (int
 		arg.OrgID,
 		arg.Name,
 		arg.PoolID,
+		arg.Unproven,
 		arg.ID,
 	)
 	if err != nil {

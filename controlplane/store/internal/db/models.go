@@ -251,6 +251,7 @@ type Domain struct {
 	PoolID    uuid.UUID
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Unproven  bool
 }
 
 type DomainFinding struct {
@@ -459,6 +460,7 @@ type Organization struct {
 	Name        string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Trusted     bool
 	BrandName   string
 	BrandAccent string
 	BrandLogo   []byte

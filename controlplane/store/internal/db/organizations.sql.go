@@ -12,7 +12,7 @@ import (
 )
 
 const allOrganizations = `-- name: AllOrganizations :many
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations
 `
 
 func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) {
@@ -29,6 +29,7 @@ func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) 
 			&i.Name,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Trusted,
 			&i.BrandName,
 			&i.BrandAccent,
 			&i.BrandLogo,
@@ -82,7 +83,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id uuid.UUID) (int64, 
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = $1
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
@@ -93,6 +94,7 @@ func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organizati
 		&i.Name,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Trusted,
 		&i.BrandName,
 		&i.BrandAccent,
 		&i.BrandLogo,
@@ -101,7 +103,7 @@ func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organizati
 }
 
 const getOrganizationByName = `-- name: GetOrganizationByName :one
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name = $1
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE name = $1
 `
 
 func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organization, error) {
@@ -112,6 +114,7 @@ func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organ
 		&i.Name,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Trusted,
 		&i.BrandName,
 		&i.BrandAccent,
 		&i.BrandLogo,
@@ -120,7 +123,7 @@ func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organ
 }
 
 const getOrganizations = `-- name: GetOrganizations :many
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY($1::uuid[])
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Organization, error) {
@@ -137,6 +140,7 @@ func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Orga
 			&i.Name,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Trusted,
 			&i.BrandName,
 			&i.BrandAccent,
 			&i.BrandLogo,
@@ -152,22 +156,23 @@ func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Orga
 }
 
 const insertOrganization = `-- name: InsertOrganization :exec
-INSERT INTO organizations (id, name)
-VALUES ($1, $2)
+INSERT INTO organizations (id, name, trusted)
+VALUES ($1, $2, $3)
 `
 
 type InsertOrganizationParams struct {
-	ID   uuid.UUID
-	Name string
+	ID      uuid.UUID
+	Name    string
+	Trusted bool
 }
 
 func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganizationParams) error {
-	_, err := q.db.Exec(ctx, insertOrganization, arg.ID, arg.Name)
+	_, err := q.db.Exec(ctx, insertOrganization, arg.ID, arg.Name, arg.Trusted)
 	return err
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, created_at, updated_at, brand_name, brand_accent, brand_logo FROM organizations WHERE name > $1 ORDER BY name LIMIT $2
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE name > $1 ORDER BY name LIMIT $2
 `
 
 type ListOrganizationsParams struct {
@@ -189,6 +194,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 			&i.Name,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Trusted,
 			&i.BrandName,
 			&i.BrandAccent,
 			&i.BrandLogo,
@@ -223,17 +229,18 @@ func (q *Queries) ShareOrganization(ctx context.Context, id uuid.UUID) error {
 
 const updateOrganization = `-- name: UpdateOrganization :execrows
 UPDATE organizations
-   SET name = $1, updated_at = now()
- WHERE id = $2
+   SET name = $1, trusted = $2, updated_at = now()
+ WHERE id = $3
 `
 
 type UpdateOrganizationParams struct {
-	Name string
-	ID   uuid.UUID
+	Name    string
+	Trusted bool
+	ID      uuid.UUID
 }
 
 func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganizationParams) (int64, error) {
-	result, err := q.db.Exec(ctx, updateOrganization, arg.Name, arg.ID)
+	result, err := q.db.Exec(ctx, updateOrganization, arg.Name, arg.Trusted, arg.ID)
 	if err != nil {
 		return 0, err
 	}
