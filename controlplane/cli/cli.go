@@ -136,6 +136,7 @@ func (a *app) root() *cobra.Command {
 		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.jobCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
 		a.versionCommand(), sampleCommand(),
 	)
+	root.AddCommand(a.peopleCommands()...)
 	for _, c := range root.Commands() {
 		withUsage(c)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -254,45 +255,48 @@ func (a *app) whoamiCommand() *cobra.Command {
 	}
 }
 
-// userCommand has what administrators do about how others sign in.
+// userCommand has the users of the cluster, and what administrators do about how they sign in.
 func (a *app) userCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Links for people who are to sign in"}
-	var roles []string
-	link := func(path string, body any) error {
-		s, err := a.connect()
-		if err != nil {
-			return err
-		}
-		var out map[string]any
-		if _, err := s.Do(context.Background(), http.MethodPost, path, body, &out); err != nil {
-			return err
-		}
-		if a.output == "table" {
-			if out["mailed"] == true {
-				a.say("The link is mailed, too.")
-			}
-			a.say("Good once, for 30 minutes; shown this once:")
-			_, err := fmt.Fprintf(a.out, "%v\n", out["link"])
-			return err
-		}
-		return a.print(out)
-	}
-	invite := &cobra.Command{
-		Use: "invite ADDRESS", Short: "Invite somebody to the organization, by mail or with the link that is shown", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := a.flags.resolve()
-			if err != nil {
-				return err
-			}
-			return link("/api/v1/orgs/"+c.Organization+"/invitations", map[string]any{"name": args[0], "roles": roles})
-		},
-	}
-	invite.Flags().StringSliceVar(&roles, "roles", []string{"member"}, "roles in the organization")
-	cmd.AddCommand(invite, &cobra.Command{
+	cmd := a.nounCommand("User", "Users of the cluster, and links for people who are to sign in", "ann@example.org --display-name Ann")
+	cmd.AddCommand(a.inviting("invite ADDRESS"), &cobra.Command{
 		Use: "reset-password ADDRESS", Short: "Make a link with which a user chooses another password", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return link("/api/v1/users/"+args[0]+"/password-reset", nil)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.link(cmd.Context(), func(string) string { return "/api/v1/users/" + url.PathEscape(args[0]) + "/password-reset" }, nil)
 		},
 	})
+	return cmd
+}
+
+// link makes a link for somebody, and shows it.
+func (a *app) link(ctx context.Context, path func(org string) string, body any) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	var out map[string]any
+	if _, err := s.Do(ctx, http.MethodPost, path(s.org), body, &out); err != nil {
+		return err
+	}
+	if a.output != "table" {
+		return a.print(out)
+	}
+	if out["mailed"] == true {
+		a.say("The link is mailed, too.")
+	}
+	a.say("Good once, for 30 minutes; shown this once:")
+	_, err = fmt.Fprintf(a.out, "%v\n", out["link"])
+	return err
+}
+
+// inviting is the command that invites somebody.
+func (a *app) inviting(use string) *cobra.Command {
+	var roles []string
+	cmd := &cobra.Command{
+		Use: use, Short: "Invite somebody to the organization, by mail or with the link that is shown", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.link(cmd.Context(), func(org string) string { return invitations.path(org, "") }, map[string]any{"name": args[0], "roles": roles})
+		},
+	}
+	cmd.Flags().StringSliceVar(&roles, "roles", []string{"member"}, "roles in the organization")
 	return cmd
 }

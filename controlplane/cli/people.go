@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// nounCommand has all that is done to objects of a kind in one place: list, get, create, delete.
+func (a *app) nounCommand(kindName, short, example string) *cobra.Command {
+	k, err := exactKind(kindName)
+	if err != nil {
+		panic(err) // of a name that is written below
+	}
+	cmd := &cobra.Command{Use: k.singular(), Short: short}
+	create := a.createKind(k)
+	create.Use, create.Aliases, create.Example = "create NAME", nil, "  warren "+k.singular()+" create "+example
+	name, _, _ := strings.Cut(example, " ")
+	cmd.AddCommand(a.listOf(k, func(org string) string { return k.path(org, "") }), a.getOf(k, name), create,
+		a.removeOf(k.singular(), "delete", name, func(org, name string) string { return k.path(org, name) }))
+	return cmd
+}
+
+func (a *app) listOf(k *kind, path func(org string) string) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "Show all " + strings.ReplaceAll(k.plural, "-", " "), Args: cobra.NoArgs, Example: "  warren " + k.short() + " list",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			items, err := s.List(cmd.Context(), path(s.org))
+			if err != nil {
+				return err
+			}
+			return a.objects(k, items, false)
+		},
+	}
+}
+
+// short is what a kind is called as a command of its own.
+func (k *kind) short() string {
+	switch k.name {
+	case "APIKey":
+		return "key"
+	case "Invitation":
+		return "invite"
+	}
+	return k.singular()
+}
+
+func (a *app) getOf(k *kind, example string) *cobra.Command {
+	return &cobra.Command{
+		Use: "get NAME", Short: "Show " + k.one(), Args: cobra.ExactArgs(1), Example: "  warren " + k.short() + " get " + example,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var o json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[0]), nil, &o); err != nil {
+				return err
+			}
+			return a.objects(k, []json.RawMessage{o}, true)
+		},
+	}
+}
+
+// removeOf makes the command that ends something, after a question.
+func (a *app) removeOf(noun, verb, example string, path func(org, name string) string) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: verb + " NAME", Short: strings.ToUpper(verb[:1]) + verb[1:] + " a " + noun, Args: cobra.ExactArgs(1), Example: "  warren " + noun + " " + verb + " " + example + " --yes",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.confirm(yes, "%s %s %s?", strings.ToUpper(verb[:1])+verb[1:], noun, args[0]); err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			if _, err := s.Do(cmd.Context(), http.MethodDelete, path(s.org, args[0]), nil, nil); err != nil {
+				return err
+			}
+			a.say("%s %s %sd", noun, args[0], strings.TrimSuffix(verb, "d"))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// peopleCommands are nouns of those who run a cluster.
+func (a *app) peopleCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.nounCommand("Role", "Roles of the organization", "reader --permissions sites:read,services:read"),
+		a.nounCommand("Member", "Members of the organization", "ann@example.org --roles member"),
+		a.nounCommand("Group", "Groups of the organization's members", "writers --users ann@example.org"),
+		a.inviteCommand(), a.keyCommand(), a.sessionCommand(), a.accountCommand(),
+	}
+}
+
+// invitations are no kind of objects that are made from files: whoever has the link joins.
+var invitations = &kind{name: "Invitation", plural: "invitations", org: true, columns: []string{"roles", "expires_at"}, wide: []string{"invited_by"}}
+
+func (a *app) inviteCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "invite", Short: "Invitations to the organization"}
+	create := a.inviting("create ADDRESS")
+	create.Example = "  warren invite create ann@example.org --roles member"
+	cmd.AddCommand(a.listOf(invitations, func(org string) string { return invitations.path(org, "") }), create,
+		a.removeOf("invite", "revoke", "invitation_01h455vb4pex5vsknk084sn02q", func(org, name string) string { return invitations.path(org, name) }))
+	return cmd
+}
+
+// keyCommand has API keys: of the cluster, or, with --mine, those of who calls.
+func (a *app) keyCommand() *cobra.Command {
+	k, err := exactKind("APIKey")
+	if err != nil {
+		panic(err)
+	}
+	var mine bool
+	path := func(name string) string {
+		p := k.path("", name)
+		if mine {
+			p = strings.Replace(p, "/api/v1/", "/api/v1/me/", 1)
+		}
+		return p
+	}
+	cmd := &cobra.Command{Use: "key", Short: "API keys", Long: "API keys: of the cluster and its organizations, or, with --mine, those of the user who is signed in."}
+	cmd.PersistentFlags().BoolVar(&mine, "mine", false, "keys of the user who is signed in")
+	create := &cobra.Command{
+		Use: "create NAME", Short: "Make an API key; its secret is shown once", Args: cobra.ExactArgs(1), Example: "  warren key create laptop --mine",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"name": args[0]}
+			for _, f := range k.fields {
+				f.read(cmd, body)
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var o json.RawMessage
+			if _, err := s.Do(cmd.Context(), http.MethodPost, path(""), body, &o); err != nil {
+				return err
+			}
+			a.say("API key %s created", args[0])
+			return a.once(o)
+		},
+	}
+	for _, f := range k.fields {
+		f.define(create)
+	}
+	cmd.AddCommand(a.listOf(k, func(string) string { return path("") }), create, a.removeOf("key", "delete", "laptop", func(_, name string) string { return path(name) }))
+	return cmd
+}
+
+// ownSessions are where a user is signed in.
+var ownSessions = &kind{name: "Session", plural: "sessions", columns: []string{"current", "user_agent", "address", "methods", "seen_at"}, wide: []string{"expires_at", "second_factor_at"}}
+
+func (a *app) sessionCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "session", Short: "Where you are signed in"}
+	var others, yes bool
+	revoke := &cobra.Command{
+		Use: "revoke [ID]", Short: "End one of your sessions, or all but the one that asks", Args: cobra.MaximumNArgs(1), Example: "  warren session revoke --others --yes",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if others == (len(args) == 1) {
+				return usagef("give the id of a session, or --others")
+			}
+			path, what := "/api/v1/me/sessions", "all other sessions"
+			if !others {
+				path, what = path+"/"+url.PathEscape(args[0]), "session "+args[0]
+			}
+			if err := a.confirm(yes, "End %s?", what); err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			if _, err := s.Do(cmd.Context(), http.MethodDelete, path, nil, nil); err != nil {
+				return err
+			}
+			a.say("%s ended", what)
+			return nil
+		},
+	}
+	revoke.Flags().BoolVar(&others, "others", false, "all but the one that asks")
+	revoke.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.AddCommand(a.listOf(ownSessions, func(string) string { return "/api/v1/me/sessions" }), revoke)
+	return cmd
+}
