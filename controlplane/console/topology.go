@@ -17,8 +17,8 @@ const mostBoxes = 40
 
 // Measures of the picture.
 const (
-	boxWidth, boxHeight = 190, 44
-	columnGap, rowGap   = 90, 14
+	boxWidth, boxHeight = 180, 44 // four columns fit beside the navigation at 1280 pixels
+	columnGap, rowGap   = 78, 14
 	pictureTop          = 40
 )
 
