@@ -69,29 +69,35 @@ func enlist(ctx context.Context, c *cluster.Cluster, sites int) (string, error) 
 	}
 	o.Node.ID, o.Node.Overlay = of.ID, netip.MustParseAddr(m[1])
 	o.Node.WireGuard, o.Node.TLS = netip.AddrPortFrom(n.Host.Addr, 51820), netip.AddrPortFrom(n.Host.Addr, 443)
+	var names []string
+	for i := range sites {
+		names = append(names, fmt.Sprintf("idle%d", i))
+	}
 	slow := time.NewTicker(calls)
 	defer slow.Stop()
-	for i := range sites {
-		name := fmt.Sprintf("idle%d", i)
-		var token struct {
-			Token string `json:"token"`
+	var token struct {
+		Token string `json:"token"`
+	}
+	call := func(method, path, body string) error { // all of these may be said twice
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-slow.C:
 		}
-		for _, call := range []struct{ method, path, body string }{
-			{http.MethodPut, "/api/v1/orgs/default/sites/" + name, `{"pool":"default"}`},
-			{http.MethodPut, "/api/v1/orgs/default/connectors/" + name, fmt.Sprintf(`{"site":%q}`, name)},
-			{http.MethodPost, "/api/v1/join-tokens", fmt.Sprintf(`{"organization":"default","connector":%q}`, name)},
-		} {
-			select {
-			case <-ctx.Done():
-				return "", ctx.Err()
-			case <-slow.C:
-			}
-			err := c.Until(ctx, call.path, func() error { // all of these may be said twice
-				return c.API(ctx, call.method, call.path, strings.NewReader(call.body), &token)
-			})
-			if err != nil {
-				return "", err
-			}
+		return c.Until(ctx, path, func() error { return c.API(ctx, method, path, strings.NewReader(body), &token) })
+	}
+	for _, name := range names {
+		err := call(http.MethodPut, "/api/v1/orgs/default/sites/"+name, `{"pool":"default"}`)
+		if err == nil {
+			err = call(http.MethodPut, "/api/v1/orgs/default/connectors/"+name, fmt.Sprintf(`{"site":%q}`, name))
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	for _, name := range names { // last, as a token is good for ten minutes
+		if err := call(http.MethodPost, "/api/v1/join-tokens", fmt.Sprintf(`{"organization":"default","connector":%q}`, name)); err != nil {
+			return "", err
 		}
 		o.Tokens[name] = token.Token
 	}
