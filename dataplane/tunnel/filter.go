@@ -36,10 +36,10 @@ type verdict int
 
 const (
 	pass          verdict = iota
-	taken                 // the answer to an echo: not for the stack
+	taken                 // the answer to an echo, or a part of a datagram: not for the stack
 	dropVersion           // IPv4 or something else
 	dropMalformed         // lengths or flags that can't be
-	dropProtocol          // not TCP or UDP directly after the IPv6 header: extension headers and fragments too; of a stock peer, nor the answer to an echo
+	dropProtocol          // not TCP or UDP directly after the IPv6 header: extension headers and fragments too; of a stock peer, nor the answer to an echo nor a part of a datagram that may be awaited
 	dropSource            // from nobody who is configured
 	dropAddress           // not to us
 	dropPort              // to or from a port that is none of theirs
@@ -161,6 +161,7 @@ type flow struct {
 	tcp  atomic.Uint64 // segments that came from it
 	mtu  atomic.Int32  // of the path to it; 0: not known
 	udp  sync.Map      // of a stock peer: ports of sockets of ours that are connected to it
+	open atomic.Int32  // how many those are
 }
 
 // ports are one of ours, and one of the peer's.
@@ -169,7 +170,11 @@ type ports struct{ ours, theirs uint16 }
 // await lets datagrams of a stock peer in, from one port to another, until the result is called.
 func (f *flow) await(p ports) (end func()) {
 	f.udp.Store(p, nil)
-	return func() { f.udp.Delete(p) }
+	f.open.Add(1)
+	return func() { // once
+		f.udp.Delete(p)
+		f.open.Add(-1)
+	}
 }
 
 func (f *flow) awaits(ours, theirs uint16) bool {
@@ -188,6 +193,7 @@ type filtered struct {
 	events  chan tun.Event
 	echo    func(from netip.Addr, body []byte) bool // takes answers of stock peers; may be nil
 	came    func(packets int)                       // told of all that come out of tunnels; may be nil
+	parts   fragments                               // of stock peers
 }
 
 // newFiltered puts a filter that lets nothing in before a device.
@@ -290,8 +296,14 @@ func (f *filtered) Write(bufs [][]byte, offset int) (int, error) {
 		if len(b) >= offset {
 			from, v = inspect(b[offset:], f.self, f.role, peers)
 		}
+		if v == dropProtocol && f.role == NodeRole {
+			b, from, v = f.assemble(b, offset, peers)
+		}
 		if v == taken {
 			p := b[offset:]
+			if p[6] == protoFragment {
+				continue
+			}
 			if body, _ := echoed(p); f.echo == nil || !f.echo(netip.AddrFrom16([16]byte(p[8:24])), body) {
 				f.dropped[dropProtocol].Inc()
 			}
