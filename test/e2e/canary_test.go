@@ -3,13 +3,16 @@
 package e2e
 
 import (
+	"archive/tar"
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -173,6 +176,39 @@ func (c *suite) haystacks() map[string][]byte {
 	}
 	for path, b := range c.answers() {
 		out[path] = b
+	}
+	for name, b := range c.report() {
+		out["bugreport "+name] = b
+	}
+	return out
+}
+
+// report is what somebody gives away who asks for help: warren bugreport, file by file.
+func (c *suite) report() map[string][]byte {
+	c.t.Helper()
+	file := filepath.Join(c.Dir, "report.tar.gz")
+	c.warren("bugreport", "--filename", file)
+	f, err := os.Open(file)
+	c.must(err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	c.must(err)
+	out := map[string][]byte{}
+	for t := tar.NewReader(z); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			break
+		}
+		c.must(err)
+		b, err := io.ReadAll(t)
+		c.must(err)
+		_, name, _ := strings.Cut(h.Name, "/")
+		out[name] = b
+	}
+	for _, name := range []string{"status.json", "snapshots.json", "services.json", "doctor.json", "nodes.json"} {
+		if len(out[name]) < 3 {
+			c.t.Errorf("%s of the report says nothing: %s; %s", name, out[name], out["errors.txt"])
+		}
 	}
 	return out
 }
