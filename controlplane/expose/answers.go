@@ -9,15 +9,18 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
 )
 
 // readyTime bounds how long it is asked for before that is given up; what is published stays all the same.
 const readyTime = 15 * time.Second
 
 // answers completes the URL and asks for it until it answers. That nothing does is said, and no error.
-func (r *run) answers(ctx context.Context, p *Published) error {
+func (r *run) answers(ctx context.Context, p *Published, rev uint64) error {
 	nodes, err := r.Edges(ctx, r.pool)
 	if err != nil {
 		return err
@@ -31,6 +34,9 @@ func (r *run) answers(ctx context.Context, p *Published) error {
 	}
 	if at == "" {
 		r.Say("port %d of each node of pool %s; which those are, this account may not read", r.Port, r.pool)
+		if _, err := r.API.Wait(ctx, rev, readyTime); apiclient.StatusOf(err) != http.StatusGatewayTimeout {
+			return err
+		}
 		return nil
 	}
 	if r.What.here() {
@@ -80,7 +86,7 @@ func (r *run) ask(ctx context.Context, at string, p *Published) error {
 		if err != nil {
 			return err
 		}
-		return conn.Close()
+		return open(conn)
 	}
 	t := &http.Transport{
 		DisableKeepAlives: true,
@@ -108,6 +114,21 @@ func (r *run) ask(ctx context.Context, at string, p *Published) error {
 	switch res.StatusCode { // those of a node that reaches nothing, or does not know the name yet
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusMisdirectedRequest:
 		return fmt.Errorf("%s: %s", p.URL, res.Status)
+	}
+	return nil
+}
+
+// settle is how long a connection has to stay open to count as one to the target: a node that reaches none closes it at once.
+const settle = 150 * time.Millisecond
+
+// open reports whether a raw connection leads somewhere, and closes it.
+func open(conn net.Conn) error {
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(settle)); err != nil {
+		return err
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("the node closes the connection: %w", err)
 	}
 	return nil
 }

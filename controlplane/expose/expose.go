@@ -123,13 +123,8 @@ func (r *run) publish(ctx context.Context) error {
 			return err
 		}
 	}
-	if rev != 0 {
-		if _, err := r.API.Wait(ctx, rev, readyTime); err != nil && apiclient.StatusOf(err) != http.StatusGatewayTimeout {
-			return err
-		}
-	}
 	p := Published{URL: r.url(), Name: r.Name, Site: r.site(), Password: r.Guard.Made.Password, PIN: r.Guard.Made.PIN, Port: r.Port}
-	if err := r.answers(ctx, &p); err != nil || r.told {
+	if err := r.answers(ctx, &p, rev); err != nil || r.told {
 		return err
 	}
 	r.told = true
