@@ -88,7 +88,7 @@ func (p *stockPeer) serve(port int) {
 		})}
 		go func() { _ = srv.Serve(ln) }()
 		go func() {
-			buf := make([]byte, 2048)
+			buf := make([]byte, 1<<16)
 			for {
 				n, from, err := udp.ReadFromUDPAddrPort(buf)
 				if err != nil {
@@ -193,6 +193,19 @@ func TestWireGuardSiteIsServedByAllNodes(t *testing.T) {
 			got, err := conn.Read(buf)
 			if err == nil && string(buf[:got]) != "HELLO" {
 				err = fmt.Errorf("answer %q", buf[:got])
+			}
+			return err
+		})
+		large := strings.Repeat("fragments ", 300) // larger than what a packet carries in the tunnel, or outside
+		c.until("a large one is as well", func() error {
+			_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+			if _, err := conn.Write([]byte(large)); err != nil {
+				return err
+			}
+			buf := make([]byte, 1<<16)
+			got, err := conn.Read(buf)
+			if err == nil && string(buf[:got]) != strings.ToUpper(large) {
+				err = fmt.Errorf("%d bytes", got)
 			}
 			return err
 		})
