@@ -445,6 +445,7 @@ func TestSitesOfNode(t *testing.T) {
 	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
 	w.create(t, s)
 	local := w.site
+	local.Publish = nil // it has no connectors that could
 	local.ID, local.Name, local.Kind, local.Carrier, local.Nodes = model.SiteID{}.New(), "shed", model.LocalSite, model.AutoCarrier, []model.NodeID{model.NodeID{}.New(), w.node.ID}
 	_, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
 		if err := tx.CreateSite(ctx, &local); err != nil {
