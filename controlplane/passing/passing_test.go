@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 // sets are removed one at a time; one of them can't be.
 type sets struct {
+	mu    sync.Mutex
 	over  []string
 	stuck string
 	fail  error
@@ -20,6 +22,8 @@ type sets struct {
 }
 
 func (s *sets) RemovePassed(context.Context, time.Time) (*model.PassingSet, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked++
 	if s.fail != nil || len(s.over) == 0 {
 		return nil, s.fail
@@ -39,22 +43,31 @@ func TestAllThatIsOverIsRemoved(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- New(s, slog.New(slog.DiscardHandler)).Run(ctx) }()
-		synctest.Wait()
-		if len(s.over) > 0 || s.asked != 4 {
-			t.Errorf("%v are left after %d questions", s.over, s.asked)
+		then := func(look func()) {
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			look()
 		}
-		s.fail = errors.New("the database is away")
+		then(func() {
+			if len(s.over) > 0 || s.asked != 4 {
+				t.Errorf("%v are left after %d questions", s.over, s.asked)
+			}
+			s.fail = errors.New("the database is away")
+		})
 		time.Sleep(3 * Every)
-		synctest.Wait()
-		if s.asked != 7 {
-			t.Errorf("%d questions", s.asked)
-		}
-		s.fail, s.over = nil, []string{"d"}
+		then(func() {
+			if s.asked != 7 {
+				t.Errorf("%d questions", s.asked)
+			}
+			s.fail, s.over = nil, []string{"d"}
+		})
 		time.Sleep(Every)
-		synctest.Wait()
-		if len(s.over) > 0 {
-			t.Error("it is not looked again after a failure")
-		}
+		then(func() {
+			if len(s.over) > 0 {
+				t.Error("it is not looked again after a failure")
+			}
+		})
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
