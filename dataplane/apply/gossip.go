@@ -24,6 +24,7 @@ type Gossip interface {
 const (
 	gossipQuiet  = 20 * time.Millisecond
 	tellInterval = 500 * time.Millisecond
+	tellAnyway   = 5 * time.Second // which sites: of thousands that takes some milliseconds, and few come or go
 )
 
 // standing is what this node believes of another.
@@ -107,7 +108,9 @@ func (n *Node) Follow(ctx context.Context) error {
 			return nil
 		case <-look.C:
 			n.sub.Gossip.SetLoad(n.load.observe(n.sub.Load()))
-			n.tellSites()
+			if n.sitesMayDiffer(time.Now()) {
+				n.tellSites()
+			}
 		case <-n.sub.Gossip.Changed():
 			select {
 			case <-ctx.Done():
@@ -141,6 +144,35 @@ func (n *Node) heard() {
 	if len(gone) > 0 {
 		n.sub.Proxy.Reconnect(gone...)
 	}
+}
+
+// sitesMayDiffer reports whether something has changed since this was true last, by which other sites can be reached, or
+// nobody can tell.
+func (n *Node) sitesMayDiffer(now time.Time) bool {
+	if !n.ready.Load() {
+		return false
+	}
+	n.mu.Lock()
+	state := n.state
+	n.mu.Unlock()
+	next := looked{state, 0, now}
+	if n.sub.Changes != nil {
+		next.changes = n.sub.Changes()
+	}
+	was := n.looked
+	late := now.Sub(was.at)
+	if n.sub.Changes != nil && next.state == was.state && next.changes == was.changes && late >= 0 && late < tellAnyway {
+		return false
+	}
+	n.looked = next
+	return true
+}
+
+// looked is what there was when it was looked at which sites can be reached.
+type looked struct {
+	state   *ledger
+	changes uint64
+	at      time.Time
 }
 
 // tellSites tells which sites this node can reach itself: those with a connector connected here, stock peers whose

@@ -123,6 +123,37 @@ func TestLocalSitesAreTold(t *testing.T) {
 	}
 }
 
+// Which sites can be reached is looked at when it may have changed, and now and then.
+func TestSitesAreLookedAt(t *testing.T) {
+	n, _ := newNode(t, t.TempDir())
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var changes uint64
+	looked := func(what string, want bool) {
+		t.Helper()
+		if got := n.sitesMayDiffer(now); got != want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+	looked("before anything is known", false)
+	must(t, n, world(t))
+	looked("nobody counts", true)
+	looked("nobody counts, again", true)
+	n.sub.Changes = func() uint64 { return changes }
+	now = now.Add(tellAnyway)
+	looked("at first", true)
+	looked("nothing has changed", false)
+	changes++
+	looked("a connector has come or gone", true)
+	looked("that was seen", false)
+	must(t, n, tx(6, res(t, "site/o/site_3", localSiteMsg())))
+	looked("another configuration", true)
+	looked("that was seen, too", false)
+	now = now.Add(tellAnyway)
+	looked("after a while", true)
+	now = now.Add(-time.Hour)
+	looked("a clock has gone back", true)
+}
+
 // A site of a kind that is not known here keeps its last good version.
 func TestUnknownKindOfSite(t *testing.T) {
 	n, m := newNode(t, t.TempDir())

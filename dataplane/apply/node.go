@@ -82,9 +82,10 @@ type Subsystems struct {
 	Health Health                               // nil: nobody asks
 	Trust  func(pem []byte) error               // keeps new authorities for later connections
 
-	Gossip Gossip                 // nil: this node has no gossip
-	Up     func(peer string) bool // reports whether a connector, or the stock peer of a site, is connected here; needed with Gossip
-	Load   func() int             // what this node carries, in thousandths of what it can; needed with Gossip
+	Gossip  Gossip                 // nil: this node has no gossip
+	Up      func(peer string) bool // reports whether a connector, or the stock peer of a site, is connected here; needed with Gossip
+	Changes func() uint64          // how often what Up reports has changed so far; nil: nobody counts
+	Load    func() int             // what this node carries, in thousandths of what it can; needed with Gossip
 }
 
 // Health takes which targets can't serve, and which there are: all of them, by id. The maps are the callee's.
@@ -113,8 +114,9 @@ type Node struct {
 	noWay     error            // peers among them, and targets of local sites, that can't be reached
 	leaving   bool             // the process is about to end
 	retreat   retreat
-	load      load  // of Follow alone
-	ports     error // services among those that l4 was told of that can't have theirs
+	load      load   // of Follow alone
+	looked    looked // of Follow alone
+	ports     error  // services among those that l4 was told of that can't have theirs
 }
 
 // NewNode makes a Node with this id that has applied nothing.
