@@ -35,6 +35,7 @@ type ways struct {
 func newWays(cfg *config.Node, id *join.Identity, lost func(peer string), log *slog.Logger, reg *prometheus.Registry) (*ways, error) {
 	var w *ways
 	silent := func(peer string) { // whom this node leads others to, too
+		w.changes.Add(1)
 		lost(peer)
 		w.fabric.Silent(peer)
 	}
