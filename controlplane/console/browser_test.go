@@ -162,7 +162,7 @@ func TestBrowserLive(t *testing.T) {
 		t.Errorf("%q was typed, %q has the focus", typed, focused)
 	}
 	b.do("search", chromedp.Navigate(home+"/console/orgs/default/services"), chromedp.WaitVisible(`//a[text()="wiki"]`, chromedp.BySearch),
-		chromedp.SendKeys("input[type=search]", "mail.exa"), chromedp.WaitNotPresent(`//a[text()="wiki"]`, chromedp.BySearch), chromedp.WaitVisible(`//a[text()="mail"]`, chromedp.BySearch),
+		chromedp.SendKeys("main input[type=search]", "mail.exa"), chromedp.WaitNotPresent(`//a[text()="wiki"]`, chromedp.BySearch), chromedp.WaitVisible(`//a[text()="mail"]`, chromedp.BySearch),
 		chromedp.ActionFunc(func(ctx context.Context) error { // what comes later is searched as well
 			_, _, err := r.admin.Services.Create(ctx, r.key, "default", "more", admin.ServiceSpec{Kind: "tls", Hostname: "more.mail.example.org", Pool: "default"})
 			if err != nil {
