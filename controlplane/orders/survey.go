@@ -115,7 +115,14 @@ func (s *Survey) ask(ctx context.Context, d *model.Domain, names []string, known
 			next.NextCheck = now.Add(againDelegated)
 		}
 	}
-	if err := s.tx(ctx, func(tx *store.Tx) error { return tx.SetDomainFinding(ctx, &next) }); err != nil {
+	if err := s.tx(ctx, func(tx *store.Tx) error {
+		if opened(known, &next) { // its owner has changed something: what failed is tried at once
+			if err := tx.ResetLadder(ctx, d.Org, d.Name, now); err != nil {
+				return err
+			}
+		}
+		return tx.SetDomainFinding(ctx, &next)
+	}); err != nil {
 		return gone(err)
 	}
 	if known == nil || known.ByName() != next.ByName() || !slices.Equal(known.Provable, next.Provable) {
@@ -123,6 +130,11 @@ func (s *Survey) ask(ctx context.Context, d *model.Domain, names []string, known
 		s.w.Replan()
 	}
 	return nil
+}
+
+// opened reports whether more can be proved of a domain than before.
+func opened(was, is *model.DomainFinding) bool {
+	return was != nil && (!was.Delegated && is.Delegated || slices.ContainsFunc(is.Provable, func(n string) bool { return !slices.Contains(was.Provable, n) }))
 }
 
 func (s *Survey) tx(ctx context.Context, fn func(*store.Tx) error) error {

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -169,4 +170,37 @@ func (r *rig) wait(t *testing.T, name string) (c *model.Certificate) {
 		return err == nil, err
 	})
 	return c
+}
+
+// Whoever delegates a domain after refusals in a row does not wait for the next rung of the ladder.
+func TestDelegatedLater(t *testing.T) {
+	r := newRig(t, acmetest.Config{})
+	reg := &registrar{delegated: map[string]bool{}}
+	o := r.options("a")
+	o.Preflight = reg
+	w, _ := r.run(t, o)
+	s := NewSurvey(w, reg)
+	r.publish(t, "late.test")
+	r.until(t, "the refusal", 30*time.Second, func(tx *store.Tx) (bool, error) {
+		all := r.managed(t, tx)
+		return len(all) == 1 && strings.HasSuffix(all[0].LastProblem, "is not delegated"), nil
+	})
+	look := func() {
+		t.Helper()
+		if err := s.Look(t.Context(), r.world.Get()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
+	reg.set(func() { reg.delegated["late.test"] = true })
+	r.tx(t, func(tx *store.Tx) error {
+		m, err := tx.LockManagedCertificate(t.Context(), r.managed(t, tx)[0].ID)
+		if err != nil {
+			return err
+		}
+		m.LadderStep, m.NextAttempt = 9, time.Now().Add(6*time.Hour)
+		return errors.Join(tx.UpdateManagedCertificate(t.Context(), m), tx.RecheckDomains(t.Context(), r.org.ID, []string{"late.test"}, time.Now()))
+	})
+	look()
+	r.usable(t, r.wait(t, "*.late.test"))
 }
