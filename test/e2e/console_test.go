@@ -64,7 +64,7 @@ func TestBrowserConsole(t *testing.T) {
 	home, org := strings.Split(v.setup, "/setup")[0], "/console/orgs/default"
 	c.do("a larger window", chromedp.EmulateViewport(1280, 800, chromedp.EmulateScale(1)))
 	c.do("sign in", chromedp.Navigate(home+"/console"), titled("Sign in"), chromedp.SendKeys("#email", "ann@example.org"),
-		chromedp.SendKeys("#password", "correct horse battery staple 9"), chromedp.Click("form.card button"), chromedp.WaitVisible("main", chromedp.ByQuery))
+		chromedp.SendKeys("#password", "correct horse battery staple 9"), chromedp.Click("form.card button"), chromedp.WaitVisible("#find", chromedp.ByQuery))
 	for _, p := range []struct {
 		name, path, text string
 		keep             bool // a picture of it, for README
