@@ -49,23 +49,6 @@ func (s *Server) Apps(ctx context.Context, user model.UserID) (out []App, err er
 	return out, err
 }
 
-// member is what policies of an organization see of a member.
-func member(ctx context.Context, tx *store.Tx, u *model.User, in *model.Membership) (*policy.User, error) {
-	who := &policy.User{ID: u.ID.String(), Org: in.Org.String(), Email: u.Email}
-	roles, err := tx.GetRoles(ctx, in.Roles)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range roles {
-		who.Roles = append(who.Roles, r.Name)
-	}
-	groups, err := tx.ListGroupsOfUser(ctx, in.Org, u.ID)
-	for _, g := range groups {
-		who.Groups = append(who.Groups, g.Name)
-	}
-	return who, err
-}
-
 func appsOf(m *model.Model, org model.OrgID, who *policy.User) (out []App) {
 	o := m.Organization(org)
 	if o == nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/shared/accesstoken"
 	"github.com/warrenedge/warren/shared/hostname"
 	"github.com/warrenedge/warren/shared/identity"
+	"github.com/warrenedge/warren/shared/policy"
 )
 
 // ErrWeak is what somebody is told whose session does not count in the organization.
@@ -168,21 +169,29 @@ func (s *Server) userClaims(ctx context.Context, tx *store.Tx, id model.SessionI
 		Issuer: s.Cluster, Subject: u.ID.String(), Session: v.ID.String(), Org: svc.Org.String(), Email: u.Email, Name: u.Name, Methods: v.AMR,
 	}
 	c.Issue(now)
-	roles, err := tx.GetRoles(ctx, m.Roles)
+	who, err := member(ctx, tx, u, m)
+	if err != nil {
+		return nil, err
+	}
+	c.Roles, c.Groups = who.Roles, who.Groups
+	return c, nil
+}
+
+// member is what policies of an organization see of a member.
+func member(ctx context.Context, tx *store.Tx, u *model.User, in *model.Membership) (*policy.User, error) {
+	who := &policy.User{ID: u.ID.String(), Org: in.Org.String(), Email: u.Email}
+	roles, err := tx.GetRoles(ctx, in.Roles)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range roles {
-		c.Roles = append(c.Roles, r.Name)
+		who.Roles = append(who.Roles, r.Name)
 	}
-	groups, err := tx.ListGroupsOfUser(ctx, svc.Org, u.ID)
-	if err != nil {
-		return nil, err
-	}
+	groups, err := tx.ListGroupsOfUser(ctx, in.Org, u.ID)
 	for _, g := range groups {
-		c.Groups = append(c.Groups, g.Name)
+		who.Groups = append(who.Groups, g.Name)
 	}
-	return c, nil
+	return who, err
 }
 
 // sign makes a token with the key that all nodes know.
