@@ -124,6 +124,8 @@ func TestResume(t *testing.T) {
 			e.n = newNode(a).run(t, e.r)
 			e.n.reach(t, 2)
 			e.n.stop()
+			// As long as the replica has not noticed, it sends what happens now to where nobody is.
+			eventually(t, func() bool { return e.r.metric(t, "cp_push_streams", "") == 0 }, func() string { return "the stream is over" })
 			test.away(t, e)
 
 			count := func(what string) float64 { return e.to.metric(t, "cp_push_resumes_total", what) }
