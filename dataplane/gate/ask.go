@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +15,8 @@ import (
 const (
 	typed    = policy.WayPIN | policy.WayPassword // into a form of ours
 	atSignIn = policy.WaySignIn | policy.WayMail  // at the control plane
+
+	reachTime = 2 * time.Second // longer than a node takes to go on to another replica
 )
 
 // Ask implements access.Browser.
@@ -87,8 +90,18 @@ func (g *Gate) form(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, 
 	g.answer(w, r, v, status, p)
 }
 
-// toSignIn sends a browser to the control plane. What it has to bring back, and where it wanted to go, is sealed.
+// toSignIn sends a browser to the control plane. What it has to bring back, and where it wanted to go, is sealed. While this
+// node has no way there it could not take him back in, and he would most likely meet no page at all: he is told so here.
 func (g *Gate) toSignIn(w http.ResponseWriter, r *http.Request, v *httpproxy.Visit, to string) {
+	ctx, cancel := context.WithTimeout(r.Context(), reachTime)
+	defer cancel()
+	if err := g.Plane.Reachable(ctx); err != nil {
+		g.count("sign_in", "away")
+		w.Header().Set("Retry-After", "10")
+		g.answer(w, r, v, http.StatusServiceUnavailable, view{Title: "Nobody can sign in at this moment", Again: to,
+			Text: []string{"Whoever has signed in before goes on as before. Try again in a minute."}})
+		return
+	}
 	binding := g.browser(w, r)
 	q := url.Values{"host": {v.Authority}, "challenge": {binding}, "state": {g.keys.Load().seal(to, v.Host, binding, time.Now())}}
 	at := *g.config.Load().SignIn

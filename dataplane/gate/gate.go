@@ -25,6 +25,8 @@ import (
 
 // Plane is what is asked of the control plane.
 type Plane interface {
+	// Reachable returns nil as soon as calls have a way to the control plane, else why they have none when ctx ends.
+	Reachable(ctx context.Context) error
 	// Redeem trades a code for a token. Its error wraps ErrCode or ErrNotPermitted, or is about the way there.
 	Redeem(ctx context.Context, code, host, binding string) (token string, err error)
 	// SignOut ends the session that a token rests on, everywhere.

@@ -75,6 +75,17 @@ func TestSigningIn(t *testing.T) {
 	if n.plane.calls.Load() != before {
 		t.Errorf("%d calls for 100 requests", n.plane.calls.Load()-before)
 	}
+	// Whoever comes only now is told why he is not taken to sign in, and finds the way back to what he wanted.
+	fresh := n.browser(true)
+	resp, body = n.visit(fresh, "GET", "/docs/?x=1&y=2", "")
+	if resp.StatusCode != 503 || !strings.Contains(body, "Nobody can sign in at this moment") || !strings.Contains(body, `href="/docs/?x=1&amp;y=2"`) ||
+		resp.Header.Get("Location") != "" || resp.Header.Get("Retry-After") == "" || len(resp.Cookies()) > 0 {
+		t.Errorf("a visitor while the control plane is away: %d %v\n%s", resp.StatusCode, resp.Header, body)
+	}
+	n.plane.away.Store(false)
+	if resp, _ := n.visit(fresh, "GET", "/docs/?x=1&y=2", ""); resp.StatusCode != 302 {
+		t.Errorf("once it is back: %d", resp.StatusCode)
+	}
 }
 
 // Whoever is not a person at a page is told what is missing, and is sent nowhere.
@@ -367,7 +378,7 @@ func TestChangedGroupsAreSeen(t *testing.T) {
 	still := n.with(c)
 	changed()
 	if resp, _ := n.visit(still, "GET", "/page", ""); resp.StatusCode != 302 || !strings.HasPrefix(resp.Header.Get("Location"), n.signIn.String()) {
-		t.Errorf("a page, and the control plane is away: %d to %q", resp.StatusCode, resp.Header.Get("Location"))
+		t.Errorf("a page, and nobody has renewed the token: %d to %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
 	if resp, _ := n.visit(still, "GET", "/api", "", "Accept", "*/*"); resp.StatusCode != 401 {
 		t.Errorf("a program: %d", resp.StatusCode)

@@ -55,6 +55,13 @@ type plane struct {
 	ended map[string]bool   // guarded by mu: sessions
 }
 
+func (p *plane) Reachable(context.Context) error {
+	if p.away.Load() {
+		return fmt.Errorf("away")
+	}
+	return nil
+}
+
 func (p *plane) Redeem(_ context.Context, code, host, binding string) (string, error) {
 	p.calls.Add(1)
 	if p.away.Load() {

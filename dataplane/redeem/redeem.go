@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
@@ -33,6 +34,24 @@ var (
 	_ gate.Plane      = (*Plane)(nil)
 	_ session.Renewer = (*Plane)(nil)
 )
+
+// Reachable implements gate.Plane. It says what the channel knows: nothing is sent.
+func (p *Plane) Reachable(ctx context.Context) error {
+	for {
+		conn, err := p.conns.Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("control plane: %w", err)
+		}
+		now := conn.GetState()
+		if now == connectivity.Ready {
+			return nil
+		}
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, now) {
+			return fmt.Errorf("control plane: the channel is %s: %w", now, ctx.Err())
+		}
+	}
+}
 
 // Redeem implements gate.Plane.
 func (p *Plane) Redeem(ctx context.Context, code, host, binding string) (token string, err error) {
