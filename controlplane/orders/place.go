@@ -90,12 +90,18 @@ func (t *turn) send(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	if !slices.Equal(got.Names, t.order.Names) || got.Status != acme.StatusPending && got.Status != acme.StatusReady {
+		return outcome{}, dead{fmt.Errorf("the authority answers newOrder with an order of %.255q that is %s", got.Names, got.Status)}
+	}
 	return t.ordered(got, "ordered"), nil
 }
 
+// ordered is the outcome of there being an order at the authority. It may be one that an earlier row has failed with, and which is pending
+// there: Let's Encrypt answers newOrder with such.
 func (t *turn) ordered(got *acme.Order, what string) outcome {
 	out := t.to(model.OrderOrdered, what)
 	out.order.URL = got.URL
+	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error { return tx.ReleaseOrderURL(ctx, got.URL) }
 	return out
 }
 

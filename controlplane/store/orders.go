@@ -59,6 +59,12 @@ func (t *Tx) WriteOrder(ctx context.Context, v *model.Order, release bool) error
 	return held(n, err)
 }
 
+// ReleaseOrderURL takes an authority's order from the row that is over with it: whoever writes the URL into another one goes on with it.
+func (t *Tx) ReleaseOrderURL(ctx context.Context, url string) error {
+	_, err := t.q.ReleaseOrderURL(ctx, url)
+	return classify(err, "update order")
+}
+
 func held(n int64, err error) error {
 	if err != nil {
 		return classify(err, "update order")

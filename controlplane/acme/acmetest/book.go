@@ -47,6 +47,7 @@ type book struct {
 	polls     map[string]time.Time // path → not before
 	broken    []Violation
 	early     []Violation
+	repeated  int
 }
 
 type limitKey struct {
@@ -55,7 +56,11 @@ type limitKey struct {
 }
 
 // seen is an order that the CA has made.
-type seen struct{ names, status string }
+type seen struct {
+	names, status string
+	account, url  string
+	body          []byte // as it was read last
+}
 
 type span struct{ from, until time.Time }
 
@@ -120,8 +125,8 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 		if before := b.last[a.names]; before != nil && before.status != "valid" && before.status != "invalid" {
 			b.twice = append(b.twice, a.names)
 		}
-		made := &seen{a.names, o.Status}
-		b.orders[id(h.Get("Location"))], b.last[a.names] = made, made
+		made := &seen{names: a.names, status: o.Status, account: a.account, url: h.Get("Location"), body: body}
+		b.orders[id(made.url)], b.last[a.names] = made, made
 	case Finalize:
 		b.finalized[a.path]++
 	case AuthzRead:
@@ -130,6 +135,7 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 		}
 	}
 	if order := b.orders[id(a.path)]; order != nil && (a.kind == OrderRead || a.kind == Finalize) {
+		order.body = body
 		if order.status = o.Status; o.Status == "invalid" {
 			b.invalid[a.path] = order.names
 		}

@@ -35,6 +35,8 @@ type Proxy struct {
 	next   map[Kind][]Fault // guarded by mu; before any share
 	down   bool             // guarded by mu
 	book   book             // guarded by mu
+
+	boulder bool // guarded by mu
 }
 
 // StartProxy runs a Proxy for a test. seed decides who meets which fault.
@@ -157,15 +159,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page(w, []int{http.StatusBadGateway, http.StatusForbidden}[coin%2])
 		return
 	}
-	status, header, reply, err := p.forward(r, body)
+	status, header, reply, err := p.answer(r, a, body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	entry.Status = status
-	p.mu.Lock()
-	p.book.answered(a, status, header, reply, time.Now())
-	p.book.enter(entry)
-	p.mu.Unlock()
+	p.enter(entry)
 	switch fault {
 	case Lose:
 		panic(http.ErrAbortHandler)
@@ -195,6 +194,24 @@ func (p *Proxy) limited(a asked, d time.Duration) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.book.limited(a, now, now.Add(d))
+}
+
+// answer is what the CA says.
+func (p *Proxy) answer(r *http.Request, a asked, body []byte) (int, http.Header, []byte, error) {
+	if url, order, ok := p.unfinished(a); ok {
+		return p.again(url, order)
+	}
+	status, header, reply, err := p.forward(r, body)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.book.answered(a, status, header, reply, time.Now())
+	if p.boulder && (a.kind == NewAccount || a.kind == AccountRead) {
+		reply = withoutList(reply)
+	}
+	return status, header, reply, nil
 }
 
 // forward keeps the Host, from which Pebble makes its URLs. It goes on when the client has ended meanwhile: the CA

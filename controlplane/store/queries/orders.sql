@@ -29,6 +29,10 @@ UPDATE orders
        lease_holder = CASE WHEN @release::boolean THEN '' ELSE lease_holder END, lease_until = CASE WHEN @release::boolean THEN NULL ELSE lease_until END
  WHERE id = @id AND fence = @fence AND finished_at IS NULL;
 
+-- name: ReleaseOrderURL :execrows
+-- An order that is over here and pending at its authority is gone on with by another row.
+UPDATE orders SET url = '' WHERE url = @url AND finished_at IS NOT NULL;
+
 -- name: GetOrder :one
 SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, state, intent_at, url, csr, sealed_key, chain_pem, challenge_revision,
        publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at

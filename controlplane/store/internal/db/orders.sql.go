@@ -352,6 +352,19 @@ func (q *Queries) PruneOrders(ctx context.Context, before *time.Time) (int64, er
 	return result.RowsAffected(), nil
 }
 
+const releaseOrderURL = `-- name: ReleaseOrderURL :execrows
+UPDATE orders SET url = '' WHERE url = $1 AND finished_at IS NOT NULL
+`
+
+// An order that is over here and pending at its authority is gone on with by another row.
+func (q *Queries) ReleaseOrderURL(ctx context.Context, url string) (int64, error) {
+	result, err := q.db.Exec(ctx, releaseOrderURL, url)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const writeOrder = `-- name: WriteOrder :execrows
 UPDATE orders
    SET state = $1, intent_at = $2, url = $3, csr = coalesce(csr, $4), sealed_key = coalesce(sealed_key, $5), chain_pem = $6, challenge_revision = $7,
