@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -210,62 +209,4 @@ func after(resp *http.Response) time.Duration {
 		return 0
 	}
 	return gap
-}
-
-// List reads all pages of a collection.
-func (c *Client) List(ctx context.Context, path string) ([]json.RawMessage, error) {
-	return c.ListBy(ctx, path, nil)
-}
-
-// ListBy reads all pages of what a query chooses of a collection.
-func (c *Client) ListBy(ctx context.Context, path string, by url.Values) ([]json.RawMessage, error) {
-	all := []json.RawMessage{}
-	for token := ""; ; {
-		var page struct {
-			Items []json.RawMessage `json:"items"`
-			Next  string            `json:"next_page_token"`
-		}
-		q := url.Values{"page_size": {"500"}}
-		maps.Copy(q, by)
-		if token != "" {
-			q.Set("page_token", token)
-		}
-		if _, err := c.Do(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if token = page.Next; token == "" {
-			return all, nil
-		}
-	}
-}
-
-// Reader is a node or connector in an answer of Wait.
-type Reader struct {
-	Kind string `json:"kind"`
-	ID   string `json:"id"`
-	Name string `json:"name"`
-}
-
-// WaitResult says who has applied a revision.
-type WaitResult struct {
-	Revision uint64   `json:"revision"`
-	Applied  []Reader `json:"applied"`
-	Pending  []Reader `json:"pending"`
-	Offline  []Reader `json:"offline"`
-}
-
-// Wait blocks until every connected node and connector that a revision concerns has applied it. It is a
-// *Problem with status 504 when that takes longer than limit.
-func (c *Client) Wait(ctx context.Context, revision uint64, limit time.Duration) (WaitResult, error) {
-	var r WaitResult
-	for deadline := time.Now().Add(limit); ; {
-		left := min(time.Until(deadline), 20*time.Second) // below the limit of one call
-		q := url.Values{"revision": {strconv.FormatUint(revision, 10)}, "timeout": {max(left, time.Millisecond).String()}}
-		_, err := c.Do(ctx, http.MethodGet, "/api/v1/wait?"+q.Encode(), nil, &r)
-		if StatusOf(err) == http.StatusGatewayTimeout && time.Now().Before(deadline) {
-			continue
-		}
-		return r, err
-	}
 }

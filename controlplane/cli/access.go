@@ -2,11 +2,12 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // accessCommand is for programs that visit services as who has signed in.
@@ -30,14 +31,14 @@ func (a *app) accessCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var out map[string]any
-			if _, err := s.Do(cmd.Context(), http.MethodPost, "/api/v1/orgs/"+url.PathEscape(s.org)+"/access-tokens", map[string]any{"host": host}, &out); err != nil {
+			out, _, err := s.api.CreateAccessToken(cmd.Context(), s.org, typed.AccessTokenBody{Host: host})
+			if err != nil {
 				return err
 			}
 			if a.structured() {
 				return a.print(out)
 			}
-			_, err = fmt.Fprintln(a.out, out["token"])
+			_, err = fmt.Fprintln(a.out, out.Token)
 			return err
 		},
 	})

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // typist reads secrets that somebody types, or the lines of who is no terminal.
@@ -38,14 +37,8 @@ func (t *typist) secret(what string) (string, error) {
 	return strings.TrimRight(line, "\r\n"), nil
 }
 
-// renewedSession is what an answer says of the session that has asked.
-type renewedSession struct {
-	Token   string    `json:"token"`
-	Expires time.Time `json:"expires_at"`
-}
-
-// keep writes the session's new token where the one before was.
-func (a *app) keep(got renewedSession) error {
+// keep writes the new token of the session that has asked, where the one before was.
+func (a *app) keep(got typed.Renewal) error {
 	if got.Token == "" {
 		return nil
 	}
@@ -62,7 +55,7 @@ func (a *app) keep(got renewedSession) error {
 		_, err := fmt.Fprintln(a.out, got.Token)
 		return err
 	}
-	all[c.Server] = credential(got)
+	all[c.Server] = credential{got.Token, got.ExpiresAt}
 	return c.saveCredentials(all)
 }
 
@@ -74,7 +67,13 @@ func (a *app) accountCommand() *cobra.Command {
 	}
 	cmd.AddCommand(a.accountShow(), a.accountPassword(), a.accountTOTP(), a.accountPasskeys(),
 		a.withPassword(&cobra.Command{Use: "backup-codes", Short: "Make other backup codes; those before are void", Args: cobra.NoArgs, Example: "  warren account backup-codes"},
-			http.MethodPost, func([]string) string { return "backup-codes" }, a.showCodes))
+			func(ctx context.Context, s *session, _ []string, p typed.Proof) error {
+				codes, _, err := s.api.CreateMyBackupCodes(ctx, p)
+				if err != nil {
+					return err
+				}
+				return a.showCodes(codes)
+			}))
 	return cmd
 }
 
@@ -86,15 +85,18 @@ func (a *app) accountShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var o map[string]any
-			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me/account", nil, &o); err != nil {
+			o, _, err := s.api.GetMyAccount(cmd.Context())
+			if err != nil {
 				return err
 			}
 			if a.structured() {
 				return a.print(o)
 			}
-			for _, name := range []string{"password", "totp", "backup_codes", "passkeys", "second_factor_wanted"} {
-				fmt.Fprintf(a.out, "%-21s %v\n", strings.ReplaceAll(name, "_", " "), o[name])
+			for _, l := range []struct {
+				what string
+				is   any
+			}{{"password", o.Password}, {"totp", o.Totp}, {"backup codes", o.BackupCodes}, {"passkeys", o.Passkeys}, {"second factor wanted", o.SecondFactorWanted}} {
+				fmt.Fprintf(a.out, "%-21s %v\n", l.what, l.is)
 			}
 			return nil
 		},
@@ -125,8 +127,8 @@ func (a *app) accountPassword() *cobra.Command {
 			if next != again {
 				return errors.New("these are two passwords, nothing done")
 			}
-			var got renewedSession
-			if _, err := s.Do(cmd.Context(), http.MethodPut, "/api/v1/me/password", map[string]string{"current_password": current, "new_password": next}, &got); err != nil {
+			got, _, err := s.api.PutMyPassword(cmd.Context(), typed.PasswordBody{CurrentPassword: current, NewPassword: next})
+			if err != nil {
 				return err
 			}
 			a.say("Your password is changed, and your other sessions are ended.")
@@ -136,7 +138,7 @@ func (a *app) accountPassword() *cobra.Command {
 }
 
 // withPassword makes a command that needs the password.
-func (a *app) withPassword(cmd *cobra.Command, method string, path func(args []string) string, show func(o map[string]any) error) *cobra.Command {
+func (a *app) withPassword(cmd *cobra.Command, do func(ctx context.Context, s *session, args []string, p typed.Proof) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := a.connect()
 		if err != nil {
@@ -146,27 +148,25 @@ func (a *app) withPassword(cmd *cobra.Command, method string, path func(args []s
 		if err != nil {
 			return err
 		}
-		var o map[string]any
-		if _, err := s.Do(cmd.Context(), method, "/api/v1/me/"+path(args), map[string]string{"current_password": current}, &o); err != nil {
-			return err
-		}
-		return show(o)
+		return do(cmd.Context(), s, args, typed.Proof{CurrentPassword: current})
 	}
 	return cmd
 }
 
-// saying shows that something was done.
-func (a *app) saying(format string) func(map[string]any) error {
-	return func(map[string]any) error { a.say("%s", format); return nil }
+// saying says what was done, unless it was not.
+func (a *app) saying(words string, err error) error {
+	if err == nil {
+		a.say("%s", words)
+	}
+	return err
 }
 
-func (a *app) showCodes(o map[string]any) error {
+func (a *app) showCodes(o typed.BackupCodes) error {
 	if a.structured() {
 		return a.print(o)
 	}
 	a.say("Backup codes, each good once in the place of a code; shown this once:")
-	codes, _ := o["backup_codes"].([]any)
-	for _, c := range codes {
+	for _, c := range o.BackupCodes {
 		fmt.Fprintln(a.out, c)
 	}
 	return nil
@@ -175,16 +175,23 @@ func (a *app) showCodes(o map[string]any) error {
 func (a *app) accountTOTP() *cobra.Command {
 	cmd := &cobra.Command{Use: "totp", Short: "Your authenticator app: begin, confirm, remove"}
 	begin := a.withPassword(&cobra.Command{Use: "begin", Short: "Show the secret for an authenticator app; confirm it with a code", Args: cobra.NoArgs, Example: "  warren account totp begin"},
-		http.MethodPost, func([]string) string { return "totp" }, func(o map[string]any) error {
-			if a.structured() {
+		func(ctx context.Context, s *session, _ []string, p typed.Proof) error {
+			o, _, err := s.api.BeginMyTotp(ctx, p)
+			switch {
+			case err != nil:
+				return err
+			case a.structured():
 				return a.print(o)
 			}
 			a.say("Type this into the app, or give it the address, then: warren account totp confirm CODE")
-			_, err := fmt.Fprintf(a.out, "%v\n%v\n", o["secret"], o["uri"])
+			_, err = fmt.Fprintf(a.out, "%s\n%s\n", o.Secret, o.URI)
 			return err
 		})
 	remove := a.withPassword(&cobra.Command{Use: "remove", Short: "Remove the app with its backup codes", Args: cobra.NoArgs, Example: "  warren account totp remove"},
-		http.MethodPost, func([]string) string { return "totp/remove" }, a.saying("The authenticator app and its backup codes are removed."))
+		func(ctx context.Context, s *session, _ []string, p typed.Proof) error {
+			_, err := s.api.RemoveMyTotp(ctx, p)
+			return a.saying("The authenticator app and its backup codes are removed.", err)
+		})
 	confirm := &cobra.Command{
 		Use: "confirm CODE", Short: "Confirm the app with a code that it shows", Args: cobra.ExactArgs(1), Example: "  warren account totp confirm 123456",
 		RunE: func(cmd *cobra.Command, args []string) error { return a.confirmTOTP(cmd.Context(), args[0]) },
@@ -198,17 +205,14 @@ func (a *app) confirmTOTP(ctx context.Context, code string) error {
 	if err != nil {
 		return err
 	}
-	var got struct {
-		renewedSession
-		Codes []any `json:"backup_codes"`
-	}
-	if _, err := s.Do(ctx, http.MethodPost, "/api/v1/me/totp/confirm", map[string]string{"code": code}, &got); err != nil {
+	got, _, err := s.api.ConfirmMyTotp(ctx, typed.TotpCodeBody{Code: code})
+	if err != nil {
 		return err
 	}
-	if err := a.keep(got.renewedSession); err != nil {
+	if err := a.keep(typed.Renewal{Token: got.Token, ExpiresAt: got.ExpiresAt}); err != nil {
 		return err
 	}
-	return a.showCodes(map[string]any{"backup_codes": got.Codes})
+	return a.showCodes(typed.BackupCodes{BackupCodes: got.BackupCodes})
 }
 
 // ownPasskeys are a user's. Making one needs a browser.
@@ -216,7 +220,7 @@ var ownPasskeys = &kind{name: "Passkey", plural: "passkeys", columns: []string{"
 
 func (a *app) accountPasskeys() *cobra.Command {
 	cmd := &cobra.Command{Use: "passkey", Short: "Your passkeys: list, rename, remove; one is added in a browser, at /account"}
-	list := a.listOf(ownPasskeys, func(string) string { return "/api/v1/me/passkeys" })
+	list := a.listOf(ownPasskeys, ownOf("passkeys"))
 	list.Example = "  warren account passkey list"
 	rename := &cobra.Command{
 		Use: "rename ID NAME", Short: "Give a passkey another name", Args: cobra.ExactArgs(2), Example: "  warren account passkey rename passkey_01h455vb4pex5vsknk084sn02q laptop",
@@ -225,15 +229,15 @@ func (a *app) accountPasskeys() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := s.Do(cmd.Context(), http.MethodPut, "/api/v1/me/passkeys/"+url.PathEscape(args[0]), map[string]string{"name": args[1]}, nil); err != nil {
-				return err
-			}
-			a.say("passkey %s renamed", args[0])
-			return nil
+			_, err = s.api.PutMyPasskey(cmd.Context(), args[0], typed.PasskeyName{Name: args[1]})
+			return a.saying("passkey "+args[0]+" renamed", err)
 		},
 	}
 	remove := a.withPassword(&cobra.Command{Use: "remove ID", Short: "Remove a passkey", Args: cobra.ExactArgs(1), Example: "  warren account passkey remove passkey_01h455vb4pex5vsknk084sn02q"},
-		http.MethodPost, func(args []string) string { return "passkeys/" + url.PathEscape(args[0]) + "/remove" }, a.saying("The passkey is removed."))
+		func(ctx context.Context, s *session, args []string, p typed.Proof) error {
+			_, err := s.api.RemoveMyPasskey(ctx, args[0], p)
+			return a.saying("The passkey is removed.", err)
+		})
 	cmd.AddCommand(list, rename, remove)
 	return cmd
 }

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -20,13 +18,7 @@ func (a *app) alertCommand() *cobra.Command {
 	}
 	var cluster bool
 	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "of the cluster, not of the organization")
-	rules := func() string {
-		if cluster {
-			return "cluster-alert-rules"
-		}
-		return "alert-rules"
-	}
-	cmd.AddCommand(a.alertList(&cluster), a.alertSilence(rules), a.alertDeliveries(rules))
+	cmd.AddCommand(a.alertList(&cluster), a.alertSilence(&cluster), a.alertDeliveries(&cluster))
 	return cmd
 }
 
@@ -69,7 +61,7 @@ func (a *app) alertList(cluster *bool) *cobra.Command {
 	}
 }
 
-func (a *app) alertSilence(rules func() string) *cobra.Command {
+func (a *app) alertSilence(cluster *bool) *cobra.Command {
 	var span time.Duration
 	cmd := &cobra.Command{
 		Use: "silence RULE", Short: "Have nobody told by an alert rule for a while", Args: cobra.ExactArgs(1),
@@ -80,22 +72,28 @@ func (a *app) alertSilence(rules func() string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := findKind(rules())
+			spec, kind := typed.SilenceBody{For: span.String()}, "AlertRule"
+			silence := func() (typed.AlertRule, apiclient.Written, error) {
+				return s.api.SilenceAlertRule(cmd.Context(), s.org, args[0], spec)
+			}
+			if *cluster {
+				kind = "ClusterAlertRule"
+				silence = func() (typed.AlertRule, apiclient.Written, error) {
+					return s.api.SilenceClusterAlertRule(cmd.Context(), args[0], spec)
+				}
+			}
+			rule, _, err := silence()
 			if err != nil {
 				return err
 			}
-			var o json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, args[0])+"/silence", map[string]string{"for": span.String()}, &o); err != nil {
-				return err
-			}
-			return a.objects(k, []json.RawMessage{o}, true)
+			return a.one(kind, rule)
 		},
 	}
 	cmd.Flags().DurationVar(&span, "for", time.Hour, "for how long")
 	return cmd
 }
 
-func (a *app) alertDeliveries(rules func() string) *cobra.Command {
+func (a *app) alertDeliveries(cluster *bool) *cobra.Command {
 	return &cobra.Command{
 		Use: "deliveries RULE", Short: "Show the newest mail about alerts of a rule; what webhooks were told: warren webhook describe", Args: cobra.ExactArgs(1),
 		Example: "  warren alert deliveries home-down",
@@ -104,14 +102,10 @@ func (a *app) alertDeliveries(rules func() string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := findKind(rules())
-			if err != nil {
-				return err
-			}
 			list := func() (typed.PageAlertMail, apiclient.Written, error) {
 				return s.api.ListAlertDeliveries(cmd.Context(), s.org, args[0])
 			}
-			if !k.org {
+			if *cluster {
 				list = func() (typed.PageAlertMail, apiclient.Written, error) {
 					return s.api.ListClusterAlertDeliveries(cmd.Context(), args[0])
 				}

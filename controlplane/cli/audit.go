@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/audit"
 )
 
@@ -31,15 +31,12 @@ func (a *app) auditCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := "/api/v1/audit"
-			if org {
-				path = "/api/v1/orgs/" + s.org + "/audit"
-			}
-			items, err := s.List(cmd.Context(), path)
+			log := &kind{name: "AuditEntry", plural: "audit", org: org, columns: []string{"seq", "at", "actor_name", "action", "object_name", "result"}, wide: []string{"actor", "address", "object", "revision", "detail"}}
+			items, err := s.of(log).List(cmd.Context(), typed.Listing{})
 			if err != nil {
 				return err
 			}
-			return a.objects(&kind{name: "AuditEntry", columns: []string{"seq", "at", "actor_name", "action", "object_name", "result"}, wide: []string{"actor", "address", "object", "revision", "detail"}}, items, false)
+			return a.objects(log, items, false)
 		},
 	}
 	list.Flags().BoolVar(&org, "mine", false, "of the organization only")
@@ -75,8 +72,8 @@ func (a *app) auditCommand() *cobra.Command {
 
 // auditLines yields the log and then its anchors, as lines of an export.
 func (s *session) auditLines(ctx context.Context, yield func(line []byte) error) error {
-	for _, of := range []struct{ path, as string }{{"/api/v1/audit", "entry"}, {"/api/v1/audit-anchors", "anchor"}} {
-		items, err := s.List(ctx, of.path)
+	for _, of := range []struct{ plural, as string }{{"audit", "entry"}, {"audit-anchors", "anchor"}} {
+		items, err := s.api.Objects(of.plural, "").List(ctx, typed.Listing{})
 		if err != nil {
 			return err
 		}
@@ -176,17 +173,12 @@ func lines(r io.Reader, yield func(line []byte) error) error {
 
 // identityAuthority is what signs anchors.
 func (s *session) identityAuthority(ctx context.Context) (*x509.Certificate, error) {
-	var list struct {
-		Items []struct {
-			Kind string `json:"kind"`
-			PEM  string `json:"certificate_pem"`
-		} `json:"items"`
-	}
-	if _, err := s.Do(ctx, http.MethodGet, "/api/v1/authorities", nil, &list); err != nil {
+	list, _, err := s.api.ListAuthorities(ctx, typed.ListAuthoritiesParams{})
+	if err != nil {
 		return nil, err
 	}
 	for _, i := range list.Items {
-		if b, _ := pem.Decode([]byte(i.PEM)); i.Kind == "identity" && b != nil {
+		if b, _ := pem.Decode([]byte(i.CertificatePEM)); i.Kind == "identity" && b != nil {
 			return x509.ParseCertificate(b.Bytes)
 		}
 	}

@@ -3,18 +3,12 @@ package cli
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 
 	"github.com/spf13/cobra"
-)
 
-// brandSpec is the body of /api/v1/orgs/{org}/branding.
-type brandSpec struct {
-	Name   string `json:"name,omitempty"`
-	Accent string `json:"accent,omitempty"`
-	Logo   []byte `json:"logo,omitempty"`
-}
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+)
 
 func (a *app) brand() *cobra.Command {
 	var w waiting
@@ -31,9 +25,8 @@ func (a *app) brand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := "/api/v1/orgs/" + url.PathEscape(s.org) + "/branding"
-			var b brandSpec
-			if _, err := s.Do(cmd.Context(), http.MethodGet, path, nil, &b); err != nil {
+			b, _, err := s.api.GetBranding(cmd.Context(), s.org)
+			if err != nil {
 				return err
 			}
 			f := cmd.Flags()
@@ -41,7 +34,7 @@ func (a *app) brand() *cobra.Command {
 				return a.showBrand(b)
 			}
 			if clear {
-				b = brandSpec{}
+				b = typed.BrandSpec{}
 			}
 			if f.Changed("name") {
 				b.Name = name
@@ -56,7 +49,7 @@ func (a *app) brand() *cobra.Command {
 					}
 				}
 			}
-			done, err := s.Do(cmd.Context(), http.MethodPut, path, b, &b)
+			b, done, err := s.api.PutBranding(cmd.Context(), s.org, b)
 			if err != nil {
 				return err
 			}
@@ -79,7 +72,7 @@ func (a *app) brand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showBrand(b brandSpec) error {
+func (a *app) showBrand(b typed.BrandSpec) error {
 	if a.structured() {
 		return a.print(b)
 	}

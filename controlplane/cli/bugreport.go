@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/netcheck"
 	"github.com/warrenedge/warren/shared/version"
 )
@@ -101,20 +102,19 @@ func (b *bundle) json(name string, v any, err error) {
 
 func (a *app) collect(b *bundle, s *session, metrics []string) {
 	b.json("version.json", map[string]string{"version": version.Version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH, "at": time.Now().UTC().Format(time.RFC3339)}, nil)
-	org := "/api/v1/orgs/" + url.PathEscape(s.org) + "/"
-	for name, path := range map[string]string{"status.json": "/api/v1/status", "diagnosis.json": "/api/v1/diagnosis", "snapshots.json": "/debug/snapshots"} {
-		raw, err := b.fetch(s, path)
-		b.json(name, raw, err)
-	}
+	b.fetch("status.json", asked(s.api.Status))
+	b.fetch("diagnosis.json", asked(s.api.GetDiagnosis))
+	b.fetch("snapshots.json", asked(s.api.ListSnapshots))
 	for _, kind := range []string{"sites", "connectors", "services", "targets", "domains", "managed-certificates"} {
-		items, err := s.List(b.ctx, org+kind)
+		items, err := s.api.Objects(kind, s.org).List(b.ctx, typed.Listing{})
 		b.json(kind+".json", items, err)
 	}
 	nodes, err := s.edges(b.ctx, "")
 	b.json("nodes.json", nodes, err)
 	for _, n := range nodes {
-		raw, err := b.fetch(s, "/debug/snapshots/"+url.PathEscape(n.Name))
-		b.json("snapshots/"+n.Name+".json", raw, err)
+		b.fetch("snapshots/"+n.Name+".json", asked(func(ctx context.Context) (typed.SnapshotAnswerBody, apiclient.Written, error) {
+			return s.api.GetSnapshot(ctx, n.Name)
+		}))
 	}
 	b.json("doctor.json", a.diagnose(b.ctx), nil)
 	b.json("netcheck.json", look(b.ctx, netcheck.Probe{}, nodes), nil)
@@ -128,11 +128,20 @@ func (a *app) collect(b *bundle, s *session, metrics []string) {
 	}
 }
 
-func (b *bundle) fetch(s *session, path string) (raw json.RawMessage, err error) {
+// fetch adds what a call answers, for which it has a while.
+func (b *bundle) fetch(name string, call func(ctx context.Context) (any, error)) {
 	ctx, cancel := context.WithTimeout(b.ctx, eachTime)
 	defer cancel()
-	_, err = s.Do(ctx, http.MethodGet, path, nil, &raw)
-	return raw, err
+	v, err := call(ctx)
+	b.json(name, v, err)
+}
+
+// asked is a call whose answer is kept, whatever its type.
+func asked[V any](call func(ctx context.Context) (V, apiclient.Written, error)) func(ctx context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) {
+		v, _, err := call(ctx)
+		return v, err
+	}
 }
 
 // page reads what anybody on this machine may.

@@ -35,7 +35,7 @@ func (a *app) certList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items, err := s.List(cmd.Context(), k.path(s.org, ""))
+			items, err := s.of(k).List(cmd.Context(), typed.Listing{})
 			if err != nil {
 				return err
 			}

@@ -6,10 +6,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // fakeAPI records the calls and answers each path with what a test says.
@@ -122,21 +126,74 @@ func TestAlarmsAreSaidAndAreNoSuccess(t *testing.T) {
 
 func TestGetFormats(t *testing.T) {
 	newAPI(t, map[string]answer{
-		"GET /api/v1/nodes":                {200, "", `{"items":[{"id":"node_1","name":"n1","pool":"default","addresses":["192.0.2.1","192.0.2.2"],"enrolled":true}]}`},
+		"GET /api/v1/nodes":                {200, "", `{"items":[{"id":"node_1","name":"n1","pool":"default","addresses":["192.0.2.1","192.0.2.2"],"enrolled":true,"capacity":100,"lifecycle":"active"}]}`},
 		"GET /api/v1/nodes/n1":             {200, "", `{"id":"node_1","name":"n1"}`},
-		"GET /api/v1/orgs/default/targets": {200, "", `{"items":[{"name":"t","port":80,"health":{"state":"unhealthy","reason":"status 500"}}]}`},
+		"GET /api/v1/orgs/default/targets": {200, "", `{"items":[{"name":"t","port":80,"weight":100,"health":{"state":"unhealthy","reason":"status 500"}}]}`},
 	})
 	for args, want := range map[string]string{
-		"get targets":          "80    -            -       unhealthy: status 500",
-		"get nodes":            "n1    default  -       192.0.2.1,192.0.2.2  -         -          true",
+		"get targets":          "80    -            100     unhealthy: status 500",
+		"get nodes":            "n1    default  -       192.0.2.1,192.0.2.2  100       active     true",
 		"get nodes -o wide":    "WIREGUARD ENDPOINT",
 		"get nodes -o name":    "n1\n",
 		"get nodes -o json":    `"node_1"`,
 		"get node n1 -o yaml":  "id: node_1",
-		"get nodes n1 -o json": "{\n  \"id\": \"node_1\"",
+		"get nodes n1 -o json": "{\n  \"name\": \"n1\",\n  \"id\": \"node_1\"",
 	} {
 		if code, out, stderr := run(t, "", strings.Fields(args)...); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%s: %d %q %s; want %q", args, code, out, stderr, want)
+		}
+	}
+}
+
+// What a kind can be, the typed client has a call for.
+func TestEveryKindHasItsCalls(t *testing.T) {
+	f := newAPI(t, nil)
+	client, err := apiclient.New(apiclient.Options{Server: f.URL, Key: "key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{typed.New(client), client, "default"}
+	for _, k := range kinds {
+		o := s.of(k)
+		name := map[string]any{"name": "x"}
+		calls := map[string]func() error{
+			"list":   func() error { _, err := o.List(t.Context(), typed.Listing{}); return err },
+			"get":    func() error { _, _, err := o.Get(t.Context(), "x"); return err },
+			"delete": func() error { _, err := o.Delete(t.Context(), "x"); return err },
+		}
+		if k.writable() {
+			calls["create"] = func() error { _, _, err := o.Create(t.Context(), name); return err }
+			calls["put"] = func() error { _, _, err := o.Put(t.Context(), "x", name); return err }
+		}
+		if k.writable() && k.name != "APIKey" {
+			calls["label"] = func() error { _, _, err := o.Label(t.Context(), "x", nil); return err }
+		}
+		for verb, call := range calls {
+			if err := call(); apiclient.StatusOf(err) != http.StatusNotFound { // of the server: the call was made
+				t.Errorf("%s %s: %v", verb, k.plural, err)
+			}
+		}
+	}
+}
+
+// Commands call the API by its types. The transport below them is for what has none: answers that go on, and whether anybody answers.
+func TestCallsAreTyped(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\.wire\.(\w+)`).FindAllSubmatch(text, -1) {
+			if what := string(m[1]); what != "Stream" && what != "Events" && what != "Reach" {
+				t.Errorf("%s calls %s of the transport", name, what)
+			}
+		}
+		if !strings.HasSuffix(name, "_test.go") && strings.Contains(string(text), "http.Method") && name != "bugreport.go" {
+			t.Errorf("%s makes calls by itself", name)
 		}
 	}
 }
@@ -314,12 +371,12 @@ func TestCreateWithInnerFields(t *testing.T) {
 	})
 	for args, want := range map[string]string{
 		"create service db --kind tcp --ports 6000-6010 --pool edge --allow 10.0.0.0/8,192.0.2.1/32 --proxy-protocol 2": `POST /api/v1/orgs/default/services ` +
-			`{"allow":["10.0.0.0/8","192.0.2.1/32"],"kind":"tcp","name":"db","pool":"edge","ports":"6000-6010","proxy_protocol":2}`,
+			`{"name":"db","allow":["10.0.0.0/8","192.0.2.1/32"],"kind":"tcp","pool":"edge","ports":"6000-6010","proxy_protocol":2}`,
 		"create service mail --kind tls --hostname m.example.org --pool edge --terminate": `POST /api/v1/orgs/default/services ` +
-			`{"hostname":"m.example.org","kind":"tls","name":"mail","pool":"edge","terminate":true}`,
-		"create target t --service s --site h --address a --port 1": `POST /api/v1/orgs/default/targets {"address":"a","name":"t","port":1,"service":"s","site":"h"}`,
+			`{"name":"mail","hostname":"m.example.org","kind":"tls","pool":"edge","terminate":true}`,
+		"create target t --service s --site h --address a --port 1": `POST /api/v1/orgs/default/targets {"name":"t","address":"a","port":1,"service":"s","site":"h"}`,
 		"create target t --service s --site h --address a --port 1 --health-check-kind http --health-check-path /up --health-check-headers X-A=1 --health-check-expected-statuses 200,204 --health-check-tls": `POST /api/v1/orgs/default/targets ` +
-			`{"address":"a","health_check":{"expected_statuses":["200","204"],"headers":{"X-A":"1"},"kind":"http","path":"/up","tls":true},"name":"t","port":1,"service":"s","site":"h"}`,
+			`{"name":"t","address":"a","health_check":{"expected_statuses":["200","204"],"headers":{"X-A":"1"},"kind":"http","path":"/up","tls":true},"port":1,"service":"s","site":"h"}`,
 	} {
 		code, _, stderr := run(t, "", strings.Fields(args)...)
 		if code != 0 || api.calls[len(api.calls)-1] != want {

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) waitCommand() *cobra.Command {
@@ -46,7 +45,7 @@ func (a *app) waitCommand() *cobra.Command {
 
 func (a *app) waitFor(ctx context.Context, s *session, rev uint64, limit time.Duration) error {
 	begin := time.Now()
-	r, err := s.Wait(ctx, rev, limit)
+	r, err := s.api.Applied(ctx, rev, limit)
 	if err != nil {
 		return fmt.Errorf("wait for revision %d: %w", rev, err)
 	}
@@ -60,7 +59,7 @@ func (a *app) waitFor(ctx context.Context, s *session, rev uint64, limit time.Du
 	return nil
 }
 
-func names(rs []apiclient.Reader) string {
+func names(rs []typed.Reader) string {
 	var out []string
 	for _, r := range rs {
 		out = append(out, r.Kind+" "+firstOf(r.Name, r.ID))
@@ -70,20 +69,30 @@ func names(rs []apiclient.Reader) string {
 
 func (a *app) nodeCommand() *cobra.Command {
 	node := &cobra.Command{Use: "node", Short: "Let nodes join, drain them, revoke them"}
-	activate := a.action("activate NODE", "Put a drained node back into DNS answers and assignments", "nodes", "activate", false)
+	activate := a.action("activate NODE", "Put a drained node back into DNS answers and assignments", "node", "activate", false, ofNode(typed.Client.ActivateNode))
 	activate.Aliases = []string{"undrain"}
-	drain := a.action("drain NODE", "Take a node out of DNS answers, and sites away from it; it ends when nobody is sent to it any more", "nodes", "drain", false)
+	drain := a.action("drain NODE", "Take a node out of DNS answers, and sites away from it; it ends when nobody is sent to it any more", "node", "drain", false, ofNode(typed.Client.DrainNode))
 	drain.Long = "Take a node out of DNS answers, and sites away from it.\n\n" +
 		"The node serves on what reaches it for as long as resolvers may keep its address: the longest time to live of its\n" +
 		"pool's names, and a second. Then it gives what is under way ten seconds, and ends with exit code 0. Until it has\n" +
 		"ended, warren node activate takes all of it back. Started again it serves what reaches it, but is named only after\n" +
 		"warren node activate."
 	node.AddCommand(a.nodeJoin(), activate, drain, a.rotateGossipKey(),
-		a.action("revoke NODE", "Trust a node no more: its streams end, its tunnels end, it can't come back", "nodes", "revoke", true))
+		a.action("revoke NODE", "Trust a node no more: its streams end, its tunnels end, it can't come back", "node", "revoke", true, ofNode(typed.Client.RevokeNode)))
 	return node
 }
 
-func (a *app) action(use, short, collection, verb string, ask bool) *cobra.Command {
+// deed is what is done to an object, and has no more to say than its name.
+type deed func(ctx context.Context, s *session, name string) (apiclient.Written, error)
+
+func ofNode(do func(c typed.Client, ctx context.Context, name string) (typed.Node, apiclient.Written, error)) deed {
+	return func(ctx context.Context, s *session, name string) (apiclient.Written, error) {
+		_, done, err := do(s.api, ctx, name)
+		return done, err
+	}
+}
+
+func (a *app) action(use, short, noun, verb string, ask bool, do deed) *cobra.Command {
 	var w waiting
 	var yes bool
 	cmd := &cobra.Command{
@@ -98,15 +107,11 @@ func (a *app) action(use, short, collection, verb string, ask bool) *cobra.Comma
 			if err != nil {
 				return err
 			}
-			base := "/api/v1/" + collection
-			if collection == "connectors" {
-				base = "/api/v1/orgs/" + url.PathEscape(s.org) + "/" + collection
-			}
-			done, err := s.Do(cmd.Context(), http.MethodPost, base+"/"+url.PathEscape(args[0])+"/"+verb, nil, nil)
+			done, err := do(cmd.Context(), s, args[0])
 			if err != nil {
 				return err
 			}
-			a.say("%s %s: %s", strings.TrimSuffix(collection, "s"), args[0], verb)
+			a.say("%s %s: %s", noun, args[0], verb)
 			return w.after(a, cmd, s, done.Revision)
 		},
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // completionTime bounds what a shell waits for names.
@@ -44,7 +46,7 @@ func (a *app) completeObjects(cmd *cobra.Command, args []string, toComplete stri
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	items, err := s.List(ctx, k.path(s.org, ""))
+	items, err := s.of(k).List(ctx, typed.Listing{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

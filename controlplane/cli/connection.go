@@ -101,9 +101,23 @@ func firstOf(s ...string) string {
 
 // session is a client and the organization it works in.
 type session struct {
-	*apiclient.Client
-	api typed.Client // the same by its types
-	org string
+	api  typed.Client
+	wire *apiclient.Client // below it, for answers that go on
+	org  string
+}
+
+// tagged is the session that writes what has a tag, and nothing else.
+func (s *session) tagged(tag string) *session { return &session{s.api.If(tag), s.wire, s.org} }
+
+// of are the objects of a kind.
+func (s *session) of(k *kind) typed.Objects { return s.in(s.org, k) }
+
+// in are the objects of a kind in an organization, if the kind has one.
+func (s *session) in(org string, k *kind) typed.Objects {
+	if !k.org {
+		org = ""
+	}
+	return s.api.Objects(k.plural, org)
 }
 
 func (a *app) connect() (*session, error) {
@@ -135,5 +149,5 @@ func (a *app) connect() (*session, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &session{client, typed.New(client), c.Organization}, nil
+	return &session{typed.New(client), client, c.Organization}, nil
 }

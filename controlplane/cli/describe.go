@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -69,7 +67,8 @@ const lastDeeds = 5
 
 func (s *session) describe(ctx context.Context, k *kind, name string) (*description, error) {
 	d := &description{Referring: map[string][]json.RawMessage{}}
-	if _, err := s.Do(ctx, http.MethodGet, k.path(s.org, name), nil, &d.Object); err != nil {
+	var err error
+	if d.Object, _, err = s.of(k).Get(ctx, name); err != nil {
 		return nil, err
 	}
 	var self struct{ ID, Name, Hostname string }
@@ -81,7 +80,7 @@ func (s *session) describe(ctx context.Context, k *kind, name string) (*descript
 		if err != nil {
 			return nil, err
 		}
-		items, err := s.List(ctx, other.path(s.org, ""))
+		items, err := s.of(other).List(ctx, typed.Listing{})
 		if code(err) == exitDenied { // who may not see them hears of the rest
 			continue
 		}
@@ -95,8 +94,7 @@ func (s *session) describe(ctx context.Context, k *kind, name string) (*descript
 		}
 	}
 	if self.Hostname != "" {
-		var cert json.RawMessage
-		if _, err := s.Do(ctx, http.MethodGet, "/api/v1/orgs/"+url.PathEscape(s.org)+"/managed-certificates/"+url.PathEscape(self.Hostname), nil, &cert); err == nil {
+		if cert, _, err := s.api.Objects("managed-certificates", s.org).Get(ctx, self.Hostname); err == nil {
 			d.Certificates = append(d.Certificates, cert)
 		}
 	}
@@ -105,11 +103,7 @@ func (s *session) describe(ctx context.Context, k *kind, name string) (*descript
 
 // deeds adds what was done to the object last.
 func (s *session) deeds(ctx context.Context, k *kind, id string, d *description) error {
-	path := "/api/v1/audit"
-	if k.org {
-		path = "/api/v1/orgs/" + url.PathEscape(s.org) + "/audit"
-	}
-	items, err := s.List(ctx, path)
+	items, err := s.in(s.org, &kind{plural: "audit", org: k.org}).List(ctx, typed.Listing{})
 	if err != nil {
 		if code(err) == exitDenied {
 			return nil

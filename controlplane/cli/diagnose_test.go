@@ -263,3 +263,23 @@ func unpack(t *testing.T, file string) map[string][]byte {
 		}
 	}
 }
+
+// What checks point at is there.
+func TestWhereToReadMoreIsThere(t *testing.T) {
+	for category, text := range see {
+		for link := range strings.SplitSeq(text, "; ") {
+			at, ok := strings.CutPrefix(link, docs)
+			if !ok {
+				continue
+			}
+			file, anchor, _ := strings.Cut(at, "#")
+			b, err := os.ReadFile(filepath.Join("..", "..", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if heading := "\n## " + strings.ReplaceAll(anchor, "-", " ") + "\n"; !strings.Contains(strings.ToLower(string(b)), heading) {
+				t.Errorf("%s: %s has no heading for %q", category, file, anchor)
+			}
+		}
+	}
+}

@@ -83,7 +83,7 @@ func yamlOf(m *typed.Manifest) string {
 	if m == nil {
 		return ""
 	}
-	return (&manifest{APIVersion: m.APIVersion, Kind: m.Kind, Metadata: manifestMeta{m.Metadata.Name, m.Metadata.Organization, m.Metadata.Labels}, Spec: m.Spec}).text()
+	return manifestOf(*m).text()
 }
 
 // text is the manifest as YAML.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) editCommand() *cobra.Command {
@@ -45,13 +45,16 @@ func (a *app) editCommand() *cobra.Command {
 
 // one is an object as a manifest, with its tag.
 func (s *session) one(ctx context.Context, k *kind, name string) (*manifest, string, error) {
-	var o struct{ Name string }
-	got, err := s.Do(ctx, http.MethodGet, k.path(s.org, name), nil, &o)
+	raw, got, err := s.of(k).Get(ctx, name)
 	if err != nil {
 		return nil, "", err
 	}
+	var o struct{ Name string }
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, "", err
+	}
 	// The tag was read first: what changes in between is noticed when it is written.
-	docs, err := s.manifests(ctx, url.Values{"kind": {k.name}, "name": {o.Name}})
+	docs, err := s.manifests(ctx, typed.ExportManifestsParams{Kind: []string{k.name}, Name: o.Name})
 	if err != nil {
 		return nil, "", err
 	}
@@ -139,7 +142,8 @@ func (s *session) writeEdited(ctx context.Context, k *kind, was *manifest, tag, 
 	for field, v := range m.Spec {
 		body[field] = v
 	}
-	return s.DoIf(ctx, http.MethodPut, k.path(firstOf(m.Metadata.Organization, s.org), m.Metadata.Name), tag, body, nil)
+	_, done, err := s.tagged(tag).in(firstOf(m.Metadata.Organization, s.org), k).Put(ctx, m.Metadata.Name, body)
+	return done, err
 }
 
 func orEmpty(labels map[string]string) map[string]string {
@@ -189,8 +193,7 @@ func (a *app) labelCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var o json.RawMessage
-			done, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, args[1])+"/labels", map[string]any{"labels": change}, &o)
+			o, done, err := s.of(k).Label(cmd.Context(), args[1], change)
 			if err != nil {
 				return err
 			}

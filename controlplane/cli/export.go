@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -24,15 +26,14 @@ func (a *app) exportCommand() *cobra.Command {
 			"-f FOLDER writes a file for each object, in folders by kind.",
 		Example: "  warren export > everything.yaml\n  warren export services targets -l env=prod\n  warren export -f cluster/ && warren diff -f cluster/",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := url.Values{}
+			q := typed.ExportManifestsParams{Label: selector(labels)}
 			for _, arg := range args {
 				k, err := findKind(arg)
 				if err != nil {
 					return err
 				}
-				q.Add("kind", k.name)
+				q.Kind = append(q.Kind, k.name)
 			}
-			addLabels(q, labels)
 			s, err := a.connect()
 			if err != nil {
 				return err
@@ -56,21 +57,21 @@ func (a *app) exportCommand() *cobra.Command {
 	return cmd
 }
 
-func addLabels(q url.Values, labels map[string]string) {
-	for k, v := range labels {
-		q.Add("label", k+"="+v)
+// selector is labels as lists take them.
+func selector(labels map[string]string) (out []string) {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, k+"="+labels[k])
 	}
-	slices.Sort(q["label"])
+	return out
 }
 
 // manifests asks for objects as manifests.
-func (s *session) manifests(ctx context.Context, q url.Values) ([]*manifest, error) {
-	var page struct {
-		Items []*manifest `json:"items"`
+func (s *session) manifests(ctx context.Context, q typed.ExportManifestsParams) (docs []*manifest, err error) {
+	page, _, err := s.api.ExportManifests(ctx, s.org, q)
+	for _, m := range page.Items {
+		docs = append(docs, manifestOf(m))
 	}
-	path := "/api/v1/orgs/" + url.PathEscape(s.org) + "/manifests"
-	_, err := s.Do(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page)
-	return page.Items, err
+	return docs, err
 }
 
 // join writes documents one after the other.

@@ -141,7 +141,7 @@ func (a *app) secretLine(file string) (string, error) {
 
 // expose publishes until ctx ends.
 func (a *app) expose(ctx context.Context, s *session, o expose.Options) (err error) {
-	o.API, o.Org, o.Say = s.Client, s.org, a.say
+	o.API, o.Org, o.Say = s.api, s.org, a.say
 	if o.Roots, err = s.roots(ctx); err != nil {
 		return err
 	}

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/url"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
@@ -31,8 +29,7 @@ func (a *app) statusOfServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	base := "/api/v1/orgs/" + url.PathEscape(s.org) + "/services"
-	items, err := s.List(ctx, base)
+	items, err := s.services(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,13 +43,8 @@ func (a *app) statusOfServices(ctx context.Context) error {
 	}
 	var all []service
 	ready := true
-	for _, raw := range items {
-		var v service
-		if err := json.Unmarshal(raw, &struct {
-			Name *string `json:"name"`
-		}{&v.Name}); err != nil {
-			return err
-		}
+	for _, svc := range items {
+		v := service{Name: svc.Name}
 		if v.Report, _, err = s.api.GetServiceHealth(ctx, s.org, v.Name); err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -27,11 +26,7 @@ func (a *app) nodeJoin() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			body := map[string]any{"name": args[0], "pool": pool}
-			if region != "" {
-				body["region"] = region
-			}
-			_, err = s.Do(cmd.Context(), http.MethodPost, "/api/v1/nodes", body, nil)
+			_, _, err = s.api.CreateNode(cmd.Context(), typed.CreateNodeParams{}, typed.NodeBody{Name: args[0], Pool: pool, Region: region})
 			if apiclient.StatusOf(err) == http.StatusConflict {
 				if !cmd.Flags().Changed("pool") {
 					pool = ""
@@ -57,13 +52,23 @@ func standsThere(ctx context.Context, s *session, name, pool, region string) err
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct{ field, plural, have, want string }{{"pool", "pools", have.Pool, pool}, {"region", "regions", have.Region, region}} {
+	for _, f := range []struct {
+		field, have, want string
+		named             func(ctx context.Context, id string) (string, error)
+	}{
+		{"pool", have.Pool, pool, func(ctx context.Context, id string) (string, error) {
+			p, _, err := s.api.GetPool(ctx, id)
+			return p.Name, err
+		}},
+		{"region", have.Region, region, func(ctx context.Context, id string) (string, error) {
+			r, _, err := s.api.GetRegion(ctx, id)
+			return r.Name, err
+		}},
+	} {
 		if strings.Contains(f.want, "_") { // an id; answers have names
-			var named struct{ Name string }
-			if _, err := s.Do(ctx, http.MethodGet, "/api/v1/"+f.plural+"/"+url.PathEscape(f.want), nil, &named); err != nil {
+			if f.want, err = f.named(ctx, f.want); err != nil {
 				return err
 			}
-			f.want = named.Name
 		}
 		if f.want != "" && f.want != f.have {
 			return fmt.Errorf("node %s is in %s %q, not %q: change the node first, or leave --%s out", name, f.field, f.have, f.want, f.field)
@@ -82,13 +87,9 @@ func (a *app) siteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := exactKind("Connector")
-			if err != nil {
-				return err
-			}
-			_, err = s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), map[string]any{"name": args[1], "site": args[0]}, nil)
+			_, _, err = s.api.CreateConnector(cmd.Context(), s.org, typed.CreateConnectorParams{}, typed.ConnectorBody{Name: args[1], Site: args[0]})
 			if apiclient.StatusOf(err) == http.StatusConflict { // a token for it must not lead to another site
-				err = a.standsIn(cmd.Context(), s, k, args[1], args[0])
+				err = standsIn(cmd.Context(), s, args[1], args[0])
 			}
 			if err != nil {
 				return err
@@ -97,22 +98,21 @@ func (a *app) siteCommand() *cobra.Command {
 		},
 	}
 	join.Flags().StringVar(&file, "token-file", "", "write the token to this `file` (mode 0600) instead of standard output")
-	site.AddCommand(join, a.action("revoke CONNECTOR", "Trust a connector no more: its streams and tunnels end, it can't come back", "connectors", "revoke", true), a.wireGuardCommand())
+	site.AddCommand(join, a.action("revoke CONNECTOR", "Trust a connector no more: its streams and tunnels end, it can't come back", "connector", "revoke", true, func(ctx context.Context, s *session, name string) (apiclient.Written, error) {
+		_, done, err := s.api.RevokeConnector(ctx, s.org, name)
+		return done, err
+	}), a.wireGuardCommand())
 	return site
 }
 
 // standsIn returns an error unless a connector is one of a site, which may be named by its id.
-func (a *app) standsIn(ctx context.Context, s *session, k *kind, connector, site string) error {
-	var have struct{ Site string }
-	if _, err := s.Do(ctx, http.MethodGet, k.path(s.org, connector), nil, &have); err != nil || have.Site == site {
+func standsIn(ctx context.Context, s *session, connector, site string) error {
+	have, _, err := s.api.GetConnector(ctx, s.org, connector)
+	if err != nil || have.Site == site {
 		return err
 	}
-	sites, err := exactKind("Site")
+	want, _, err := s.api.GetSite(ctx, s.org, site)
 	if err != nil {
-		return err
-	}
-	var want struct{ Name string }
-	if _, err := s.Do(ctx, http.MethodGet, sites.path(s.org, site), nil, &want); err != nil {
 		return err
 	}
 	if have.Site != want.Name {

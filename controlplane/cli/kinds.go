@@ -1,9 +1,6 @@
 package cli
 
-import (
-	"net/url"
-	"strings"
-)
+import "strings"
 
 // fieldType is how a field is written on the command line.
 type fieldType int
@@ -257,19 +254,6 @@ func findKind(s string) (*kind, error) {
 		names = append(names, k.plural)
 	}
 	return nil, usagef("unknown kind %q; there are %s", s, strings.Join(names, ", "))
-}
-
-// path is the URL path of a kind's collection, or of one object.
-func (k *kind) path(org, name string) string {
-	p := "/api/v1/"
-	if k.org {
-		p += "orgs/" + url.PathEscape(org) + "/"
-	}
-	p += k.plural
-	if name != "" {
-		p += "/" + url.PathEscape(name)
-	}
-	return p
 }
 
 // writable reports whether objects of the kind are made from fields.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
@@ -87,39 +87,28 @@ func (a *app) login(ctx context.Context, web bool) error {
 	if err != nil {
 		host = ""
 	}
-	var d struct {
-		Code     string `json:"device_code"`
-		UserCode string `json:"user_code"`
-		Page     string `json:"verification_uri"`
-		Whole    string `json:"verification_uri_complete"`
-		Life     int    `json:"expires_in"`
-		Interval int    `json:"interval"`
-	}
-	if _, err := client.Do(ctx, http.MethodPost, "/api/v1/device-logins", map[string]string{"client": host}, &d); err != nil {
+	d, _, err := client.CreateDeviceLogin(ctx, typed.DeviceBody{Client: host})
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "Open %s\nand approve the code %s\n", d.Page, d.UserCode)
+	fmt.Fprintf(a.err, "Open %s\nand approve the code %s\n", d.VerificationURI, d.UserCode)
 	if web {
-		if err := browse(ctx, d.Whole); err != nil {
+		if err := browse(ctx, d.VerificationURIComplete); err != nil {
 			a.say("no browser opened: %v", err)
 		}
 	}
 	wait := max(time.Duration(d.Interval)*time.Second, time.Second)
-	for deadline := time.Now().Add(time.Duration(d.Life) * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Duration(d.ExpiresIn) * time.Second); time.Now().Before(deadline); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(wait):
 		}
-		var s struct {
-			Token   string    `json:"token"`
-			Expires time.Time `json:"expires_at"`
-		}
-		_, err := client.Do(ctx, http.MethodPost, "/api/v1/device-logins/token", map[string]string{"device_code": d.Code}, &s)
+		s, _, err := client.GetDeviceToken(ctx, typed.DeviceTokenBody{DeviceCode: d.DeviceCode})
 		p, refused := errors.AsType[*apiclient.Problem](err)
 		switch {
 		case err == nil:
-			return a.loggedIn(ctx, c, credential{s.Token, s.Expires})
+			return a.loggedIn(ctx, c, credential{s.Token, s.ExpiresAt})
 		case refused && p.Detail == "authorization_pending", refused && p.Status >= 500:
 		case refused && p.Detail == "slow_down":
 			wait += 5 * time.Second
@@ -143,45 +132,44 @@ func (a *app) loggedIn(ctx context.Context, c connection, got credential) error 
 	if err := c.saveCredentials(all); err != nil {
 		return err
 	}
-	client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: got.Token, CAFile: c.CAFile})
+	client, err := c.as(got.Token)
 	if err != nil {
 		return err
 	}
-	var who me
-	if _, err := client.Do(ctx, http.MethodGet, "/api/v1/me", nil, &who); err != nil {
+	who, _, err := client.Me(ctx)
+	if err != nil {
 		return err
 	}
-	a.say("Signed in at %s as %s, until %s at the latest.", c.Server, who, got.Expires.Local().Format("2006-01-02 15:04"))
+	a.say("Signed in at %s as %s, until %s at the latest.", c.Server, whoIs(who), got.Expires.Local().Format("2006-01-02 15:04"))
 	return nil
 }
 
-// me is who the API says that calls.
-type me struct {
-	User *struct {
-		Name string `json:"name"`
-	} `json:"user"`
-	Key string `json:"key"`
-}
-
-func (m me) String() string {
+// whoIs is who the API says that calls.
+func whoIs(m typed.Me) string {
 	if m.User != nil {
 		return m.User.Name
 	}
 	return m.Key
 }
 
+// as is a client with a key or token, "" for none.
+func (c connection) as(token string) (typed.Client, error) {
+	client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: token, CAFile: c.CAFile})
+	return typed.New(client), err
+}
+
 // anonymous is a client without a key.
-func (a *app) anonymous() (connection, *apiclient.Client, error) {
+func (a *app) anonymous() (connection, typed.Client, error) {
 	c, err := a.flags.resolve()
 	if err != nil {
-		return c, nil, err
+		return c, typed.Client{}, err
 	}
 	if c.Server == "" {
-		return c, nil, usagef("no control plane: give --server, set WARREN_SERVER, or write server: into %s", c.Config)
+		return c, typed.Client{}, usagef("no control plane: give --server, set WARREN_SERVER, or write server: into %s", c.Config)
 	}
-	client, err := apiclient.New(apiclient.Options{Server: c.Server, CAFile: c.CAFile})
+	client, err := c.as("")
 	if err != nil {
-		return c, nil, usageError{err}
+		return c, client, usageError{err}
 	}
 	return c, client, nil
 }
@@ -212,11 +200,11 @@ func (a *app) logoutCommand() *cobra.Command {
 			if !ok {
 				return usagef("not signed in at %s", c.Server)
 			}
-			client, err := apiclient.New(apiclient.Options{Server: c.Server, Key: have.Token, CAFile: c.CAFile})
+			client, err := c.as(have.Token)
 			if err != nil {
 				return usageError{err}
 			}
-			_, err = client.Do(cmd.Context(), http.MethodDelete, "/api/v1/me/session", nil, nil)
+			_, err = client.DeleteThisSession(cmd.Context())
 			if err != nil && apiclient.StatusOf(err) != http.StatusUnauthorized { // it is over already
 				return err
 			}
@@ -238,19 +226,15 @@ func (a *app) whoamiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			who, _, err := s.api.Me(cmd.Context())
+			if err != nil {
+				return err
+			}
 			if a.output == "table" {
-				var who me
-				if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me", nil, &who); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(a.out, who)
+				_, err := fmt.Fprintln(a.out, whoIs(who))
 				return err
 			}
-			var all map[string]any
-			if _, err := s.Do(cmd.Context(), http.MethodGet, "/api/v1/me", nil, &all); err != nil {
-				return err
-			}
-			return a.print(all)
+			return a.print(who)
 		},
 	}
 }
@@ -261,30 +245,33 @@ func (a *app) userCommand() *cobra.Command {
 	cmd.AddCommand(a.inviting("invite ADDRESS"), &cobra.Command{
 		Use: "reset-password ADDRESS", Short: "Make a link with which a user chooses another password", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.link(cmd.Context(), func(string) string { return "/api/v1/users/" + url.PathEscape(args[0]) + "/password-reset" }, nil)
+			return a.link(cmd.Context(), func(ctx context.Context, s *session) (any, string, bool, error) {
+				l, _, err := s.api.ResetPassword(ctx, args[0])
+				return l, l.Link, false, err
+			})
 		},
 	})
 	return cmd
 }
 
-// link makes a link for somebody, and shows it.
-func (a *app) link(ctx context.Context, path func(org string) string, body any) error {
+// link has a link made for somebody, and shows it.
+func (a *app) link(ctx context.Context, makes func(ctx context.Context, s *session) (answer any, link string, mailed bool, err error)) error {
 	s, err := a.connect()
 	if err != nil {
 		return err
 	}
-	var out map[string]any
-	if _, err := s.Do(ctx, http.MethodPost, path(s.org), body, &out); err != nil {
+	out, link, mailed, err := makes(ctx, s)
+	if err != nil {
 		return err
 	}
 	if a.output != "table" {
 		return a.print(out)
 	}
-	if out["mailed"] == true {
+	if mailed {
 		a.say("The link is mailed, too.")
 	}
 	a.say("Good once, for 30 minutes; shown this once:")
-	_, err = fmt.Fprintf(a.out, "%v\n", out["link"])
+	_, err = fmt.Fprintln(a.out, link)
 	return err
 }
 
@@ -294,7 +281,10 @@ func (a *app) inviting(use string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: "Invite somebody to the organization, by mail or with the link that is shown", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.link(cmd.Context(), func(org string) string { return invitations.path(org, "") }, map[string]any{"name": args[0], "roles": roles})
+			return a.link(cmd.Context(), func(ctx context.Context, s *session) (any, string, bool, error) {
+				i, _, err := s.api.CreateInvitation(ctx, s.org, typed.InvitationBody{Name: args[0], Roles: roles})
+				return i, i.Link, i.Mailed != nil && *i.Mailed, err
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", []string{"member"}, "roles in the organization")

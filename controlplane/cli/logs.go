@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -25,7 +24,7 @@ func gapText(g typed.RequestGap) string {
 }
 
 func (a *app) logsCommand() *cobra.Command {
-	var filter struct{ service, site, node, status, method, host, path, client, user, decision, since, until string }
+	var q typed.ListRequestsParams
 	var follow bool
 	var export string
 	limit := 100
@@ -39,15 +38,6 @@ func (a *app) logsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := url.Values{}
-			for _, f := range []struct{ name, value string }{
-				{"service", filter.service}, {"site", filter.site}, {"node", filter.node}, {"status", filter.status}, {"method", filter.method}, {"host", filter.host}, {"path", filter.path},
-				{"client", filter.client}, {"user", filter.user}, {"decision", filter.decision}, {"since", filter.since}, {"until", filter.until},
-			} {
-				if f.value != "" {
-					q.Set(f.name, f.value)
-				}
-			}
 			base := "/api/v1/orgs/" + url.PathEscape(s.org) + "/requests"
 			switch {
 			case export != "" && export != "csv" && export != "ndjson":
@@ -55,11 +45,12 @@ func (a *app) logsCommand() *cobra.Command {
 			case export != "" && follow:
 				return usagef("--export is of what is there, -f of what is to come")
 			case export != "":
-				q.Set("format", export)
-				return a.copyOf(cmd.Context(), s, base+"/export?"+q.Encode())
+				by := typed.Query(q)
+				by.Set("format", export)
+				return a.copyOf(cmd.Context(), s, base+"/export?"+by.Encode())
 			case limit < 0:
 				return usagef("--limit %d: want 0 or more", limit)
-			case follow && filter.until != "":
+			case follow && q.Until != "":
 				return usagef("--until is of what is there, -f of what is to come")
 			}
 			switch a.output {
@@ -67,37 +58,37 @@ func (a *app) logsCommand() *cobra.Command {
 			default:
 				return usagef("-o %s: there is table, wide and json", a.output)
 			}
-			if !follow || filter.since != "" {
-				if err := a.pastRequests(cmd.Context(), s, base, q, limit); err != nil || !follow {
+			if !follow || q.Since != "" {
+				if err := a.pastRequests(cmd.Context(), s, q, limit); err != nil || !follow {
 					return err
 				}
 			}
-			q.Del("since")
-			return a.follow(cmd.Context(), s, base+"/tail", q, a.tailed)
+			q.Since = ""
+			return a.follow(cmd.Context(), s, base+"/tail", typed.Query(q), a.tailed)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "show requests as they are over, until Ctrl-C")
 	f.IntVar(&limit, "limit", limit, "the latest so many; 0: all")
 	f.StringVar(&export, "export", "", "write csv or ndjson with all fields instead")
-	f.StringVar(&filter.service, "service", "", "of a service, by `name` or id")
-	f.StringVar(&filter.site, "site", "", "that reached a site, by `name` or id")
-	f.StringVar(&filter.node, "node", "", "that a node served, by `name` or id")
-	f.StringVar(&filter.status, "status", "", "with a `status`, a class or a range: 404, 5xx, 400-499")
-	f.StringVar(&filter.method, "method", "", "with a `method`")
-	f.StringVar(&filter.host, "host", "", "for a `hostname`")
-	f.StringVar(&filter.path, "path", "", "whose path begins with a `prefix`")
-	f.StringVar(&filter.client, "client", "", "of an `address` or network")
-	f.StringVar(&filter.user, "user", "", "of a `user` who had signed in")
-	f.StringVar(&filter.decision, "decision", "", "that were allowed, denied, refused, answered by the node, or sent to sign in (sign_in)")
-	f.StringVar(&filter.since, "since", "", "since a `time` such as 2027-01-31T12:00:00Z, or for so long: 15m")
-	f.StringVar(&filter.until, "until", "", "before a `time`, or until so long ago")
+	f.StringVar(&q.Service, "service", "", "of a service, by `name` or id")
+	f.StringVar(&q.Site, "site", "", "that reached a site, by `name` or id")
+	f.StringVar(&q.Node, "node", "", "that a node served, by `name` or id")
+	f.StringVar(&q.Status, "status", "", "with a `status`, a class or a range: 404, 5xx, 400-499")
+	f.StringVar(&q.Method, "method", "", "with a `method`")
+	f.StringVar(&q.Host, "host", "", "for a `hostname`")
+	f.StringVar(&q.Path, "path", "", "whose path begins with a `prefix`")
+	f.StringVar(&q.Client, "client", "", "of an `address` or network")
+	f.StringVar(&q.User, "user", "", "of a `user` who had signed in")
+	f.StringVar(&q.Decision, "decision", "", "that were allowed, denied, refused, answered by the node, or sent to sign in (sign_in)")
+	f.StringVar(&q.Since, "since", "", "since a `time` such as 2027-01-31T12:00:00Z, or for so long: 15m")
+	f.StringVar(&q.Until, "until", "", "before a `time`, or until so long ago")
 	return cmd
 }
 
 // copyOf writes what a call answers as it is.
 func (a *app) copyOf(ctx context.Context, s *session, path string) error {
-	body, err := s.Stream(ctx, path)
+	body, err := s.wire.Stream(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -107,27 +98,21 @@ func (a *app) copyOf(ctx context.Context, s *session, path string) error {
 }
 
 // pastRequests shows the latest requests, the latest last.
-func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.Values, limit int) error {
-	q = cloned(q)
-	items := []json.RawMessage{}
+func (a *app) pastRequests(ctx context.Context, s *session, q typed.ListRequestsParams, limit int) error {
+	items := []typed.Request{}
 	var gaps []typed.RequestGap
 	for more := true; more; {
-		size := 500
+		q.PageSize = pageSize
 		if limit > 0 {
-			size = min(size, limit-len(items))
+			q.PageSize = min(pageSize, int64(limit-len(items)))
 		}
-		q.Set("page_size", strconv.Itoa(size))
-		var page struct {
-			Items []json.RawMessage  `json:"items"`
-			Gaps  []typed.RequestGap `json:"gaps"`
-			Next  string             `json:"next_page_token"`
-		}
-		if _, err := s.Do(ctx, http.MethodGet, base+"?"+q.Encode(), nil, &page); err != nil {
+		page, _, err := s.api.ListRequests(ctx, s.org, q)
+		if err != nil {
 			return err
 		}
 		items, gaps = append(items, page.Items...), append(gaps, page.Gaps...)
-		q.Set("page_token", page.Next)
-		more = page.Next != "" && (limit == 0 || len(items) < limit)
+		q.PageToken = page.NextPageToken
+		more = page.NextPageToken != "" && (limit == 0 || len(items) < limit)
 	}
 	slices.Reverse(items)
 	if a.output == "json" {
@@ -136,8 +121,8 @@ func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.V
 	if len(items) == 0 {
 		a.say("no requests")
 	}
-	for _, raw := range items {
-		if err := a.requestLine(raw); err != nil {
+	for _, r := range items {
+		if err := a.requestLine(r); err != nil {
 			return err
 		}
 	}
@@ -148,24 +133,8 @@ func (a *app) pastRequests(ctx context.Context, s *session, base string, q url.V
 	return nil
 }
 
-func cloned(q url.Values) url.Values {
-	out := url.Values{}
-	for k, v := range q {
-		out[k] = v
-	}
-	return out
-}
-
 // requestLine writes a request in a line.
-func (a *app) requestLine(raw json.RawMessage) error {
-	if a.output == "json" {
-		_, err := fmt.Fprintf(a.out, "%s\n", raw)
-		return err
-	}
-	var r typed.Request
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return err
-	}
+func (a *app) requestLine(r typed.Request) error {
 	status, what := "-", r.Kind
 	if r.Status > 0 {
 		status = strconv.FormatInt(r.Status, 10)
@@ -218,7 +187,15 @@ func took(ms float64) string {
 func (a *app) tailed(name string, data []byte) error {
 	switch name {
 	case "request":
-		return a.requestLine(data)
+		if a.output == "json" {
+			_, err := fmt.Fprintf(a.out, "%s\n", data)
+			return err
+		}
+		var r typed.Request
+		if err := json.Unmarshal(data, &r); err != nil {
+			return err
+		}
+		return a.requestLine(r)
 	case "gap":
 		var g typed.RequestGap
 		if err := json.Unmarshal(data, &g); err != nil {
@@ -238,7 +215,7 @@ func (a *app) tailed(name string, data []byte) error {
 // follow shows what a tail tells until the user ends it. A tail that ends, or whose replica does, is begun again.
 func (a *app) follow(ctx context.Context, s *session, path string, q url.Values, show func(name string, data []byte) error) error {
 	for pause := time.Second; ; {
-		err := s.Events(ctx, path+"?"+q.Encode(), func(name string, data []byte) error {
+		err := s.wire.Events(ctx, path+"?"+q.Encode(), func(name string, data []byte) error {
 			pause = time.Second
 			return show(name, data)
 		})
@@ -276,16 +253,11 @@ func (a *app) eventsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			base, q := "/api/v1/orgs/"+url.PathEscape(s.org)+"/events", url.Values{}
-			for _, t := range types {
-				q.Add("type", t)
-			}
-			past := cloned(q)
-			past.Set("page_size", strconv.Itoa(min(max(limit, 1), 500)))
-			var page struct {
-				Items []json.RawMessage `json:"items"`
-			}
-			if _, err := s.Do(cmd.Context(), http.MethodGet, base+"?"+past.Encode(), nil, &page); err != nil {
+			q := typed.ListEventsParams{Type: types}
+			past := q
+			past.PageSize = min(max(int64(limit), 1), pageSize)
+			page, _, err := s.api.ListEvents(cmd.Context(), s.org, past)
+			if err != nil {
 				return err
 			}
 			slices.Reverse(page.Items)
@@ -296,14 +268,14 @@ func (a *app) eventsCommand() *cobra.Command {
 				a.say("no events")
 			}
 			for _, e := range page.Items {
-				if err := a.eventLine("event", e); err != nil {
+				if err := a.eventLine(e); err != nil {
 					return err
 				}
 			}
 			if !follow {
 				return nil
 			}
-			return a.follow(cmd.Context(), s, base+"/tail", q, a.eventLine)
+			return a.follow(cmd.Context(), s, "/api/v1/orgs/"+url.PathEscape(s.org)+"/events/tail", typed.Query(q), a.eventTold)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "show those to come, until Ctrl-C")
@@ -312,13 +284,22 @@ func (a *app) eventsCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) eventLine(_ string, raw []byte) error {
-	if a.output == "json" {
-		_, err := fmt.Fprintf(a.out, "%s\n", raw)
-		return err
-	}
+// eventTold shows an event of a tail.
+func (a *app) eventTold(_ string, raw []byte) error {
 	var e typed.Event
 	if err := json.Unmarshal(raw, &e); err != nil {
+		return err
+	}
+	return a.eventLine(e)
+}
+
+func (a *app) eventLine(e typed.Event) error {
+	if a.output == "json" {
+		raw, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.out, "%s\n", raw)
 		return err
 	}
 	data, err := json.Marshal(e.Data)

@@ -45,6 +45,11 @@ func (m *manifest) typed() typed.Manifest {
 	return typed.Manifest{APIVersion: m.APIVersion, Kind: m.Kind, Metadata: typed.ManifestMeta{Name: m.Metadata.Name, Organization: m.Metadata.Organization, Labels: m.Metadata.Labels}, Spec: m.Spec}
 }
 
+// manifestOf is what the API has given as a manifest.
+func manifestOf(m typed.Manifest) *manifest {
+	return &manifest{APIVersion: m.APIVersion, Kind: m.Kind, Metadata: manifestMeta{m.Metadata.Name, m.Metadata.Organization, m.Metadata.Labels}, Spec: m.Spec}
+}
+
 // manifestFile is where documents stand, for who looks for a mistake.
 type manifestFile struct {
 	name string
@@ -193,7 +198,7 @@ func (a *app) readManifests(files []string) ([]*manifest, error) {
 	}
 	seen := map[string]string{}
 	for _, d := range docs {
-		id := d.kind.path(d.Metadata.Organization, d.Metadata.Name)
+		id := strings.Join([]string{d.Kind, d.Metadata.Organization, d.Metadata.Name}, "/")
 		if first, ok := seen[id]; ok {
 			return nil, d.faultf("metadata.name", "%s %s is described in %s already", d.Kind, d.Metadata.Name, first)
 		}

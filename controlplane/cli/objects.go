@@ -3,14 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func (a *app) getCommand() *cobra.Command {
@@ -29,16 +29,14 @@ func (a *app) getCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
-				q := url.Values{}
-				addLabels(q, labels)
-				items, err := s.ListBy(cmd.Context(), k.path(s.org, ""), q)
+				items, err := s.of(k).List(cmd.Context(), typed.Listing{Labels: selector(labels)})
 				if err != nil {
 					return err
 				}
 				return a.objects(k, items, false)
 			}
-			var o json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[1]), nil, &o); err != nil {
+			o, _, err := s.of(k).Get(cmd.Context(), args[1])
+			if err != nil {
 				return err
 			}
 			return a.objects(k, []json.RawMessage{o}, true)
@@ -102,8 +100,7 @@ func (a *app) createKind(k *kind) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var o json.RawMessage
-			made, err := s.Do(cmd.Context(), http.MethodPost, k.path(s.org, ""), body, &o)
+			o, made, err := s.of(k).Create(cmd.Context(), body)
 			if err != nil {
 				return err
 			}
@@ -129,20 +126,20 @@ func (a *app) once(o json.RawMessage) error {
 	if a.structured() {
 		return a.print(o)
 	}
-	return a.secret(o)
-}
-
-// secret prints the secret of an object, where it has one.
-func (a *app) secret(o json.RawMessage) error {
 	var made struct{ Secret string }
 	if err := json.Unmarshal(o, &made); err != nil {
 		return err
 	}
-	if made.Secret != "" {
-		a.say("This is shown once:")
-		fmt.Fprintln(a.out, made.Secret)
-	}
+	a.secret(made.Secret)
 	return nil
+}
+
+// secret prints what is shown once, if there is any.
+func (a *app) secret(text string) {
+	if text != "" {
+		a.say("This is shown once:")
+		fmt.Fprintln(a.out, text)
+	}
 }
 
 func (a *app) deleteCommand() *cobra.Command {
@@ -163,7 +160,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			done, err := s.Do(cmd.Context(), http.MethodDelete, k.path(s.org, args[1]), nil, nil)
+			done, err := s.of(k).Delete(cmd.Context(), args[1])
 			if err != nil {
 				return err
 			}

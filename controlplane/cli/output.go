@@ -100,6 +100,28 @@ func (a *app) objects(k *kind, items []json.RawMessage, alone bool) error {
 	return a.table(columns, rows)
 }
 
+// one writes an object of a kind.
+func (a *app) one(kindName string, o any) error {
+	k, err := exactKind(kindName)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return a.objects(k, []json.RawMessage{raw}, true)
+}
+
+// rawItems are the objects of a list of any type.
+func rawItems(list any) (items []json.RawMessage, err error) {
+	b, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	return items, json.Unmarshal(b, &items)
+}
+
 // decoded is an object as maps and lists; what has no name is called by its id.
 func decoded(raw json.RawMessage) (o map[string]any, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))

@@ -2,11 +2,11 @@ package cli
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // nounCommand has all that is done to objects of a kind in one place: list, get, create, delete.
@@ -19,12 +19,22 @@ func (a *app) nounCommand(kindName, short, example string) *cobra.Command {
 	create := a.createKind(k)
 	create.Use, create.Aliases, create.Example = "create NAME", nil, "  warren "+k.singular()+" create "+example
 	name, _, _ := strings.Cut(example, " ")
-	cmd.AddCommand(a.listOf(k, func(org string) string { return k.path(org, "") }), a.getOf(k, name), create,
-		a.removeOf(k.singular(), "delete", name, func(org, name string) string { return k.path(org, name) }))
+	cmd.AddCommand(a.listOf(k, ofKind(k)), a.getOf(k, name), create,
+		a.removeOf(k.singular(), "delete", name, ofKind(k)))
 	return cmd
 }
 
-func (a *app) listOf(k *kind, path func(org string) string) *cobra.Command {
+// objectsOf chooses what a command works on.
+type objectsOf func(s *session) typed.Objects
+
+func ofKind(k *kind) objectsOf { return func(s *session) typed.Objects { return s.of(k) } }
+
+// ownOf are those of the user who is signed in.
+func ownOf(plural string) objectsOf {
+	return func(s *session) typed.Objects { return s.api.Objects("me/"+plural, "") }
+}
+
+func (a *app) listOf(k *kind, of objectsOf) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Show all " + strings.ReplaceAll(k.plural, "-", " "), Args: cobra.NoArgs, Example: "  warren " + k.short() + " list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +42,7 @@ func (a *app) listOf(k *kind, path func(org string) string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items, err := s.List(cmd.Context(), path(s.org))
+			items, err := of(s).List(cmd.Context(), typed.Listing{})
 			if err != nil {
 				return err
 			}
@@ -60,8 +70,8 @@ func (a *app) getOf(k *kind, example string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var o json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodGet, k.path(s.org, args[0]), nil, &o); err != nil {
+			o, _, err := s.of(k).Get(cmd.Context(), args[0])
+			if err != nil {
 				return err
 			}
 			return a.objects(k, []json.RawMessage{o}, true)
@@ -70,7 +80,7 @@ func (a *app) getOf(k *kind, example string) *cobra.Command {
 }
 
 // removeOf makes the command that ends something, after a question.
-func (a *app) removeOf(noun, verb, example string, path func(org, name string) string) *cobra.Command {
+func (a *app) removeOf(noun, verb, example string, of objectsOf) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: verb + " NAME", Short: strings.ToUpper(verb[:1]) + verb[1:] + " a " + noun, Args: cobra.ExactArgs(1), Example: "  warren " + noun + " " + verb + " " + example + " --yes",
@@ -82,7 +92,7 @@ func (a *app) removeOf(noun, verb, example string, path func(org, name string) s
 			if err != nil {
 				return err
 			}
-			if _, err := s.Do(cmd.Context(), http.MethodDelete, path(s.org, args[0]), nil, nil); err != nil {
+			if _, err := of(s).Delete(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			a.say("%s %s %sd", noun, args[0], strings.TrimSuffix(verb, "d"))
@@ -110,8 +120,8 @@ func (a *app) inviteCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "invite", Short: "Invitations to the organization"}
 	create := a.inviting("create ADDRESS")
 	create.Example = "  warren invite create ann@example.org --roles member"
-	cmd.AddCommand(a.listOf(invitations, func(org string) string { return invitations.path(org, "") }), create,
-		a.removeOf("invite", "revoke", "invitation_01h455vb4pex5vsknk084sn02q", func(org, name string) string { return invitations.path(org, name) }))
+	cmd.AddCommand(a.listOf(invitations, ofKind(invitations)), create,
+		a.removeOf("invite", "revoke", "invitation_01h455vb4pex5vsknk084sn02q", ofKind(invitations)))
 	return cmd
 }
 
@@ -122,12 +132,11 @@ func (a *app) keyCommand() *cobra.Command {
 		panic(err)
 	}
 	var mine bool
-	path := func(name string) string {
-		p := k.path("", name)
+	of := func(s *session) typed.Objects {
 		if mine {
-			p = strings.Replace(p, "/api/v1/", "/api/v1/me/", 1)
+			return ownOf(k.plural)(s)
 		}
-		return p
+		return s.of(k)
 	}
 	cmd := &cobra.Command{Use: "key", Short: "API keys", Long: "API keys: of the cluster and its organizations, or, with --mine, those of the user who is signed in."}
 	cmd.PersistentFlags().BoolVar(&mine, "mine", false, "keys of the user who is signed in")
@@ -142,8 +151,8 @@ func (a *app) keyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var o json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodPost, path(""), body, &o); err != nil {
+			o, _, err := of(s).Create(cmd.Context(), body)
+			if err != nil {
 				return err
 			}
 			a.say("API key %s created", args[0])
@@ -153,7 +162,7 @@ func (a *app) keyCommand() *cobra.Command {
 	for _, f := range k.fields {
 		f.define(create)
 	}
-	cmd.AddCommand(a.listOf(k, func(string) string { return path("") }), create, a.removeOf("key", "delete", "laptop", func(_, name string) string { return path(name) }))
+	cmd.AddCommand(a.listOf(k, of), create, a.removeOf("key", "delete", "laptop", of))
 	return cmd
 }
 
@@ -169,9 +178,9 @@ func (a *app) sessionCommand() *cobra.Command {
 			if others == (len(args) == 1) {
 				return usagef("give the id of a session, or --others")
 			}
-			path, what := "/api/v1/me/sessions", "all other sessions"
+			what := "all other sessions"
 			if !others {
-				path, what = path+"/"+url.PathEscape(args[0]), "session "+args[0]
+				what = "session " + args[0]
 			}
 			if err := a.confirm(yes, "End %s?", what); err != nil {
 				return err
@@ -180,7 +189,12 @@ func (a *app) sessionCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := s.Do(cmd.Context(), http.MethodDelete, path, nil, nil); err != nil {
+			if others {
+				_, err = s.api.DeleteMySessions(cmd.Context())
+			} else {
+				_, err = s.api.DeleteMySession(cmd.Context(), args[0])
+			}
+			if err != nil {
 				return err
 			}
 			a.say("%s ended", what)
@@ -189,6 +203,6 @@ func (a *app) sessionCommand() *cobra.Command {
 	}
 	revoke.Flags().BoolVar(&others, "others", false, "all but the one that asks")
 	revoke.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.AddCommand(a.listOf(ownSessions, func(string) string { return "/api/v1/me/sessions" }), revoke)
+	cmd.AddCommand(a.listOf(ownSessions, ownOf("sessions")), revoke)
 	return cmd
 }

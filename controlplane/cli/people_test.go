@@ -32,7 +32,7 @@ func TestPeopleCommands(t *testing.T) {
 	for args, want := range map[string]string{
 		"user list":                "GET /api/v1/users",
 		"user get ann@example.org": "GET /api/v1/users/ann@example.org",
-		"user create ann@example.org --display-name A": `POST /api/v1/users {"display_name":"A","name":"ann@example.org"}`,
+		"user create ann@example.org --display-name A": `POST /api/v1/users {"name":"ann@example.org","display_name":"A"}`,
 		"user delete ann@example.org --yes":            "DELETE /api/v1/users/ann@example.org",
 		"user reset-password ann@example.org":          "POST /api/v1/users/ann@example.org/password-reset",
 		"user invite ann@example.org":                  `POST /api/v1/orgs/acme/invitations {"name":"ann@example.org","roles":["member"]}`,
@@ -48,7 +48,7 @@ func TestPeopleCommands(t *testing.T) {
 		"key list":                                      "GET /api/v1/api-keys",
 		"key list --mine":                               "GET /api/v1/me/api-keys",
 		"key create ci --organization acme":             `POST /api/v1/api-keys {"name":"ci","organization":"acme"}`,
-		"key create laptop --mine --allow 192.0.2.0/24": `POST /api/v1/me/api-keys {"allow":["192.0.2.0/24"],"name":"laptop"}`,
+		"key create laptop --mine --allow 192.0.2.0/24": `POST /api/v1/me/api-keys {"name":"laptop","allow":["192.0.2.0/24"]}`,
 		"key delete laptop --mine --yes":                "DELETE /api/v1/me/api-keys/laptop",
 		"session list":                                  "GET /api/v1/me/sessions",
 		"session revoke session_x --yes":                "DELETE /api/v1/me/sessions/session_x",

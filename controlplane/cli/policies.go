@@ -1,16 +1,16 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/url"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient"
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
@@ -39,7 +39,7 @@ func (a *app) createFromFile(k *kind) *cobra.Command {
 			for _, d := range docs {
 				body := map[string]any{"name": d.Metadata.Name, "labels": orEmpty(d.Metadata.Labels)}
 				maps.Copy(body, d.Spec)
-				made, err := s.Do(cmd.Context(), http.MethodPost, k.path(firstOf(d.Metadata.Organization, s.org), ""), body, nil)
+				_, made, err := s.in(firstOf(d.Metadata.Organization, s.org), k).Create(cmd.Context(), body)
 				if err != nil {
 					return fmt.Errorf("%s: %s %s: %w", d.where(), d.Kind, d.Metadata.Name, err)
 				}
@@ -60,13 +60,47 @@ type secret struct {
 	one, many string // "link", "links"
 	what      string // "share link"
 	columns   []string
-	shown     string // field that is shown once
-	named     string // field of the body that the second argument fills
+	create    func(ctx context.Context, s *session, policy, named string, ends time.Time, uses uint32) (madeSecret, apiclient.Written, error)
+	list      func(ctx context.Context, s *session, policy string) (any, error)
+	revoke    func(c typed.Client, ctx context.Context, org, policy, secret string) (apiclient.Written, error)
+}
+
+// madeSecret is one that was made.
+type madeSecret struct {
+	all   any
+	words string
+	shown string // once
 }
 
 var secrets = []secret{
-	{one: "link", many: "links", what: "share link", columns: []string{"id", "title", "expires_at", "max_uses", "uses"}, shown: "path", named: "title"},
-	{one: "token", many: "tokens", what: "service token", columns: []string{"name", "id", "expires_at"}, shown: "secret", named: "name"},
+	{
+		one: "link", many: "links", what: "share link", columns: []string{"id", "title", "expires_at", "max_uses", "uses"},
+		create: func(ctx context.Context, s *session, policy, named string, ends time.Time, uses uint32) (madeSecret, apiclient.Written, error) {
+			spec := typed.ShareLinkSpec{Title: named, ExpiresAt: ends}
+			if most := int32(min(uses, math.MaxInt32)); most > 0 {
+				spec.MaxUses = &most
+			}
+			l, w, err := s.api.CreateShareLink(ctx, s.org, policy, spec)
+			return madeSecret{l, "share link " + l.ID + ". This is shown once; put it behind https:// and the hostname of a service:", l.Path}, w, err
+		},
+		list: func(ctx context.Context, s *session, policy string) (any, error) {
+			page, _, err := s.api.ListShareLinks(ctx, s.org, policy)
+			return page.Items, err
+		},
+		revoke: typed.Client.RevokeShareLink,
+	},
+	{
+		one: "token", many: "tokens", what: "service token", columns: []string{"name", "id", "expires_at"},
+		create: func(ctx context.Context, s *session, policy, named string, ends time.Time, _ uint32) (madeSecret, apiclient.Written, error) {
+			t, w, err := s.api.CreateServiceToken(ctx, s.org, policy, typed.ServiceTokenSpec{Name: named, ExpiresAt: ends})
+			return madeSecret{t, "service token " + t.Name + ". This is shown once; send it as Warren-Token-Secret, beside Warren-Token-Id: " + t.ID, t.Secret}, w, err
+		},
+		list: func(ctx context.Context, s *session, policy string) (any, error) {
+			page, _, err := s.api.ListServiceTokens(ctx, s.org, policy)
+			return page.Items, err
+		},
+		revoke: typed.Client.RevokeServiceToken,
+	},
 }
 
 func (a *app) policyCommand() *cobra.Command {
@@ -82,14 +116,6 @@ func (a *app) policyCommand() *cobra.Command {
 	return policy
 }
 
-func policyPath(org, policy, rest string) (string, error) {
-	k, err := exactKind("Policy")
-	if err != nil {
-		return "", err
-	}
-	return k.path(org, policy) + "/" + rest, nil
-}
-
 func (a *app) createSecret(s secret) *cobra.Command {
 	var w waiting
 	var life time.Duration
@@ -102,36 +128,31 @@ func (a *app) createSecret(s secret) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: "Make a " + s.what + "; it is shown once", Args: args,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := map[string]any{}
-			if len(args) > 1 {
-				body[s.named] = args[1]
-			}
 			if life < 0 {
 				return usagef("--expires-in %s is over", life)
 			}
+			var ends time.Time
 			if life > 0 {
-				body["expires_at"] = time.Now().Add(life).UTC().Format(time.RFC3339)
-			}
-			if uses > 0 {
-				body["max_uses"] = uses
+				ends = time.Now().Add(life).UTC().Truncate(time.Second)
 			}
 			conn, err := a.connect()
 			if err != nil {
 				return err
 			}
-			path, err := policyPath(conn.org, args[0], s.many)
+			made, done, err := s.create(cmd.Context(), conn, args[0], append(args, "")[1], ends, uses)
 			if err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			made, err := conn.Do(cmd.Context(), http.MethodPost, path, body, &raw)
+			if a.structured() {
+				err = a.print(made.all)
+			} else {
+				a.say("%s", made.words)
+				_, err = fmt.Fprintln(a.out, made.shown)
+			}
 			if err != nil {
 				return err
 			}
-			if err := a.showSecret(s, raw); err != nil {
-				return err
-			}
-			return w.after(a, cmd, conn, made.Revision)
+			return w.after(a, cmd, conn, done.Revision)
 		},
 	}
 	cmd.Flags().DurationVar(&life, "expires-in", 0, "how long it is good, such as 72h (default: for ever)")
@@ -142,23 +163,6 @@ func (a *app) createSecret(s secret) *cobra.Command {
 	return cmd
 }
 
-func (a *app) showSecret(s secret, raw json.RawMessage) error {
-	if a.structured() {
-		return a.print(raw)
-	}
-	var o map[string]any
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return err
-	}
-	if s.one == "link" {
-		a.say("%s %v. This is shown once; put it behind https:// and the hostname of a service:", s.what, o["id"])
-	} else {
-		a.say("%s %v. This is shown once; send it as Warren-Token-Secret, beside Warren-Token-Id: %v", s.what, o["name"], o["id"])
-	}
-	_, err := fmt.Fprintln(a.out, o[s.shown])
-	return err
-}
-
 func (a *app) listSecrets(s secret) *cobra.Command {
 	return &cobra.Command{
 		Use: "list POLICY", Short: "Show the " + s.what + "s of a policy", Args: cobra.ExactArgs(1),
@@ -167,21 +171,23 @@ func (a *app) listSecrets(s secret) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path, err := policyPath(conn.org, args[0], s.many)
+			list, err := s.list(cmd.Context(), conn, args[0])
 			if err != nil {
 				return err
 			}
-			var list struct {
-				Items []map[string]any `json:"items"`
+			if a.structured() {
+				return a.print(list)
 			}
-			if _, err := conn.Do(cmd.Context(), http.MethodGet, path, nil, &list); err != nil {
+			items, err := rawItems(list)
+			if err != nil {
 				return err
 			}
-			if a.structured() {
-				return a.print(list.Items)
-			}
 			var rows [][]string
-			for _, o := range list.Items {
+			for _, raw := range items {
+				o, err := decoded(raw)
+				if err != nil {
+					return err
+				}
 				var row []string
 				for _, c := range s.columns {
 					row = append(row, cell(o[c]))
@@ -202,11 +208,7 @@ func (a *app) revokeSecret(s secret) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path, err := policyPath(conn.org, args[0], s.many+"/"+url.PathEscape(args[1]))
-			if err != nil {
-				return err
-			}
-			done, err := conn.Do(cmd.Context(), http.MethodDelete, path, nil, nil)
+			done, err := s.revoke(conn.api, cmd.Context(), conn.org, args[0], args[1])
 			if err != nil {
 				return err
 			}

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 // watchPause is how long a watch waits for a revision until it looks anyway: labels and what is no configuration of nodes
@@ -32,13 +31,11 @@ func (a *app) watchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := url.Values{}
-			addLabels(q, labels)
 			name := ""
 			if len(args) == 2 {
 				name = args[1]
 			}
-			return a.watch(cmd.Context(), s, k, name, q)
+			return a.watch(cmd.Context(), s, k, name, typed.Listing{Labels: selector(labels)})
 		},
 	}
 	cmd.Flags().StringToStringVarP(&labels, "selector", "l", nil, "only objects that have this label, key=value; of several all")
@@ -46,21 +43,20 @@ func (a *app) watchCommand() *cobra.Command {
 }
 
 // watch prints what differs from list to list. A revision shortens the wait for the next one.
-func (a *app) watch(ctx context.Context, s *session, k *kind, name string, q url.Values) error {
+func (a *app) watch(ctx context.Context, s *session, k *kind, name string, by typed.Listing) error {
 	have := map[string]json.RawMessage{}
-	var rev uint64
+	var rev int64
 	for first := true; ; first = false {
-		var newest struct{ Revision uint64 }
 		limit := watchPause
 		if first {
 			limit = 0
 		}
-		wait := url.Values{"after": {strconv.FormatUint(rev, 10)}, "timeout": {limit.String()}}
-		if _, err := s.Do(ctx, http.MethodGet, "/api/v1/changes?"+wait.Encode(), nil, &newest); err != nil {
+		newest, _, err := s.api.Changes(ctx, typed.ChangesParams{After: rev, Timeout: limit.String()})
+		if err != nil {
 			return ended(ctx, err)
 		}
 		rev = newest.Revision
-		items, err := s.ListBy(ctx, k.path(s.org, ""), q)
+		items, err := s.of(k).List(ctx, by)
 		if err != nil {
 			return ended(ctx, err)
 		}

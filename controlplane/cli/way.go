@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/x509"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
@@ -70,17 +68,36 @@ func (s *session) roots(ctx context.Context) (*x509.CertPool, error) {
 	return pool, err
 }
 
-// get reads one thing of the organization, or, below /, of the cluster.
-func (s *session) get(ctx context.Context, out any, parts ...string) error {
-	path := "/api/v1/orgs/" + url.PathEscape(s.org)
-	if parts[0] == "/" {
-		path, parts = "/api/v1", parts[1:]
-	}
-	for _, p := range parts {
-		path += "/" + url.PathEscape(p)
-	}
-	_, err := s.Do(ctx, http.MethodGet, path, nil, out)
-	return err
+// domains are those of the organization.
+func (s *session) domains(ctx context.Context) ([]typed.Domain, error) {
+	return typed.All(func(token string) ([]typed.Domain, string, error) {
+		page, _, err := s.api.ListDomains(ctx, s.org, typed.ListDomainsParams{PageSize: pageSize, PageToken: token})
+		return page.Items, page.NextPageToken, err
+	})
+}
+
+// services are those of the organization.
+func (s *session) services(ctx context.Context) ([]typed.Service, error) {
+	return typed.All(func(token string) ([]typed.Service, string, error) {
+		page, _, err := s.api.ListServices(ctx, s.org, typed.ListServicesParams{PageSize: pageSize, PageToken: token})
+		return page.Items, page.NextPageToken, err
+	})
+}
+
+// sites are those of the organization.
+func (s *session) sites(ctx context.Context) ([]typed.Site, error) {
+	return typed.All(func(token string) ([]typed.Site, string, error) {
+		page, _, err := s.api.ListSites(ctx, s.org, typed.ListSitesParams{PageSize: pageSize, PageToken: token})
+		return page.Items, page.NextPageToken, err
+	})
+}
+
+// managed are the certificates that are kept for the organization.
+func (s *session) managed(ctx context.Context) ([]typed.Managed, error) {
+	return typed.All(func(token string) ([]typed.Managed, string, error) {
+		page, _, err := s.api.ListManagedCertificates(ctx, s.org, typed.ListManagedCertificatesParams{PageSize: pageSize, PageToken: token})
+		return page.Items, page.NextPageToken, err
+	})
 }
 
 // millis shows a short time.

@@ -2,15 +2,15 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient"
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
@@ -22,25 +22,30 @@ func (a *app) webhookCommand() *cobra.Command {
 	}
 	var cluster bool
 	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "a webhook of the cluster, not of the organization")
-	path := func(s *session, name, action string) (string, error) {
-		plural := "webhooks"
+	at := func(s *session) webhookAPI {
 		if cluster {
-			plural = "cluster-webhooks"
+			return webhookAPI{s.api.GetClusterWebhook, s.api.ListClusterWebhookDeliveries, s.api.TestClusterWebhook, s.api.RotateClusterWebhookSecret}
 		}
-		k, err := findKind(plural)
-		if err != nil {
-			return "", err
-		}
-		return k.path(s.org, name) + action, nil
+		return webhookAPI{in(s.org, s.api.GetWebhook), in(s.org, s.api.ListWebhookDeliveries), in(s.org, s.api.TestWebhook), in(s.org, s.api.RotateWebhookSecret)}
 	}
-	cmd.AddCommand(a.webhookDescribe(path), a.webhookTest(path), a.webhookRotate(path))
+	cmd.AddCommand(a.webhookDescribe(at), a.webhookTest(at), a.webhookRotate(at))
 	return cmd
 }
 
-// webhookPath is where an action of a webhook is.
-type webhookPath func(s *session, name, action string) (string, error)
+// webhookAPI is what can be asked about a webhook, wherever it belongs.
+type webhookAPI struct {
+	get        func(ctx context.Context, name string) (typed.Webhook, apiclient.Written, error)
+	deliveries func(ctx context.Context, name string) (typed.PageWebhookAttempt, apiclient.Written, error)
+	test       func(ctx context.Context, name string) (typed.WebhookTest, apiclient.Written, error)
+	rotate     func(ctx context.Context, name string) (typed.Webhook, apiclient.Written, error)
+}
 
-func (a *app) webhookDescribe(path webhookPath) *cobra.Command {
+// in is a call of one organization.
+func in[V any](org string, call func(ctx context.Context, org, name string) (V, apiclient.Written, error)) func(ctx context.Context, name string) (V, apiclient.Written, error) {
+	return func(ctx context.Context, name string) (V, apiclient.Written, error) { return call(ctx, org, name) }
+}
+
+func (a *app) webhookDescribe(at func(*session) webhookAPI) *cobra.Command {
 	return &cobra.Command{
 		Use: "describe NAME", Short: "Show a webhook and its latest calls, the newest first", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,40 +53,30 @@ func (a *app) webhookDescribe(path webhookPath) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			at, err := path(s, args[0], "")
+			api := at(s)
+			hook, _, err := api.get(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			var hook map[string]any
-			if _, err := s.Do(cmd.Context(), http.MethodGet, at, nil, &hook); err != nil {
-				return err
-			}
-			calls, err := attempts(cmd.Context(), s, at)
+			calls, _, err := api.deliveries(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if a.structured() {
-				hook["deliveries"] = calls
-				return a.print(hook)
+				return a.print(struct {
+					typed.Webhook
+					Deliveries []typed.WebhookAttempt `json:"deliveries"`
+				}{hook, calls.Items})
 			}
-			return describeWebhook(a.out, hook, calls)
+			return describeWebhook(a.out, hook, calls.Items)
 		},
 	}
 }
 
-func attempts(ctx context.Context, s *session, at string) ([]typed.WebhookAttempt, error) {
-	var page typed.PageWebhookAttempt
-	_, err := s.Do(ctx, http.MethodGet, at+"/deliveries", nil, &page)
-	return page.Items, err
-}
-
-func describeWebhook(out io.Writer, hook map[string]any, calls []typed.WebhookAttempt) error {
+func describeWebhook(out io.Writer, hook typed.Webhook, calls []typed.WebhookAttempt) error {
 	var b strings.Builder
-	events := cell(hook["events"])
-	if events == "" {
-		events = "all"
-	}
-	for _, l := range [][2]string{{"Name", cell(hook["name"])}, {"URL", cell(hook["url"])}, {"Events", events}, {"Enabled", cell(hook["enabled"])}} {
+	events := firstOf(strings.Join(hook.Events, ","), "all")
+	for _, l := range [][2]string{{"Name", hook.Name}, {"URL", hook.URL}, {"Events", events}, {"Enabled", strconv.FormatBool(hook.Enabled)}} {
 		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
 	}
 	for i, c := range calls {
@@ -114,7 +109,7 @@ func attemptLine(c typed.WebhookAttempt) string {
 // testPatience is above what a call may take, and what a queue may.
 const testPatience = 20 * time.Second
 
-func (a *app) webhookTest(path webhookPath) *cobra.Command {
+func (a *app) webhookTest(at func(*session) webhookAPI) *cobra.Command {
 	return &cobra.Command{
 		Use: "test NAME", Short: "Call a webhook with an event of its own, and show what came of it", Args: cobra.ExactArgs(1),
 		Long: "Call a webhook, once, with an event of type webhook.test, although it may be disabled. Exits with 4 when the receiver did\n" +
@@ -124,15 +119,12 @@ func (a *app) webhookTest(path webhookPath) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			at, err := path(s, args[0], "")
+			api := at(s)
+			made, _, err := api.test(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			var made struct{ Event string }
-			if _, err := s.Do(cmd.Context(), http.MethodPost, at+"/test", nil, &made); err != nil {
-				return err
-			}
-			c, err := a.delivered(cmd.Context(), s, at, made.Event)
+			c, err := a.delivered(cmd.Context(), api, args[0], made.Event)
 			if err != nil {
 				return err
 			}
@@ -150,17 +142,17 @@ func (a *app) webhookTest(path webhookPath) *cobra.Command {
 }
 
 // delivered waits for the call that an event leads to.
-func (a *app) delivered(ctx context.Context, s *session, at, event string) (typed.WebhookAttempt, error) {
+func (a *app) delivered(ctx context.Context, api webhookAPI, name, event string) (typed.WebhookAttempt, error) {
 	ctx, cancel := context.WithTimeout(ctx, testPatience)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		calls, err := attempts(ctx, s, at)
+		calls, _, err := api.deliveries(ctx, name)
 		if err != nil && ctx.Err() == nil {
 			return typed.WebhookAttempt{}, err
 		}
-		for _, c := range calls {
+		for _, c := range calls.Items {
 			if c.Event == event {
 				return c, nil
 			}
@@ -174,7 +166,7 @@ func (a *app) delivered(ctx context.Context, s *session, at, event string) (type
 	}
 }
 
-func (a *app) webhookRotate(path webhookPath) *cobra.Command {
+func (a *app) webhookRotate(at func(*session) webhookAPI) *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate-secret NAME", Short: "Replace the key that events are signed with, and show it once; the old one signs nothing more", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -182,15 +174,15 @@ func (a *app) webhookRotate(path webhookPath) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			at, err := path(s, args[0], "/rotate-secret")
+			hook, _, err := at(s).rotate(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			var o json.RawMessage
-			if _, err := s.Do(cmd.Context(), http.MethodPost, at, nil, &o); err != nil {
-				return err
+			if a.structured() {
+				return a.print(hook)
 			}
-			return a.once(o)
+			a.secret(hook.Secret)
+			return nil
 		},
 	}
 }

@@ -1,16 +1,15 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/peerconfig"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
@@ -63,25 +62,17 @@ func (a *app) wireGuard(cmd *cobra.Command, site string, f wireGuard) error {
 	if err != nil {
 		return err
 	}
-	k, err := exactKind("Site")
-	if err != nil {
-		return err
-	}
-	method, path := http.MethodGet, k.path(s.org, site)+"/wireguard"
-	var in any
+	var c typed.WireGuard
+	var done apiclient.Written
 	if f.rotate || f.publicKey != "" {
-		method, path = http.MethodPost, path+"/rotate"
-		in = map[string]string{"public_key": f.publicKey}
+		c, done, err = s.api.RotateSiteWireguard(cmd.Context(), s.org, site, typed.RotateSiteWireguardParams{Node: f.node}, typed.WireGuardKeySpec{PublicKey: f.publicKey})
+	} else {
+		c, done, err = s.api.GetSiteWireguard(cmd.Context(), s.org, site, typed.GetSiteWireguardParams{Node: f.node})
 	}
-	if f.node != "" {
-		path += "?" + url.Values{"node": {f.node}}.Encode()
-	}
-	var raw json.RawMessage
-	done, err := s.Do(cmd.Context(), method, path, in, &raw)
 	if err != nil {
 		return err
 	}
-	if err := a.showWireGuard(raw, f); err != nil {
+	if err := a.showWireGuard(c, f); err != nil {
 		return err
 	}
 	return f.after(a, cmd, s, done.Revision)
@@ -103,22 +94,14 @@ func writable(file string) error {
 	return os.Remove(try.Name())
 }
 
-func (a *app) showWireGuard(raw json.RawMessage, f wireGuard) error {
-	var c struct {
-		Configuration string
-		QR            []byte `json:"qr_png"`
-		PrivateKey    string `json:"private_key"`
-	}
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return err
-	}
+func (a *app) showWireGuard(c typed.WireGuard, f wireGuard) error {
 	if c.PrivateKey != "" {
 		a.say("The private key is shown this once.")
 	}
 	if f.out != "" {
 		b := []byte(c.Configuration)
 		if f.qr {
-			b = c.QR
+			b = c.QrPng
 		}
 		if err := atomicfile.Write(f.out, b); err != nil {
 			return fmt.Errorf("configuration: %w", err)
@@ -127,7 +110,7 @@ func (a *app) showWireGuard(raw json.RawMessage, f wireGuard) error {
 		return nil
 	}
 	if a.structured() {
-		return a.print(raw)
+		return a.print(c)
 	}
 	text := c.Configuration
 	if f.qr {

@@ -34,7 +34,7 @@ func (r *run) answers(ctx context.Context, p *Published, rev uint64) error {
 	}
 	if at == "" {
 		r.Say("port %d of each node of pool %s; which those are, this account may not read", r.Port, r.pool)
-		if _, err := r.API.Wait(ctx, rev, readyTime); apiclient.StatusOf(err) != http.StatusGatewayTimeout {
+		if _, err := r.API.Applied(ctx, rev, readyTime); apiclient.StatusOf(err) != http.StatusGatewayTimeout {
 			return err
 		}
 		return nil

@@ -32,7 +32,7 @@ func (r *run) connect(ctx context.Context) (c *connector, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t, _, err := r.api.CreateJoinToken(ctx, typed.JoinTokenSpec{Organization: r.Org, Connector: r.Name})
+	t, _, err := r.API.CreateJoinToken(ctx, typed.JoinTokenSpec{Organization: r.Org, Connector: r.Name})
 	if err != nil {
 		return nil, err
 	}

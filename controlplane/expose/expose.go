@@ -27,7 +27,7 @@ const (
 
 // Options say what to publish, and how.
 type Options struct {
-	API  *apiclient.Client
+	API  typed.Client
 	Org  string
 	Name string // of all that is made; "": made up
 	What Backend
@@ -65,7 +65,6 @@ type Published struct {
 // run is one call of Run.
 type run struct {
 	Options
-	api  typed.Client
 	pool string // whose nodes serve it
 	host string // of http
 	own  *connector
@@ -74,7 +73,7 @@ type run struct {
 
 // Run publishes, renews until ctx ends, and removes what it has published.
 func Run(ctx context.Context, o Options) (err error) {
-	r := &run{Options: o, api: typed.New(o.API)}
+	r := &run{Options: o}
 	if r.Name == "" {
 		r.Name = "expose-" + word(6)
 	}
@@ -144,7 +143,7 @@ func (r *run) renew(ctx context.Context) error {
 			return r.own.lastWords()
 		case <-tick.C:
 		}
-		_, _, err := r.api.RenewManifestSet(ctx, r.Org, r.Name)
+		_, _, err := r.API.RenewManifestSet(ctx, r.Org, r.Name)
 		switch status := apiclient.StatusOf(err); {
 		case status == http.StatusNotFound:
 			return errPassed
@@ -164,6 +163,6 @@ func (r *run) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
 	prune := true
-	_, _, err := r.api.ApplyManifests(ctx, r.Org, typed.ApplyManifestsParams{}, typed.ApplyInputBody{Set: r.Name, Prune: &prune, Documents: []typed.Manifest{}})
+	_, _, err := r.API.ApplyManifests(ctx, r.Org, typed.ApplyManifestsParams{}, typed.ApplyInputBody{Set: r.Name, Prune: &prune, Documents: []typed.Manifest{}})
 	return err
 }

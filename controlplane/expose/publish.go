@@ -79,7 +79,7 @@ func (r *run) choose(ctx context.Context) error {
 		return nil
 	}
 	items, err := typed.All(func(token string) ([]typed.Domain, string, error) {
-		page, _, err := r.api.ListDomains(ctx, r.Org, typed.ListDomainsParams{PageSize: 500, PageToken: token})
+		page, _, err := r.API.ListDomains(ctx, r.Org, typed.ListDomainsParams{PageSize: 500, PageToken: token})
 		return page.Items, page.NextPageToken, err
 	})
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *run) apply(ctx context.Context) (uint64, error) {
 			}
 			r.Port = firstPort + int(at.Int64())
 		}
-		_, w, err := r.api.ApplyManifests(ctx, r.Org, typed.ApplyManifestsParams{}, typed.ApplyInputBody{
+		_, w, err := r.API.ApplyManifests(ctx, r.Org, typed.ApplyManifestsParams{}, typed.ApplyInputBody{
 			Set: r.Name, Lifetime: r.Lifetime.String(), Documents: r.documents(ctx),
 		})
 		if made && try < tries && aboutPorts(err) {

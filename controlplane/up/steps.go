@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +15,14 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 )
+
+// org is the organization of all that is made.
+const org = "default"
 
 // path is a file of the state directory.
 func (c *cluster) path(parts ...string) string {
@@ -57,9 +60,11 @@ func (c *cluster) startControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.api, err = apiclient.New(apiclient.Options{Server: server, Key: string(key)}); err != nil {
+	client, err := apiclient.New(apiclient.Options{Server: server, Key: string(key)})
+	if err != nil {
 		return err
 	}
+	c.api = typed.New(client)
 	if err := writeYAML(c.path("cli.yaml"), map[string]string{"server": server, "api_key_file": "api.key", "site": site, "domain": onMachine}); err != nil {
 		return err
 	}
@@ -69,20 +74,13 @@ func (c *cluster) startControl(ctx context.Context) error {
 
 // saveAuthority writes the authority that signs the hostnames, for curl to trust.
 func (c *cluster) saveAuthority(ctx context.Context) error {
-	items, err := c.api.List(ctx, "/api/v1/authorities")
+	page, _, err := c.api.ListAuthorities(ctx, typed.ListAuthoritiesParams{})
 	if err != nil {
 		return err
 	}
-	for _, raw := range items {
-		var a struct {
-			Kind string `json:"kind"`
-			PEM  string `json:"certificate_pem"`
-		}
-		if err := json.Unmarshal(raw, &a); err != nil {
-			return err
-		}
+	for _, a := range page.Items {
 		if a.Kind == string(authority.Web) {
-			return atomicfile.Write(c.path("ca.pem"), []byte(a.PEM))
+			return atomicfile.Write(c.path("ca.pem"), []byte(a.CertificatePEM))
 		}
 	}
 	return errors.New("the control plane has no web authority")
@@ -123,21 +121,13 @@ func get(ctx context.Context, url string) error {
 	return nil
 }
 
-// put makes an object be as wanted; what is so already is not written.
-func (c *cluster) put(ctx context.Context, path string, body map[string]any) (uint64, error) {
-	w, err := c.api.Do(ctx, http.MethodPut, "/api/v1/"+path, body, nil)
-	return w.Revision, err
-}
-
 // token makes a join token, unless the program has joined already.
-func (c *cluster) token(ctx context.Context, stateDir, tokenFile string, subject map[string]string) error {
+func (c *cluster) token(ctx context.Context, stateDir, tokenFile string, subject typed.JoinTokenSpec) error {
 	if exists(filepath.Join(stateDir, "identity.crt")) {
 		return nil
 	}
-	var t struct {
-		Token string `json:"token"`
-	}
-	if _, err := c.api.Do(ctx, http.MethodPost, "/api/v1/join-tokens", subject, &t); err != nil {
+	t, _, err := c.api.CreateJoinToken(ctx, subject)
+	if err != nil {
 		return err
 	}
 	return atomicfile.Write(tokenFile, []byte(t.Token+"\n"))
@@ -146,11 +136,11 @@ func (c *cluster) token(ctx context.Context, stateDir, tokenFile string, subject
 func (c *cluster) startNodes(ctx context.Context) error {
 	for i := range c.ports.HTTPS {
 		name := fmt.Sprintf("node-%d", i+1)
-		if _, err := c.put(ctx, "nodes/"+name, map[string]any{"pool": "default", "region": "default", "addresses": []string{"127.0.0.1"}}); err != nil {
+		if _, _, err := c.api.PutNode(ctx, name, typed.PutNodeParams{}, typed.NodeBody{Pool: "default", Region: "default", Addresses: []string{"127.0.0.1"}}); err != nil {
 			return err
 		}
 		state, token := c.path(name), c.path(name+".token")
-		if err := c.token(ctx, state, token, map[string]string{"node": name}); err != nil {
+		if err := c.token(ctx, state, token, typed.JoinTokenSpec{Node: name}); err != nil {
 			return err
 		}
 		conf := c.path(name + ".yaml")
@@ -179,14 +169,13 @@ func (c *cluster) startNodes(ctx context.Context) error {
 // ready waits until the control plane has so many members of a kind up.
 func (c *cluster) ready(ctx context.Context, kind string, want int) error {
 	err := c.until(ctx, kind, func() error {
-		var st map[string]any
-		if _, err := c.api.Do(ctx, http.MethodGet, "/api/v1/status", nil, &st); err != nil {
+		st, _, err := c.api.Status(ctx)
+		if err != nil {
 			return err
 		}
-		members, _ := st[kind].([]any)
 		up := 0
-		for _, m := range members {
-			if m, ok := m.(map[string]any); ok && m["state"] == "up" {
+		for _, m := range map[string][]typed.MemberView{"nodes": st.Nodes, "connectors": st.Connectors}[kind] {
+			if m.State == "up" {
 				up++
 			}
 		}
@@ -203,16 +192,16 @@ func (c *cluster) ready(ctx context.Context, kind string, want int) error {
 
 func (c *cluster) startConnector(ctx context.Context) error {
 	const name = "connector"
-	if _, err := c.api.Do(ctx, http.MethodGet, "/api/v1/orgs/default/sites/"+site, nil, nil); err != nil { // else it stays as it was made since
-		if _, err := c.put(ctx, "orgs/default/sites/"+site, map[string]any{"pool": "default"}); err != nil {
+	if _, _, err := c.api.GetSite(ctx, org, site); err != nil { // else it stays as it was made since
+		if _, _, err := c.api.PutSite(ctx, org, site, typed.PutSiteParams{}, typed.SiteBody{Pool: "default"}); err != nil {
 			return err
 		}
 	}
-	if _, err := c.put(ctx, "orgs/default/connectors/"+name, map[string]any{"site": site}); err != nil {
+	if _, _, err := c.api.PutConnector(ctx, org, name, typed.PutConnectorParams{}, typed.ConnectorBody{Site: site}); err != nil {
 		return err
 	}
 	state, token := c.path(name), c.path(name+".token")
-	if err := c.token(ctx, state, token, map[string]string{"organization": "default", "connector": name}); err != nil {
+	if err := c.token(ctx, state, token, typed.JoinTokenSpec{Organization: org, Connector: name}); err != nil {
 		return err
 	}
 	conf := c.path(name + ".yaml")
@@ -241,22 +230,22 @@ func (c *cluster) publish(ctx context.Context) error {
 	}
 	var last uint64
 	for _, o := range []struct {
-		path string
-		body map[string]any
+		plural, name string
+		fields       map[string]any
 	}{
-		{"orgs/default/domains/" + apex, map[string]any{"pool": "default"}},
-		{"orgs/default/domains/" + onMachine, map[string]any{"pool": "default"}},
-		{"orgs/default/services/hello", map[string]any{"kind": "http", "hostname": Hostname, "pool": "default"}},
-		{"orgs/default/targets/hello", map[string]any{"service": "hello", "site": site, "address": "127.0.0.1", "port": c.ports.Web}},
+		{"domains", apex, map[string]any{"pool": "default"}},
+		{"domains", onMachine, map[string]any{"pool": "default"}},
+		{"services", "hello", map[string]any{"kind": "http", "hostname": Hostname, "pool": "default"}},
+		{"targets", "hello", map[string]any{"service": "hello", "site": site, "address": "127.0.0.1", "port": c.ports.Web}},
 	} {
-		rev, err := c.put(ctx, o.path, o.body)
+		_, done, err := c.api.Objects(o.plural, org).Put(ctx, o.name, o.fields) // what is so already is not written
 		if err != nil {
 			return err
 		}
-		last = max(last, rev)
+		last = max(last, done.Revision)
 	}
 	if last > 0 {
-		if _, err := c.api.Wait(ctx, last, startup); err != nil {
+		if _, err := c.api.Applied(ctx, last, startup); err != nil {
 			return err
 		}
 		c.say("revision %d is applied by every node", last)

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/warrenedge/warren/controlplane/apiclient"
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/children"
 	"github.com/warrenedge/warren/controlplane/localpg"
 )
@@ -47,7 +47,7 @@ type cluster struct {
 	ports    ports
 	pg       *localpg.Server
 	children *children.Children
-	api      *apiclient.Client
+	api      typed.Client
 }
 
 // Run starts the cluster, shows how to use it, and ends it when ctx ends or a part fails.

@@ -11,23 +11,22 @@ import (
 
 // APIKey defines model for APIKey.
 type APIKey struct {
-	Allow     []string  `json:"allow,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID        string    `json:"id,omitempty,omitzero"`
+	Allow     []string  `json:"allow,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string   `json:"name"`
+	ManagedBy    string   `json:"managed_by,omitempty,omitzero"`
 	Organization string   `json:"organization,omitempty,omitzero"`
-	Permissions  []string `json:"permissions,omitempty,omitzero"`
+	Permissions  []string `json:"permissions,omitzero"`
 
 	// Secret The key itself; shown once, when it is made
 	Secret string `json:"secret,omitempty,omitzero"`
@@ -93,8 +92,8 @@ type AlarmView struct {
 
 // Alert defines model for Alert.
 type Alert struct {
-	FiredAt time.Time `json:"fired_at,omitempty,omitzero"`
 	Name    string    `json:"name"`
+	FiredAt time.Time `json:"fired_at,omitempty,omitzero"`
 
 	// Object By id
 	Object string    `json:"object"`
@@ -124,24 +123,23 @@ type AlertMail struct {
 
 // AlertRule defines model for AlertRule.
 type AlertRule struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID        string    `json:"id,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 	Enabled   bool      `json:"enabled"`
 	For       string    `json:"for"`
-
-	// ID Typed id
-	ID   string `json:"id,omitempty,omitzero"`
-	Kind string `json:"kind"`
+	Kind      string    `json:"kind"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-	Mail   []string          `json:"mail,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
+	Mail   []string          `json:"mail,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name   string `json:"name"`
-	Object string `json:"object,omitempty,omitzero"`
+	Object    string `json:"object,omitempty,omitzero"`
 
 	// Organization Absent of one of the cluster
 	Organization string   `json:"organization,omitempty,omitzero"`
@@ -155,6 +153,9 @@ type AlertRule struct {
 
 // AlertRuleBody defines model for AlertRuleBody.
 type AlertRuleBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Enabled true if absent
 	Enabled *bool `json:"enabled,omitempty"`
 
@@ -165,13 +166,10 @@ type AlertRuleBody struct {
 	Kind string `json:"kind"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Mail Mail addresses that are told. Webhooks that ask for alert.firing and alert.resolved are told, too
-	Mail []string `json:"mail,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Mail []string `json:"mail,omitzero"`
 
 	// Object The one site, service, target or node that is watched, by name or id; all of them if absent
 	Object string `json:"object,omitempty,omitzero"`
@@ -194,20 +192,20 @@ type Anchor struct {
 
 // APIKeyBody defines model for ApiKeyBody.
 type APIKeyBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Allow Networks from which the key is good; from everywhere if absent
-	Allow []string `json:"allow,omitempty,omitzero"`
+	Allow []string `json:"allow,omitzero"`
 
 	// ExpiresAt Never, if absent
 	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
 
 	// Organization Organization that the key is good for; the whole cluster if absent
 	Organization string `json:"organization,omitempty,omitzero"`
 
 	// Permissions What the key may do. If absent: all that its owner may; a key without an owner, all of the cluster, or, of an organization, all that configures it but people, keys and the audit log
-	Permissions []string `json:"permissions,omitempty,omitzero"`
+	Permissions []string `json:"permissions,omitzero"`
 
 	// ServiceAccount Service account of the organization that the key is of: it may what that may
 	ServiceAccount string `json:"service_account,omitempty,omitzero"`
@@ -215,11 +213,11 @@ type APIKeyBody struct {
 
 // APIKeyChangeBody defines model for ApiKeyChangeBody.
 type APIKeyChangeBody struct {
-	// ExpiresAt Never, if absent
-	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// ExpiresAt Never, if absent
+	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 }
 
 // Applied defines model for Applied.
@@ -228,10 +226,10 @@ type Applied struct {
 	Objects []AppliedObject `json:"objects"`
 
 	// Problems Of a dry run: what nodes would not be given, and why
-	Problems []string `json:"problems,omitempty,omitzero"`
+	Problems []string `json:"problems,omitzero"`
 
 	// Readers Of a dry run: which nodes and connectors would receive something. Absent where this replica does not know
-	Readers []AppliedReader `json:"readers,omitempty,omitzero"`
+	Readers []AppliedReader `json:"readers,omitzero"`
 
 	// Removed In the order in which they were removed
 	Removed []AppliedObject `json:"removed"`
@@ -239,13 +237,13 @@ type Applied struct {
 
 // AppliedObject defines model for AppliedObject.
 type AppliedObject struct {
+	Name         string    `json:"name"`
+	ID           string    `json:"id"`
 	After        *Manifest `json:"after,omitempty"`
 	Before       *Manifest `json:"before,omitempty"`
 	Changed      bool      `json:"changed"`
 	Created      bool      `json:"created"`
-	ID           string    `json:"id"`
 	Kind         string    `json:"kind"`
-	Name         string    `json:"name"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 
 	// Secret That was made with the object; shown once
@@ -254,14 +252,15 @@ type AppliedObject struct {
 
 // AppliedReader defines model for AppliedReader.
 type AppliedReader struct {
+	Name string `json:"name"`
+
 	// All It comes to stand somewhere else and receives all there is of it
 	All     *bool    `json:"all,omitempty"`
 	Kind    string   `json:"kind"`
-	Name    string   `json:"name"`
-	Removed []string `json:"removed,omitempty,omitzero"`
+	Removed []string `json:"removed,omitzero"`
 
 	// Upserts Resources, as type/name, in the order in which they are applied
-	Upserts []string `json:"upserts,omitempty,omitzero"`
+	Upserts []string `json:"upserts,omitzero"`
 }
 
 // ApplyInputBody defines model for ApplyInputBody.
@@ -294,6 +293,9 @@ type BackupCodes struct {
 
 // BrandSpec defines model for BrandSpec.
 type BrandSpec struct {
+	// Name That people know the organization by; no name is shown if absent
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Accent Colour of buttons and of the line at the top, #rrggbb in small letters; what is written on it is black or white, whichever is read better
 	//
 	// Examples: #0a5fd7
@@ -301,9 +303,6 @@ type BrandSpec struct {
 
 	// Logo PNG, JPEG, WebP, GIF or SVG of at most 64 KiB, in base64; none is shown if absent
 	Logo []byte `json:"logo,omitempty,omitzero"`
-
-	// Name That people know the organization by; no name is shown if absent
-	Name string `json:"name,omitempty,omitzero"`
 }
 
 // Budget defines model for Budget.
@@ -336,11 +335,11 @@ type Budget struct {
 
 // Certificate defines model for Certificate.
 type Certificate struct {
+	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
 
 	// FingerprintSha256 Of the leaf; empty when the chain can't be read
 	FingerprintSha256 string `json:"fingerprint_sha256"`
-	ID                string `json:"id"`
 
 	// Issuer Where it was ordered; empty of one that was uploaded
 	Issuer string `json:"issuer,omitempty,omitzero"`
@@ -392,6 +391,12 @@ type Confirmed struct {
 
 // Connector defines model for Connector.
 type Connector struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID string `json:"id,omitempty,omitzero"`
+
 	// Alarm copied: several processes use its identity, because its state directory was copied; the status says more
 	Alarm     string    `json:"alarm,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
@@ -399,17 +404,11 @@ type Connector struct {
 	// Enrolled It has joined, and is trusted
 	Enrolled bool `json:"enrolled"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	RevokedAt    time.Time `json:"revoked_at,omitempty,omitzero"`
 	Site         string    `json:"site"`
@@ -418,11 +417,11 @@ type Connector struct {
 
 // ConnectorBody defines model for ConnectorBody.
 type ConnectorBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Site Site that the connector stands in, by name or id
 	Site string `json:"site"`
@@ -472,12 +471,13 @@ type DeviceTokenBody struct {
 
 // Diagnosis defines model for Diagnosis.
 type Diagnosis struct {
+	Name string `json:"name"`
+
 	// Cause What is wrong
 	Cause string `json:"cause,omitempty,omitzero"`
 
 	// Fix What to do
 	Fix   string `json:"fix,omitempty,omitzero"`
-	Name  string `json:"name"`
 	State string `json:"state"`
 }
 
@@ -492,19 +492,18 @@ type DiagnosisView struct {
 
 // Domain defines model for Domain.
 type Domain struct {
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
 
 	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
+	ID        string    `json:"id,omitempty,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string       `json:"name"`
+	ManagedBy    string       `json:"managed_by,omitempty,omitzero"`
 	Organization string       `json:"organization,omitempty,omitzero"`
 	Pool         string       `json:"pool"`
 	Proof        *DomainProof `json:"proof,omitempty"`
@@ -516,11 +515,11 @@ type Domain struct {
 
 // DomainBody defines model for DomainBody.
 type DomainBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Pool Pool whose nodes answer for the domain, by name or id
 	Pool string `json:"pool"`
@@ -549,14 +548,14 @@ type DomainCheckView struct {
 
 // DomainProblemView defines model for DomainProblemView.
 type DomainProblemView struct {
+	// Name Hostname that it is about; absent: the domain
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Code The same in every release
 	Code string `json:"code"`
 
 	// Message What is wrong, and what to type
 	Message string `json:"message"`
-
-	// Name Hostname that it is about; absent: the domain
-	Name string `json:"name,omitempty,omitzero"`
 }
 
 // DomainProof defines model for DomainProof.
@@ -628,9 +627,9 @@ type Entry struct {
 
 // Event defines model for Event.
 type Event struct {
+	ID   string      `json:"id"`
 	At   time.Time   `json:"at"`
 	Data interface{} `json:"data"`
-	ID   string      `json:"id"`
 
 	// Object What it happened to, a typed id
 	Object string `json:"object"`
@@ -667,17 +666,17 @@ type Explained struct {
 	Service string `json:"service"`
 
 	// Targets To one of which the request goes, if it is allowed
-	Targets []ExplainedTarget `json:"targets,omitempty,omitzero"`
+	Targets []ExplainedTarget `json:"targets,omitzero"`
 
 	// Ways What would be enough to authenticate
-	Ways []string `json:"ways,omitempty,omitzero"`
+	Ways []string `json:"ways,omitzero"`
 }
 
 // ExplainedTarget defines model for ExplainedTarget.
 type ExplainedTarget struct {
+	Name    string `json:"name"`
 	Address string `json:"address"`
 	Health  string `json:"health,omitempty,omitzero"`
-	Name    string `json:"name"`
 	Port    int32  `json:"port"`
 	Site    string `json:"site"`
 	Weight  int32  `json:"weight"`
@@ -685,8 +684,8 @@ type ExplainedTarget struct {
 
 // FailingView defines model for FailingView.
 type FailingView struct {
-	ID           string `json:"id"`
 	Name         string `json:"name"`
+	ID           string `json:"id"`
 	Organization string `json:"organization"`
 	Reason       string `json:"reason,omitempty,omitzero"`
 	Service      string `json:"service"`
@@ -705,7 +704,7 @@ type Finding struct {
 	Problem string `json:"problem,omitempty,omitzero"`
 
 	// Provable Of a domain that is not delegated: hostnames that can be proved by themselves, because they lead to the nodes. As soon as there is one, each hostname gets a certificate of its own
-	Provable []string `json:"provable,omitempty,omitzero"`
+	Provable []string `json:"provable,omitzero"`
 }
 
 // FleetAnswerBody defines model for FleetAnswerBody.
@@ -716,10 +715,10 @@ type FleetAnswerBody struct {
 
 // FleetEntry defines model for FleetEntry.
 type FleetEntry struct {
-	AppliedRevision int64  `json:"applied_revision"`
-	ID              string `json:"id"`
-	Kind            string `json:"kind"`
 	Name            string `json:"name"`
+	ID              string `json:"id"`
+	AppliedRevision int64  `json:"applied_revision"`
+	Kind            string `json:"kind"`
 
 	// Replica The replica that it is connected to
 	Replica string `json:"replica,omitempty,omitzero"`
@@ -728,8 +727,8 @@ type FleetEntry struct {
 
 // GossipKey defines model for GossipKey.
 type GossipKey struct {
-	CreatedAt time.Time `json:"created_at"`
 	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
 
 	// State asked: for a rotation that has not begun; opens: nodes learn it; seals: nodes use it; retired: nodes still open with it
 	State     string    `json:"state"`
@@ -738,19 +737,18 @@ type GossipKey struct {
 
 // Group defines model for Group.
 type Group struct {
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
 
 	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
+	ID        string    `json:"id,omitempty,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
 	Users        []string  `json:"users"`
@@ -758,14 +756,14 @@ type Group struct {
 
 // GroupBody defines model for GroupBody.
 type GroupBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
 
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
+
 	// Users Members of the organization, by mail address or id
-	Users []string `json:"users,omitempty,omitzero"`
+	Users []string `json:"users,omitzero"`
 }
 
 // HeaderField defines model for HeaderField.
@@ -780,8 +778,8 @@ type HeaderField struct {
 // HeaderFields defines model for HeaderFields.
 type HeaderFields struct {
 	// Remove Examples: ["X-Powered-By"]
-	Remove []string      `json:"remove,omitempty,omitzero"`
-	Set    []HeaderField `json:"set,omitempty,omitzero"`
+	Remove []string      `json:"remove,omitzero"`
+	Set    []HeaderField `json:"set,omitzero"`
 }
 
 // HealthBody defines model for HealthBody.
@@ -800,13 +798,13 @@ type HealthCheck struct {
 	// ExpectedStatuses Of http: statuses and ranges of them; 200-399 if absent
 	//
 	// Examples: ["200-399"]
-	ExpectedStatuses []string `json:"expected_statuses,omitempty,omitzero"`
+	ExpectedStatuses []string `json:"expected_statuses,omitzero"`
 
 	// Headers Of http
-	Headers map[string]string `json:"headers,omitempty,omitzero"`
+	Headers map[string]string `json:"headers,omitzero"`
 
 	// HealthyThreshold Successes in a row until it counts as healthy; 2 if absent
-	HealthyThreshold int64 `json:"healthy_threshold,omitempty,omitzero"`
+	HealthyThreshold *int64 `json:"healthy_threshold,omitempty"`
 
 	// Host Of http: the Host header; the target's address if absent
 	Host string `json:"host,omitempty,omitzero"`
@@ -834,7 +832,7 @@ type HealthCheck struct {
 	TLS *bool `json:"tls,omitempty"`
 
 	// UnhealthyThreshold Failures in a row until it counts as unhealthy; 3 if absent
-	UnhealthyThreshold int64 `json:"unhealthy_threshold,omitempty,omitzero"`
+	UnhealthyThreshold *int64 `json:"unhealthy_threshold,omitempty"`
 }
 
 // HealthSummary defines model for HealthSummary.
@@ -857,36 +855,37 @@ type Hop struct {
 
 // IdentityProvider defines model for IdentityProvider.
 type IdentityProvider struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID       string `json:"id,omitempty,omitzero"`
 	ClientID string `json:"client_id"`
 
 	// Confidential It has a client secret
 	Confidential *bool     `json:"confidential,omitempty"`
 	CreatedAt    time.Time `json:"created_at,omitempty,omitzero"`
-
-	// ID Typed id
-	ID     string `json:"id,omitempty,omitzero"`
-	Issuer string `json:"issuer"`
+	Issuer       string    `json:"issuer"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
 
-	// Name Unique among its kind in the organization, or in the cluster
-	Name string `json:"name"`
-
 	// Organization Absent of those for everybody
 	Organization string      `json:"organization,omitempty,omitzero"`
 	Provision    bool        `json:"provision"`
-	Rules        []ClaimRule `json:"rules,omitempty,omitzero"`
-	Scopes       []string    `json:"scopes,omitempty,omitzero"`
+	Rules        []ClaimRule `json:"rules,omitzero"`
+	Scopes       []string    `json:"scopes,omitzero"`
 	Title        string      `json:"title,omitempty,omitzero"`
 	UpdatedAt    time.Time   `json:"updated_at,omitempty,omitzero"`
 }
 
 // IdentityProviderBody defines model for IdentityProviderBody.
 type IdentityProviderBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name     string `json:"name,omitempty,omitzero"`
 	ClientID string `json:"client_id"`
 
 	// ClientSecret Never shown. Of a provider that is there, what it has stays if this is absent
@@ -896,19 +895,16 @@ type IdentityProviderBody struct {
 	Issuer string `json:"issuer"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Provision Who is not known yet, and to whom a rule gives a role, becomes a user
 	Provision *bool `json:"provision,omitempty"`
 
 	// Rules What a new user may do, by what the provider says of him
-	Rules []ClaimRule `json:"rules,omitempty,omitzero"`
+	Rules []ClaimRule `json:"rules,omitzero"`
 
 	// Scopes What is asked for beside openid; email and profile if absent
-	Scopes []string `json:"scopes,omitempty,omitzero"`
+	Scopes []string `json:"scopes,omitzero"`
 
 	// Title On the button of the sign-in page; the name if absent
 	Title string `json:"title,omitempty,omitzero"`
@@ -925,15 +921,17 @@ type IdentityView struct {
 
 // Invitation defines model for Invitation.
 type Invitation struct {
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
-	ExpiresAt time.Time `json:"expires_at"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
 
 	// ID Typed id
-	ID        string `json:"id,omitempty,omitzero"`
-	InvitedBy string `json:"invited_by"`
+	ID        string    `json:"id,omitempty,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	ExpiresAt time.Time `json:"expires_at"`
+	InvitedBy string    `json:"invited_by"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Link The link itself; shown once, when it is made
 	Link string `json:"link,omitempty,omitzero"`
@@ -942,10 +940,7 @@ type Invitation struct {
 	Mailed *bool `json:"mailed,omitempty"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	Roles        []string  `json:"roles"`
 	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
@@ -953,11 +948,11 @@ type Invitation struct {
 
 // InvitationBody defines model for InvitationBody.
 type InvitationBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Roles Roles in the organization, by name or id
 	Roles []string `json:"roles"`
@@ -965,15 +960,21 @@ type InvitationBody struct {
 
 // Issuer defines model for Issuer.
 type Issuer struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID string `json:"id,omitempty,omitzero"`
+
 	// AccountURL Empty until the first order
 	AccountURL string `json:"account_url,omitempty,omitzero"`
 
 	// CaaDomains What counts in CAA records: as written, else as the authority's directory says, which is read when the account is made and once a day
-	CaaDomains []string `json:"caa_domains,omitempty,omitzero"`
+	CaaDomains []string `json:"caa_domains,omitzero"`
 
 	// CaaIdentities As written
-	CaaIdentities []string  `json:"caa_identities,omitempty,omitzero"`
-	Contacts      []string  `json:"contacts,omitempty,omitzero"`
+	CaaIdentities []string  `json:"caa_identities,omitzero"`
+	Contacts      []string  `json:"contacts,omitzero"`
 	CreatedAt     time.Time `json:"created_at,omitempty,omitzero"`
 
 	// DirectoryURL Absent of the issuer internal, the cluster's own authority
@@ -981,11 +982,8 @@ type Issuer struct {
 	Eab          *EAB      `json:"eab,omitempty"`
 	FailingSince time.Time `json:"failing_since,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// LastProblem In its own words
 	LastProblem string       `json:"last_problem,omitempty,omitzero"`
@@ -994,12 +992,9 @@ type Issuer struct {
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
 
-	// Name Unique among its kind in the organization, or in the cluster
-	Name string `json:"name"`
-
 	// PausedUntil Nothing is asked before: it said so, or it fails
 	PausedUntil time.Time         `json:"paused_until,omitempty,omitzero"`
-	Profiles    map[string]string `json:"profiles,omitempty,omitzero"`
+	Profiles    map[string]string `json:"profiles,omitzero"`
 	Rank        int64             `json:"rank"`
 
 	// RolledOverAt When the account's key was changed last
@@ -1011,28 +1006,28 @@ type Issuer struct {
 
 // IssuerBody defines model for IssuerBody.
 type IssuerBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// CaaIdentities Domains that stand for the authority in CAA records (RFC 8659); what the authority's directory names if absent. As soon as they are known of every issuer, zones allow these and no others
-	CaaIdentities []string `json:"caa_identities,omitempty,omitzero"`
+	CaaIdentities []string `json:"caa_identities,omitzero"`
 
 	// Contacts Mail addresses that the authority may write to
-	Contacts []string `json:"contacts,omitempty,omitzero"`
+	Contacts []string `json:"contacts,omitzero"`
 
 	// DirectoryURL Of the authority's ACME directory (RFC 8555), https. Whoever creates an issuer agrees to the authority's terms of service
 	DirectoryURL string `json:"directory_url"`
 	Eab          *EAB   `json:"eab,omitempty"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 	Limits *IssuerLimits     `json:"limits,omitempty"`
 
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
-
 	// Profiles Our word for a profile, and the authority's; what stands under default is asked for where a certificate names none
-	Profiles map[string]string `json:"profiles,omitempty,omitzero"`
+	Profiles map[string]string `json:"profiles,omitzero"`
 
 	// Rank The lowest is asked first; 100 if absent
-	Rank int64 `json:"rank,omitempty,omitzero"`
+	Rank *int64 `json:"rank,omitempty"`
 
 	// RootsPEM Certificates that the authority's server is verified with; the system's if empty
 	RootsPEM string `json:"roots_pem,omitempty,omitzero"`
@@ -1041,20 +1036,21 @@ type IssuerBody struct {
 // IssuerLimits defines model for IssuerLimits.
 type IssuerLimits struct {
 	// FailedValidations Failed validations of a name in an hour
-	FailedValidations int64 `json:"failed_validations,omitempty,omitzero"`
+	FailedValidations *int64 `json:"failed_validations,omitempty"`
 
 	// NewOrders New orders in 3 hours
-	NewOrders int64 `json:"new_orders,omitempty,omitzero"`
+	NewOrders *int64 `json:"new_orders,omitempty"`
 
 	// PerDomain Certificates of a registered domain in 7 days
-	PerDomain int64 `json:"per_domain,omitempty,omitzero"`
+	PerDomain *int64 `json:"per_domain,omitempty"`
 
 	// PerSet Certificates of exactly the same names in 7 days
-	PerSet int64 `json:"per_set,omitempty,omitzero"`
+	PerSet *int64 `json:"per_set,omitempty"`
 }
 
 // Job defines model for Job.
 type Job struct {
+	ID    string `json:"id"`
 	About string `json:"about,omitempty,omitzero"`
 
 	// Attempt The last one; 0: none yet
@@ -1062,7 +1058,6 @@ type Job struct {
 	AttemptedAt time.Time `json:"attempted_at,omitempty,omitzero"`
 	CreatedAt   time.Time `json:"created_at"`
 	FinishedAt  time.Time `json:"finished_at,omitempty,omitzero"`
-	ID          string    `json:"id"`
 
 	// Kind deliver: tell a webhook of an event; alert_mail; plan, bell, upkeep: look for certificates that are due
 	Kind        string `json:"kind"`
@@ -1081,11 +1076,12 @@ type Job struct {
 
 // JoinToken defines model for JoinToken.
 type JoinToken struct {
+	ID string `json:"id"`
+
 	// Control With the token: host:port where the program reaches the control plane; absent where its settings don't say
-	Control   []string  `json:"control,omitempty,omitzero"`
+	Control   []string  `json:"control,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at"`
-	ID        string    `json:"id"`
 	Kind      string    `json:"kind"`
 
 	// Subject Name of the node or connector
@@ -1141,19 +1137,20 @@ type Maintenance struct {
 
 // Managed defines model for Managed.
 type Managed struct {
+	ID string `json:"id"`
+
 	// Certificate The newest certificate, by id
 	Certificate  string    `json:"certificate,omitempty,omitzero"`
 	CreatedAt    time.Time `json:"created_at"`
 	FailingSince time.Time `json:"failing_since,omitempty,omitzero"`
 	Found        *Finding  `json:"found,omitempty"`
-	ID           string    `json:"id"`
 
 	// Issuer The one that was asked for
 	Issuer  string `json:"issuer,omitempty,omitzero"`
 	KeyType string `json:"key_type"`
 
 	// Keys All types of key that these names have certificates of; only where one certificate is asked for
-	Keys []string `json:"keys,omitempty,omitzero"`
+	Keys []string `json:"keys,omitzero"`
 
 	// LastProblem In the authority's own words
 	LastProblem string    `json:"last_problem,omitempty,omitzero"`
@@ -1162,7 +1159,7 @@ type Managed struct {
 	NotAfter    time.Time `json:"not_after,omitempty,omitzero"`
 
 	// Orders The newest first; only where one certificate is asked for
-	Orders       []Order `json:"orders,omitempty,omitzero"`
+	Orders       []Order `json:"orders,omitzero"`
 	Organization string  `json:"organization"`
 	Profile      string  `json:"profile,omitempty,omitzero"`
 
@@ -1170,7 +1167,7 @@ type Managed struct {
 	RenewAt time.Time `json:"renew_at,omitempty,omitzero"`
 
 	// Revocations Of the certificates that it has had, the newest first; only where one certificate is asked for
-	Revocations    []Revocation `json:"revocations,omitempty,omitzero"`
+	Revocations    []Revocation `json:"revocations,omitzero"`
 	State          string       `json:"state"`
 	SuggestedEnd   time.Time    `json:"suggested_end,omitempty,omitzero"`
 	SuggestedStart time.Time    `json:"suggested_start,omitempty,omitzero"`
@@ -1186,7 +1183,7 @@ type ManagedSpec struct {
 	KeyType string `json:"key_type,omitempty,omitzero"`
 
 	// Keys The types of key, with a certificate for each: ecdsa (P-256), which is shown to whoever can check it, and rsa (2048 bits). ecdsa alone if absent
-	Keys []string `json:"keys,omitempty,omitzero"`
+	Keys []string `json:"keys,omitzero"`
 
 	// Profile One of the issuer's profiles, by our word for it; its default if absent
 	Profile string `json:"profile,omitempty,omitzero"`
@@ -1201,14 +1198,15 @@ type Manifest struct {
 	Metadata ManifestMeta `json:"metadata"`
 
 	// Spec The fields of the kind's body but name and labels
-	Spec map[string]interface{} `json:"spec,omitempty,omitzero"`
+	Spec map[string]interface{} `json:"spec,omitzero"`
 }
 
 // ManifestMeta defines model for ManifestMeta.
 type ManifestMeta struct {
+	Name string `json:"name"`
+
 	// Labels All of them: others are taken away
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Organization By name or id; that of the path if absent. Not of kinds that belong to no organization
 	Organization string `json:"organization,omitempty,omitzero"`
@@ -1232,22 +1230,21 @@ type Me struct {
 
 // Member defines model for Member.
 type Member struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID          string    `json:"id,omitempty,omitzero"`
 	CreatedAt   time.Time `json:"created_at,omitempty,omitzero"`
 	Disabled    bool      `json:"disabled"`
 	DisplayName string    `json:"display_name,omitempty,omitzero"`
 	Groups      []string  `json:"groups"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	Roles        []string  `json:"roles"`
 	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
@@ -1255,11 +1252,11 @@ type Member struct {
 
 // MemberBody defines model for MemberBody.
 type MemberBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Roles Roles in the organization, by name or id: its own, or owner, admin, member and viewer
 	Roles []string `json:"roles"`
@@ -1267,10 +1264,10 @@ type MemberBody struct {
 
 // MemberView defines model for MemberView.
 type MemberView struct {
+	Name            string     `json:"name"`
+	ID              string     `json:"id"`
 	Alarm           *AlarmView `json:"alarm,omitempty"`
 	AppliedRevision int64      `json:"applied_revision"`
-	ID              string     `json:"id"`
-	Name            string     `json:"name"`
 
 	// Rejected How many resources it did not apply; /debug/snapshots/{name} says which
 	Rejected int64 `json:"rejected,omitempty,omitzero"`
@@ -1290,13 +1287,18 @@ type MemberView struct {
 
 // MyMembership defines model for MyMembership.
 type MyMembership struct {
-	ID          string   `json:"id"`
 	Name        string   `json:"name"`
+	ID          string   `json:"id"`
 	Permissions []string `json:"permissions"`
 }
 
 // Node defines model for Node.
 type Node struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID        string   `json:"id,omitempty,omitzero"`
 	Addresses []string `json:"addresses"`
 
 	// Alarm copied: several processes use its identity, because its state directory was copied; the status says more
@@ -1310,21 +1312,15 @@ type Node struct {
 	// GossipEndpoint As others are told: port 7946 of the first address if nobody says another
 	GossipEndpoint string `json:"gossip_endpoint,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels    map[string]string `json:"labels,omitempty,omitzero"`
+	Labels    map[string]string `json:"labels,omitzero"`
 	Lifecycle string            `json:"lifecycle"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
 
-	// Name Unique among its kind in the organization, or in the cluster
-	Name string `json:"name"`
-
 	// Pinned Which of addresses and endpoints count whatever the node says: what was written here, and what was known before nodes said it themselves. A PUT without them lets the node speak
-	Pinned    []string  `json:"pinned,omitempty,omitzero"`
+	Pinned    []string  `json:"pinned,omitzero"`
 	Pool      string    `json:"pool"`
 	Region    string    `json:"region,omitempty,omitzero"`
 	RevokedAt time.Time `json:"revoked_at,omitempty,omitzero"`
@@ -1337,20 +1333,20 @@ type Node struct {
 
 // NodeBody defines model for NodeBody.
 type NodeBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Addresses Public IP addresses; what the node says when it starts, if empty
-	Addresses []string `json:"addresses,omitempty,omitzero"`
+	Addresses []string `json:"addresses,omitzero"`
 
 	// Capacity Share of the sites that the node gets, in proportion to other nodes; 100 if absent
-	Capacity int64 `json:"capacity,omitempty,omitzero"`
+	Capacity *int64 `json:"capacity,omitempty"`
 
 	// GossipEndpoint ip:port where the node's gossip is reached, or name:port of a node that has addresses; what the node says when it starts, if empty
 	GossipEndpoint string `json:"gossip_endpoint,omitempty,omitzero"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Pool Pool that the node serves, by name or id
 	Pool string `json:"pool"`
@@ -1367,10 +1363,10 @@ type NodeBody struct {
 
 // Order defines model for Order.
 type Order struct {
+	ID          string       `json:"id"`
 	CreatedAt   time.Time    `json:"created_at"`
 	Events      []OrderEvent `json:"events"`
 	FinishedAt  time.Time    `json:"finished_at,omitempty,omitzero"`
-	ID          string       `json:"id"`
 	Issuer      string       `json:"issuer"`
 	NextAttempt time.Time    `json:"next_attempt,omitempty,omitzero"`
 
@@ -1391,30 +1387,29 @@ type OrderEvent struct {
 
 // Organization defines model for Organization.
 type Organization struct {
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
 
 	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
+	ID        string    `json:"id,omitempty,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name      string    `json:"name"`
+	ManagedBy string    `json:"managed_by,omitempty,omitzero"`
 	Trusted   bool      `json:"trusted"`
 	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // OrganizationBody defines model for OrganizationBody.
 type OrganizationBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Trusted Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false
 	Trusted *bool `json:"trusted,omitempty"`
@@ -1674,13 +1669,14 @@ type PageWebhookAttempt struct {
 
 // Part defines model for Part.
 type Part struct {
+	Name string `json:"name"`
+
 	// Advice What to do
 	Advice string `json:"advice,omitempty,omitzero"`
 
 	// Code What it is about, the same in every release; absent of what is healthy
 	Code string `json:"code,omitempty,omitzero"`
 	Kind string `json:"kind"`
-	Name string `json:"name"`
 
 	// Reason Why, in words
 	Reason string `json:"reason,omitempty,omitzero"`
@@ -1689,9 +1685,10 @@ type Part struct {
 
 // PassingSet defines model for PassingSet.
 type PassingSet struct {
+	Name string `json:"name"`
+
 	// ExpiresAt When all that the set keeps is removed, unless it is renewed before
 	ExpiresAt time.Time `json:"expires_at"`
-	Name      string    `json:"name"`
 }
 
 // PasskeyAnswer defines model for PasskeyAnswer.
@@ -1705,10 +1702,11 @@ type PasskeyAnswer struct {
 
 // PasskeyBody defines model for PasskeyBody.
 type PasskeyBody struct {
+	Name string `json:"name"`
+
 	// Credential What the browser has made (RegistrationResponseJSON)
 	Credential interface{} `json:"credential"`
 	Flow       string      `json:"flow"`
-	Name       string      `json:"name"`
 }
 
 // PasskeyName defines model for PasskeyName.
@@ -1727,9 +1725,9 @@ type PasskeyOptions struct {
 
 // PasskeyView defines model for PasskeyView.
 type PasskeyView struct {
-	CreatedAt time.Time `json:"created_at"`
-	ID        string    `json:"id"`
 	Name      string    `json:"name"`
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
 	UsedAt    time.Time `json:"used_at,omitempty,omitzero"`
 }
 
@@ -1742,49 +1740,49 @@ type PasswordBody struct {
 
 // PermissionView defines model for PermissionView.
 type PermissionView struct {
+	Name string `json:"name"`
+
 	// InOrganization It can be given in one organization alone; else in the whole cluster only
-	InOrganization bool   `json:"in_organization"`
-	Name           string `json:"name"`
+	InOrganization bool `json:"in_organization"`
 }
 
 // Policy defines model for Policy.
 type Policy struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID   string      `json:"id,omitempty,omitzero"`
 	Auth *PolicyAuth `json:"auth,omitempty"`
 
 	// Broken Why nodes can't have it: somebody wrote the row by hand
 	Broken    string    `json:"broken,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string       `json:"name"`
+	ManagedBy    string       `json:"managed_by,omitempty,omitzero"`
 	Organization string       `json:"organization,omitempty,omitzero"`
 	Otherwise    string       `json:"otherwise"`
-	Rules        []PolicyRule `json:"rules,omitempty,omitzero"`
+	Rules        []PolicyRule `json:"rules,omitzero"`
 
 	// Services Services that name it
-	Services  []string  `json:"services,omitempty,omitzero"`
+	Services  []string  `json:"services,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // PolicyAuth defines model for PolicyAuth.
 type PolicyAuth struct {
 	// Basic Users of HTTP's basic authentication
-	Basic             []PolicyBasic      `json:"basic,omitempty,omitzero"`
+	Basic             []PolicyBasic      `json:"basic,omitzero"`
 	ClientCertificate *PolicyCertificate `json:"client_certificate,omitempty"`
 
 	// MailCode Addresses that may have a one-time code mailed; *@ is all of a domain
 	//
 	// Examples: ["*@example.org"]
-	MailCode []string        `json:"mail_code,omitempty,omitzero"`
+	MailCode []string        `json:"mail_code,omitzero"`
 	Password *PolicyPassword `json:"password,omitempty"`
 	Pin      *PolicyPIN      `json:"pin,omitempty"`
 	SignIn   *PolicySignIn   `json:"sign_in,omitempty"`
@@ -1799,19 +1797,18 @@ type PolicyBasic struct {
 
 // PolicyBody defines model for PolicyBody.
 type PolicyBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string      `json:"name,omitempty,omitzero"`
 	Auth *PolicyAuth `json:"auth,omitempty"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Otherwise What becomes of requests that no rule applies to; deny if absent
 	Otherwise string `json:"otherwise,omitempty,omitzero"`
 
 	// Rules The first one that applies decides
-	Rules []PolicyRule `json:"rules,omitempty,omitzero"`
+	Rules []PolicyRule `json:"rules,omitzero"`
 }
 
 // PolicyCertificate defines model for PolicyCertificate.
@@ -1820,37 +1817,37 @@ type PolicyCertificate struct {
 	AuthoritiesPEM string `json:"authorities_pem"`
 
 	// Names DNS names ("*." as first), mail addresses ("*@"), URIs ("*" as last) of which a certificate has to have one; any certificate if absent
-	Names []string `json:"names,omitempty,omitzero"`
+	Names []string `json:"names,omitzero"`
 }
 
 // PolicyConditions defines model for PolicyConditions.
 type PolicyConditions struct {
 	// Asns Autonomous systems
-	Asns []int64 `json:"asns,omitempty,omitzero"`
+	Asns []int64 `json:"asns,omitzero"`
 
 	// Countries ISO 3166-1 alpha-2. Where a node has no database of addresses, no country is known
 	//
 	// Examples: ["CH"]
-	Countries []string `json:"countries,omitempty,omitzero"`
+	Countries []string `json:"countries,omitzero"`
 
 	// Headers Fields that the client sends: whoever can send one meets the condition
-	Headers []PolicyHeader `json:"headers,omitempty,omitzero"`
+	Headers []PolicyHeader `json:"headers,omitzero"`
 
 	// Methods Examples: ["GET","HEAD"]
-	Methods []string `json:"methods,omitempty,omitzero"`
+	Methods []string `json:"methods,omitzero"`
 
 	// Networks Networks or addresses of clients
 	//
 	// Examples: ["192.0.2.0/24"]
-	Networks []string `json:"networks,omitempty,omitzero"`
+	Networks []string `json:"networks,omitzero"`
 
 	// Paths * is any run of characters in a segment, a segment ** any number of segments; a slash at the end does not count
 	//
 	// Examples: ["/admin/**"]
-	Paths []string `json:"paths,omitempty,omitzero"`
+	Paths []string `json:"paths,omitzero"`
 
 	// Windows Parts of the week
-	Windows []PolicyWindow `json:"windows,omitempty,omitzero"`
+	Windows []PolicyWindow `json:"windows,omitzero"`
 }
 
 // PolicyHeader defines model for PolicyHeader.
@@ -1858,7 +1855,7 @@ type PolicyHeader struct {
 	Name string `json:"name"`
 
 	// Values Whole values; that the field is there, if absent
-	Values []string `json:"values,omitempty,omitzero"`
+	Values []string `json:"values,omitzero"`
 }
 
 // PolicyPIN defines model for PolicyPIN.
@@ -1878,47 +1875,47 @@ type PolicyRule struct {
 	Action string `json:"action"`
 
 	// Asns Autonomous systems
-	Asns []int64 `json:"asns,omitempty,omitzero"`
+	Asns []int64 `json:"asns,omitzero"`
 
 	// Countries ISO 3166-1 alpha-2. Where a node has no database of addresses, no country is known
 	//
 	// Examples: ["CH"]
-	Countries []string `json:"countries,omitempty,omitzero"`
+	Countries []string `json:"countries,omitzero"`
 
 	// Headers Fields that the client sends: whoever can send one meets the condition
-	Headers []PolicyHeader `json:"headers,omitempty,omitzero"`
+	Headers []PolicyHeader `json:"headers,omitzero"`
 
 	// Methods Examples: ["GET","HEAD"]
-	Methods []string `json:"methods,omitempty,omitzero"`
+	Methods []string `json:"methods,omitzero"`
 
 	// Networks Networks or addresses of clients
 	//
 	// Examples: ["192.0.2.0/24"]
-	Networks []string `json:"networks,omitempty,omitzero"`
+	Networks []string `json:"networks,omitzero"`
 
 	// Paths * is any run of characters in a segment, a segment ** any number of segments; a slash at the end does not count
 	//
 	// Examples: ["/admin/**"]
-	Paths  []string          `json:"paths,omitempty,omitzero"`
+	Paths  []string          `json:"paths,omitzero"`
 	Unless *PolicyConditions `json:"unless,omitempty"`
 
 	// Windows Parts of the week
-	Windows []PolicyWindow `json:"windows,omitempty,omitzero"`
+	Windows []PolicyWindow `json:"windows,omitzero"`
 }
 
 // PolicySignIn defines model for PolicySignIn.
 type PolicySignIn struct {
 	// Groups Names
-	Groups []string `json:"groups,omitempty,omitzero"`
+	Groups []string `json:"groups,omitzero"`
 
 	// Members All of them
 	Members *bool `json:"members,omitempty"`
 
 	// Roles Names
-	Roles []string `json:"roles,omitempty,omitzero"`
+	Roles []string `json:"roles,omitzero"`
 
 	// Users Ids or mail addresses
-	Users []string `json:"users,omitempty,omitzero"`
+	Users []string `json:"users,omitzero"`
 }
 
 // PolicyWindow defines model for PolicyWindow.
@@ -1926,7 +1923,7 @@ type PolicyWindow struct {
 	// Days On which it begins; every day if absent
 	//
 	// Examples: ["mon","fri"]
-	Days []string `json:"days,omitempty,omitzero"`
+	Days []string `json:"days,omitzero"`
 
 	// From Examples: 08:00
 	From string `json:"from"`
@@ -1942,35 +1939,34 @@ type PolicyWindow struct {
 
 // Pool defines model for Pool.
 type Pool struct {
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
 
 	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
+	ID        string    `json:"id,omitempty,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name      string    `json:"name"`
+	ManagedBy string    `json:"managed_by,omitempty,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // PoolBody defines model for PoolBody.
 type PoolBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 }
 
 // PresenceView defines model for PresenceView.
 type PresenceView struct {
-	Content interface{} `json:"content"`
 	Name    string      `json:"name"`
+	Content interface{} `json:"content"`
 
 	// Reason Why a target is unhealthy
 	Reason string `json:"reason,omitempty,omitzero"`
@@ -1991,12 +1987,12 @@ type Publish struct {
 	// Hostnames Of http and tls services: names, within domains of the organization; "*." stands for one label
 	//
 	// Examples: ["*.apps.example.org"]
-	Hostnames []string `json:"hostnames,omitempty,omitzero"`
+	Hostnames []string `json:"hostnames,omitzero"`
 
 	// Ports Of tcp and udp services: ports of the nodes, and ranges of them
 	//
 	// Examples: ["6000-6010"]
-	Ports []string `json:"ports,omitempty,omitzero"`
+	Ports []string `json:"ports,omitzero"`
 }
 
 // PublishProblem defines model for PublishProblem.
@@ -2014,44 +2010,43 @@ type PublishProblem struct {
 // Published defines model for Published.
 type Published struct {
 	// Problems Why other things that they ask for are not so
-	Problems []PublishProblem `json:"problems,omitempty,omitzero"`
+	Problems []PublishProblem `json:"problems,omitzero"`
 
 	// Services Names of those that they have made
-	Services []string `json:"services,omitempty,omitzero"`
+	Services []string `json:"services,omitzero"`
 }
 
 // Reader defines model for Reader.
 type Reader struct {
+	Name string `json:"name"`
 	ID   string `json:"id"`
 	Kind string `json:"kind"`
-	Name string `json:"name"`
 }
 
 // Region defines model for Region.
 type Region struct {
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
 
 	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
+	ID        string    `json:"id,omitempty,omitzero"`
+	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name      string    `json:"name"`
+	ManagedBy string    `json:"managed_by,omitempty,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // RegionBody defines model for RegionBody.
 type RegionBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 }
 
 // Renewal defines model for Renewal.
@@ -2090,6 +2085,9 @@ type Report struct {
 
 // Request defines model for Request.
 type Request struct {
+	// ID As X-Request-Id said
+	ID string `json:"id"`
+
 	// At When it was over
 	At       time.Time `json:"at"`
 	BytesIn  int64     `json:"bytes_in"`
@@ -2108,12 +2106,9 @@ type Request struct {
 	// FirstByteMs Until the target's answer began; of what is not HTTP until a target was connected
 	FirstByteMs float64 `json:"first_byte_ms"`
 	Host        string  `json:"host,omitempty,omitzero"`
-
-	// ID As X-Request-Id said
-	ID     string `json:"id"`
-	Kind   string `json:"kind"`
-	Method string `json:"method,omitempty,omitzero"`
-	Node   string `json:"node"`
+	Kind        string  `json:"kind"`
+	Method      string  `json:"method,omitempty,omitzero"`
+	Node        string  `json:"node"`
 
 	// Path Without its query
 	Path string `json:"path,omitempty,omitzero"`
@@ -2168,13 +2163,13 @@ type RequestPage struct {
 
 // ResourceView defines model for ResourceView.
 type ResourceView struct {
+	Name         string       `json:"name"`
 	Acknowledged *VersionView `json:"acknowledged,omitempty"`
 	Applied      *VersionView `json:"applied,omitempty"`
 
 	// Content What is desired; keys as fingerprints
 	Content interface{}  `json:"content,omitempty,omitzero"`
 	Desired *VersionView `json:"desired,omitempty"`
-	Name    string       `json:"name"`
 
 	// Reason Why it was rejected, is not known, or can't be compiled
 	Reason string       `json:"reason,omitempty,omitzero"`
@@ -2208,20 +2203,19 @@ type RevocationSpec struct {
 
 // Role defines model for Role.
 type Role struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID        string    `json:"id,omitempty,omitzero"`
 	Builtin   bool      `json:"builtin"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name string `json:"name"`
 
 	// Organization Absent for roles of the cluster, and for those that are built in
 	Organization string    `json:"organization,omitempty,omitzero"`
@@ -2231,11 +2225,11 @@ type Role struct {
 
 // RoleBody defines model for RoleBody.
 type RoleBody struct {
-	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Permissions What the role permits: only what its author may himself
 	Permissions []string `json:"permissions"`
@@ -2260,51 +2254,49 @@ type SecuritySpec struct {
 
 // Service defines model for Service.
 type Service struct {
-	Allow     []string       `json:"allow,omitempty,omitzero"`
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID        string         `json:"id,omitempty,omitzero"`
+	Allow     []string       `json:"allow,omitzero"`
 	CreatedAt time.Time      `json:"created_at,omitempty,omitzero"`
 	Delivery  *Delivery      `json:"delivery,omitempty"`
 	Health    *HealthSummary `json:"health,omitempty"`
 	Hostname  string         `json:"hostname,omitempty,omitzero"`
-
-	// ID Typed id
-	ID   string `json:"id,omitempty,omitzero"`
-	Kind string `json:"kind"`
+	Kind      string         `json:"kind"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels      map[string]string `json:"labels,omitempty,omitzero"`
+	Labels      map[string]string `json:"labels,omitzero"`
 	Maintenance *Maintenance      `json:"maintenance,omitempty"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name          string    `json:"name"`
+	ManagedBy     string    `json:"managed_by,omitempty,omitzero"`
 	Organization  string    `json:"organization,omitempty,omitzero"`
 	Policy        string    `json:"policy,omitempty,omitzero"`
 	Pool          string    `json:"pool"`
 	Ports         string    `json:"ports,omitempty,omitzero"`
-	ProxyProtocol int64     `json:"proxy_protocol,omitempty,omitzero"`
+	ProxyProtocol *int64    `json:"proxy_protocol,omitempty"`
 	Terminate     *bool     `json:"terminate,omitempty"`
 	UpdatedAt     time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // ServiceAccount defines model for ServiceAccount.
 type ServiceAccount struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID         string    `json:"id,omitempty,omitzero"`
 	CreatedAt  time.Time `json:"created_at,omitempty,omitzero"`
 	Disabled   bool      `json:"disabled"`
 	DisabledAt time.Time `json:"disabled_at,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	Roles        []string  `json:"roles"`
 	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
@@ -2312,14 +2304,14 @@ type ServiceAccount struct {
 
 // ServiceAccountBody defines model for ServiceAccountBody.
 type ServiceAccountBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Disabled Its keys are good for nothing
 	Disabled *bool `json:"disabled,omitempty"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Roles Roles in the organization, by name or id
 	Roles []string `json:"roles"`
@@ -2327,8 +2319,11 @@ type ServiceAccountBody struct {
 
 // ServiceBody defines model for ServiceBody.
 type ServiceBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Allow Of tcp and udp: networks of clients, such as 192.0.2.0/24; everybody if absent
-	Allow    []string  `json:"allow,omitempty,omitzero"`
+	Allow    []string  `json:"allow,omitzero"`
 	Delivery *Delivery `json:"delivery,omitempty"`
 
 	// Hostname Of http and tls: name to publish, in a domain of the organization; may start with "*."
@@ -2338,11 +2333,8 @@ type ServiceBody struct {
 	Kind string `json:"kind"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels      map[string]string `json:"labels,omitempty,omitzero"`
+	Labels      map[string]string `json:"labels,omitzero"`
 	Maintenance *Maintenance      `json:"maintenance,omitempty"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
 
 	// Policy Policy of the organization that says who may reach it, by name or id; everybody if absent
 	Policy string `json:"policy,omitempty,omitzero"`
@@ -2356,7 +2348,7 @@ type ServiceBody struct {
 	Ports string `json:"ports,omitempty,omitzero"`
 
 	// ProxyProtocol Of tcp and tls: version of the PROXY protocol that targets are sent; 0: none
-	ProxyProtocol int64 `json:"proxy_protocol,omitempty,omitzero"`
+	ProxyProtocol *int64 `json:"proxy_protocol,omitempty"`
 
 	// Terminate Of tls: TLS ends at the node, what is inside goes to the target as it is
 	Terminate *bool `json:"terminate,omitempty"`
@@ -2364,12 +2356,12 @@ type ServiceBody struct {
 
 // ServiceToken defines model for ServiceToken.
 type ServiceToken struct {
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
+	Name string `json:"name"`
 
 	// ID What the program sends as Warren-Token-Id
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 
 	// Secret What the program sends as Warren-Token-Secret; shown once, when the token is made
 	Secret string `json:"secret,omitempty,omitzero"`
@@ -2377,15 +2369,17 @@ type ServiceToken struct {
 
 // ServiceTokenSpec defines model for ServiceTokenSpec.
 type ServiceTokenSpec struct {
-	// ExpiresAt Never, if absent
-	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
-
 	// Name Lower-case letters, digits and inner hyphens
 	Name string `json:"name"`
+
+	// ExpiresAt Never, if absent
+	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 }
 
 // Session defines model for Session.
 type Session struct {
+	ID string `json:"id"`
+
 	// Address From where it was last used
 	Address   string    `json:"address,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
@@ -2395,7 +2389,6 @@ type Session struct {
 
 	// ExpiresAt Earlier if it is not used
 	ExpiresAt time.Time `json:"expires_at"`
-	ID        string    `json:"id"`
 
 	// Methods How the user signed in (RFC 8176)
 	Methods        []string  `json:"methods"`
@@ -2416,17 +2409,17 @@ type SessionAnswer struct {
 
 // ShareLink defines model for ShareLink.
 type ShareLink struct {
+	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
-	ID        string    `json:"id"`
-	MaxUses   int32     `json:"max_uses,omitempty,omitzero"`
+	MaxUses   *int32    `json:"max_uses,omitempty"`
 
 	// Path What to put behind https://<hostname of a service>, or its parameter behind any of its pages; shown once, when the link is made
 	Path  string `json:"path,omitempty,omitzero"`
 	Title string `json:"title,omitempty,omitzero"`
 
 	// Uses Of a link with a limit: how often it was opened
-	Uses int32 `json:"uses,omitempty,omitzero"`
+	Uses *int32 `json:"uses,omitempty"`
 }
 
 // ShareLinkSpec defines model for ShareLinkSpec.
@@ -2435,7 +2428,7 @@ type ShareLinkSpec struct {
 	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 
 	// MaxUses How often it can be opened, at all nodes together; any number if absent. What a browser does after it has opened it is not counted. A link with a limit can't be opened while the control plane is away
-	MaxUses int32 `json:"max_uses,omitempty,omitzero"`
+	MaxUses *int32 `json:"max_uses,omitempty"`
 
 	// Title For whom it is, say
 	Title string `json:"title,omitempty,omitzero"`
@@ -2451,27 +2444,27 @@ type SilenceBody struct {
 
 // Site defines model for Site.
 type Site struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID string `json:"id,omitempty,omitzero"`
+
 	// Address Of a wireguard site: the address of its device in the tunnels, which all its targets have
 	Address   string         `json:"address,omitempty,omitzero"`
 	Carrier   string         `json:"carrier"`
 	CreatedAt time.Time      `json:"created_at,omitempty,omitzero"`
 	Health    *HealthSummary `json:"health,omitempty"`
-
-	// ID Typed id
-	ID   string `json:"id,omitempty,omitzero"`
-	Kind string `json:"kind"`
+	Kind      string         `json:"kind"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
 
-	// Name Unique among its kind in the organization, or in the cluster
-	Name string `json:"name"`
-
 	// Nodes Of a local site, for those who may see nodes
-	Nodes        []string   `json:"nodes,omitempty,omitzero"`
+	Nodes        []string   `json:"nodes,omitzero"`
 	Organization string     `json:"organization,omitempty,omitzero"`
 	Pool         string     `json:"pool"`
 	Publish      *Publish   `json:"publish,omitempty"`
@@ -2486,6 +2479,9 @@ type Site struct {
 
 // SiteBody defines model for SiteBody.
 type SiteBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Carrier Over what TCP goes: TLS connections, the WireGuard tunnel, or what measures best; auto if absent
 	Carrier string `json:"carrier,omitempty,omitzero"`
 
@@ -2493,13 +2489,10 @@ type SiteBody struct {
 	Kind string `json:"kind,omitempty,omitzero"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Nodes Of a local site: the nodes that stand in its network, by name or id. It takes the permission local-sites:write
-	Nodes []string `json:"nodes,omitempty,omitzero"`
+	Nodes []string `json:"nodes,omitzero"`
 
 	// Pool Pool whose nodes the connectors or the WireGuard peer dial, or that may relay to a local site, by name or id
 	Pool    string   `json:"pool"`
@@ -2509,7 +2502,7 @@ type SiteBody struct {
 	Region string `json:"region,omitempty,omitzero"`
 
 	// Tunnels To how many nodes each connector, or the WireGuard peer, keeps tunnels; 3 if absent
-	Tunnels int64 `json:"tunnels,omitempty,omitzero"`
+	Tunnels *int64 `json:"tunnels,omitempty"`
 
 	// WireguardPublicKey Of a wireguard site: public key of the device, in base64. If absent it stays what it is: one is made by the action wireguard/rotate
 	WireguardPublicKey string `json:"wireguard_public_key,omitempty,omitzero"`
@@ -2517,10 +2510,10 @@ type SiteBody struct {
 
 // SnapshotAnswerBody defines model for SnapshotAnswerBody.
 type SnapshotAnswerBody struct {
-	AppliedRevision int64  `json:"applied_revision"`
-	ID              string `json:"id"`
-	Kind            string `json:"kind"`
 	Name            string `json:"name"`
+	ID              string `json:"id"`
+	AppliedRevision int64  `json:"applied_revision"`
+	Kind            string `json:"kind"`
 
 	// Presence What is true now, and takes no revision
 	Presence []PresenceView `json:"presence"`
@@ -2569,23 +2562,22 @@ type Statuses struct {
 
 // Target defines model for Target.
 type Target struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID             string        `json:"id,omitempty,omitzero"`
 	Address        string        `json:"address"`
 	AuthoritiesPEM string        `json:"authorities_pem,omitempty,omitzero"`
 	CreatedAt      time.Time     `json:"created_at,omitempty,omitzero"`
 	Health         *TargetHealth `json:"health,omitempty"`
 	HealthCheck    *HealthCheck  `json:"health_check,omitempty"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	PathPrefix   string    `json:"path_prefix"`
 	Port         int64     `json:"port"`
@@ -2600,6 +2592,9 @@ type Target struct {
 
 // TargetBody defines model for TargetBody.
 type TargetBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Address Address or name, as seen in the site; absent for a wireguard site, which is one address
 	Address string `json:"address,omitempty,omitzero"`
 
@@ -2608,10 +2603,7 @@ type TargetBody struct {
 	HealthCheck    *HealthCheck `json:"health_check,omitempty"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// PathPrefix Of http services: requests below this path go here; "/" if absent
 	PathPrefix string `json:"path_prefix,omitempty,omitzero"`
@@ -2635,7 +2627,7 @@ type TargetBody struct {
 	StripPrefix *bool `json:"strip_prefix,omitempty"`
 
 	// Weight Share of the requests among targets of the same path; 100 if absent
-	Weight int64 `json:"weight,omitempty,omitzero"`
+	Weight *int64 `json:"weight,omitempty"`
 }
 
 // TargetHealth defines model for TargetHealth.
@@ -2673,6 +2665,12 @@ type TotpCodeBody struct {
 
 // Traffic defines model for Traffic.
 type Traffic struct {
+	// Name Its name; absent if it is gone, and of what reached no site
+	Name string `json:"name,omitempty,omitzero"`
+
+	// ID Of the service, site or node
+	ID string `json:"id,omitempty,omitzero"`
+
 	// At When the step begins
 	At       time.Time `json:"at,omitempty,omitzero"`
 	BytesIn  int64     `json:"bytes_in"`
@@ -2683,12 +2681,6 @@ type Traffic struct {
 
 	// Failed Those that got no whole answer of a target, or a status of 5xx
 	Failed int64 `json:"failed"`
-
-	// ID Of the service, site or node
-	ID string `json:"id,omitempty,omitzero"`
-
-	// Name Its name; absent if it is gone, and of what reached no site
-	Name string `json:"name,omitempty,omitzero"`
 
 	// P50Ms Half took no longer, from their head to the end of the answer
 	P50Ms float64 `json:"p50_ms"`
@@ -2737,28 +2729,30 @@ type UploadSpec struct {
 
 // User defines model for User.
 type User struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID          string    `json:"id,omitempty,omitzero"`
 	ClusterRole string    `json:"cluster_role,omitempty,omitzero"`
 	CreatedAt   time.Time `json:"created_at,omitempty,omitzero"`
 	Disabled    bool      `json:"disabled"`
 	DisabledAt  time.Time `json:"disabled_at,omitempty,omitzero"`
 	DisplayName string    `json:"display_name,omitempty,omitzero"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name      string    `json:"name"`
+	ManagedBy string    `json:"managed_by,omitempty,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // UserBody defines model for UserBody.
 type UserBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// ClusterRole Role in the whole cluster, by name or id; none if absent
 	ClusterRole string `json:"cluster_role,omitempty,omitzero"`
 
@@ -2769,10 +2763,7 @@ type UserBody struct {
 	DisplayName string `json:"display_name,omitempty,omitzero"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 }
 
 // VersionView defines model for VersionView.
@@ -2783,6 +2774,12 @@ type VersionView struct {
 
 // Visitor defines model for Visitor.
 type Visitor struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID string `json:"id,omitempty,omitzero"`
+
 	// Address From where he came
 	Address   string    `json:"address,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
@@ -2790,20 +2787,14 @@ type Visitor struct {
 	// ExpiresAt When he needs another code
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
-
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Mail Address that the code was mailed to
 	Mail string `json:"mail"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name         string    `json:"name"`
+	ManagedBy    string    `json:"managed_by,omitempty,omitzero"`
 	Organization string    `json:"organization,omitempty,omitzero"`
 	Service      string    `json:"service"`
 	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
@@ -2824,23 +2815,22 @@ type WaitAnswerBody struct {
 
 // Webhook defines model for Webhook.
 type Webhook struct {
+	// Name Unique among its kind in the organization, or in the cluster
+	Name string `json:"name"`
+
+	// ID Typed id
+	ID        string    `json:"id,omitempty,omitzero"`
 	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Enabled A receiver that answers 410 disables its webhook
 	Enabled bool     `json:"enabled"`
-	Events  []string `json:"events,omitempty,omitzero"`
-
-	// ID Typed id
-	ID string `json:"id,omitempty,omitzero"`
+	Events  []string `json:"events,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
 	ManagedBy string `json:"managed_by,omitempty,omitzero"`
-
-	// Name Unique among its kind in the organization, or in the cluster
-	Name string `json:"name"`
 
 	// Organization Absent of one of the cluster, which hears of all organizations
 	Organization string `json:"organization,omitempty,omitzero"`
@@ -2871,17 +2861,17 @@ type WebhookAttempt struct {
 
 // WebhookBody defines model for WebhookBody.
 type WebhookBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
 	// Enabled true if absent. What waits to be told is forgotten when a webhook is disabled
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// Events Types of event to hear of; all of them, later ones included, if absent
-	Events []string `json:"events,omitempty,omitzero"`
+	Events []string `json:"events,omitzero"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
-	Labels map[string]string `json:"labels,omitempty,omitzero"`
-
-	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
-	Name string `json:"name,omitempty,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// URL Where events are posted to: https, or http to a loopback address. Private addresses are reached only where the control plane's outbound_networks has them; redirects are not followed
 	URL string `json:"url"`

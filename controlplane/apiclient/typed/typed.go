@@ -7,20 +7,29 @@ import (
 	"context"
 	"encoding"
 	"fmt"
+	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
 )
 
 //go:generate oapi-codegen -config oapi-codegen.yaml ../../../api/rest/openapi.yaml
+//go:generate go run ./collect typed.gen.go collections.gen.go
 
 // Client calls one control plane. Safe for concurrent use.
-type Client struct{ transport *apiclient.Client }
+type Client struct {
+	transport *apiclient.Client
+	tag       string
+}
 
 // New makes a Client of a transport.
-func New(t *apiclient.Client) Client { return Client{t} }
+func New(t *apiclient.Client) Client { return Client{transport: t} }
+
+// If is the client whose calls are refused, with status 412, unless the object that they write has a tag, as Written said it.
+func (c Client) If(tag string) Client { return Client{c.transport, tag} }
 
 // call makes a call of an operation: parts take the places of {…} in its path, in their order.
 func (c Client) call(ctx context.Context, method, path string, parts []string, params, in, out any) (apiclient.Written, error) {
@@ -29,14 +38,14 @@ func (c Client) call(ctx context.Context, method, path string, parts []string, p
 		_, after, _ := strings.Cut(rest, "}")
 		path = before + url.PathEscape(p) + after
 	}
-	if q := query(params); len(q) > 0 {
+	if q := Query(params); len(q) > 0 {
 		path += "?" + q.Encode()
 	}
-	return c.transport.Do(ctx, method, path, in, out)
+	return c.transport.DoIf(ctx, method, path, c.tag, in, out)
 }
 
-// query makes a query of generated parameters: those that are not zero.
-func query(params any) url.Values {
+// Query makes a query of generated parameters: those that are not zero.
+func Query(params any) url.Values {
 	q := url.Values{}
 	if params == nil {
 		return q
@@ -82,5 +91,18 @@ func All[V any](read func(token string) (items []V, next string, err error)) ([]
 		if token = next; token == "" {
 			return all, nil
 		}
+	}
+}
+
+// Applied waits until every connected node and connector that a revision concerns has applied it. It is a problem with status
+// 504 when that takes longer than limit.
+func (c Client) Applied(ctx context.Context, revision uint64, limit time.Duration) (WaitAnswerBody, error) {
+	for deadline := time.Now().Add(limit); ; {
+		left := min(time.Until(deadline), 20*time.Second) // below the limit of one call
+		r, _, err := c.Wait(ctx, WaitParams{Revision: int64(revision), Timeout: max(left, time.Millisecond).String()})
+		if apiclient.StatusOf(err) == http.StatusGatewayTimeout && time.Now().Before(deadline) {
+			continue
+		}
+		return r, err
 	}
 }

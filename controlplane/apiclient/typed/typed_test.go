@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // server answers everything with one body, and keeps the last call.
 type server struct {
 	*httptest.Server
-	last, sent string
+	last, sent, tag string
 }
 
 func serve(t *testing.T, status int, body string) (*server, Client) {
@@ -22,6 +23,7 @@ func serve(t *testing.T, status int, body string) (*server, Client) {
 	s := &server{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
+		s.tag = r.Header.Get("If-Match")
 		s.last, s.sent = r.Method+" "+r.URL.EscapedPath()+"?"+r.URL.Query().Encode(), string(b)
 		w.Header().Set(apiclient.RevisionHeader, "7")
 		w.WriteHeader(status)
@@ -73,5 +75,30 @@ func TestAllReadsEveryPage(t *testing.T) {
 	})
 	if err != nil || len(got) != 3 || len(asked) != 3 || asked[2] != "b" {
 		t.Errorf("%v, %q, %v", got, asked, err)
+	}
+}
+
+// Fields go through the types: what is empty is said, what is not there is not, and what the type does not have is an error.
+func TestObjectsOfAnyKind(t *testing.T) {
+	s, c := serve(t, 200, `{"name":"le","id":"issuer_1","rank":0,"directory_url":"https://x/"}`)
+	o, w, err := c.If("\"7\"").Objects("issuers", "").Put(t.Context(), "le", map[string]any{"directory_url": "https://x/", "rank": 0, "labels": map[string]any{}, "contacts": []string{}})
+	if err != nil || !w.Changed || s.tag != "\"7\"" || s.last != "PUT /api/v1/issuers/le?" {
+		t.Fatalf("%s %q, %+v, %v", s.last, s.tag, w, err)
+	}
+	if want := `{"contacts":[],"directory_url":"https://x/","labels":{},"rank":0}`; s.sent != want {
+		t.Errorf("%s, want %s", s.sent, want)
+	}
+	if !strings.HasPrefix(string(o), `{"name":"le","id":"issuer_1",`) {
+		t.Errorf("%s", o)
+	}
+	s.last = ""
+	if _, _, err := c.Objects("sites", "default").Create(t.Context(), map[string]any{"name": "x", "pol": "p"}); err == nil || !strings.Contains(err.Error(), `"pol"`) || s.last != "" {
+		t.Errorf("%v, %s", err, s.last)
+	}
+	if _, _, err := c.Objects("visitors", "default").Create(t.Context(), nil); err == nil || err.Error() != "visitors can't be made" {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Objects("things", "").List(t.Context(), Listing{}); err == nil || err.Error() != "things can't be listed" {
+		t.Errorf("%v", err)
 	}
 }
