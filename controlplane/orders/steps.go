@@ -289,7 +289,15 @@ func (t *turn) awaitNodes(ctx context.Context) (outcome, error) {
 	if ctx.Err() != nil {
 		return outcome{}, context.Cause(ctx)
 	}
-	return t.delayed("nodes", err.Error(), time.Second), nil
+	out := t.delayed("nodes", err.Error(), 0)
+	out.wait = nodesAgain(out.order.Attempts)
+	return out, nil
+}
+
+// nodesAgain is when nodes are asked again that did not answer for so many times: soon at first; those that are gone for long leave the
+// replica to other orders.
+func nodesAgain(attempt int) time.Duration {
+	return min(time.Second<<min(max(attempt-1, 0), 10), 20*time.Second)
 }
 
 // written are the challenges that nodes answer for the order.

@@ -26,6 +26,7 @@ type Delegation struct {
 	Signed  bool              // the parent has a DS record
 	Keyed   bool              // our servers answer with a DNSKEY
 	Answers map[string]string // by "host address": "" if it answers with authority, else what is wrong
+	Silent  map[string]bool   // those of them at which nobody answers anything
 	Err     error             // why the parent could not be asked
 }
 
@@ -78,7 +79,7 @@ func gather(ctx context.Context, w *walk, q Question) Facts {
 const maxParents = 4
 
 func (w *walk) delegation(ctx context.Context, apex string) Delegation {
-	d := Delegation{Sets: map[string][]string{}, Glue: map[string][]netip.Addr{}, Answers: map[string]string{}}
+	d := Delegation{Sets: map[string][]string{}, Glue: map[string][]netip.Addr{}, Answers: map[string]string{}, Silent: map[string]bool{}}
 	parent, err := w.above(ctx, apex)
 	d.Parent = parent.zone
 	if err != nil {
@@ -149,8 +150,11 @@ func (w *walk) above(ctx context.Context, apex string) (cut, error) {
 	return cut{}, errLoop
 }
 
-// answers asks our own servers that the parent names, at the addresses that resolvers get for them.
+// answers asks our own servers that the parent names, at the addresses that resolvers get for them, all at once: some may be dead.
 func (w *walk) answers(ctx context.Context, apex string, servers []Server, d *Delegation) {
+	var group errgroup.Group
+	group.SetLimit(atATime)
+	var mu sync.Mutex
 	for _, s := range servers {
 		if !d.names(s.Host) {
 			continue
@@ -160,29 +164,43 @@ func (w *walk) answers(ctx context.Context, apex string, servers []Server, d *De
 			addrs = s.Addresses
 		}
 		for _, a := range addrs {
-			m, err := w.ask(ctx, a, apex, dns.TypeSOA)
-			wrong := ""
-			switch {
-			case err != nil:
-				wrong = err.Error()
-			case m.Rcode != dns.RcodeSuccess:
-				wrong = dns.RcodeToString[m.Rcode]
-			case !m.Authoritative, !slices.ContainsFunc(m.Answer, func(rr dns.RR) bool {
-				return rr.Header().Rrtype == dns.TypeSOA && dns.CanonicalName(rr.Header().Name) == apex
-			}):
-				wrong = "answers without authority"
-			}
-			if errors.Is(err, errNoWay) {
-				continue
-			}
-			d.Answers[s.Host+" "+a.String()] = wrong
-			if wrong == "" && d.Signed && !d.Keyed {
-				if m, err := w.ask(ctx, a, apex, dns.TypeDNSKEY); err == nil {
-					d.Keyed = slices.ContainsFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeDNSKEY })
+			group.Go(func() error {
+				at := &walk{journey: w.journey}
+				wrong, err := at.answer(ctx, a, apex)
+				keyed := wrong == "" && d.Signed && at.keyed(ctx, a, apex)
+				mu.Lock()
+				defer mu.Unlock()
+				if !errors.Is(err, errNoWay) {
+					d.Answers[s.Host+" "+a.String()], d.Silent[s.Host+" "+a.String()] = wrong, errors.Is(err, errSilent)
 				}
-			}
+				d.Keyed = d.Keyed || keyed
+				return nil
+			})
 		}
 	}
+	_ = group.Wait()
+}
+
+// answer is what is wrong with how one address answers for a zone, "" if nothing is, and why it did not answer at all.
+func (w *walk) answer(ctx context.Context, a netip.Addr, apex string) (wrong string, err error) {
+	m, err := w.ask(ctx, a, apex, dns.TypeSOA)
+	switch {
+	case err != nil:
+		return err.Error(), err
+	case m.Rcode != dns.RcodeSuccess:
+		return dns.RcodeToString[m.Rcode], nil
+	case !m.Authoritative, !slices.ContainsFunc(m.Answer, func(rr dns.RR) bool {
+		return rr.Header().Rrtype == dns.TypeSOA && dns.CanonicalName(rr.Header().Name) == apex
+	}):
+		return "answers without authority", nil
+	}
+	return "", nil
+}
+
+// keyed reports whether an address answers with the keys of a zone.
+func (w *walk) keyed(ctx context.Context, a netip.Addr, apex string) bool {
+	m, err := w.ask(ctx, a, apex, dns.TypeDNSKEY)
+	return err == nil && slices.ContainsFunc(m.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeDNSKEY })
 }
 
 // names reports whether a server of the parent names a host.

@@ -212,7 +212,7 @@ func ours(apex string, more ...string) string {
 func question(apex string, names ...string) Question {
 	return Question{
 		Apex: apex, Names: names, Addresses: []netip.Addr{n1, n2}, Zones: []Zone{{apex, []netip.Addr{n1, n2}}, {"shop.test", []netip.Addr{n1, n2}}},
-		Servers: []Server{{"ns-n1." + apex, []netip.Addr{n1}}, {"ns-n2." + apex, []netip.Addr{n2}}},
+		Servers: []Server{{Host: "ns-n1." + apex, Addresses: []netip.Addr{n1}}, {Host: "ns-n2." + apex, Addresses: []netip.Addr{n2}}},
 		Issuers: []Issuer{{Name: "one", Domains: []string{"ca.example"}, Account: "https://ca.example/acct/7"}},
 	}
 }

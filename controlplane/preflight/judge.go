@@ -97,9 +97,14 @@ func delegation(q Question, d Delegation) (ours bool, problems, warnings []Probl
 			}
 		}
 	}
+	dead := silent(q, d)
 	for _, key := range slices.Sorted(maps.Keys(d.Answers)) {
-		if wrong := d.Answers[key]; wrong != "" {
-			host, addr, _ := strings.Cut(key, " ")
+		host, addr, _ := strings.Cut(key, " ")
+		switch wrong := d.Answers[key]; {
+		case wrong == "":
+		case dead[host]:
+			warnings = append(warnings, Problem{Code: AwayServer, Message: fmt.Sprintf("%s (%s), which %s names, is not connected to the control plane and answers nothing: start the node, or remove it there", host, addr, at)})
+		default:
 			refuse(LameServer, "%s (%s), which %s names, does not answer for %s (%s): start the node, or remove it there", host, addr, at, q.Apex, wrong)
 		}
 	}
@@ -110,6 +115,29 @@ func delegation(q Question, d Delegation) (ours bool, problems, warnings []Probl
 		warnings = append(warnings, Problem{Code: MissingServers, Message: fmt.Sprintf("%s does not name %s: add NS records for them", at, list(missing))})
 	}
 	return true, problems, warnings
+}
+
+// silent are the servers that are away and that nobody hears of: a resolver asks the next one. Who has lost the control plane and answers wrongly
+// is not among them, nor anybody while there is no server that answers well. What becomes of orders meanwhile is up to the policy of the gate.
+func silent(q Question, d Delegation) map[string]bool {
+	out, good := map[string]bool{}, false
+	for _, s := range q.Servers {
+		asked, quiet := 0, 0
+		for key, wrong := range d.Answers {
+			if host, _, _ := strings.Cut(key, " "); host != s.Host {
+				continue
+			}
+			asked++
+			if good = good || wrong == ""; wrong == "" || d.Silent[key] {
+				quiet++
+			}
+		}
+		out[s.Host] = s.Away && quiet == asked
+	}
+	if !good {
+		return nil
+	}
+	return out
 }
 
 // proof is how a name can be proved to an authority, or why it can't.

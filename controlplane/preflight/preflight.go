@@ -35,6 +35,8 @@ type Question struct {
 type Server struct {
 	Host      string // canonical
 	Addresses []netip.Addr
+	Node      model.NodeID
+	Away      bool // it is connected to no replica; filled in by the Checker
 }
 
 // Zone is a domain with the addresses of the nodes that answer it.
@@ -76,7 +78,7 @@ func For(m *model.Model, d *model.Domain, names []string, issuers []Issuer) Ques
 	}
 	for n := range m.NodesOf(d.Pool) {
 		if n.Enrolled() {
-			q.Servers = append(q.Servers, Server{Host: model.GluePrefix + n.Name + "." + d.Name, Addresses: n.Addresses})
+			q.Servers = append(q.Servers, Server{Host: model.GluePrefix + n.Name + "." + d.Name, Addresses: n.Addresses, Node: n.ID})
 		}
 	}
 	slices.SortFunc(q.Servers, func(a, b Server) int { return strings.Compare(a.Host, b.Host) })
@@ -101,6 +103,7 @@ type Options struct {
 	Roots []netip.Addr // name servers of the root; none: those of the internet
 	// Dial opens connections to name servers; nil: as the host does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Away func(model.NodeID) bool // whether a node is connected to no replica; nil: that is not known of any
 	Log  *slog.Logger
 }
 
@@ -122,6 +125,10 @@ func New(o Options) *Checker {
 func (c *Checker) Check(ctx context.Context, q Question) (Report, error) {
 	limited, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
+	q.Servers = slices.Clone(q.Servers)
+	for i := range q.Servers {
+		q.Servers[i].Away = c.with.Away != nil && c.with.Away(q.Servers[i].Node)
+	}
 	f := gather(limited, newWalk(c.with, q), q)
 	if err := ended(ctx); err != nil {
 		return Report{}, err

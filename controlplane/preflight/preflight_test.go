@@ -195,7 +195,7 @@ func TestRefusals(t *testing.T) {
 func TestMissingServersAreAWarning(t *testing.T) {
 	i, q := good(t)
 	n3 := netip.MustParseAddr("198.51.100.3")
-	q.Servers = append(q.Servers, Server{"ns-n3.shop.test", []netip.Addr{n3}})
+	q.Servers = append(q.Servers, Server{Host: "ns-n3.shop.test", Addresses: []netip.Addr{n3}})
 	r := check(t, i, q)
 	if !r.OK() || !slices.Equal(codes(r.Warnings), []string{string(MissingServers)}) || !strings.Contains(r.Warnings[0].Message, "ns-n3.shop.test") {
 		t.Errorf("%+v", r)

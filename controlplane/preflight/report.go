@@ -36,6 +36,7 @@ const (
 // Codes of warnings: an authority is content all the same.
 const (
 	MissingServers Code = "missing_ns" // the parent does not name all of our nodes
+	AwayServer     Code = "away_ns"    // a node that the parent names is away and answers nothing
 )
 
 // Problem is one thing that is wrong.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -57,8 +58,9 @@ type journey struct {
 	ours map[netip.Addr]bool // asked wherever they are: the roots that are configured, and our nodes
 
 	mu   sync.Mutex
-	cuts map[string]cut // guarded by mu
-	left int            // guarded by mu; exchanges that may follow
+	cuts map[string]cut      // guarded by mu
+	left int                 // guarded by mu; exchanges that may follow
+	dead map[netip.Addr]bool // guarded by mu; who has answered nothing: others are asked first
 }
 
 func newWalk(o Options, q Question) *walk {
@@ -70,7 +72,7 @@ func newWalk(o Options, q Question) *walk {
 	for _, a := range q.Addresses {
 		ours[a] = true
 	}
-	return &walk{journey: &journey{dial: o.Dial, ours: ours, cuts: map[string]cut{".": root}, left: maxAsked + len(q.Names)*maxPerName}}
+	return &walk{journey: &journey{dial: o.Dial, ours: ours, cuts: map[string]cut{".": root}, left: maxAsked + len(q.Names)*maxPerName, dead: map[netip.Addr]bool{}}}
 }
 
 // strange reports whether strangers, whose zones say which servers to ask, shall not make us ask an address: this
@@ -177,29 +179,59 @@ func addrOf(rr dns.RR) (netip.Addr, bool) {
 func (w *walk) anyOf(ctx context.Context, c cut, name string, qtype uint16) (*dns.Msg, error) {
 	var last error = errSilent
 	asked := 0
-	for _, s := range c.servers {
-		addrs := s.addrs
-		if len(addrs) == 0 {
-			addrs = w.addresses(ctx, s.host)
+	for a, host := range w.places(ctx, c.servers) {
+		if asked++; asked > maxServers {
+			return nil, last
 		}
-		for _, a := range addrs {
-			if asked++; asked > maxServers {
-				return nil, last
-			}
-			m, err := w.ask(ctx, a, name, qtype)
-			switch {
-			case errors.Is(err, errEffort) || ctx.Err() != nil:
-				return nil, err
-			case err != nil:
-				last = fmt.Errorf("%s (%s): %w", strings.TrimSuffix(s.host, "."), a, err)
-			case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
-				last = fmt.Errorf("%s (%s): %s", strings.TrimSuffix(s.host, "."), a, dns.RcodeToString[m.Rcode])
-			default:
-				return m, nil
-			}
+		m, err := w.ask(ctx, a, name, qtype)
+		switch {
+		case errors.Is(err, errEffort) || ctx.Err() != nil:
+			return nil, err
+		case err != nil:
+			last = fmt.Errorf("%s (%s): %w", strings.TrimSuffix(host, "."), a, err)
+		case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
+			last = fmt.Errorf("%s (%s): %s", strings.TrimSuffix(host, "."), a, dns.RcodeToString[m.Rcode])
+		default:
+			return m, nil
 		}
 	}
 	return nil, fmt.Errorf("%s %s: %w", name, dns.TypeToString[qtype], last)
+}
+
+// places are the addresses of servers with their names, those at the end that have answered nothing before: each costs the time of
+// a few questions.
+func (w *walk) places(ctx context.Context, servers []server) iter.Seq2[netip.Addr, string] {
+	return func(yield func(netip.Addr, string) bool) {
+		type place struct {
+			at   netip.Addr
+			host string
+		}
+		var last []place
+		for _, s := range servers {
+			addrs := s.addrs
+			if len(addrs) == 0 {
+				addrs = w.addresses(ctx, s.host)
+			}
+			for _, a := range addrs {
+				if w.isDead(a) {
+					last = append(last, place{a, s.host})
+				} else if !yield(a, s.host) {
+					return
+				}
+			}
+		}
+		for _, p := range last {
+			if !yield(p.at, p.host) {
+				return
+			}
+		}
+	}
+}
+
+func (w *walk) isDead(a netip.Addr) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dead[a]
 }
 
 // addresses finds those of a name server without glue.
@@ -278,6 +310,11 @@ func (w *walk) ask(ctx context.Context, a netip.Addr, name string, qtype uint16)
 			continue
 		}
 		m, err = w.exchange(ctx, network, a, name, qtype)
+	}
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.dead[a] = true
 	}
 	return m, err
 }

@@ -42,3 +42,8 @@ func (f fleet) Standing(now time.Time, nodes []model.NodeID, rev model.Revision)
 	}
 	return out
 }
+
+// away reports whether a node is connected to no replica.
+func (f fleet) away(n model.NodeID) bool {
+	return f.Standing(time.Now(), []model.NodeID{n}, 0)[n] == presence.Away
+}

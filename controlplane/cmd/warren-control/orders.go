@@ -42,7 +42,7 @@ func ordering(cfg *config.Config, mailer *mail.Mailer, log *slog.Logger, reg *pr
 	if err != nil {
 		return nil, err
 	}
-	asked := preflights{preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log}), world}
+	asked := preflights{preflight.New(preflight.Options{Roots: cfg.Roots(), Away: nodes.away, Log: log}), world}
 	worker = orders.New(orders.Options{
 		Store: db, Sealer: sealer, World: world, Gate: gate.New(gate.Options{World: world, Fleet: nodes, Policy: gate.Policy(cfg.ChallengeAway), Log: log}),
 		Preflight: asked, Fleet: holders{nodes, world},

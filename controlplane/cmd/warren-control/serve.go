@@ -175,7 +175,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 		if err != nil {
 			return nil, err
 		}
-		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Log: log})
+		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Away: fleet{seen, pusher}.away, Log: log})
 		api := rest.New(rest.Options{
 			Admin: adm, SignIn: people.api(), Visits: visits, World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
 			Preflight: checker, Previewer: snapshot.New(sealer.Open), Control: cfg.PushAt(),
