@@ -24,6 +24,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/mail"
 	"github.com/warrenedge/warren/controlplane/outbound"
+	"github.com/warrenedge/warren/controlplane/valkeylink"
 	"github.com/warrenedge/warren/shared/settings"
 )
 
@@ -31,7 +32,7 @@ import (
 const (
 	RoleAPI    = "api"    // REST
 	RolePush   = "push"   // streams to nodes and connectors, joining
-	RoleWorker = "worker" // certificates
+	RoleWorker = "worker" // what has to be done without being asked: see ARCHITECTURE.md, "What the worker does"
 )
 
 // AllRoles is what a replica does unless it is told otherwise.
@@ -245,6 +246,11 @@ func (c *Config) Validate() error {
 	}
 	if (c.APITLSCert == "") != (c.APITLSKey == "") {
 		errs = append(errs, errors.New("api_tls_cert, api_tls_key: want both or none"))
+	}
+	if c.ValkeyURL != "" {
+		if err := valkeylink.Check(c.ValkeyURL.Reveal()); err != nil {
+			errs = append(errs, fmt.Errorf("valkey_url: %w", err))
+		}
 	}
 	if c.ChallengeAway != "withdraw" && c.ChallengeAway != "wait" {
 		errs = append(errs, fmt.Errorf("challenge_away: %q, want withdraw or wait", c.ChallengeAway))

@@ -157,3 +157,11 @@ func TestOneKEK(t *testing.T) {
 		}
 	}
 }
+
+// A password in a URL that can't be read is not repeated.
+func TestValkeyURL(t *testing.T) {
+	_, err := load(t, good+"valkey_url: \"redis://:geheim%t@cache:6379\"\n")
+	if err == nil || !strings.Contains(err.Error(), "valkey_url: want redis://") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("%v", err)
+	}
+}

@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,7 +13,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/controlplane/valkeylink"
 )
 
 // How replicas share a Valkey:
@@ -39,7 +38,7 @@ const (
 
 // Valkey is the Bus over a Valkey or Redis ≥ 7 server. Losing the server costs freshness only.
 type Valkey struct {
-	url     string
+	link    *valkeylink.Link
 	replica string
 	log     *slog.Logger
 	live    atomic.Bool
@@ -67,12 +66,13 @@ type event struct {
 // NewValkey makes a Bus for a URL such as redis://host:6379/0 or unix:///run/valkey.sock. It connects in
 // Run; a URL that can't be read is an error here.
 func NewValkey(url, replica string, log *slog.Logger) (*Valkey, error) {
-	if _, err := valkey.ParseURL(url); err != nil {
-		return nil, fmt.Errorf("valkey url: %w", err)
+	link, err := valkeylink.New(url, "warren-control", callLimit)
+	if err != nil {
+		return nil, err
 	}
 	// A replica with a fixed id that starts again must count on.
 	seq := uint64(time.Now().UnixNano())
-	return &Valkey{url: url, replica: replica, log: log, resync: resyncEvery, queue: make(chan event, 1024), asked: make(chan struct{}, 1), fresh: make(chan struct{}, 1), seq: seq, own: map[Key]Entry{}}, nil
+	return &Valkey{link: link, replica: replica, log: log, resync: resyncEvery, queue: make(chan event, 1024), asked: make(chan struct{}, 1), fresh: make(chan struct{}, 1), seq: seq, own: map[Key]Entry{}}, nil
 }
 
 // Live implements Bus.
@@ -109,54 +109,22 @@ func (v *Valkey) announce(e event) {
 
 // Run implements Bus: it connects again for as long as ctx lives.
 func (v *Valkey) Run(ctx context.Context, to Receiver) error {
-	var wait backoff.Backoff
-	for {
-		err := v.session(ctx, to, wait.Reset)
-		v.live.Store(false)
-		if ctx.Err() != nil {
-			return nil
-		}
-		v.log.Warn("valkey is away, presence of other replicas is frozen", "err", err)
-		if !wait.Wait(ctx) {
-			return nil
-		}
-	}
+	v.link.Run(ctx, 0, func(ctx context.Context, c valkey.Client, connected func()) error {
+		defer v.live.Store(false)
+		return v.session(ctx, c, to, connected)
+	}, func(err error) { v.log.Warn("valkey is away, presence of other replicas is frozen", "err", err) })
+	return nil
 }
 
-// session serves one connection until it fails.
-func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) error {
-	opt, err := valkey.ParseURL(v.url)
-	if err != nil {
-		return err
-	}
-	opt.DisableCache = true // we never read the same thing twice
-	opt.DisableRetry = true // Run is the retry
-	opt.ClientName = "warren-control"
-	opt.ConnWriteTimeout = callLimit
-	client, err := valkey.NewClient(opt)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// session serves one connection until it fails. What is said after the tables were read must be heard, so it listens first.
+func (v *Valkey) session(ctx context.Context, client valkey.Client, to Receiver, connected func()) error {
+	return valkeylink.Listen(ctx, client, channel, callLimit, func(m string) { v.deliver(m, to) }, func(ended <-chan error) error {
+		return v.serve(ctx, client, to, connected, ended)
+	})
+}
 
-	// What is said after the tables were read must be heard, so listen first.
-	ended, listening := make(chan error, 1), make(chan struct{})
-	go func() {
-		var once sync.Once
-		hooked := valkey.WithOnSubscriptionHook(ctx, func(valkey.PubSubSubscription) { once.Do(func() { close(listening) }) })
-		ended <- client.Receive(hooked, client.B().Subscribe().Channel(channel).Build(), func(m valkey.PubSubMessage) {
-			v.deliver(m.Message, to)
-		})
-	}()
-	select {
-	case <-listening:
-	case err := <-ended:
-		return fmt.Errorf("subscription: %w", orEOF(err))
-	case <-time.After(callLimit):
-		return errors.New("subscription: no answer")
-	}
+// serve keeps the own table, and takes over the others'.
+func (v *Valkey) serve(ctx context.Context, client valkey.Client, to Receiver, connected func(), ended <-chan error) error {
 	if err := v.write(ctx, client); err != nil {
 		return err
 	}
@@ -175,12 +143,13 @@ func (v *Valkey) session(ctx context.Context, to Receiver, connected func()) err
 	defer writes.Stop()
 	defer reads.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			v.leave(client)
 			return nil
 		case err := <-ended:
-			return fmt.Errorf("subscription: %w", orEOF(err))
+			return err
 		case e := <-v.queue:
 			err = v.publish(ctx, client, e)
 		case <-writes.C:
@@ -206,13 +175,6 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-func orEOF(err error) error {
-	if err == nil {
-		return errors.New("ended")
-	}
-	return err
 }
 
 func (v *Valkey) publish(ctx context.Context, c valkey.Client, e event) error {

@@ -4,15 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/valkey-io/valkey-go"
 
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/controlplane/valkeylink"
 )
 
 // How replicas share a Valkey: one channel, on which each says what is watched at it, again and again, and what others want
@@ -32,7 +30,7 @@ type message struct {
 }
 
 type valkeyBus struct {
-	url   string
+	link  *valkeylink.Link
 	name  string // of this process
 	hub   *Hub
 	out   chan Batch
@@ -40,10 +38,11 @@ type valkeyBus struct {
 }
 
 func newValkeyBus(url string, h *Hub) (*valkeyBus, error) {
-	if _, err := valkey.ParseURL(url); err != nil {
-		return nil, fmt.Errorf("valkey url: %w", err)
+	link, err := valkeylink.New(url, "warren-control", callLimit)
+	if err != nil {
+		return nil, err
 	}
-	return &valkeyBus{url: url, name: rand.Text(), hub: h, out: make(chan Batch, queued), asked: make(chan struct{}, 1)}, nil
+	return &valkeyBus{link: link, name: rand.Text(), hub: h, out: make(chan Batch, queued), asked: make(chan struct{}, 1)}, nil
 }
 
 // ask tells the others soon what is watched here.
@@ -66,48 +65,21 @@ func (v *valkeyBus) send(b Batch) bool {
 
 // run connects again for as long as ctx lives.
 func (v *valkeyBus) run(ctx context.Context) {
-	wait := backoff.Backoff{Max: 5 * time.Second}
-	for {
-		err := v.session(ctx, wait.Reset)
-		if ctx.Err() != nil {
-			return
-		}
+	v.link.Run(ctx, 5*time.Second, v.session, func(err error) {
 		v.hub.log.Warn("valkey is away, who watches sees the requests of this replica's nodes", "err", err)
-		if !wait.Wait(ctx) {
-			return
-		}
-	}
+	})
 }
 
 // session serves one connection until it fails.
-func (v *valkeyBus) session(ctx context.Context, connected func()) error {
-	opt, err := valkey.ParseURL(v.url)
-	if err != nil {
-		return err
-	}
-	opt.DisableCache, opt.DisableRetry, opt.ClientName, opt.ConnWriteTimeout = true, true, "warren-control", callLimit
-	client, err := valkey.NewClient(opt)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	ended, listening := make(chan error, 1), make(chan struct{})
-	var receiver sync.WaitGroup
-	defer receiver.Wait()
-	defer cancel()
-	receiver.Go(func() {
-		hooked := valkey.WithOnSubscriptionHook(ctx, func(valkey.PubSubSubscription) { close(listening) })
-		ended <- client.Receive(hooked, client.B().Subscribe().Channel(channel).Build(), func(m valkey.PubSubMessage) { v.deliver(m.Message) })
+func (v *valkeyBus) session(ctx context.Context, client valkey.Client, connected func()) error {
+	return valkeylink.Listen(ctx, client, channel, callLimit, v.deliver, func(ended <-chan error) error {
+		connected()
+		return v.serve(ctx, client, ended)
 	})
-	select {
-	case <-listening:
-	case err := <-ended:
-		return fmt.Errorf("subscription: %w", orEnded(err))
-	case <-time.After(callLimit):
-		return errors.New("subscription: no answer")
-	}
-	connected()
+}
+
+// serve says what is watched here, and sends what others want to see.
+func (v *valkeyBus) serve(ctx context.Context, client valkey.Client, ended <-chan error) error {
 	v.ask()
 	tick := time.NewTicker(wantEvery)
 	defer tick.Stop()
@@ -117,7 +89,7 @@ func (v *valkeyBus) session(ctx context.Context, connected func()) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-ended:
-			return fmt.Errorf("subscription: %w", orEnded(err))
+			return err
 		case <-v.asked:
 			err = v.tell(ctx, client)
 		case <-tick.C:
@@ -129,13 +101,6 @@ func (v *valkeyBus) session(ctx context.Context, connected func()) error {
 			return err
 		}
 	}
-}
-
-func orEnded(err error) error {
-	if err == nil {
-		return errors.New("ended")
-	}
-	return err
 }
 
 func (v *valkeyBus) tell(ctx context.Context, c valkey.Client) error {

@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valkey-io/valkey-go"
 
-	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/controlplane/valkeylink"
 )
 
 // Rate lets Burst through at once and one more each Every.
@@ -62,7 +62,7 @@ const (
 
 // Limiter counts. Safe for concurrent use.
 type Limiter struct {
-	url    string
+	link   *valkeylink.Link // nil: there is no Valkey
 	log    *slog.Logger
 	shared atomic.Pointer[valkey.Client] // nil: away, or there is none
 	now    func() time.Time
@@ -79,12 +79,15 @@ type metrics struct {
 
 // New makes a Limiter for a Valkey or Redis ≥ 7 at a URL; "" counts in this process alone.
 func New(url string, log *slog.Logger, reg prometheus.Registerer) (*Limiter, error) {
+	var link *valkeylink.Link
 	if url != "" {
-		if _, err := valkey.ParseURL(url); err != nil {
-			return nil, fmt.Errorf("valkey url: %w", err)
+		l, err := valkeylink.New(url, "warren-control-limits", time.Second)
+		if err != nil {
+			return nil, err
 		}
+		link = l
 	}
-	l := &Limiter{url: url, log: log, now: time.Now, local: map[string]time.Time{}, m: metrics{
+	l := &Limiter{link: link, log: log, now: time.Now, local: map[string]time.Time{}, m: metrics{
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cp_limit_refused_total", Help: "Attempts beyond a limit, by kind."}, []string{"kind"}),
 		alone:   prometheus.NewCounter(prometheus.CounterOpts{Name: "cp_limit_alone_total", Help: "Attempts counted by this replica alone although there is a Valkey."}),
 	}}
@@ -99,34 +102,17 @@ func (l *Limiter) String() string { return "limits" }
 
 // Run keeps the connection to Valkey.
 func (l *Limiter) Run(ctx context.Context) error {
-	if l.url == "" {
+	if l.link == nil {
 		<-ctx.Done()
 		return nil
 	}
-	var wait backoff.Backoff
-	for {
-		err := l.session(ctx, wait.Reset)
-		if ctx.Err() != nil {
-			return nil
-		}
+	l.link.Run(ctx, 0, l.session, func(err error) {
 		l.log.Warn("valkey is away, limits are counted by each replica alone", "err", err)
-		if !wait.Wait(ctx) {
-			return nil
-		}
-	}
+	})
+	return nil
 }
 
-func (l *Limiter) session(ctx context.Context, connected func()) error {
-	opt, err := valkey.ParseURL(l.url)
-	if err != nil {
-		return err
-	}
-	opt.DisableCache, opt.DisableRetry, opt.ClientName, opt.ConnWriteTimeout = true, true, "warren-control-limits", time.Second
-	client, err := valkey.NewClient(opt)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer client.Close()
+func (l *Limiter) session(ctx context.Context, client valkey.Client, connected func()) error {
 	defer l.shared.Store(nil)
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -183,7 +169,7 @@ func (l *Limiter) take(ctx context.Context, k Key) time.Duration {
 			return time.Duration(us) * time.Microsecond
 		}
 	}
-	if l.url != "" {
+	if l.link != nil {
 		l.m.alone.Inc()
 	}
 	return l.alone(k)
