@@ -8,14 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Server serves /metrics, /healthz, /readyz and /debug/pprof/. It has no authentication: listen on
-// loopback or on a network of operators.
+// Server serves /metrics, /healthz, /readyz and, to callers on the same machine, /debug/pprof/: a profile costs CPU and
+// tells what memory holds. It has no authentication: listen on loopback or on a network of operators.
 type Server struct {
 	addr  string
 	ready func() error
@@ -42,9 +43,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/", local(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", local(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", local(pprof.Trace))
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return err
@@ -56,4 +57,15 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// local answers callers on the same machine only.
+func local(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "profiles are for callers on the same machine, over a loopback address", http.StatusForbidden)
+			return
+		}
+		h(w, r)
+	}
 }
