@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/recovery"
 	"github.com/warrenedge/warren/controlplane/signin"
 )
 
@@ -83,13 +84,8 @@ func (c *Console) Run(ctx context.Context) error {
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	_, route := c.mux.Handler(r)
-	defer func() {
-		if v := recover(); v != nil {
-			c.Log.Error("console page panicked", "path", r.URL.Path, "err", v)
-			rec.WriteHeader(http.StatusInternalServerError)
-		}
-		c.m.calls.WithLabelValues(route, string('0'+rune(rec.status/100))+"xx").Inc()
-	}()
+	defer func() { c.m.calls.WithLabelValues(route, string('0'+rune(rec.status/100))+"xx").Inc() }()
+	defer recovery.HTTP(c.Log, r, func() { rec.WriteHeader(http.StatusInternalServerError) })
 	if c.Gate.Guard(rec, r) {
 		c.mux.ServeHTTP(rec, r)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/recovery"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/shared/version"
 )
@@ -135,16 +136,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		most = maxManifests
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, most)
-	defer func() {
-		v := recover()
-		if v == http.ErrAbortHandler { // how an answer ends that stops in the middle
-			panic(v)
-		}
-		if v != nil {
-			a.Log.Error("call panicked", "request", id, "path", r.URL.Path, "err", v)
-			writeProblem(w, id, http.StatusInternalServerError, "internal error")
-		}
-	}()
+	defer recovery.HTTP(a.Log.With("request", id), r, func() { writeProblem(w, id, http.StatusInternalServerError, "internal error") })
 	if clean(r.URL.Path) != r.URL.Path { // the mux would redirect, in HTML, and lose the body of what follows it as GET
 		writeProblem(w, id, http.StatusNotFound, "no such path: want it without empty, \".\" and \"..\" segments")
 		return

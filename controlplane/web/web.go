@@ -21,6 +21,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/fault/httpfault"
+	"github.com/warrenedge/warren/controlplane/recovery"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/visit"
 )
@@ -135,13 +136,8 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	_, route := p.mux.Handler(r)
-	defer func() {
-		if v := recover(); v != nil {
-			p.Log.Error("page panicked", "path", r.URL.Path, "err", v)
-			rec.WriteHeader(http.StatusInternalServerError)
-		}
-		p.calls.WithLabelValues(route, string('0'+rune(rec.status/100))+"xx").Inc()
-	}()
+	defer func() { p.calls.WithLabelValues(route, string('0'+rune(rec.status/100))+"xx").Inc() }()
+	defer recovery.HTTP(p.Log, r, func() { rec.WriteHeader(http.StatusInternalServerError) })
 	if p.Guard(rec, r) {
 		p.mux.ServeHTTP(rec, r)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/recovery"
 	"github.com/warrenedge/warren/controlplane/sharelinks"
 	"github.com/warrenedge/warren/controlplane/store"
 )
@@ -74,13 +75,13 @@ func newPushPort(addr string, c *admin.Cluster, db *store.Store, pusher *push.Se
 		ClientCAs:      c.Identity.Pool(),
 	}, log)
 	opts := append(push.GRPCOptions(), grpc.Creds(creds),
-		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		grpc.ChainUnaryInterceptor(recovery.Unary(log), func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			if err := p.allow(ctx, info.FullMethod); err != nil {
 				return nil, err
 			}
 			return handler(ctx, req)
 		}),
-		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		grpc.ChainStreamInterceptor(recovery.Stream(log), func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 			if err := p.allow(ss.Context(), info.FullMethod); err != nil {
 				return err
 			}
