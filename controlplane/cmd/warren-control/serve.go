@@ -181,7 +181,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			Preflight: checker, Previewer: snapshot.New(sealer.Open), Control: cfg.PushAt(),
 			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Limits: limiter, Log: log, Reg: reg,
 		})
-		l, err := listenAPI(cfg)
+		l, fresh, err := listenAPI(cfg, log)
 		if err != nil {
 			return nil, err
 		}
@@ -189,7 +189,7 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 			Preflight: checker,
 			Admin:     adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
 		})
-		tasks = append(append(tasks, limiter), people.tasks...)
+		tasks = append(append(append(tasks, limiter), people.tasks...), fresh...)
 		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error {
 			return serveHTTP(ctx, l, forwarded.Handler(cfg.Proxies(), people.handler(api, operators)))
 		}))
@@ -200,23 +200,25 @@ func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *st
 	return tasks, nil
 }
 
-func listenAPI(cfg *config.Config) (net.Listener, error) {
-	var conf *tls.Config
-	if cfg.APITLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.APITLSCert, cfg.APITLSKey)
+// listenAPI opens the API's port, and returns the task that keeps its certificate fresh, if it ends TLS itself.
+func listenAPI(cfg *config.Config, log *slog.Logger) (net.Listener, []daemon.Task, error) {
+	if cfg.APITLSCert == "" {
+		l, err := net.Listen("tcp", cfg.Listen.API)
 		if err != nil {
-			return nil, fmt.Errorf("api_tls_cert: %w", err)
+			return nil, nil, fmt.Errorf("listen.api: %w", err)
 		}
-		conf = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		return l, nil, nil
+	}
+	cert, err := newAPICert(cfg.APITLSCert, cfg.APITLSKey, log)
+	if err != nil {
+		return nil, nil, err
 	}
 	l, err := net.Listen("tcp", cfg.Listen.API)
 	if err != nil {
-		return nil, fmt.Errorf("listen.api: %w", err)
+		return nil, nil, fmt.Errorf("listen.api: %w", err)
 	}
-	if conf != nil {
-		l = tls.NewListener(l, conf)
-	}
-	return l, nil
+	conf := &tls.Config{GetCertificate: cert.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	return tls.NewListener(l, conf), []daemon.Task{cert}, nil
 }
 
 // Limits of the API's connections. A call may wait for 25 s; net/http ends its context when the time to read it is over.
