@@ -72,8 +72,9 @@ func (s *Server) Renew(ctx context.Context, req *enrollv1.RenewRequest) (*enroll
 	return &enrollv1.RenewResponse{CertificatePem: chain, IdentityAuthoritiesPem: s.ca.CertificatePEM()}, nil
 }
 
-// answer logs a result once and hides from the caller why it was refused. A database that is away is no
-// refusal: the caller may try again with the same token.
+// answer logs a result once. A stranger is not told why he was refused; a machine whose token was right is told which of
+// its settings is wrong. A database that is away, or an error of ours, is no refusal: the token is as good as before, and the
+// caller may try again with it.
 func (s *Server) answer(err error, call, kind, name string) error {
 	switch {
 	case err == nil:
@@ -84,6 +85,14 @@ func (s *Server) answer(err error, call, kind, name string) error {
 		s.results.WithLabelValues(call, "unavailable").Inc()
 		s.log.Warn("identity not signed", "call", call, "kind", clip(kind), "name", clip(name), "err", err)
 		return status.Error(codes.Unavailable, "try again")
+	case fault.Of(err) == fault.Internal:
+		s.results.WithLabelValues(call, "failed").Inc()
+		s.log.Error("identity not signed", "call", call, "kind", clip(kind), "name", clip(name), "err", err)
+		return status.Error(codes.Internal, "internal error: the control plane's log has it")
+	case fault.Of(err) == fault.Invalid:
+		s.results.WithLabelValues(call, "refused").Inc()
+		s.log.Warn("identity refused", "call", call, "kind", clip(kind), "name", clip(name), "err", err)
+		return status.Error(codes.InvalidArgument, err.Error())
 	default:
 		s.results.WithLabelValues(call, "refused").Inc()
 		s.log.Warn("identity refused", "call", call, "kind", clip(kind), "name", clip(name), "err", err)
@@ -91,24 +100,27 @@ func (s *Server) answer(err error, call, kind, name string) error {
 	}
 }
 
+// denied makes a refusal of what a stranger has sent.
+func denied(err error) error { return &fault.Error{Kind: fault.Denied, Msg: "join", Err: err} }
+
 // clip bounds what a stranger can put into the log.
 func clip(s string) string { return s[:min(len(s), 80)] }
 
 func (s *Server) join(ctx context.Context, req *enrollv1.JoinRequest, now time.Time) (*enrollv1.JoinResponse, error) {
 	token, err := jointoken.Parse(req.GetToken())
 	if err != nil {
-		return nil, err
+		return nil, denied(err)
 	}
 	pub, err := authority.ParseRequest(req.GetCsrDer())
 	if err != nil {
-		return nil, err
+		return nil, denied(err)
 	}
 	key, err := wgkey.PublicFromBytes(req.GetWireguardPublicKey())
 	if err != nil {
-		return nil, err
+		return nil, denied(err)
 	}
 	if key.IsZero() {
-		return nil, errors.New("WireGuard key is zero")
+		return nil, fault.New(fault.Denied, "WireGuard key is zero")
 	}
 	resp := &enrollv1.JoinResponse{IdentityAuthoritiesPem: s.ca.CertificatePEM(), ClusterId: s.cluster}
 	id := identity.Identity{Cluster: s.cluster, Kind: identity.Kind(req.GetKind())}
@@ -118,7 +130,7 @@ func (s *Server) join(ctx context.Context, req *enrollv1.JoinRequest, now time.T
 			return err
 		}
 		if t.Name != req.GetName() {
-			return errors.New("the token is for another name")
+			return fault.New(fault.Denied, "the token is for another name")
 		}
 		switch {
 		case id.Kind == identity.Node && !t.Node.IsZero():
@@ -129,7 +141,7 @@ func (s *Server) join(ctx context.Context, req *enrollv1.JoinRequest, now time.T
 			resp.SiteId, err = joinConnector(ctx, tx, t.Connector, key)
 			return err
 		}
-		return errors.New("the token is for another kind")
+		return fault.New(fault.Denied, "the token is for another kind")
 	})
 	if err != nil {
 		return nil, err
@@ -146,7 +158,7 @@ func joinNode(ctx context.Context, tx *store.Tx, id model.NodeID, key wgkey.Publ
 		return err
 	}
 	if !n.Revoked.IsZero() {
-		return errors.New("the node is revoked")
+		return fault.New(fault.Denied, "the node is revoked")
 	}
 	n.WireGuardKey = key
 	said, err := reach(req)
@@ -167,7 +179,7 @@ func joinConnector(ctx context.Context, tx *store.Tx, id model.ConnectorID, key 
 		return "", err
 	}
 	if !c.Revoked.IsZero() {
-		return "", errors.New("the connector is revoked")
+		return "", fault.New(fault.Denied, "the connector is revoked")
 	}
 	if err := tx.ShareSite(ctx, c.Site); err != nil {
 		return "", err

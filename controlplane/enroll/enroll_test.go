@@ -19,6 +19,7 @@ import (
 
 	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
 	"github.com/warrenedge/warren/controlplane/authority"
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
@@ -195,6 +196,37 @@ func TestRefusalKeepsTheToken(t *testing.T) {
 	}
 }
 
+// Whoever has a right token is told what is wrong with the rest, and may try again with it.
+func TestJoinNamesTheSetting(t *testing.T) {
+	f := setup(t)
+	token := f.token(model.JoinToken{Node: f.node.ID, Name: "n1"})
+	req := request(t, token, "node", "n1")
+	req.StreamEndpoint = "192.0.2.1:0"
+	if _, err := f.srv.Join(t.Context(), req); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "stream_endpoint") {
+		t.Errorf("%v", err)
+	}
+	if _, err := f.srv.Join(t.Context(), request(t, token, "node", "n1")); err != nil {
+		t.Error(err)
+	}
+}
+
+// An error of ours is no refusal.
+func TestErrorsOfOursAreNotRefusals(t *testing.T) {
+	f := setup(t)
+	for err, want := range map[error]codes.Code{
+		errors.New("disk"):                              codes.Internal,
+		fault.New(fault.Unavailable, "database"):        codes.Unavailable,
+		context.DeadlineExceeded:                        codes.Unavailable,
+		fault.New(fault.Denied, "no"):                   codes.PermissionDenied,
+		fault.New(fault.NotFound, "no such join token"): codes.PermissionDenied,
+	} {
+		got := f.srv.answer(err, "join", "node", "n1")
+		if status.Code(got) != want || strings.Contains(got.Error(), err.Error()) {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+}
+
 func TestRevokedDoesNotJoin(t *testing.T) {
 	f := setup(t)
 	f.node.Revoked = time.Now()
@@ -316,7 +348,7 @@ func TestLocalSitesHaveNoConnectors(t *testing.T) {
 		_, err = tx.UpdateSite(ctx, s)
 		return err
 	})
-	if _, err := f.srv.Join(t.Context(), request(t, token, "connector", "c1")); status.Code(err) != codes.PermissionDenied {
+	if _, err := f.srv.Join(t.Context(), request(t, token, "connector", "c1")); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "local site") {
 		t.Errorf("%v", err)
 	}
 }

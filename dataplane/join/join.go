@@ -287,6 +287,8 @@ func ask(ctx context.Context, o Options, token jointoken.Token, req *enrollv1.Jo
 			return resp, nil
 		case codes.PermissionDenied:
 			return nil, ErrRefused
+		case codes.InvalidArgument: // the token was right and is as good as before
+			return nil, fmt.Errorf("the control plane does not accept what this machine says of itself: %s", status.Convert(err).Message())
 		}
 		o.Log.Warn("joining, trying again", "peer", addr, "err", err)
 		if !wait.Wait(ctx) {

@@ -252,6 +252,16 @@ func TestRefusedTokenIsFinal(t *testing.T) {
 	}
 }
 
+func TestWrongSettingIsFinalAndNamed(t *testing.T) {
+	c := newCA(t)
+	ctl := serve(t, c, replica(), "127.0.0.1:0")
+	ctl.err = status.Error(codes.InvalidArgument, "stream_endpoint: no port")
+	o, _ := options(t, c.fingerprint(), ctl.addr)
+	if _, err := Load(t.Context(), o); err == nil || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "stream_endpoint: no port") || len(ctl.joins) != 1 {
+		t.Errorf("%v after %d calls", err, len(ctl.joins))
+	}
+}
+
 func TestUnavailableIsTriedAgainElsewhere(t *testing.T) {
 	c := newCA(t)
 	ctl := serve(t, c, replica(), "127.0.0.1:0")
