@@ -262,7 +262,7 @@ func (c *cluster) firstRequest(ctx context.Context) error {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	for i, port := range c.ports.HTTPS {
-		client := &http.Client{Transport: &http.Transport{
+		client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -271,14 +271,21 @@ func (c *cluster) firstRequest(ctx context.Context) error {
 			},
 		}}
 		err := c.until(ctx, fmt.Sprintf("https://%s through node %d", Hostname, i+1), func() error {
-			resp, err := client.Get("https://" + Hostname + "/")
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+Hostname+"/", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := client.Do(req)
 			if err != nil {
 				return err
 			}
 			defer resp.Body.Close()
 			b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-			if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(b), Greeting) {
-				return fmt.Errorf("%s: %.200s, %w", resp.Status, b, errors.Join(err))
+			if err != nil {
+				return err
+			}
+			if resp.StatusCode != http.StatusOK || !strings.Contains(string(b), Greeting) {
+				return fmt.Errorf("%s: %.200s", resp.Status, b)
 			}
 			return nil
 		})
