@@ -158,6 +158,25 @@ func TestOneKEK(t *testing.T) {
 	}
 }
 
+func TestKEKExposed(t *testing.T) {
+	c := &Config{KEKFile: filepath.Join(t.TempDir(), "kek.json")}
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		if err := os.WriteFile(c.KEKFile, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(c.KEKFile, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.KEKExposed(); got != want {
+			t.Errorf("mode %o: %v", mode, got)
+		}
+	}
+	c.KEK = "{}"
+	if c.KEKExposed() {
+		t.Error("a file that is not used")
+	}
+}
+
 // A password in a URL that can't be read is not repeated.
 func TestValkeyURL(t *testing.T) {
 	_, err := load(t, good+"valkey_url: \"redis://:geheim%t@cache:6379\"\n")

@@ -32,6 +32,15 @@ func (c *Config) ReadKEK(ctx context.Context) ([]byte, error) {
 	return b, nil
 }
 
+// KEKExposed reports whether the key-encryption key comes from a file that every user of the machine can read.
+func (c *Config) KEKExposed() bool {
+	if c.KEK != "" || len(c.KEKCommand) > 0 {
+		return false
+	}
+	info, err := os.Stat(c.KEKFile)
+	return err == nil && info.Mode().Perm()&0o004 != 0
+}
+
 func runKEKCommand(ctx context.Context, argv []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, kekCommandTime)
 	defer cancel()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/version"
@@ -78,17 +77,7 @@ func command() *cobra.Command {
 				return s.Migrate(cmd.Context())
 			},
 		},
-		&cobra.Command{
-			Use: "new-kek", Short: "Print a new key-encryption key: keep it safe and out of the database's backups, all replicas need the same one", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				kek, err := authority.NewKEK()
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", kek)
-				return err
-			},
-		},
+		newKEK(),
 		rotateKey(load),
 		setupToken(load),
 		&cobra.Command{

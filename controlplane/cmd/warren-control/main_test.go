@@ -189,6 +189,26 @@ func TestCommands(t *testing.T) {
 	if _, err := authority.NewSealer([]byte(kek)); err != nil {
 		t.Error(err)
 	}
+	file := filepath.Join(t.TempDir(), "kek.json")
+	if out, err := run("new-kek", "--file", file); err != nil || out != "" {
+		t.Errorf("%q, %v", out, err)
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority.NewSealer(written); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if _, err := run("new-kek", "--file", file); err == nil {
+		t.Error("a key was written over another")
+	}
+	if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, written) {
+		t.Error("the key has changed")
+	}
 	for _, args := range [][]string{{"--nonsense"}, {"--config", "/nowhere"}, {"migrate", "--config", "/nowhere"}} {
 		_, err := run(args...)
 		if _, ok := errors.AsType[usage](err); !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -15,12 +16,44 @@ import (
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
-func readKEK(ctx context.Context, cfg *config.Config) (*authority.KEK, error) {
+func readKEK(ctx context.Context, cfg *config.Config, log *slog.Logger) (*authority.KEK, error) {
 	b, err := cfg.ReadKEK(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if cfg.KEKExposed() {
+		log.Warn("everybody on this machine can read the key that opens all private keys in the database: chmod 600 it", "kek_file", cfg.KEKFile)
+	}
 	return authority.ParseKEK(b)
+}
+
+// newKEK is the command that makes a key-encryption key.
+func newKEK() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "new-kek", Short: "Make a new key-encryption key: keep it safe and out of the database's backups, all replicas need the same one", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			kek, err := authority.NewKEK()
+			if err != nil {
+				return err
+			}
+			kek = append(kek, '\n')
+			if file == "" {
+				_, err = cmd.OutOrStdout().Write(kek)
+				return err
+			}
+			f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over another: it may be the only one that opens a database
+			if err != nil {
+				return fmt.Errorf("--file: %w", err)
+			}
+			if _, err = f.Write(kek); err == nil {
+				err = f.Sync()
+			}
+			return errors.Join(err, f.Close())
+		},
+	}
+	c.Flags().StringVar(&file, "file", "", "write the key into this `file`, which must not be there yet, readable by its owner only; else it is printed")
+	return c
 }
 
 // rotateKey is the command that replaces the keys of private keys at rest.
@@ -34,7 +67,7 @@ func rotateKey(load func() (*config.Config, error)) *cobra.Command {
 			"is not. Without flags a new data key is made, every row is sealed with it, and the old one is removed; if that is cut\n" +
 			"off, the same command goes on.\n\n" +
 			"The KEK is replaced in three steps:\n\n" +
-			"  warren-control new-kek > new.json\n" +
+			"  warren-control new-kek --file new.json\n" +
 			"  warren-control rotate-key --new-kek new.json     # replicas may have the old or the new one from now on\n" +
 			"  ... give every replica the new one (kek_file, kek_command or WARREN_KEK) and restart them one after the other ...\n" +
 			"  warren-control rotate-key --finish               # with the new one in the settings: the old one opens nothing now\n\n" +
@@ -45,11 +78,12 @@ func rotateKey(load func() (*config.Config, error)) *cobra.Command {
 				return err
 			}
 			ctx := cmd.Context()
-			kek, err := readKEK(ctx, cfg)
+			log := cfg.Logger(os.Stderr)
+			kek, err := readKEK(ctx, cfg, log)
 			if err != nil {
 				return err
 			}
-			db, err := store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{Log: cfg.Logger(os.Stderr)})
+			db, err := store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{Log: log})
 			if err != nil {
 				return err
 			}

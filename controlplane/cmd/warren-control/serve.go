@@ -55,7 +55,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	log = log.With("replica", cfg.ReplicaID)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	kek, err := readKEK(ctx, cfg)
+	kek, err := readKEK(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
