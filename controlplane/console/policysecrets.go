@@ -68,7 +68,7 @@ func (q *Request) linkText(v admin.Policy, path string) string {
 	for _, name := range v.Services {
 		for s := range q.m.Services() {
 			if s.Org == q.Org.ID && s.Name == name && s.Kind == model.HTTP && !strings.HasPrefix(s.Hostname, "*.") {
-				out = append(out, "https://"+s.Hostname+path)
+				out = append(out, "https://"+q.m.HostPort(s)+path)
 			}
 		}
 	}

@@ -58,9 +58,10 @@ func (q *Request) targetsOf(s *model.Service) []*model.Target {
 func (q *Request) address(s *model.Service) (text, link string) {
 	switch {
 	case s.Kind == model.HTTP && !strings.HasPrefix(s.Hostname, "*."):
-		return "https://" + s.Hostname + "/", "https://" + s.Hostname + "/"
+		at := "https://" + q.m.HostPort(s) + "/"
+		return at, at
 	case !s.Raw():
-		return s.Hostname, ""
+		return q.m.HostPort(s), ""
 	}
 	return string(s.Kind) + " port " + s.Ports.String(), ""
 }

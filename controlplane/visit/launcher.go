@@ -70,7 +70,7 @@ func appsOf(m *model.Model, org model.OrgID, who *policy.User) (out []App) {
 				continue
 			}
 		}
-		out = append(out, App{Organization: cmp.Or(o.Brand.Name, o.Name), Name: s.Name, URL: "https://" + s.Hostname + "/", Open: s.Policy.IsZero()})
+		out = append(out, App{Organization: cmp.Or(o.Brand.Name, o.Name), Name: s.Name, URL: "https://" + m.HostPort(s) + "/", Open: s.Policy.IsZero()})
 	}
 	return out
 }
