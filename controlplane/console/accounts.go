@@ -10,7 +10,7 @@ func listAccounts(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: "Service accounts", Actions: newAction(q, access.ServiceAccountsManage, "new-service-account", "New service account"), Top: tabs(q, "People", peopleTabs(q)), Live: accountsView(q, list)}, nil
+	return &Page{Title: "Service accounts", Actions: newAction(q, access.ServiceAccountsManage, "new-service-account", "New service account"), Top: q.peopleTop(), Live: accountsView(q, list)}, nil
 }
 
 func (q *Request) accountNamed() (admin.ServiceAccount, error) {

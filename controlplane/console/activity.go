@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,11 +58,7 @@ func listEvents(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	var types []model.EventType
-	if t := model.EventType(f.Get("type")); slices.Contains(model.EventTypes, t) {
-		types = []model.EventType{t}
-	}
-	list, err := q.Admin.Events(q.Context(), q.Who, q.Org.ID.String(), types, store.EventMark{At: at, ID: model.EventID{UUID: id}}, store.EventMark{}, perPage+1)
+	list, err := q.Admin.Events(q.Context(), q.Who, q.Org.ID.String(), eventTypes(f), store.EventMark{At: at, ID: model.EventID{UUID: id}}, store.EventMark{}, perPage+1)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +66,7 @@ func listEvents(q *Request) (*Page, error) {
 		id, _ := model.EventID{}.Parse(e.ID) // it was made of one
 		return e.At.Format(time.RFC3339Nano) + "_" + id.UUID.String()
 	})
-	p := &Page{Title: "Events", Top: eventsFilter(q, f), Live: eventsView(q, l)}
+	p := &Page{Title: "Events", Actions: eventsActions(q, f), Top: eventsFilter(q, f), Live: eventsView(q, l)}
 	if l.First != "" { // what is older stays as it is
 		p.Top, p.Live = both(p.Top, p.Live), nil
 	}

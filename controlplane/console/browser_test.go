@@ -132,7 +132,7 @@ func TestBrowserEveryPage(t *testing.T) {
 		for _, p := range everyPage {
 			t.Run(fmt.Sprintf("%d-%s%s", as.width, as.scheme, p.path), func(t *testing.T) {
 				b.t = t
-				b.see(p.path)
+				b.see(r.path(p.path))
 				b.keep(t.Name()[strings.Index(t.Name(), "/")+1:])
 			})
 		}

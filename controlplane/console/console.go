@@ -57,6 +57,7 @@ type Options struct {
 type Console struct {
 	Options
 	mux     *http.ServeMux
+	served  []string // the patterns of all pages and forms
 	m       metrics
 	streams chan struct{} // one for each stream of changes
 	checks  chan struct{} // one for each check of a domain at work

@@ -4,10 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/store"
 )
 
 // A domain is added, delegated by what its page says, checked, and deleted.
@@ -36,27 +32,12 @@ func TestDomain(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	r := newRig(t)
 	r.furnish()
-	v := &model.ManagedCertificate{
-		ID: model.ManagedCertificateID{}.New(), Names: []string{"wiki.example.org"}, KeyType: model.ECDSA, Wanted: true, NextAttempt: time.Now().Add(time.Hour).UTC(),
-		LastProblem: "urn:ietf:params:acme:error:caa: forbidden", FailingSince: time.Now().UTC(),
-	}
-	for o := range r.world.Get().Organizations() {
-		v.Org = o.ID
-	}
-	if _, err := r.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
-		if err := tx.CreateManagedCertificate(t.Context(), v); err != nil {
-			return err
-		}
-		return tx.UpdateManagedCertificate(t.Context(), v)
-	}); err != nil {
-		t.Fatal(err)
-	}
 	b := r.browser(r.user("ann@example.org", "", "default", "member"))
-	if got := b.get("/console/orgs/default/certificates"); !strings.Contains(got.body, "acme:error:caa") || !strings.Contains(got.body, "failing") {
+	if got := b.get("/console/orgs/default/certificates"); !strings.Contains(got.body, "acme:error:rateLimited") || !strings.Contains(got.body, "failing") {
 		t.Errorf("%d: %s", got.status, got.body)
 	}
-	at := "/console/orgs/default/certificates/" + v.ID.String()
-	if got := b.get(at); !strings.Contains(got.body, "What the authority said last") || !strings.Contains(got.body, "Renew now") {
+	at := "/console/orgs/default/certificates/" + r.made["managed"]
+	if got := b.get(at); !strings.Contains(got.body, "What the authority said last") || !strings.Contains(got.body, "planned with le") || !strings.Contains(got.body, "Renew now") {
 		t.Errorf("%d: %s", got.status, got.body)
 	}
 	if got := b.post(at + "/renew"); got.status != 200 || got.path != at || !strings.Contains(got.body, "It is due now") {

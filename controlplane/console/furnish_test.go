@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -48,6 +49,12 @@ func (r *rig) furnish() {
 	})
 	r.alarm()
 	r.people()
+	r.order()
+	jobs, err := r.admin.Jobs(ctx, r.key, store.JobFilter{Kind: "alert_mail"}, 0, 1)
+	if err != nil || len(jobs) != 1 {
+		r.t.Fatalf("%d jobs, %v", len(jobs), err)
+	}
+	r.made["job"] = jobs[0].ID
 	r.log(
 		&model.Request{Path: "/page", Status: 200, Decision: model.DecisionAllowed, Reason: "everybody may", Total: 12 * time.Millisecond, Out: 4096},
 		&model.Request{Path: "/admin", Status: 403, Decision: model.DecisionDenied, Reason: "rule 2 of policy staff denies"},
@@ -76,9 +83,68 @@ func (r *rig) people() {
 	if _, err := r.admin.CreateAPIKey(ctx, r.key, "laptop", admin.APIKeySpec{Organization: "default", ServiceAccount: "deployer"}); err != nil {
 		r.t.Fatal(err)
 	}
-	if _, err := r.admin.Invite(ctx, r.key, "default", "bea@example.org", admin.InvitationSpec{Roles: []string{"member"}}); err != nil {
+	in, err := r.admin.Invite(ctx, r.key, "default", "bea@example.org", admin.InvitationSpec{Roles: []string{"member"}})
+	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.made["invitation"] = in.ID
+	done(r.admin.ClusterRoles.Create(ctx, r.key, "", "desk", admin.RoleSpec{Permissions: []string{"users:read"}}))
+	done(r.admin.ClusterIdentityProviders.Create(ctx, r.key, "", "world", admin.IdentityProviderSpec{
+		Issuer: "https://world.example.org", ClientID: "warren", Rules: []admin.ClaimRule{{Claim: "groups", Value: "acme", Role: "viewer", Organization: "default"}, {Role: "desk"}},
+	}))
+	mia := "mia@example.org"
+	done(r.admin.Users.Create(ctx, r.key, "", mia, admin.UserSpec{}))
+	done(r.admin.Members.Create(ctx, r.key, "default", mia, admin.MemberSpec{Roles: []string{"viewer"}}))
+	done(r.admin.ClusterWebhooks.Create(ctx, r.key, "", "siren", admin.WebhookSpec{URL: "https://siren.example.org/"}))
+	done(r.admin.ClusterAlertRules.Create(ctx, r.key, "", "gone", admin.AlertRuleSpec{Kind: model.AlertNodeDown, Mail: []string{"noc@example.org"}}))
+	link, _, err := r.admin.CreateShareLink(ctx, r.key, "default", "staff", admin.ShareLinkSpec{Title: "fair"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	token, _, err := r.admin.CreateServiceToken(ctx, r.key, "default", "staff", admin.ServiceTokenSpec{Name: "robot"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.made["link"], r.made["token"] = link.ID, token.ID
+	r.visitor()
+}
+
+// visitor lets somebody visit wiki who is no member.
+func (r *rig) visitor() {
+	r.t.Helper()
+	s := r.service("wiki")
+	v := &model.Visitor{ID: model.VisitorID{}.New(), Org: s.Org, Service: s.ID, Mail: "vic@example.org", Address: netip.MustParseAddr("192.0.2.9"), Expires: time.Now().Add(time.Hour)}
+	if _, err := r.db.Tx(r.t.Context(), "test", func(tx *store.Tx) error { return tx.CreateVisitor(r.t.Context(), v) }); err != nil {
+		r.t.Fatal(err)
+	}
+	r.made["visitor"] = v.ID.String()
+}
+
+// order has the certificate of wiki be refused.
+func (r *rig) order() {
+	r.t.Helper()
+	ctx, now, s := r.t.Context(), time.Now().UTC().Truncate(time.Microsecond), r.service("wiki")
+	said := "urn:ietf:params:acme:error:rateLimited: too many certificates already issued"
+	if _, err := r.db.Tx(ctx, "test", func(tx *store.Tx) error {
+		le := &model.Issuer{ID: model.IssuerID{}.New(), Name: "le", DirectoryURL: "https://acme.example.org/directory"}
+		v := &model.ManagedCertificate{ID: model.ManagedCertificateID{}.New(), Org: s.Org, Names: []string{s.Hostname}, KeyType: model.ECDSA, NextAttempt: now.Add(time.Hour), Wanted: true}
+		r.made["managed"] = v.ID.String()
+		if err := errors.Join(tx.CreateIssuer(ctx, le), tx.CreateManagedCertificate(ctx, v)); err != nil {
+			return err
+		}
+		v.LadderStep, v.LastProblem, v.FailingSince = 3, said, now
+		if err := tx.UpdateManagedCertificate(ctx, v); err != nil {
+			return err
+		}
+		o := &model.Order{ID: model.OrderID{}.New(), Org: s.Org, Managed: v.ID, Issuer: le.ID, Names: v.Names, KeyType: v.KeyType, Certificate: model.CertificateID{}.New(), NextAttempt: now}
+		if _, err := tx.CreateOrder(ctx, o, now); err != nil {
+			return err
+		}
+		return tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with le"})
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.catchUp()
 }
 
 // alarm makes a rule about the error rate of wiki, which fires, and of which a mail could not be sent.

@@ -57,6 +57,7 @@ type rig struct {
 	world *model.Current
 	seen  *presence.Store
 
+	made   map[string]string // by what path calls it: ids that furnish has made
 	began  time.Time
 	saying sync.Mutex
 	said   map[presence.Key]presence.Entry // guarded by saying; the newest report of each
@@ -69,7 +70,7 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	r := &rig{t: t, began: time.Now(), said: map[presence.Key]presence.Entry{}, db: storetest.New(t), world: model.NewCurrent(), seen: presence.New("r1", presence.Memory{}, log, reg)}
+	r := &rig{t: t, made: map[string]string{}, began: time.Now(), said: map[presence.Key]presence.Entry{}, db: storetest.New(t), world: model.NewCurrent(), seen: presence.New("r1", presence.Memory{}, log, reg)}
 	kek, err := authority.NewKEK()
 	if err != nil {
 		t.Fatal(err)
@@ -154,6 +155,12 @@ func (r *rig) must(rev model.Revision, err error) {
 	if err := r.push.WaitPublished(r.t.Context(), rev); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// catchUp waits until the world has all that is written.
+func (r *rig) catchUp() {
+	r.t.Helper()
+	r.must(r.admin.Head(r.t.Context()))
 }
 
 func (r *rig) report(e presence.Entry) {

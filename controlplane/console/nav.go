@@ -45,9 +45,12 @@ var navigation = []section{
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
 		{"Users", "users", access.UsersRead},
+		{"Roles", "roles", access.RolesRead},
+		{"Identity providers", "identity-providers", access.ClusterManage},
 		{"Alerts", "alerts", access.ClusterAlertsRead},
 		{"Webhooks", "webhooks", access.ClusterWebhooksRead},
 		{"Audit log", "audit", access.AuditRead},
+		{"Jobs", "jobs", access.JobsRead},
 		{"Diagnostics", "diagnostics", access.SnapshotsRead},
 	}},
 }

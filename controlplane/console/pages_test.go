@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 	"reflect"
 	"regexp"
 	"strings"
@@ -13,104 +14,13 @@ import (
 	"github.com/warrenedge/warren/controlplane/admin"
 )
 
-// everyPage is each page of a furnished cluster that can be looked at, with something that stands on it.
-var everyPage = []struct{ path, shows string }{
-	{"/console/orgs", "default"},
-	{"/console/orgs/default/", "requests a second"},
-	{"/console/orgs/default/?span=24h", "Happened last"},
-	{"/console/orgs/default/find", "What are you looking for"},
-	{"/console/orgs/default/find?q=wiki.ex", "/console/orgs/default/services/wiki"},
-	{"/console/orgs/default/sites", "office"},
-	{"/console/orgs/default/sites/home", "12 ms"},
-	{"/console/orgs/default/sites/office", "No connector yet"},
-	{"/console/orgs/default/sites/office/delete", "gone for good"},
-	{"/console/orgs/default/sites/home/connectors/pi/revoke", "trusted no more"},
-	{"/console/orgs/default/connect", "Show the command"},
-	{"/console/orgs/default/connect/pi", "What shall be reached"},
-	{"/console/orgs/default/services", "wiki.example.org"},
-	{"/console/orgs/default/publish", "Hostname"},
-	{"/console/orgs/default/services/wiki", "it answers 503"},
-	{"/console/orgs/default/services/mail", "No target"},
-	{"/console/orgs/default/services/db", "198.51.100.0/24"},
-	{"/console/orgs/default/services/wiki/edit", "wiki.example.org"},
-	{"/console/orgs/default/services/wiki/delete", "gone at once"},
-	{"/console/orgs/default/services/db/yaml", "kind: Target"},
-	{"/console/orgs/default/services/wiki/add-target", "wiki-2"},
-	{"/console/orgs/default/services/wiki/targets/wiki/edit", "/ready"},
-	{"/console/orgs/default/services/wiki/targets/wiki/delete", "Nothing is sent"},
-	{"/console/orgs/default/topology", "192.168.1.20:8080"},
-	{"/console/orgs/default/domains", "example.org"},
-	{"/console/orgs/default/domains/example.org", "ns-edge-1.example.org"},
-	{"/console/orgs/default/domains/example.org/delete", "no longer"},
-	{"/console/orgs/default/add-domain", "Pool"},
-	{"/console/orgs/default/certificates", "own authority"},
-	{"/console/orgs/default/requests", "rule 2 of policy staff denies"},
-	{"/console/orgs/default/requests?service=wiki&status=5xx&method=get&path=%2Fapi", "the target refused the connection"},
-	{"/console/orgs/default/requests/live", "Requests, live"},
-	{"/console/orgs/default/events", "wiki is slow"},
-	{"/console/orgs/default/events?type=certificate.issued", "Nothing has happened"},
-	{"/console/orgs/default/alerts", "wiki is slow"},
-	{"/console/orgs/default/new-alert-rule?kind=service_down&object=wiki", "a service is down"},
-	{"/console/orgs/default/alerts/slow", "the mail server is asleep"},
-	{"/console/orgs/default/alerts/slow/edit", "ops@example.org"},
-	{"/console/orgs/default/alerts/slow/delete", "Nobody is told"},
-	{"/console/orgs/default/audit", "site.create"},
-	{"/console/orgs/default/audit?who=nobody", "Nothing found"},
-	{"/console/orgs/default/policies", "members who sign in"},
-	{"/console/orgs/default/new-policy", "Ways in"},
-	{"/console/orgs/default/policies/staff", "path /admin/**"},
-	{"/console/orgs/default/policies/staff/edit", "/admin/**"},
-	{"/console/orgs/default/policies/staff/yaml", "kind: Policy"},
-	{"/console/orgs/default/policies/staff/delete", "open to everybody"},
-	{"/console/orgs/default/policies/staff/new-link", "How often"},
-	{"/console/orgs/default/policies/staff/new-token", "Of the program"},
-	{"/console/orgs/default/test?url=https%3A%2F%2Fwiki.example.org%2Fadmin%2Fx", ", rule 1"},
-	{"/console/orgs/default/members", "Members"},
-	{"/console/orgs/default/invitations", "bea@example.org"},
-	{"/console/orgs/default/invite", "Who has its link joins"},
-	{"/console/orgs/default/groups", "night-shift"},
-	{"/console/orgs/default/groups/night-shift/edit", "one on each line"},
-	{"/console/orgs/default/groups/night-shift/delete", "gone for good"},
-	{"/console/orgs/default/new-group", "Mail addresses"},
-	{"/console/orgs/default/roles", "built in"},
-	{"/console/orgs/default/roles/reader/edit", "sites:read"},
-	{"/console/orgs/default/new-role", "services:write"},
-	{"/console/orgs/default/service-accounts", "deployer"},
-	{"/console/orgs/default/service-accounts/deployer", "laptop"},
-	{"/console/orgs/default/service-accounts/deployer/edit", "One at least"},
-	{"/console/orgs/default/service-accounts/deployer/new-key", "Make the key"},
-	{"/console/orgs/default/new-service-account", "Of the program"},
-	{"/console/orgs/default/identity-providers", "https://id.example.org"},
-	{"/console/orgs/default/identity-providers/corp/edit", "groups = ops: admin"},
-	{"/console/orgs/default/new-identity-provider", "Issuer"},
-	{"/console/orgs/default/settings", "A second factor is required"},
-	{"/console/orgs/default/webhooks", "alert.firing"},
-	{"/console/orgs/default/webhooks/pager", "https://hooks.example.org/warren"},
-	{"/console/orgs/default/webhooks/pager/edit", "https://hooks.example.org/warren"},
-	{"/console/orgs/default/webhooks/pager/delete", "forgotten"},
-	{"/console/orgs/default/new-webhook", "Hears of"},
-	{"/console/cluster/webhooks", "No webhook yet"},
-	{"/console/cluster/users", "root@example.org"},
-	{"/console/cluster/users/root@example.org/edit", "cluster-admin"},
-	{"/console/cluster/users/root@example.org/delete", "Memberships"},
-	{"/console/cluster/audit", "node.create"},
-	{"/console/cluster/audit/verify", "Nobody has changed it"},
-	{"/console/cluster/alerts", "No rule yet"},
-	{"/console/cluster/new-alert-rule", "a node is down"},
-	{"/console/cluster/diagnostics", "it answers 503"},
-	{"/console/cluster/nodes", "edge-2"},
-	{"/console/cluster/nodes/edge-1", "2001:db8::1"},
-	{"/console/cluster/nodes/edge-1/drain", "stops naming"},
-	{"/console/cluster/nodes/edge-1/snapshot", "Acknowledged"},
-}
-
 func TestEveryPage(t *testing.T) {
 	r := newRig(t)
 	r.furnish()
 	b := r.browser(r.user("root@example.org", "cluster-admin", "", ""))
 	inline := regexp.MustCompile(`(?i)<script>|<style|\sstyle=|\son[a-z]+=|javascript:`)
 	for _, p := range everyPage {
-		got := b.get(p.path)
+		got := b.get(r.path(p.path))
 		if got.status != 200 || !strings.Contains(got.body, p.shows) {
 			t.Errorf("%s: %d without %q: %.2000s", p.path, got.status, p.shows, got.body)
 		}
@@ -165,7 +75,7 @@ func TestPermissions(t *testing.T) {
 	}
 	other := r.browser(r.user("owner@example.org", "", "acme", "owner"))
 	for _, p := range everyPage {
-		switch got := other.get(p.path); {
+		switch got := other.get(r.path(p.path)); {
 		case strings.HasPrefix(p.path, "/console/orgs/default/") && got.status != 404:
 			t.Errorf("%s: %d for a member of another organization", p.path, got.status)
 		case strings.HasPrefix(p.path, "/console/cluster/") && got.status != 403:
@@ -174,6 +84,7 @@ func TestPermissions(t *testing.T) {
 	}
 	root := r.browser(r.user("root@example.org", "cluster-admin", "", ""))
 	for _, p := range everyForm {
+		p := r.path(p)
 		if got := viewer.post(p); got.status != 403 {
 			t.Errorf("POST %s: %d for a viewer", p, got.status)
 		}
@@ -188,28 +99,6 @@ func TestPermissions(t *testing.T) {
 	if r.world.Get().Revision() == 0 || strings.Contains(root.get("/console/orgs/default/sites").body, "Nothing") {
 		t.Error("something is gone")
 	}
-}
-
-// everyForm is each form of a furnished cluster.
-var everyForm = []string{
-	"/console/orgs/default/sites/office/delete", "/console/orgs/default/sites/home/connectors/pi/revoke", "/console/orgs/default/connect",
-	"/console/orgs/default/connect/pi/publish", "/console/orgs/default/publish", "/console/orgs/default/services/wiki/edit", "/console/orgs/default/services/wiki/delete",
-	"/console/orgs/default/services/wiki/add-target", "/console/orgs/default/services/wiki/targets/wiki/edit", "/console/orgs/default/services/wiki/targets/wiki/delete",
-	"/console/orgs/default/add-domain", "/console/orgs/default/domains/example.org/delete", "/console/orgs/default/certificates/wiki.example.org/renew",
-	"/console/orgs/default/new-alert-rule", "/console/orgs/default/alerts/slow/edit", "/console/orgs/default/alerts/slow/silence", "/console/orgs/default/alerts/slow/delete",
-	"/console/orgs/default/new-policy", "/console/orgs/default/policies/staff/edit", "/console/orgs/default/policies/staff/delete", "/console/orgs/default/policies/staff/new-link",
-	"/console/orgs/default/policies/staff/new-token", "/console/orgs/default/policies/staff/links/x/revoke", "/console/orgs/default/policies/staff/tokens/x/revoke",
-	"/console/orgs/default/members/ann@example.org/edit", "/console/orgs/default/members/ann@example.org/delete", "/console/orgs/default/invite", "/console/orgs/default/invitations/x/delete",
-	"/console/orgs/default/new-group", "/console/orgs/default/groups/night-shift/edit", "/console/orgs/default/groups/night-shift/delete",
-	"/console/orgs/default/new-role", "/console/orgs/default/roles/reader/edit", "/console/orgs/default/roles/reader/delete",
-	"/console/orgs/default/new-service-account", "/console/orgs/default/service-accounts/deployer/edit", "/console/orgs/default/service-accounts/deployer/delete",
-	"/console/orgs/default/service-accounts/deployer/new-key", "/console/orgs/default/keys/laptop/delete",
-	"/console/orgs/default/new-identity-provider", "/console/orgs/default/identity-providers/corp/edit", "/console/orgs/default/identity-providers/corp/delete",
-	"/console/orgs/default/settings/security", "/console/orgs/default/settings/request-log", "/console/orgs/default/new-webhook", "/console/orgs/default/webhooks/pager/edit",
-	"/console/orgs/default/webhooks/pager/test", "/console/orgs/default/webhooks/pager/rotate", "/console/orgs/default/webhooks/pager/delete",
-	"/console/orgs/default/settings/branding", "/console/cluster/users/root@example.org/edit", "/console/cluster/users/root@example.org/sign-out", "/console/cluster/users/root@example.org/delete",
-	"/console/cluster/new-webhook", "/console/cluster/new-alert-rule",
-	"/console/cluster/nodes/edge-1/drain", "/console/cluster/nodes/edge-1/activate",
 }
 
 // A form that is wrong is shown again, with what was typed, and what is wrong at the field.
@@ -272,15 +161,23 @@ func TestConnect(t *testing.T) {
 	if got.status != 200 || !strings.Contains(got.body, "WARREN_CONNECTOR_NAME=barn-1 ") {
 		t.Fatalf("a command asked for again is of another connector: %s", got.body)
 	}
+	r.catchUp()
 	if got := b.get("/console/orgs/default/connect/barn-1"); !strings.Contains(got.body, "Waiting for barn-1") {
 		t.Errorf("%d: %s", got.status, got.body)
 	}
 	r.join("", "barn-1")
+	r.catchUp()
+	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the page is looked at when the world has it
 	got = b.post("/console/orgs/default/connect/barn-1/publish", "address", "10.1.2.3", "port", "8080", "hostname", "barn.apps.example.org", "domain", "apps.example.org")
-	if got.status != 200 || got.path != "/console/orgs/default/services/barn" || !strings.Contains(got.body, `href="https://barn.apps.example.org/"`) || !strings.Contains(got.body, "It is published.") {
-		t.Errorf("%d %s: %s", got.status, got.path, got.body)
+	at := got.header.Get("Location")
+	if got.status != 303 || at != "/console/orgs/default/services/barn" {
+		t.Fatalf("%d to %s: %s", got.status, at, got.body)
 	}
-	if got := b.get("/console/orgs/default/services/barn"); strings.Contains(got.body, "It is published.") {
+	r.catchUp()
+	if got := b.get(at); got.status != 200 || !strings.Contains(got.body, `href="https://barn.apps.example.org/"`) || !strings.Contains(got.body, "It is published.") {
+		t.Errorf("%d: %s", got.status, got.body)
+	}
+	if got := b.get(at); strings.Contains(got.body, "It is published.") {
 		t.Error("it is said again")
 	}
 }
@@ -308,7 +205,7 @@ func TestAssets(t *testing.T) {
 	size := map[string]int{}
 	for _, p := range everyPage {
 		total := 0
-		for _, m := range script.FindAllStringSubmatch(b.get(p.path).body, -1) {
+		for _, m := range script.FindAllStringSubmatch(b.get(r.path(p.path)).body, -1) {
 			if size[m[1]] == 0 {
 				got := b.get(m[1])
 				if got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=31536000, immutable" {

@@ -3,30 +3,26 @@ package console
 import (
 	"strings"
 
+	"github.com/a-h/templ"
+
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 )
 
-// roleOptions are the roles that can be given in the organization.
-func (q *Request) roleOptions() ([]Option, error) {
-	list, err := everyOf(q, q.Admin.Roles.List)
-	var out []Option
-	for _, r := range list {
-		out = append(out, Option{r.Name, r.Name})
+// peopleTop leads to the pages about who may do what, as far as the caller sees them.
+func (q *Request) peopleTop() templ.Component {
+	list := people
+	if q.inCluster() {
+		list = clusterPeople
 	}
-	return out, err
-}
-
-// peopleTabs are the pages about who may do what, as far as the caller sees them.
-func peopleTabs(q *Request) []link {
 	var out []link
-	for _, e := range people {
-		if q.Can(e.need) {
-			out = append(out, link{e.text, q.To(e.to), q.URL.Path == q.To(e.to)})
+	for _, e := range list {
+		if q.gives(e.need) {
+			out = append(out, link{e.text, q.here(e.to), q.URL.Path == q.here(e.to)})
 		}
 	}
-	return out
+	return tabs(q, "People", out)
 }
 
 var people = []entry{
@@ -36,6 +32,14 @@ var people = []entry{
 	{"Roles", "roles", access.RolesRead},
 	{"Service accounts", "service-accounts", access.ServiceAccountsRead},
 	{"Identity providers", "identity-providers", access.SecurityRead},
+	{"Visitors", "visitors", access.VisitorsRead},
+}
+
+// clusterPeople are the pages about who may do what in the whole cluster.
+var clusterPeople = []entry{
+	{"Users", "users", access.UsersRead},
+	{"Roles", "roles", access.RolesRead},
+	{"Identity providers", "identity-providers", access.ClusterManage},
 }
 
 func listMembers(q *Request) (*Page, error) {
@@ -43,7 +47,7 @@ func listMembers(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: "Members", Actions: membersActions(q), Top: tabs(q, "People", peopleTabs(q)), Live: peopleView(q, list)}, nil
+	return &Page{Title: "Members", Actions: membersActions(q), Top: q.peopleTop(), Live: peopleView(q, list)}, nil
 }
 
 func (q *Request) personForm(title, list, page, said string, f Form, status int, named bool, hint string) (*Page, error) {
@@ -93,7 +97,7 @@ func listInvitations(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: "Invitations", Actions: membersActions(q), Top: tabs(q, "People", peopleTabs(q)), Live: invitationsView(q, list)}, nil
+	return &Page{Title: "Invitations", Actions: membersActions(q), Top: q.peopleTop(), Live: invitationsView(q, list)}, nil
 }
 
 func (q *Request) inviteForm(f Form, status int) (*Page, error) {
@@ -124,7 +128,7 @@ func listGroups(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: "Groups", Actions: newAction(q, access.GroupsManage, "new-group", "New group"), Top: tabs(q, "People", peopleTabs(q)), Live: groupsView(q, list)}, nil
+	return &Page{Title: "Groups", Actions: newAction(q, access.GroupsManage, "new-group", "New group"), Top: q.peopleTop(), Live: groupsView(q, list)}, nil
 }
 
 func (q *Request) groupForm(name string, f Form, status int) (*Page, error) {
@@ -161,60 +165,6 @@ func changeGroup(q *Request) (*Done, error) {
 	return tried(f, err, Done{To: q.To("groups"), Said: "The group " + v.Name + " is changed.", Revision: rev}, func(f Form, status int) (*Page, error) { return q.groupForm(v.Name, f, status) })
 }
 
-func listRoles(q *Request) (*Page, error) {
-	list, err := part(q, q.Admin.Roles.List)
-	if err != nil {
-		return nil, err
-	}
-	return &Page{Title: "Roles", Actions: newAction(q, access.RolesManage, "new-role", "New role"), Top: tabs(q, "People", peopleTabs(q)), Live: rolesView(q, list)}, nil
-}
-
-// permissionOptions are the permissions that the caller can give here.
-func (q *Request) permissionOptions() (out []Option) {
-	for _, p := range access.Permissions(false) {
-		if q.Can(p) {
-			out = append(out, Option{string(p), string(p)})
-		}
-	}
-	return out
-}
-
-func (q *Request) roleForm(name string, f Form, status int) (*Page, error) {
-	title := "New role"
-	if name != "" {
-		title = "Edit " + name
-	}
-	return &Page{Title: title, Crumbs: []Crumb{{"Roles", q.To("roles")}}, Status: status, Top: roleFormView(q, name, f)}, nil
-}
-
-func newRole(q *Request) (*Page, error) { return q.roleForm("", filled(), 0) }
-
-func createRole(q *Request) (*Done, error) {
-	f := formOf(q)
-	_, _, err := q.Admin.Roles.Create(q.Context(), q.Who, q.scope(), f.Get("name"), admin.RoleSpec{Permissions: append([]string{}, f.Values["permissions"]...)})
-	return tried(f, err, Done{To: q.To("roles"), Said: "The role " + f.Get("name") + " is there."}, func(f Form, status int) (*Page, error) { return q.roleForm("", f, status) })
-}
-
-func editRole(q *Request) (*Page, error) {
-	v, err := q.Admin.Roles.Get(q.Context(), q.Who, q.scope(), q.PathValue("name"))
-	if err != nil {
-		return nil, err
-	}
-	f := filled()
-	f.Values["permissions"] = v.Permissions
-	return q.roleForm(v.Name, f, 0)
-}
-
-func changeRole(q *Request) (*Done, error) {
-	v, err := q.Admin.Roles.Get(q.Context(), q.Who, q.scope(), q.PathValue("name"))
-	if err != nil {
-		return nil, err
-	}
-	f := formOf(q)
-	_, _, _, err = q.Admin.Roles.Put(q.Context(), q.Who, q.scope(), v.ID, admin.RoleSpec{Permissions: append([]string{}, f.Values["permissions"]...)})
-	return tried(f, err, Done{To: q.To("roles"), Said: "The role " + v.Name + " is changed."}, func(f Form, status int) (*Page, error) { return q.roleForm(v.Name, f, status) })
-}
-
 // peopleRoutes are the pages about who may do what in an organization.
 func (c *Console) peopleRoutes(org string) {
 	c.page(org+"/members", access.MembersRead, listMembers)
@@ -237,20 +187,8 @@ func (c *Console) peopleRoutes(org string) {
 	c.removable(org+"/groups/{name}", access.GroupsManage, removalOf(c.Admin.Groups, func(v admin.Group) string { return v.Name },
 		removal{noun: "group", list: "groups", title: "Groups", warning: "Policies that let it in let its members in no more."}))
 
-	c.page(org+"/roles", access.RolesRead, listRoles)
-	c.page(org+"/new-role", access.RolesManage, newRole)
-	c.form(org+"/new-role", access.RolesManage, createRole)
-	c.page(org+"/roles/{name}/edit", access.RolesManage, editRole)
-	c.form(org+"/roles/{name}/edit", access.RolesManage, changeRole)
-	c.removable(org+"/roles/{name}", access.RolesManage, removalOf(c.Admin.Roles, func(v admin.Role) string { return v.Name },
-		removal{noun: "role", list: "roles", title: "Roles", warning: "Who has it may do no more what it permits."}))
-
+	c.roleRoutes(org, c.Admin.Roles)
 	c.accountRoutes(org)
-	c.page(org+"/identity-providers", access.SecurityRead, listProviders)
-	c.page(org+"/new-identity-provider", access.SecurityManage, newProvider)
-	c.form(org+"/new-identity-provider", access.SecurityManage, createProvider)
-	c.page(org+"/identity-providers/{name}/edit", access.SecurityManage, editProvider)
-	c.form(org+"/identity-providers/{name}/edit", access.SecurityManage, changeProvider)
-	c.removable(org+"/identity-providers/{name}", access.SecurityManage, removalOf(c.Admin.IdentityProviders, func(v admin.IdentityProvider) string { return v.Name },
-		removal{noun: "identity provider", list: "identity-providers", title: "Identity providers", warning: "Nobody signs in by it any more."}))
+	c.providerRoutes(org, access.SecurityRead, access.SecurityManage, c.Admin.IdentityProviders)
+	c.visitorRoutes(org)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"mime/multipart"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,8 +161,8 @@ func TestSettings(t *testing.T) {
 	if got := b.post(at + "webhooks/chat/rotate"); !strings.Contains(got.body, "whsec_") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	rules := []admin.ClaimRule{{Claim: "groups", Value: "a:b", Role: "admin"}, {Role: "viewer"}}
-	if s, err := providerSpec(filled("rules", claimRules(rules))); err != nil || len(s.Rules) != 2 || s.Rules[0] != rules[0] || s.Rules[1] != rules[1] {
+	rules := []admin.ClaimRule{{Claim: "groups", Value: "a:b", Role: "admin"}, {Role: "viewer"}, {Role: "viewer", Organization: "acme"}, {Claim: "team", Value: "in x", Role: "owner", Organization: "acme"}}
+	if s, err := providerSpec(filled("rules", claimRules(admin.IdentityProvider{Rules: rules}))); err != nil || !slices.Equal(s.Rules, rules) {
 		t.Errorf("%+v %v", s, err)
 	}
 }

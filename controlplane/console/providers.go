@@ -1,20 +1,30 @@
 package console
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/model"
 )
 
+// providers are those of the page: of the organization, or for everybody.
+func (q *Request) providers() *admin.Collection[model.IdentityProvider, admin.IdentityProviderSpec, admin.IdentityProvider] {
+	if q.inCluster() {
+		return q.Admin.ClusterIdentityProviders
+	}
+	return q.Admin.IdentityProviders
+}
+
+func (q *Request) mayProvide() bool { return q.able(access.SecurityManage, access.ClusterManage) }
+
 func listProviders(q *Request) (*Page, error) {
-	list, err := part(q, q.Admin.IdentityProviders.List)
+	list, err := part(q, q.providers().List)
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: "Identity providers", Actions: newAction(q, access.SecurityManage, "new-identity-provider", "New identity provider"), Top: tabs(q, "People", peopleTabs(q)), Live: providersView(q, list)}, nil
+	return &Page{Title: "Identity providers", Actions: providersActions(q), Top: q.peopleTop(), Live: providersView(q, list)}, nil
 }
 
 func (q *Request) providerForm(name string, f Form, status int) (*Page, error) {
@@ -26,39 +36,59 @@ func (q *Request) providerForm(name string, f Form, status int) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: title, Crumbs: []Crumb{{"Identity providers", q.To("identity-providers")}}, Status: status, Top: providerFormView(q, name, f, roles)}, nil
+	return &Page{Title: title, Crumbs: []Crumb{{"Identity providers", q.here("identity-providers")}}, Status: status, Top: providerFormView(q, name, f, roles)}, nil
 }
 
 func newProvider(q *Request) (*Page, error) { return q.providerForm("", filled(), 0) }
 
-// providerSpec is what was typed of a provider. A rule on each line: a role, or "claim = value: role".
+// providerSpec is what was typed of a provider. A rule on each line: a role, or "claim = value: role", both perhaps with
+// " in organization" behind.
 func providerSpec(f Form) (admin.IdentityProviderSpec, error) {
 	s := admin.IdentityProviderSpec{
 		Title: f.Get("title"), Issuer: f.Get("issuer"), ClientID: f.Get("client_id"), ClientSecret: f.Get("client_secret"), Scopes: f.lines("scopes"), Provision: f.Get("provision") == "on",
 	}
 	for i, line := range f.rows("rules") {
-		r := admin.ClaimRule{Role: line}
-		if at := strings.LastIndex(line, ":"); at >= 0 {
-			claim, value, ok := strings.Cut(line[:at], "=")
-			if !ok {
-				return s, fault.Field("rules", "line %d: %q, want a role, or claim = value: role", i+1, line)
-			}
-			r = admin.ClaimRule{Claim: strings.TrimSpace(claim), Value: strings.TrimSpace(value), Role: strings.TrimSpace(line[at+1:])}
+		r, ok := claimRule(line)
+		if !ok {
+			return s, fault.Field("rules", "line %d: %q, want a role, or claim = value: role", i+1, line)
 		}
 		s.Rules = append(s.Rules, r)
 	}
 	return s, nil
 }
 
-// claimRules is what providerSpec reads.
-func claimRules(rules []admin.ClaimRule) string {
-	var out []string
-	for _, r := range rules {
-		if r.Claim == "" {
-			out = append(out, r.Role)
-			continue
+func claimRule(line string) (r admin.ClaimRule, ok bool) {
+	r.Role = line
+	if at := strings.LastIndex(line, ":"); at >= 0 {
+		if r.Claim, r.Value, ok = strings.Cut(line[:at], "="); !ok {
+			return r, false
 		}
-		out = append(out, r.Claim+" = "+r.Value+": "+r.Role)
+		r.Claim, r.Value, r.Role = strings.TrimSpace(r.Claim), strings.TrimSpace(r.Value), line[at+1:]
+	}
+	words := strings.Fields(r.Role)
+	switch {
+	case len(words) == 1:
+		r.Role = words[0]
+	case len(words) == 3 && words[1] == "in":
+		r.Role, r.Organization = words[0], words[2]
+	default:
+		return r, false
+	}
+	return r, true
+}
+
+// claimRules is what providerSpec reads of the rules of a provider, which gives roles in its own organization if it has one.
+func claimRules(v admin.IdentityProvider) string {
+	var out []string
+	for _, r := range v.Rules {
+		line := r.Role
+		if r.Claim != "" {
+			line = r.Claim + " = " + r.Value + ": " + r.Role
+		}
+		if r.Organization != v.Organization {
+			line += " in " + r.Organization
+		}
+		out = append(out, line)
 	}
 	return strings.Join(out, "\n")
 }
@@ -67,37 +97,41 @@ func createProvider(q *Request) (*Done, error) {
 	f := formOf(q)
 	spec, err := providerSpec(f)
 	if err == nil {
-		_, _, err = q.Admin.IdentityProviders.Create(q.Context(), q.Who, q.scope(), f.Get("name"), spec)
+		_, _, err = q.providers().Create(q.Context(), q.Who, q.scope(), f.Get("name"), spec)
 	}
-	return tried(f, err, Done{To: q.To("identity-providers"), Said: "People sign in by " + f.Get("name") + " now."}, func(f Form, status int) (*Page, error) { return q.providerForm("", f, status) })
+	return tried(f, err, Done{To: q.here("identity-providers"), Said: "People sign in by " + f.Get("name") + " now."}, func(f Form, status int) (*Page, error) { return q.providerForm("", f, status) })
 }
 
 func editProvider(q *Request) (*Page, error) {
-	v, err := q.Admin.IdentityProviders.Get(q.Context(), q.Who, q.scope(), q.PathValue("name"))
+	v, err := q.providers().Get(q.Context(), q.Who, q.scope(), q.PathValue("name"))
 	if err != nil {
 		return nil, err
 	}
-	f := filled("title", v.Title, "issuer", v.Issuer, "client_id", v.ClientID, "scopes", strings.Join(v.Scopes, " "), "rules", claimRules(v.Rules))
+	f := filled("title", v.Title, "issuer", v.Issuer, "client_id", v.ClientID, "scopes", strings.Join(v.Scopes, " "), "rules", claimRules(v))
 	f.tick("provision", v.Provision)
 	return q.providerForm(v.Name, f, 0)
 }
 
 func changeProvider(q *Request) (*Done, error) {
-	v, err := q.Admin.IdentityProviders.Get(q.Context(), q.Who, q.scope(), q.PathValue("name"))
+	v, err := q.providers().Get(q.Context(), q.Who, q.scope(), q.PathValue("name"))
 	if err != nil {
 		return nil, err
 	}
 	f := formOf(q)
 	spec, err := providerSpec(f)
-	for i := range spec.Rules { // the organization stays where a rule names it
-		if j := slices.IndexFunc(v.Rules, func(r admin.ClaimRule) bool {
-			return r.Claim == spec.Rules[i].Claim && r.Value == spec.Rules[i].Value && r.Role == spec.Rules[i].Role
-		}); j >= 0 {
-			spec.Rules[i].Organization = v.Rules[j].Organization
-		}
-	}
 	if err == nil {
-		_, _, _, err = q.Admin.IdentityProviders.Put(q.Context(), q.Who, q.scope(), v.ID, spec)
+		_, _, _, err = q.providers().Put(q.Context(), q.Who, q.scope(), v.ID, spec)
 	}
-	return tried(f, err, Done{To: q.To("identity-providers"), Said: "The identity provider " + v.Name + " is changed."}, func(f Form, status int) (*Page, error) { return q.providerForm(v.Name, f, status) })
+	return tried(f, err, Done{To: q.here("identity-providers"), Said: "The identity provider " + v.Name + " is changed."}, func(f Form, status int) (*Page, error) { return q.providerForm(v.Name, f, status) })
+}
+
+// providerRoutes are the pages about where else people sign in: members of an organization, or everybody.
+func (c *Console) providerRoutes(at string, read, write access.Permission, k *admin.Collection[model.IdentityProvider, admin.IdentityProviderSpec, admin.IdentityProvider]) {
+	c.page(at+"/identity-providers", read, listProviders)
+	c.page(at+"/new-identity-provider", write, newProvider)
+	c.form(at+"/new-identity-provider", write, createProvider)
+	c.page(at+"/identity-providers/{name}/edit", write, editProvider)
+	c.form(at+"/identity-providers/{name}/edit", write, changeProvider)
+	c.removable(at+"/identity-providers/{name}", write, removalOf(k, func(v admin.IdentityProvider) string { return v.Name },
+		removal{noun: "identity provider", list: "identity-providers", title: "Identity providers", warning: "Nobody signs in by it any more."}))
 }

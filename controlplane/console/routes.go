@@ -70,6 +70,7 @@ func (c *Console) routes() {
 	c.mux.HandleFunc("GET "+org+"/requests/tail", c.tailRequests)
 
 	c.page(org+"/events", access.EventsRead, listEvents)
+	c.mux.HandleFunc("GET "+org+"/events/export", c.exportEvents)
 	for _, at := range []string{org, cluster} {
 		c.page(at+"/audit", access.AuditRead, listAudit)
 		c.mux.HandleFunc("GET "+at+"/audit/export", c.exportAudit)
@@ -82,6 +83,7 @@ func (c *Console) routes() {
 	c.page(org+"/certificates/{certificate}", access.CertificatesRead, showCertificate)
 	c.form(org+"/certificates/{certificate}/renew", access.CertificatesWrite, renewCertificate)
 
+	c.jobRoutes(cluster)
 	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
 	c.page(cluster+"/nodes", access.NodesRead, listNodes)
 	c.page(cluster+"/nodes/{node}", access.NodesRead, showNode)

@@ -25,6 +25,7 @@ type action func(q *Request) (*Done, error)
 
 // page registers what is shown to those who have a permission, in the organization of the path if it has one.
 func (c *Console) page(path string, need access.Permission, v view) {
+	c.served = append(c.served, "GET "+path)
 	c.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		q, ok := c.begin(w, r)
 		if !ok {
@@ -43,6 +44,7 @@ func (c *Console) page(path string, need access.Permission, v view) {
 
 // form registers what is done for those who have a permission.
 func (c *Console) form(path string, need access.Permission, a action) {
+	c.served = append(c.served, "POST "+path)
 	c.mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		q, ok := c.begin(w, r)
 		if !ok {

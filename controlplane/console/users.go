@@ -10,7 +10,7 @@ func listUsers(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: "Users", Live: usersView(q, list)}, nil
+	return &Page{Title: "Users", Top: q.peopleTop(), Live: usersView(q, list)}, nil
 }
 
 func (q *Request) userNamed() (admin.User, error) {
@@ -57,6 +57,8 @@ func signOutUser(q *Request) (*Done, error) {
 
 // userRoutes are the pages about all people of the cluster.
 func (c *Console) userRoutes(cluster string) {
+	c.roleRoutes(cluster, c.Admin.ClusterRoles)
+	c.providerRoutes(cluster, access.ClusterManage, access.ClusterManage, c.Admin.ClusterIdentityProviders)
 	at := cluster + "/users/{name}"
 	c.page(cluster+"/users", access.UsersRead, listUsers)
 	c.page(at+"/edit", access.UsersManage, editUser)
