@@ -7,22 +7,24 @@ import (
 )
 
 func TestDescriptionIsCurrent(t *testing.T) {
-	want, err := Describe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := os.ReadFile("../../api/rest/openapi.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(have, want) {
-		t.Error("api/rest/openapi.yaml is not what the routes say: run make generate")
-	}
-	again, err := Describe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(again, want) {
-		t.Error("two descriptions of the same routes differ")
+	for name, describe := range map[string]func() ([]byte, error){"openapi.yaml": Describe, "manifests.yaml": DescribeManifests, "paths.txt": DescribePaths} {
+		want, err := describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, err := os.ReadFile("../../api/rest/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(have, want) {
+			t.Errorf("api/rest/%s is not what the routes say: run make generate", name)
+		}
+		again, err := describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(again, want) {
+			t.Errorf("two descriptions of the same routes differ: %s", name)
+		}
 	}
 }

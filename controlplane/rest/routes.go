@@ -11,46 +11,8 @@ import (
 	"github.com/warrenedge/warren/controlplane/fault"
 )
 
-// routes is the whole route table. Each collection has list, get, and, unless it is read-only, create
-// (POST), put and delete:
-//
-//	/api/v1/{organizations,regions,pools,nodes,issuers,cluster-webhooks,api-keys,join-tokens,users,cluster-roles,cluster-identity-providers}
-//	/api/v1/orgs/{org}/{sites,connectors,policies,services,targets,domains,certificates,managed-certificates,webhooks}
-//	/api/v1/orgs/{org}/{members,roles,groups,service-accounts,api-keys,identity-providers,invitations,visitors}
-//	/api/v1/me/api-keys
-//
-// and beside them:
-//
-//	…/{name}/labels of each collection that is not read-only
-//	/api/v1/orgs/{org}/manifests /api/v1/orgs/{org}/manifests/apply /api/v1/orgs/{org}/manifest-sets/{name}/renew
-//	/api/v1/nodes/{name}/{drain,activate,revoke}
-//	/api/v1/issuers/{name}/{budget,rollover}
-//	/api/v1/gossip-keys /api/v1/gossip-keys/rotate
-//	/api/v1/orgs/{org}/connectors/{name}/revoke
-//	/api/v1/orgs/{org}/sites/{name}/wireguard /api/v1/orgs/{org}/sites/{name}/wireguard/rotate
-//	/api/v1/orgs/{org}/domains/{name}/check
-//	/api/v1/orgs/{org}/managed-certificates/{name}/renew
-//	/api/v1/audit /api/v1/audit-anchors /api/v1/orgs/{org}/audit
-//	/api/v1/orgs/{org}/certificates/{name}/revoke
-//	/api/v1/orgs/{org}/{alerts,alert-rules} /api/v1/orgs/{org}/alert-rules/{name}/{silence,deliveries}
-//	/api/v1/{cluster-alerts,cluster-alert-rules} /api/v1/cluster-alert-rules/{name}/{silence,deliveries}
-//	/api/v1/orgs/{org}/webhooks/{name}/{deliveries,test,rotate-secret}
-//	/api/v1/cluster-webhooks/{name}/{deliveries,test,rotate-secret}
-//	/api/v1/users/{name}/{sign-out,password-reset}
-//	/api/v1/orgs/{org}/security /api/v1/orgs/{org}/branding
-//	/api/v1/device-logins /api/v1/device-logins/token
-//	/api/v1/me /api/v1/me/session /api/v1/me/sessions /api/v1/permissions
-//	/api/v1/orgs/{org}/policies/{name}/links /api/v1/orgs/{org}/policies/{name}/links/{link}
-//	/api/v1/orgs/{org}/policies/{name}/tokens /api/v1/orgs/{org}/policies/{name}/tokens/{token}
-//	/api/v1/orgs/{org}/explain
-//	/api/v1/orgs/{org}/access-tokens
-//	/api/v1/orgs/{org}/requests /api/v1/orgs/{org}/requests/{tail,export} /api/v1/orgs/{org}/request-log
-//	/api/v1/orgs/{org}/traffic /api/v1/orgs/{org}/events /api/v1/orgs/{org}/events/tail
-//	/api/v1/orgs/{org}/{services,sites}/{name}/health
-//	/api/v1/jobs /api/v1/jobs/{name} /api/v1/jobs/{name}/{retry,cancel}
-//	/api/v1/authorities /api/v1/wait /api/v1/changes /api/v1/status /api/v1/diagnosis
-//	/debug/snapshots /debug/snapshots/{name}
-//	/healthz /readyz /api/v1/openapi.{yaml,json}
+// routes registers every operation; api/rest/paths.txt lists what comes of it. Each collection has list, get, and, unless it is
+// read-only, create (POST), put, delete and labels.
 func (a *API) routes() {
 	k := a.Admin
 	if k == nil {

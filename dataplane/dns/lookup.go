@@ -30,9 +30,9 @@ type answer struct {
 	answer, authority, additional []dns.RR
 }
 
-// lookup answers a question of class IN (RFC 1034 §4.3.2). It is pure: turn alone decides with which
-// address the answer starts, and now which challenges are over. Owner names are spelled as in qname, which is a miekg/dns presentation name
-// with trailing dot in any case.
+// lookup answers a question of class IN (RFC 1034 §4.3.2). It is pure: turn decides which address the answer starts with, now
+// which challenges have expired. Owner names are spelled as in qname, a miekg/dns presentation name with a trailing dot, in
+// upper or lower case.
 func (v *view) lookup(qname string, qtype uint16, turn uint32, now time.Time) answer {
 	lower := dns.CanonicalName(qname)
 	z, cut := v.shape.zoneOf(lower)

@@ -1,4 +1,5 @@
-// Command describe writes the OpenAPI description of the API to a file, and what manifests may say to a second one.
+// Command describe writes the OpenAPI description of the API to a file, what manifests may say to a second one, and its paths to a
+// third.
 package main
 
 import (
@@ -9,13 +10,16 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "describe: want the names of two files")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "describe: want the names of three files")
 		os.Exit(2)
 	}
 	err := write(os.Args[1], rest.Describe)
 	if err == nil {
 		err = write(os.Args[2], rest.DescribeManifests)
+	}
+	if err == nil {
+		err = write(os.Args[3], rest.DescribePaths)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "describe:", err)
