@@ -59,14 +59,14 @@ type Console struct {
 	mux     *http.ServeMux
 	served  []string // the patterns of all pages and forms
 	m       metrics
-	streams chan struct{} // one for each stream of changes
+	streams places
 	checks  chan struct{} // one for each check of a domain at work
 	over    chan struct{} // closed when streams have to end
 }
 
 // New makes the handler with all routes.
 func New(o Options) *Console {
-	c := &Console{Options: o, mux: http.NewServeMux(), m: newMetrics(o.Reg), streams: make(chan struct{}, maxStreams), checks: make(chan struct{}, maxChecks), over: make(chan struct{})}
+	c := &Console{Options: o, mux: http.NewServeMux(), m: newMetrics(o.Reg), checks: make(chan struct{}, maxChecks), over: make(chan struct{})}
 	c.routes()
 	return c
 }

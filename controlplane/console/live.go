@@ -6,16 +6,15 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 )
 
-// Limits of streams. One more than maxStreams is told to come again; what a stream can't send in time ends it, and the
-// browser opens another one.
 const (
-	maxStreams  = 1000
 	renderEvery = 500 * time.Millisecond // no stream renders more often
 	lookAgain   = 5 * time.Second        // what depends on the time of day alone
 	sendLimit   = 10 * time.Second
@@ -47,15 +46,16 @@ func eventsURL(q *Request, p *Page) string {
 // page that the tab shows is rendered again, and sent if it is another one.
 func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	at, err := url.Parse(r.URL.Query().Get("at"))
-	if err != nil || at.IsAbs() || at.Host != "" || !strings.HasPrefix(at.Path, Root+"/") || at.Path == Root+"/events" {
+	if err != nil || at.IsAbs() || at.Host != "" || !c.isPage(at.Path) {
 		http.Error(w, "no such page", http.StatusBadRequest)
 		return
 	}
-	if _, err := c.principal(r); err != nil {
+	who, err := c.principal(r)
+	if err != nil {
 		http.Error(w, "not signed in", http.StatusUnauthorized)
 		return
 	}
-	send, done, ok := c.stream(w)
+	send, done, ok := c.stream(w, who)
 	if !ok {
 		return
 	}
@@ -63,12 +63,17 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	c.follow(r, at, send)
 }
 
+// isPage reports whether a path is that of a page, which a stream may render: no export, and no stream.
+func (c *Console) isPage(path string) bool {
+	_, pattern := c.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+	return slices.Contains(c.served, pattern)
+}
+
 // stream begins a stream, if there is room for one more: done must follow.
-func (c *Console) stream(w http.ResponseWriter) (send func(string) error, done func(), ok bool) {
-	select {
-	case c.streams <- struct{}{}:
-	default:
-		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+func (c *Console) stream(w http.ResponseWriter, who access.Principal) (send func(string) error, done func(), ok bool) {
+	user := who.Actor()
+	if !c.streams.take(user) {
+		http.Error(w, "too many pages are open: close some", http.StatusServiceUnavailable)
 		return nil, nil, false
 	}
 	out := http.NewResponseController(w)
@@ -81,7 +86,7 @@ func (c *Console) stream(w http.ResponseWriter) (send func(string) error, done f
 			return err
 		}
 		return out.Flush()
-	}, func() { <-c.streams }, true
+	}, func() { c.streams.give(user) }, true
 }
 
 // untilOver ends with ctx, or when streams have to end. cancel must follow.

@@ -3,6 +3,7 @@ package console
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -87,18 +88,34 @@ func TestStream(t *testing.T) {
 func TestStreamLimits(t *testing.T) {
 	r := newRig(t)
 	b := r.browser(r.user("root@example.org", "cluster-admin", "", ""))
-	for _, at := range []string{"", "/account", "https://example.com/console/", "//evil/console/", "/console/events?at=/console/events", "/console/../account"} {
+	for _, at := range []string{"", "/account", "https://example.com/console/", "//evil/console/", "/console/events?at=/console/events", "/console/../account", "/console/orgs/default/audit/export", "/console/orgs/default/requests/tail"} {
 		if got := b.get("/console/events?at=" + url.QueryEscape(at)); got.status != 400 && got.body != "" {
 			t.Errorf("%q: %d %q", at, got.status, got.body)
 		}
 	}
-	for range maxStreams {
-		r.con.streams <- struct{}{}
+	taken := func() (n int) {
+		for ; r.con.streams.take(fmt.Sprint(n / maxPerUser)); n++ {
+		}
+		return n
+	}
+	if n := taken(); n != maxStreams {
+		t.Errorf("%d streams", n)
 	}
 	if got := b.get("/console/events?at=/console/orgs"); got.status != http.StatusServiceUnavailable {
 		t.Errorf("one stream too many: %d", got.status)
 	}
-	for range maxStreams {
-		<-r.con.streams
+	for n := range maxStreams {
+		r.con.streams.give(fmt.Sprint(n / maxPerUser))
+	}
+	if len(r.con.streams.user) != 0 || r.con.streams.all != 0 {
+		t.Errorf("what was given back is still taken: %d, %v", r.con.streams.all, r.con.streams.user)
+	}
+	for n := range maxPerUser {
+		if !r.con.streams.take("user:somebody") {
+			t.Errorf("%d streams of a user", n)
+		}
+	}
+	if r.con.streams.take("user:somebody") || !r.con.streams.take("user:another") {
+		t.Error("one user's streams are not bounded, or bound others")
 	}
 }

@@ -160,7 +160,7 @@ func (c *Console) tailRequests(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer tail.Close()
-	send, done, ok := c.stream(w)
+	send, done, ok := c.stream(w, q.Who)
 	if !ok {
 		return
 	}
