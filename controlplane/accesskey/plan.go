@@ -2,8 +2,6 @@
 package accesskey
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -104,11 +102,4 @@ func Take(s Step, keys []*model.AccessKey, now time.Time, readable func(*model.A
 		}
 	}
 	return e
-}
-
-// same reports whether two readings of the keys are of one state. Both are sorted by id.
-func same(a, b []*model.AccessKey) bool {
-	return slices.EqualFunc(a, b, func(x, y *model.AccessKey) bool {
-		return cmp.Or(x.ID.Compare(y.ID), cmp.Compare(x.State, y.State)) == 0
-	})
 }

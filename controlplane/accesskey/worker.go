@@ -7,134 +7,77 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/rotation"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
 const (
-	idle = 30 * time.Second // how often the worker looks although nothing changed
-	busy = time.Second      // the same while it waits for nodes, or for the database
-
 	pruneEvery = time.Minute
 	codesLive  = time.Hour // longer than any is good
 )
 
-// Fleet says what nodes have applied.
-type Fleet interface {
-	Standing(now time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]presence.Standing
-}
-
-// Worker takes the steps, and removes what was revoked, or was given out, too long ago to matter. Several replicas may
-// run one: a step is taken only if the rows still are what it was decided on.
+// Worker takes the steps, and removes what was revoked, or was given out, too long ago to matter.
 type Worker struct {
-	store  *store.Store
-	sealer *authority.Sealer
-	world  *model.Current
-	fleet  Fleet
-	log    *slog.Logger
-	steps  *prometheus.CounterVec
-
-	keys   []*model.AccessKey // as last seen
-	at     model.Revision     // in which they were first so: nodes that have applied it know them
-	pruned time.Time
+	*rotation.Worker[*model.AccessKey]
+	store *store.Store
+	log   *slog.Logger
 }
 
 // NewWorker makes a Worker; Run does the work.
-func NewWorker(s *store.Store, sealer *authority.Sealer, world *model.Current, fleet Fleet, log *slog.Logger, reg prometheus.Registerer) *Worker {
-	w := &Worker{store: s, sealer: sealer, world: world, fleet: fleet, log: log, steps: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "cp_access_key_steps_total", Help: "Steps of the rotation of access keys that this replica took, by result."}, []string{"step", "result"})}
-	reg.MustRegister(w.steps)
-	return w
+func NewWorker(s *store.Store, sealer *authority.Sealer, world *model.Current, fleet rotation.Fleet, log *slog.Logger, reg prometheus.Registerer) *Worker {
+	seals := vault{sealer}
+	return &Worker{store: s, log: log, Worker: rotation.New(rotation.Plan[*model.AccessKey]{
+		Name: "access keys", Metric: "cp_access_key_steps_total", Busy: time.Second,
+		Sets: func(m *model.Model) []rotation.Set[*model.AccessKey] {
+			return []rotation.Set[*model.AccessKey]{{Keys: slices.Collect(m.AccessKeys()), Nodes: rotation.Enrolled(m.Nodes())}}
+		},
+		State: func(k *model.AccessKey) (string, time.Time) { return k.ID.String() + " " + string(k.State), k.Updated },
+		Next: func(keys []*model.AccessKey, now time.Time) rotation.Step {
+			step := Next(keys, now, seals.readable)
+			if step == Rest {
+				return rotation.Step{}
+			}
+			return rotation.Step{Name: string(step), Waits: step == Sign, Grave: step == Discard}
+		},
+		Lock: func(ctx context.Context, tx *store.Tx, _ model.PoolID) ([]*model.AccessKey, error) {
+			return tx.LockAccessKeys(ctx)
+		},
+		Take: func(ctx context.Context, tx *store.Tx, _ model.PoolID, step rotation.Step, keys []*model.AccessKey, now time.Time) error {
+			return seals.write(ctx, tx, Take(Step(step.Name), keys, now, seals.readable))
+		},
+	}, s, world, fleet, log, reg)}
 }
 
-// String names the task.
-func (w *Worker) String() string { return "access keys" }
-
-// Run looks after every change until ctx ends.
+// Run takes steps and prunes until ctx ends.
 func (w *Worker) Run(ctx context.Context) error {
-	for {
-		m := w.world.Get()
-		limit := idle
-		if w.look(ctx, m, time.Now()) {
-			limit = busy
+	var pruning sync.WaitGroup
+	defer pruning.Wait()
+	pruning.Go(func() {
+		tick := time.NewTicker(pruneEvery)
+		defer tick.Stop()
+		for {
+			w.prune(ctx, time.Now())
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
 		}
-		w.prune(ctx, time.Now())
-		next, cancel := context.WithTimeout(ctx, limit)
-		_, _ = w.world.Wait(next, m.Revision()+1)
-		cancel()
-		if ctx.Err() != nil {
-			return nil
-		}
-	}
-}
-
-// look takes the next step and reports whether one is due.
-func (w *Worker) look(ctx context.Context, m *model.Model, now time.Time) (due bool) {
-	if m.Revision() == 0 {
-		return false // nothing was read yet
-	}
-	keys := slices.Collect(m.AccessKeys())
-	if w.at == 0 || !same(w.keys, keys) {
-		w.keys, w.at = keys, m.Revision()
-	}
-	step := Next(keys, now, w.readable)
-	if step == Rest {
-		return false
-	}
-	if step == Sign && !w.known(m, keys, now) {
-		return true
-	}
-	w.take(ctx, step, keys, now)
-	return true
-}
-
-// known reports whether no node is in the way of signing with the newest key.
-func (w *Worker) known(m *model.Model, keys []*model.AccessKey, now time.Time) bool {
-	var nodes []model.NodeID
-	for n := range m.Nodes() {
-		if n.Enrolled() {
-			nodes = append(nodes, n.ID)
-		}
-	}
-	var since time.Time // the newest state has lasted, by the database's clock
-	for _, k := range keys {
-		if k.Updated.After(since) {
-			since = k.Updated
-		}
-	}
-	return len(nodes) == 0 || presence.Free(w.fleet.Standing(now, nodes, w.at), now.Sub(since))
-}
-
-func (w *Worker) take(ctx context.Context, step Step, decided []*model.AccessKey, now time.Time) {
-	rev, err := w.store.Tx(ctx, "worker:access-keys", func(tx *store.Tx) error {
-		keys, err := tx.LockAccessKeys(ctx)
-		if err != nil || !same(keys, decided) { // another replica was quicker
-			return err
-		}
-		return w.write(ctx, tx, Take(step, keys, now, w.readable))
 	})
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		w.steps.WithLabelValues(string(step), "failed").Inc()
-		w.log.Warn("step of an access key's rotation not taken", "step", step, "err", err)
-	case rev > 0:
-		w.steps.WithLabelValues(string(step), "ok").Inc()
-		level := slog.LevelInfo
-		if step == Discard {
-			level = slog.LevelError // somebody wrote what this program did not
-		}
-		w.log.Log(ctx, level, "step of an access key's rotation taken", "step", step, "rev", rev)
-	}
+	return w.Worker.Run(ctx)
 }
 
-func (w *Worker) write(ctx context.Context, tx *store.Tx, e Edits) error {
+// vault makes keys, and opens them.
+type vault struct{ *authority.Sealer }
+
+func (v vault) write(ctx context.Context, tx *store.Tx, e Edits) error {
 	for _, id := range e.Delete {
 		if err := tx.DeleteAccessKey(ctx, id); err != nil {
 			return err
@@ -153,14 +96,14 @@ func (w *Worker) write(ctx context.Context, tx *store.Tx, e Edits) error {
 		return fmt.Errorf("make an access key: %w", err)
 	}
 	k := &model.AccessKey{ID: model.AccessKeyID{}.New(), State: e.Create, Public: public}
-	if k.SealedKey, err = w.sealer.Seal(private.Seed(), k.ID.String()); err != nil {
+	if k.SealedKey, err = v.Seal(private.Seed(), k.ID.String()); err != nil {
 		return err
 	}
 	return tx.CreateAccessKey(ctx, k)
 }
 
-func (w *Worker) readable(k *model.AccessKey) bool {
-	_, err := Open(k, w.sealer.Open)
+func (v vault) readable(k *model.AccessKey) bool {
+	_, err := Open(k, v.Sealer.Open)
 	return err == nil
 }
 
@@ -180,12 +123,8 @@ func Open(k *model.AccessKey, open func(sealed []byte, aad string) ([]byte, erro
 	return private, nil
 }
 
-// prune forgets, once a minute.
+// prune forgets what no token rests on any more.
 func (w *Worker) prune(ctx context.Context, now time.Time) {
-	if now.Sub(w.pruned) < pruneEvery {
-		return
-	}
-	w.pruned = now
 	_, err := w.store.Tx(ctx, "worker:access-keys", func(tx *store.Tx) error {
 		_, err := tx.PruneAccess(ctx, now.Add(-Verifies), now.Add(-codesLive))
 		return err

@@ -105,7 +105,7 @@ func (f *fixture) want(what, want string) {
 func TestRotation(t *testing.T) {
 	f := setup(t)
 	now := time.Now()
-	step := func(after time.Duration) { f.worker().look(t.Context(), f.follow(), now.Add(after)) }
+	step := func(after time.Duration) { f.worker().Look(t.Context(), f.follow(), now.Add(after)) }
 	step(0)
 	f.want("no key", "current")
 	step(Signs - time.Minute)
@@ -126,10 +126,10 @@ func TestRotation(t *testing.T) {
 // Who is away for long is not waited for.
 func TestAwayForLong(t *testing.T) {
 	f := setup(t)
-	f.worker().look(t.Context(), f.follow(), time.Now())
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(Signs+time.Minute))
+	f.worker().Look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now().Add(Signs+time.Minute))
 	f.fleet.standing = presence.Away
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
+	f.worker().Look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
 	f.want("away for long", "retired current")
 }
 
@@ -143,9 +143,9 @@ func TestTornKey(t *testing.T) {
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		return tx.CreateAccessKey(ctx, &model.AccessKey{ID: model.AccessKeyID{}.New(), State: model.AccessKeyCurrent, Public: public, SealedKey: []byte("torn")})
 	})
-	f.worker().look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now())
 	f.want("retired", "retired")
-	f.worker().look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now())
 	f.want("begun", "retired current")
 	if !strings.Contains(f.log.String(), "level=ERROR") {
 		t.Errorf("log %s", f.log.String())
@@ -171,8 +171,8 @@ func TestTornKey(t *testing.T) {
 func TestTwoReplicas(t *testing.T) {
 	f := setup(t)
 	m := f.follow()
-	f.worker().look(t.Context(), m, time.Now())
-	f.worker().look(t.Context(), m, time.Now())
+	f.worker().Look(t.Context(), m, time.Now())
+	f.worker().Look(t.Context(), m, time.Now())
 	f.want("two replicas", "current")
 }
 

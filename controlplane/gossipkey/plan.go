@@ -3,7 +3,6 @@
 package gossipkey
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -109,11 +108,4 @@ func Take(s Step, keys []*model.GossipKey, readable func(*model.GossipKey) bool,
 func newest(keys []*model.GossipKey) *model.GossipKey {
 	told := slices.DeleteFunc(slices.Clone(keys), func(k *model.GossipKey) bool { return !k.State.Told() })
 	return slices.MaxFunc(told, func(a, b *model.GossipKey) int { return a.ID.Compare(b.ID) })
-}
-
-// same reports whether two readings of the keys are of one state of a rotation. Both are sorted by id.
-func same(a, b []*model.GossipKey) bool {
-	return slices.EqualFunc(a, b, func(x, y *model.GossipKey) bool {
-		return cmp.Or(x.ID.Compare(y.ID), cmp.Compare(x.State, y.State)) == 0
-	})
 }

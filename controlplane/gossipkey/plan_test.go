@@ -180,3 +180,7 @@ func TestNodesAlwaysTalk(t *testing.T) {
 		t.Errorf("%d keys have sealed: this shows nothing", sealed)
 	}
 }
+
+func same(a, b []*model.GossipKey) bool {
+	return slices.EqualFunc(a, b, func(x, y *model.GossipKey) bool { return x.ID == y.ID && x.State == y.State })
+}

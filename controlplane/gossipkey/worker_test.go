@@ -117,33 +117,33 @@ func (f *fixture) ask() {
 // Each step is taken by another process, which has seen nothing of the ones before.
 func TestRotationIsResumed(t *testing.T) {
 	f, now := setup(t), time.Now()
-	f.worker().look(t.Context(), f.world.Get(), now)
+	f.worker().Look(t.Context(), f.world.Get(), now)
 	f.want("before the configuration is read", "")
-	f.worker().look(t.Context(), f.follow(), now)
+	f.worker().Look(t.Context(), f.follow(), now)
 	f.want("first start", "seals")
 	first := f.keys()[0]
-	f.worker().look(t.Context(), f.follow(), now)
+	f.worker().Look(t.Context(), f.follow(), now)
 	f.want("second start", "seals")
 
 	f.ask()
-	f.worker().look(t.Context(), f.follow(), now)
+	f.worker().Look(t.Context(), f.follow(), now)
 	f.want("begun", "seals opens")
 	for range 3 {
-		f.worker().look(t.Context(), f.follow(), now)
+		f.worker().Look(t.Context(), f.follow(), now)
 		f.want("the node is behind", "seals opens")
 	}
 	f.fleet.set(presence.Ready)
-	f.worker().look(t.Context(), f.follow(), now)
+	f.worker().Look(t.Context(), f.follow(), now)
 	f.want("the node has the new key", "retired seals")
 	f.fleet.set(presence.Away)
-	f.worker().look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now())
 	f.want("the node is away", "retired seals")
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
+	f.worker().Look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
 	f.want("it is away for long", "seals")
 	if last := f.keys()[0]; last.ID == first.ID || bytes.Equal(last.SealedKey, first.SealedKey) {
 		t.Error("the old key is left")
 	}
-	f.worker().look(t.Context(), f.follow(), now)
+	f.worker().Look(t.Context(), f.follow(), now)
 	f.want("at rest", "seals")
 
 	key, err := f.sealer.Open(f.keys()[0].SealedKey, f.keys()[0].ID.String())
@@ -158,19 +158,19 @@ func TestStepsAreTakenOnce(t *testing.T) {
 	f.fleet.set(presence.Ready)
 	m := f.follow()
 	a, b := f.worker(), f.worker()
-	a.look(t.Context(), m, now)
-	b.look(t.Context(), m, now)
+	a.Look(t.Context(), m, now)
+	b.Look(t.Context(), m, now)
 	f.want("both make the first key", "seals")
 	f.ask()
 	m = f.follow()
-	a.look(t.Context(), m, now)
-	b.look(t.Context(), m, now)
+	a.Look(t.Context(), m, now)
+	b.Look(t.Context(), m, now)
 	f.want("both begin", "seals opens")
 	m = f.follow()
-	a.look(t.Context(), m, now)
+	a.Look(t.Context(), m, now)
 	f.fleet.set(presence.Behind) // by what a did
-	b.look(t.Context(), m, now)
-	b.look(t.Context(), f.follow(), now)
+	b.Look(t.Context(), m, now)
+	b.Look(t.Context(), f.follow(), now)
 	f.want("one was quicker, the other must wait anew", "retired seals")
 }
 
@@ -178,15 +178,15 @@ func TestStepsAreTakenOnce(t *testing.T) {
 func TestNewRevisionsDontKeepItUp(t *testing.T) {
 	f, now := setup(t), time.Now()
 	w := f.worker()
-	w.look(t.Context(), f.follow(), now)
+	w.Look(t.Context(), f.follow(), now)
 	f.ask()
-	w.look(t.Context(), f.follow(), now)
-	w.look(t.Context(), f.follow(), now)
+	w.Look(t.Context(), f.follow(), now)
+	w.Look(t.Context(), f.follow(), now)
 	for i := range 3 {
 		f.tx(func(ctx context.Context, tx *store.Tx) error {
 			return tx.CreateRegion(ctx, &model.Region{ID: model.RegionID{}.New(), Name: "r" + string(rune('0'+i))})
 		})
-		w.look(t.Context(), f.follow(), now)
+		w.Look(t.Context(), f.follow(), now)
 	}
 	if got := slices.Compact(slices.Clone(f.fleet.asked)); len(got) != 1 || len(f.fleet.asked) != 4 {
 		t.Errorf("asked about revisions %v", f.fleet.asked)
@@ -199,10 +199,10 @@ func TestKeysThatCantBeOpenedAreReplaced(t *testing.T) {
 		return tx.CreateGossipKey(ctx, &model.GossipKey{ID: model.GossipKeyID{}.New(), State: model.GossipKeySeals, SealedKey: []byte("torn")})
 	})
 	for range 2 {
-		f.worker().look(t.Context(), f.follow(), time.Now())
+		f.worker().Look(t.Context(), f.follow(), time.Now())
 	}
 	f.want("replaced", "seals")
-	if k := f.keys()[0]; !f.worker().readable(k) {
+	if k := f.keys()[0]; !(vault{f.sealer}).readable(k) {
 		t.Error("it can't be opened either")
 	}
 	if !bytes.Contains(f.log.Bytes(), []byte("ERROR")) {

@@ -11,132 +11,52 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/controlplane/rotation"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
-const (
-	idle = 30 * time.Second // how often the worker looks although nothing changed
-	busy = time.Second      // the same while it waits for nodes, or for the database
+const keySize = 32
 
-	keySize = 32
-)
-
-// Fleet says what nodes have applied.
-type Fleet interface {
-	Standing(now time.Time, nodes []model.NodeID, rev model.Revision) map[model.NodeID]presence.Standing
-}
-
-// Worker takes the steps. Several replicas may run one: a step is taken only if the rows still are what it was
-// decided on.
-type Worker struct {
-	store  *store.Store
-	sealer *authority.Sealer
-	world  *model.Current
-	fleet  Fleet
-	log    *slog.Logger
-	steps  *prometheus.CounterVec
-
-	seen map[model.PoolID]sighting
-}
-
-// sighting is a state of a pool's keys, and where it was first found: nodes that have applied that have it.
-type sighting struct {
-	keys []*model.TicketKey
-	at   model.Revision
-}
+// Worker takes the steps of each pool that has nodes.
+type Worker = rotation.Worker[*model.TicketKey]
 
 // NewWorker makes a Worker; Run does the work.
-func NewWorker(s *store.Store, sealer *authority.Sealer, world *model.Current, fleet Fleet, log *slog.Logger, reg prometheus.Registerer) *Worker {
-	w := &Worker{store: s, sealer: sealer, world: world, fleet: fleet, log: log, seen: map[model.PoolID]sighting{}, steps: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "cp_ticket_key_steps_total", Help: "Steps of the rotation of session ticket keys that this replica took, by result."}, []string{"step", "result"})}
-	reg.MustRegister(w.steps)
-	return w
-}
-
-// String names the task.
-func (w *Worker) String() string { return "ticket keys" }
-
-// Run looks after every change until ctx ends.
-func (w *Worker) Run(ctx context.Context) error {
-	for {
-		m := w.world.Get()
-		limit := idle
-		if w.look(ctx, m, time.Now()) {
-			limit = busy
-		}
-		next, cancel := context.WithTimeout(ctx, limit)
-		_, _ = w.world.Wait(next, m.Revision()+1)
-		cancel()
-		if ctx.Err() != nil {
-			return nil
-		}
-	}
-}
-
-// look takes the next step of each pool that has nodes, and reports whether one is due somewhere.
-func (w *Worker) look(ctx context.Context, m *model.Model, now time.Time) (due bool) {
-	for p := range m.Pools() {
-		var nodes []model.NodeID
-		for n := range m.NodesOf(p.ID) {
-			if n.Enrolled() {
-				nodes = append(nodes, n.ID)
+func NewWorker(s *store.Store, sealer *authority.Sealer, world *model.Current, fleet rotation.Fleet, log *slog.Logger, reg prometheus.Registerer) *Worker {
+	seals := vault{sealer}
+	return rotation.New(rotation.Plan[*model.TicketKey]{
+		Name: "ticket keys", Metric: "cp_ticket_key_steps_total", Busy: time.Second,
+		Sets:  sets,
+		State: func(k *model.TicketKey) (string, time.Time) { return k.ID.String() + " " + string(k.State), k.Updated },
+		Next: func(keys []*model.TicketKey, now time.Time) rotation.Step {
+			step := Next(keys, now, seals.readable)
+			if step == Rest {
+				return rotation.Step{}
 			}
-		}
-		if len(nodes) == 0 {
-			continue
-		}
-		keys := slices.Collect(m.TicketKeysOf(p.ID))
-		if was, ok := w.seen[p.ID]; !ok || !same(was.keys, keys) {
-			w.seen[p.ID] = sighting{keys, m.Revision()}
-		}
-		step := Next(keys, now, w.readable)
-		if step == Rest {
-			continue
-		}
-		due = true
-		if step == Seal && !presence.Free(w.fleet.Standing(now, nodes, w.seen[p.ID].at), now.Sub(taught(keys))) {
-			continue
-		}
-		w.take(ctx, p.ID, step, keys, now)
-	}
-	return due
+			return rotation.Step{Name: string(step), Waits: step == Seal, Grave: step == Discard}
+		},
+		Lock: func(ctx context.Context, tx *store.Tx, pool model.PoolID) ([]*model.TicketKey, error) {
+			return tx.LockTicketKeys(ctx, pool)
+		},
+		Take: func(ctx context.Context, tx *store.Tx, pool model.PoolID, step rotation.Step, keys []*model.TicketKey, now time.Time) error {
+			return seals.write(ctx, tx, pool, Take(Step(step.Name), keys, now, seals.readable))
+		},
+	}, s, world, fleet, log, reg)
 }
 
-// taught is since when the newest state has lasted, by the database's clock.
-func taught(keys []*model.TicketKey) (since time.Time) {
-	for _, k := range keys {
-		if k.Updated.After(since) {
-			since = k.Updated
+// sets are the keys of each pool that has nodes.
+func sets(m *model.Model) (out []rotation.Set[*model.TicketKey]) {
+	for p := range m.Pools() {
+		if nodes := rotation.Enrolled(m.NodesOf(p.ID)); len(nodes) > 0 {
+			out = append(out, rotation.Set[*model.TicketKey]{Pool: p.ID, Keys: slices.Collect(m.TicketKeysOf(p.ID)), Nodes: nodes})
 		}
 	}
-	return since
+	return out
 }
 
-func (w *Worker) take(ctx context.Context, pool model.PoolID, step Step, decided []*model.TicketKey, now time.Time) {
-	rev, err := w.store.Tx(ctx, "worker:ticket-keys", func(tx *store.Tx) error {
-		keys, err := tx.LockTicketKeys(ctx, pool)
-		if err != nil || !same(keys, decided) { // another replica was quicker
-			return err
-		}
-		return w.write(ctx, tx, pool, Take(step, keys, now, w.readable))
-	})
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		w.steps.WithLabelValues(string(step), "failed").Inc()
-		w.log.Warn("step of a ticket key's rotation not taken", "pool", pool, "step", step, "err", err)
-	case rev > 0:
-		w.steps.WithLabelValues(string(step), "ok").Inc()
-		level := slog.LevelInfo
-		if step == Discard {
-			level = slog.LevelError // somebody wrote what this program did not
-		}
-		w.log.Log(ctx, level, "step of a ticket key's rotation taken", "pool", pool, "step", step, "rev", rev)
-	}
-}
+// vault makes keys, and opens them.
+type vault struct{ *authority.Sealer }
 
-func (w *Worker) write(ctx context.Context, tx *store.Tx, pool model.PoolID, e Edits) error {
+func (v vault) write(ctx context.Context, tx *store.Tx, pool model.PoolID, e Edits) error {
 	for _, id := range e.Delete {
 		if err := tx.DeleteTicketKey(ctx, id); err != nil {
 			return err
@@ -154,13 +74,13 @@ func (w *Worker) write(ctx context.Context, tx *store.Tx, pool model.PoolID, e E
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails since Go 1.24
 	var err error
-	if k.SealedKey, err = w.sealer.Seal(key, k.ID.String()); err != nil {
+	if k.SealedKey, err = v.Seal(key, k.ID.String()); err != nil {
 		return err
 	}
 	return tx.CreateTicketKey(ctx, k)
 }
 
-func (w *Worker) readable(k *model.TicketKey) bool {
-	key, err := w.sealer.Open(k.SealedKey, k.ID.String())
+func (v vault) readable(k *model.TicketKey) bool {
+	key, err := v.Open(k.SealedKey, k.ID.String())
 	return err == nil && len(key) == keySize
 }

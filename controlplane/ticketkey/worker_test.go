@@ -108,7 +108,7 @@ func (f *fixture) want(what, want string) {
 func TestRotation(t *testing.T) {
 	f := setup(t)
 	now := time.Now()
-	step := func(after time.Duration) { f.worker().look(t.Context(), f.follow(), now.Add(after)) }
+	step := func(after time.Duration) { f.worker().Look(t.Context(), f.follow(), now.Add(after)) }
 	step(0)
 	f.want("no key", "seals")
 	step(Seals - time.Minute)
@@ -139,10 +139,10 @@ func TestRotation(t *testing.T) {
 // Who is away for long is not waited for.
 func TestAwayForLong(t *testing.T) {
 	f := setup(t)
-	f.worker().look(t.Context(), f.follow(), time.Now())
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(Seals+time.Minute))
+	f.worker().Look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now().Add(Seals+time.Minute))
 	f.fleet.standing = presence.Away
-	f.worker().look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
+	f.worker().Look(t.Context(), f.follow(), time.Now().Add(presence.Patience+time.Minute))
 	f.want("away for long", "retired seals")
 }
 
@@ -152,9 +152,9 @@ func TestTornKey(t *testing.T) {
 	f.tx(func(ctx context.Context, tx *store.Tx) error {
 		return tx.CreateTicketKey(ctx, &model.TicketKey{ID: model.TicketKeyID{}.New(), Pool: f.pool, State: model.TicketKeySeals, SealedKey: []byte("torn")})
 	})
-	f.worker().look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now())
 	f.want("discarded", "")
-	f.worker().look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now())
 	f.want("begun", "seals")
 	if !strings.Contains(f.log.String(), "level=ERROR") {
 		t.Errorf("log %s", f.log.String())
@@ -174,15 +174,15 @@ func TestTornKey(t *testing.T) {
 func TestTwoReplicas(t *testing.T) {
 	f := setup(t)
 	m := f.follow()
-	f.worker().look(t.Context(), m, time.Now())
-	f.worker().look(t.Context(), m, time.Now())
+	f.worker().Look(t.Context(), m, time.Now())
+	f.worker().Look(t.Context(), m, time.Now())
 	f.want("two replicas", "seals")
 }
 
 // The database keeps one key that seals and one that opens for each pool, and forgets them with it.
 func TestRows(t *testing.T) {
 	f := setup(t)
-	f.worker().look(t.Context(), f.follow(), time.Now())
+	f.worker().Look(t.Context(), f.follow(), time.Now())
 	_, err := f.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
 		return tx.CreateTicketKey(t.Context(), &model.TicketKey{ID: model.TicketKeyID{}.New(), Pool: f.pool, State: model.TicketKeySeals, SealedKey: []byte("x")})
 	})
