@@ -14,15 +14,16 @@ import (
 
 // Budget is what an issuer's account may still ask for, of one kind, of one name where it is counted for each.
 type Budget struct {
-	Kind     string     `json:"kind" enum:"new_orders,domain,set,failed_validations" doc:"New orders; certificates of a registered domain, or of exactly the same names; failed validations of a name"`
-	Key      string     `json:"key,omitempty" doc:"The domain, the names or the name; absent of the whole account, and of names that nothing was used for"`
-	Limit    int        `json:"limit" doc:"What may be used at once, and comes back in the window, evenly"`
-	Window   string     `json:"window"`
-	Used     int        `json:"used" doc:"What has not come back yet"`
-	Reserved int        `json:"reserved" doc:"The part of the limit that only renewals may use"`
-	Left     int        `json:"left" doc:"What may be used now, by renewals"`
-	LeftNew  int        `json:"left_new" doc:"What may be used now, by what is no renewal"`
-	More     *time.Time `json:"more,omitempty" doc:"When one more will have come back; absent: nothing is used"`
+	Kind      string     `json:"kind" enum:"new_orders,domain,set,failed_validations" doc:"New orders; certificates of a registered domain, or of exactly the same names; failed validations of a name"`
+	Key       string     `json:"key,omitempty" doc:"The domain, the names or the name; absent of the whole account, and of names that nothing was used for"`
+	Limit     int        `json:"limit" doc:"What may be used at once, and comes back in the window, evenly"`
+	Window    string     `json:"window"`
+	Used      int        `json:"used" doc:"What has not come back yet"`
+	Reserved  int        `json:"reserved" doc:"The part of the limit that only renewals may use"`
+	Left      int        `json:"left" doc:"What may be used now, by renewals"`
+	Suspended bool       `json:"suspended,omitempty" doc:"None of it is used: the issuer is suspended"`
+	LeftNew   int        `json:"left_new" doc:"What may be used now, by what is no renewal"`
+	More      *time.Time `json:"more,omitempty" doc:"When one more will have come back; absent: nothing is used"`
 }
 
 // shownBudgets is how many names of a kind are shown: those with the least left.
@@ -69,7 +70,10 @@ func (c *call) budgets(i *model.Issuer, now time.Time) ([]Budget, error) {
 			some = append(some, viewBudget(l, l.Full(model.BucketKey{Kind: kind}, now), now))
 		}
 		slices.SortStableFunc(some, func(a, b Budget) int { return cmp.Or(cmp.Compare(a.Left, b.Left), cmp.Compare(a.Key, b.Key)) })
-		out = append(out, some[:min(len(some), shownBudgets)]...)
+		for _, v := range some[:min(len(some), shownBudgets)] {
+			v.Suspended = i.Suspended
+			out = append(out, v)
+		}
 	}
 	return out, nil
 }

@@ -31,6 +31,7 @@ type IssuerSpec struct {
 	Rank          *int              `json:"rank,omitempty" minimum:"0" maximum:"999" doc:"The lowest is asked first; 100 if absent"`
 	Profiles      map[string]string `json:"profiles,omitempty" doc:"Our word for a profile, and the authority's; what stands under default is asked for where a certificate names none"`
 	CAAIdentities []string          `json:"caa_identities,omitempty" maxItems:"16" doc:"Domains that stand for the authority in CAA records (RFC 8659); what the authority's directory names if absent. As soon as they are known of every issuer, zones allow these and no others"`
+	Suspended     bool              `json:"suspended,omitempty" doc:"Nothing new is ordered or renewed from it: certificates come from the others. Orders under way go on; what it has issued is served, and can be revoked"`
 	Limits        IssuerLimits      `json:"limits,omitempty" doc:"What the authority lets one account do; Let's Encrypt's where absent"`
 }
 
@@ -59,6 +60,7 @@ type Issuer struct {
 	Profiles      map[string]string `json:"profiles,omitempty"`
 	CAAIdentities []string          `json:"caa_identities,omitempty" doc:"As written"`
 	CAADomains    []string          `json:"caa_domains,omitempty" doc:"What counts in CAA records: as written, else as the authority's directory says, which is read when the account is made and once a day"`
+	Suspended     bool              `json:"suspended,omitempty" doc:"Nothing new is ordered or renewed from it"`
 	Limits        IssuerLimits      `json:"limits"`
 	AccountURL    string            `json:"account_url,omitempty" doc:"Empty until the first order"`
 	Rollover      *Rollover         `json:"rollover,omitempty" doc:"Of the account's key, as long as it is under way"`
@@ -119,13 +121,8 @@ func issuers(a *Admin) *Collection[model.Issuer, IssuerSpec, Issuer] {
 		build:  buildIssuer,
 		create: func(c *call, v *model.Issuer) error { return c.tx.CreateIssuer(c, v) },
 		update: updateIssuer,
-		drop: func(c *call, v *model.Issuer) error {
-			if v.Internal() {
-				return errInternal
-			}
-			return c.tx.DeleteIssuer(c, v.ID)
-		},
-		view: func(_ *call, v *model.Issuer) (Issuer, error) { return viewIssuer(v), nil },
+		drop:   dropIssuer,
+		view:   func(_ *call, v *model.Issuer) (Issuer, error) { return viewIssuer(v), nil },
 	}
 }
 
@@ -134,7 +131,61 @@ func updateIssuer(c *call, v *model.Issuer) (bool, error) {
 	if err != nil || reflect.DeepEqual(old, v) {
 		return false, err
 	}
-	return true, c.tx.UpdateIssuer(c, v)
+	if err := c.tx.UpdateIssuer(c, v); err != nil || old.Suspended || !v.Suspended {
+		return true, err
+	}
+	return true, c.tx.EndPlannedOrders(c, v.ID, v.Name+" is suspended", time.Now())
+}
+
+// dropIssuer removes an issuer that nothing is under way at, and whose account nobody needs any more.
+func dropIssuer(c *call, v *model.Issuer) error {
+	if v.Internal() {
+		return errInternal
+	}
+	if _, err := c.tx.LockIssuer(c, v.ID); err != nil { // from here on nothing is planned with it
+		return err
+	}
+	now := time.Now()
+	if err := c.tx.EndPlannedOrders(c, v.ID, v.Name+" is removed", now); err != nil {
+		return err
+	}
+	use, err := c.tx.IssuerUse(c, v.ID, now)
+	if err != nil {
+		return err
+	}
+	if why := needed(v, use); why != "" {
+		return fault.New(fault.Conflict, "issuer %s is still needed: %s", v.Name, why)
+	}
+	return c.tx.DeleteIssuer(c, v.ID, now)
+}
+
+// needed says what an issuer is still needed for, and what to do about it; "": nothing.
+func needed(v *model.Issuer, use store.IssuerUse) string {
+	var why []string
+	if use.Orders > 0 {
+		why = append(why, count(use.Orders, "order is", "orders are")+" under way there, and will end")
+	}
+	if use.Certificates > 0 {
+		why = append(why, count(use.Certificates, "certificate of it is", "certificates of it are")+" valid, until "+use.ValidUntil.UTC().Format(time.RFC3339)+
+			" at the latest, and only its account revokes them: renewed now they come from another issuer, and go when all nodes have had those for a day")
+	}
+	if use.Revocations > 0 {
+		why = append(why, "it has not confirmed "+count(use.Revocations, "revocation", "revocations")+" yet")
+	}
+	if use.Pinned > 0 {
+		why = append(why, count(use.Pinned, "certificate is", "certificates are")+" to be ordered from it alone ("+use.PinnedName+"): configure another issuer")
+	}
+	if len(why) > 0 && !v.Suspended {
+		why = append(why, "suspend it meanwhile, so that nothing new is ordered from it")
+	}
+	return strings.Join(why, "; ")
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return itoa(n) + " " + many
 }
 
 var errInternal = fault.New(fault.Conflict, "issuer %s is the cluster's own authority: it is neither written nor removed", model.InternalIssuer)
@@ -207,7 +258,7 @@ func buildIssuer(c *call, old *model.Issuer, name string, s IssuerSpec) (*model.
 		}
 		v.CAAIdentities = append(v.CAAIdentities, canon)
 	}
-	v.Limits = model.IssuerLimits(s.Limits)
+	v.Limits, v.Suspended = model.IssuerLimits(s.Limits), s.Suspended
 	return v, c.bind(v, s.EAB)
 }
 
@@ -284,7 +335,7 @@ func profiles(in map[string]string) map[string]string {
 func viewIssuer(v *model.Issuer) Issuer {
 	out := Issuer{
 		Meta: meta(v.ID.String(), v.Name, v.Meta), DirectoryURL: v.DirectoryURL, RootsPEM: string(v.RootsPEM), Rank: v.Rank, CAAIdentities: v.CAAIdentities, CAADomains: v.CAADomains(),
-		Limits: IssuerLimits(v.Limits), AccountURL: v.AccountURL, RolledOverAt: when(v.RolledOver), PausedUntil: when(v.PausedUntil), FailingSince: when(v.FailingSince), LastProblem: v.LastProblem,
+		Suspended: v.Suspended, Limits: IssuerLimits(v.Limits), AccountURL: v.AccountURL, RolledOverAt: when(v.RolledOver), PausedUntil: when(v.PausedUntil), FailingSince: when(v.FailingSince), LastProblem: v.LastProblem,
 	}
 	if !v.RolloverNext.IsZero() {
 		out.Rollover = &Rollover{v.RolloverNext.UTC(), v.RolloverProblem}

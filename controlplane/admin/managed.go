@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
@@ -48,6 +49,7 @@ type Managed struct {
 	SuggestedStart *time.Time   `json:"suggested_start,omitempty"`
 	SuggestedEnd   *time.Time   `json:"suggested_end,omitempty"`
 	NextAttempt    time.Time    `json:"next_attempt"`
+	WaitsFor       string       `json:"waits_for,omitempty" doc:"What has to happen before it can be ordered at all, whenever the next attempt is: an issuer has to be resumed, created or configured"`
 	LastProblem    string       `json:"last_problem,omitempty" doc:"In the authority's own words"`
 	FailingSince   *time.Time   `json:"failing_since,omitempty"`
 	Found          *Finding     `json:"found,omitempty" doc:"What the DNS was found to say of the domain, from which follows what is ordered; only where one certificate is asked for"`
@@ -71,7 +73,7 @@ type Finding struct {
 type Order struct {
 	ID          string       `json:"id"`
 	State       string       `json:"state"`
-	Issuer      string       `json:"issuer"`
+	Issuer      string       `json:"issuer" doc:"Empty if it was deleted since"`
 	URL         string       `json:"url,omitempty"`
 	Renewal     bool         `json:"renewal"`
 	Problem     string       `json:"problem,omitempty" doc:"In the authority's own words"`
@@ -145,6 +147,11 @@ func viewManaged(c *call, v *model.ManagedCertificate) (out Managed, err error) 
 	if out.Issuer, err = c.issuerName(v.Issuer); err != nil {
 		return out, err
 	}
+	issuers, err := c.tx.ListIssuers(c)
+	if err != nil {
+		return out, err
+	}
+	out.WaitsFor = certs.Waits(v, issuers)
 	if !v.Certificate.IsZero() {
 		cert, err := c.tx.GetCertificate(c, v.Certificate)
 		switch {

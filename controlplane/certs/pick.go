@@ -2,6 +2,7 @@ package certs
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -23,7 +24,7 @@ type Start struct {
 
 // Pick chooses which of the certificates that are due are ordered now, in the order in which they come: as many
 // as the budgets of their issuers have room for. The others stay due. issuers are in the order in which they are
-// asked; one that is paused is passed over.
+// asked; one that is paused or suspended is passed over.
 func Pick(due []store.Due, issuers []*model.Issuer, room map[model.IssuerID]Room, now time.Time) []Start {
 	var out []Start
 	for _, d := range due {
@@ -43,7 +44,7 @@ func Pick(due []store.Due, issuers []*model.Issuer, room map[model.IssuerID]Room
 }
 
 // Choice returns the issuer that a certificate is ordered from now: the one that is named on it, else the first
-// that neither is paused nor passed over for this certificate. Nil: none.
+// that neither is paused or suspended nor passed over for this certificate. Nil: none.
 func Choice(m *model.ManagedCertificate, issuers []*model.Issuer, now time.Time) *model.Issuer {
 	for _, i := range issuers {
 		if may(m, i) && !now.Before(Back(m, i)) {
@@ -53,9 +54,29 @@ func Choice(m *model.ManagedCertificate, issuers []*model.Issuer, now time.Time)
 	return nil
 }
 
-// may reports whether a certificate is ever ordered from an issuer.
+// may reports whether a certificate is ordered from an issuer, as things are.
 func may(m *model.ManagedCertificate, i *model.Issuer) bool {
-	return !i.Internal() && (m.Issuer.IsZero() || i.ID == m.Issuer)
+	return !i.Internal() && !i.Suspended && (m.Issuer.IsZero() || i.ID == m.Issuer)
+}
+
+// Waits says what has to happen before a certificate can be ordered at all, whenever its next attempt is; "": nothing.
+func Waits(m *model.ManagedCertificate, issuers []*model.Issuer) string {
+	if !m.Wanted || slices.ContainsFunc(issuers, func(i *model.Issuer) bool { return may(m, i) }) {
+		return ""
+	}
+	outside := 0
+	for _, i := range issuers {
+		if i.ID == m.Issuer {
+			return "issuer " + i.Name + ", the only one that it is to be ordered from, is suspended: it has to be resumed, or another one configured"
+		}
+		if !i.Internal() {
+			outside++
+		}
+	}
+	if outside == 0 {
+		return "there is no issuer to order from: one has to be created"
+	}
+	return "every issuer is suspended: one has to be resumed"
 }
 
 // Back is from when on a certificate may be ordered from an issuer again; a time that has passed: it may be now.

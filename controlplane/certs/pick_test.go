@@ -118,6 +118,44 @@ func TestPick(t *testing.T) {
 	}
 }
 
+// A suspended issuer is passed over by what is by rank; what is to be ordered from it alone says that it waits.
+func TestSuspendedIssuers(t *testing.T) {
+	own, first, second := &model.Issuer{ID: model.IssuerID{}.New(), Name: model.InternalIssuer}, issuer("first", 1), issuer("second", 2)
+	all := []*model.Issuer{first, second, own}
+	anyone, pinned := &model.ManagedCertificate{Wanted: true}, &model.ManagedCertificate{Wanted: true, Issuer: first.ID}
+	first.Suspended = true
+	if got := Choice(anyone, all, start); got != second {
+		t.Errorf("by rank: %v", got)
+	}
+	if got := Waits(anyone, all); got != "" {
+		t.Errorf("by rank it waits: %s", got)
+	}
+	if got := Choice(pinned, all, start); got != nil {
+		t.Errorf("from it alone: %v", got)
+	}
+	if _, ok := Soonest(pinned, all, start); ok {
+		t.Error("there is a time at which it is ordered from a suspended issuer")
+	}
+	if got := Waits(pinned, all); !strings.Contains(got, "issuer first") || !strings.Contains(got, "suspended") {
+		t.Errorf("from it alone it waits: %q", got)
+	}
+	second.Suspended = true
+	if got := Waits(anyone, all); !strings.Contains(got, "every issuer is suspended") {
+		t.Errorf("while all are suspended: %q", got)
+	}
+	if got := Waits(anyone, []*model.Issuer{own}); !strings.Contains(got, "no issuer") {
+		t.Errorf("without an issuer: %q", got)
+	}
+	pinned.Wanted = false
+	if got := Waits(pinned, all); got != "" {
+		t.Errorf("what nobody needs waits: %s", got)
+	}
+	pinned.Wanted, first.Suspended = true, false
+	if Choice(pinned, all, start) != first || Waits(pinned, all) != "" {
+		t.Error("it waits after the issuer is resumed")
+	}
+}
+
 // Mass revocation: 10,000 certificates have a true window in the past. All are renewed, soonest to expire first,
 // and never more than the account's budget.
 func TestDrainWithinBudget(t *testing.T) {

@@ -25,6 +25,9 @@ func (a *app) issuerBudget() *cobra.Command {
 			if a.structured() {
 				return a.print(page.Items)
 			}
+			if len(page.Items) > 0 && page.Items[0].Suspended != nil && *page.Items[0].Suspended {
+				a.say("%s is suspended: nothing new is ordered from it", args[0])
+			}
 			return a.showBudget(page.Items)
 		},
 	}

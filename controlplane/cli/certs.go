@@ -82,6 +82,7 @@ func describeManaged(out io.Writer, m typed.Managed) error {
 	line("Not after", stamp(&m.NotAfter))
 	line("Renewal", stamp(&m.RenewAt))
 	line("Next attempt", stamp(&m.NextAttempt))
+	line("Waits for", m.WaitsFor)
 	line("Last problem", m.LastProblem)
 	line("Domain", found(m))
 	for _, r := range m.Revocations {
@@ -197,6 +198,9 @@ func (a *app) renewed(ctx context.Context, s *session, before typed.Managed, lim
 		word := m.LastProblem
 		if len(m.Orders) > 0 {
 			word = strings.TrimSpace(m.Orders[0].State + " " + m.Orders[0].Problem)
+		}
+		if m.WaitsFor != "" {
+			word = "it can't be ordered: " + m.WaitsFor
 		}
 		if word != said && word != "" {
 			a.say("%6s  %s", seconds(time.Since(begin)), word)

@@ -138,6 +138,11 @@ func (s *session) writeEdited(ctx context.Context, k *kind, was *manifest, tag, 
 	if wrong := m.validate(); len(wrong) > 0 {
 		return apiclient.Written{}, errors.Join(wrong...)
 	}
+	return s.replace(ctx, k, m, tag)
+}
+
+// replace writes an object as a manifest says, if it is still the one with a tag.
+func (s *session) replace(ctx context.Context, k *kind, m *manifest, tag string) (apiclient.Written, error) {
 	body := map[string]any{"labels": orEmpty(m.Metadata.Labels)}
 	for field, v := range m.Spec {
 		body[field] = v

@@ -14,6 +14,8 @@ var examples = map[string]string{
 	"warren domain check":                     "warren domain check example.org",
 	"warren domain prove":                     "warren domain prove example.org",
 	"warren issuer budget":                    "warren issuer budget letsencrypt",
+	"warren issuer resume":                    "warren issuer resume letsencrypt",
+	"warren issuer suspend":                   "warren issuer suspend letsencrypt",
 	"warren issuer rollover":                  "warren issuer rollover letsencrypt",
 	"warren node activate":                    "warren node activate n1",
 	"warren node drain":                       "warren node drain n1 --wait",

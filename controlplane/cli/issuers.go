@@ -11,8 +11,44 @@ func (a *app) issuerCommand() *cobra.Command {
 		Use: "issuer", Short: "Accounts at the authorities that certificates are ordered from",
 		Long: "Accounts at the authorities that certificates are ordered from. Issuers themselves are objects: warren create issuer, warren get issuers.",
 	}
-	cmd.AddCommand(a.issuerRollover(), a.issuerBudget())
+	cmd.AddCommand(a.issuerRollover(), a.issuerBudget(),
+		a.issuerSuspension("suspend", "suspended", "Order and renew nothing new from an issuer", true,
+			"Order and renew nothing new from an issuer. What is planned with it is ordered from the others, orders under way go on, and what it has\n"+
+				"issued is served and can be revoked. It can be deleted as soon as nothing of it is valid any more."),
+		a.issuerSuspension("resume", "resumed", "Order from an issuer again that was suspended", false, "Order from an issuer again that was suspended. What has waited for it is ordered at once."))
 	return cmd
+}
+
+func (a *app) issuerSuspension(verb, became, short string, suspended bool, long string) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " NAME", Short: short, Long: long, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := findKind("issuers")
+			if err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			m, tag, err := s.one(cmd.Context(), k, args[0])
+			if err != nil {
+				return err
+			}
+			if m.Spec["suspended"] = suspended; !suspended {
+				delete(m.Spec, "suspended")
+			}
+			done, err := s.replace(cmd.Context(), k, m, tag)
+			if err != nil {
+				return err
+			}
+			if !done.Changed {
+				became = "unchanged"
+			}
+			a.say("issuer %s %s", args[0], became)
+			return nil
+		},
+	}
 }
 
 func (a *app) issuerRollover() *cobra.Command {

@@ -128,7 +128,9 @@ func (q *Request) asked(d *model.Domain) preflight.Question {
 	}
 	var issuers []preflight.Issuer
 	for i := range q.m.Issuers() {
-		issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAADomains(), Account: i.AccountURL})
+		if !i.Suspended {
+			issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAADomains(), Account: i.AccountURL})
+		}
 	}
 	return preflight.For(q.m, d, names, issuers)
 }

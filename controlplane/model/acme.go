@@ -34,6 +34,7 @@ type Issuer struct {
 	DirectoryCAA  []string          // as the authority's directory says
 	DirectoryRead time.Time
 	Limits        IssuerLimits
+	Suspended     bool // nothing new is ordered from it; what it has issued is served, and can be revoked
 
 	AccountURL       string
 	SealedAccountKey []byte    // Tink AEAD over the PKCS #8 PEM, associated data: the ID's text form; nil: none yet
@@ -140,6 +141,9 @@ const (
 	OrderFailed            OrderState = "failed"
 )
 
+// OrderAbandoned is the class of an order that ended without anybody's failure.
+const OrderAbandoned = "abandoned"
+
 // Final reports whether an order in this state is over.
 func (s OrderState) Final() bool { return s == OrderAcked || s == OrderFailed }
 
@@ -148,7 +152,7 @@ type Order struct {
 	ID          OrderID
 	Org         OrgID
 	Managed     ManagedCertificateID
-	Issuer      IssuerID
+	Issuer      IssuerID // zero: it was deleted since the order was over
 	Names       []string // sorted
 	KeyType     KeyType
 	Profile     string // the authority's word; "": it knows none

@@ -240,12 +240,12 @@ func pools(x index, prefix string) iter.Seq[PoolID] {
 
 // CAAIdentities are the domains that stand for the authorities of which the cluster orders certificates, sorted:
 // what zones say in CAA records (RFC 8659). Nil, so that any may issue, while there is no issuer, or one of which
-// it is not known under which domains it goes.
+// it is not known under which domains it goes. One that was suspended before it had an account has issued nothing.
 func (m *Model) CAAIdentities() []string {
 	var out []string
 	for i := range m.Issuers() {
 		domains := i.CAADomains()
-		if len(domains) == 0 {
+		if len(domains) == 0 && !(i.Suspended && i.AccountURL == "") {
 			return nil
 		}
 		out = append(out, domains...)

@@ -71,7 +71,7 @@ func (w *Worker) carry(ctx context.Context, o *model.Order) {
 		w.steps.WithLabelValues(string(step), "ok").Inc()
 		if o.State.Final() {
 			w.ended.WithLabelValues(string(o.State)).Inc()
-			if o.Class == abandoned || w.dueAgain(ctx, o) {
+			if o.Class == model.OrderAbandoned || w.dueAgain(ctx, o) {
 				w.Replan() // another issuer may be asked, or somebody asked for another certificate meanwhile
 			}
 			log.Info("order is over", "state", o.State, "problem", o.Problem)

@@ -299,13 +299,10 @@ func (t *turn) handOver(why string, h model.Hold, now time.Time) (outcome, bool)
 	return out, true
 }
 
-// abandoned is the class of an order that is nobody's failure.
-const abandoned = "abandoned"
-
 // abandonUntil ends an order that is nobody's failure; another one may begin at a time.
 func (t *turn) abandonUntil(why string, at, now time.Time) outcome {
-	out := t.to(model.OrderFailed, "abandoned")
-	out.order.Class, out.order.Problem = abandoned, why
+	out := t.to(model.OrderFailed, model.OrderAbandoned)
+	out.order.Class, out.order.Problem = model.OrderAbandoned, why
 	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
 		m, err := t.cleared(ctx, tx, now)
 		if err != nil {
@@ -318,8 +315,11 @@ func (t *turn) abandonUntil(why string, at, now time.Time) outcome {
 }
 
 // leave says why an order is better begun anew with another issuer; "": it is not. Only an order that nothing can
-// have been issued for is left, and at once only if its issuer has not heard of it.
+// have been issued for is left, and at once only if its issuer has not heard of it. One that a suspended issuer has heard of goes on.
 func leave(o *model.Order, m *model.ManagedCertificate, i *model.Issuer, all []*model.Issuer, now time.Time) string {
+	if i.Suspended && o.State == model.OrderPlanned && o.Intent.IsZero() {
+		return i.Name + " is suspended"
+	}
 	if len(o.CSR) > 0 || !i.PausedUntil.After(now) || !away(i, now) {
 		return ""
 	}

@@ -164,6 +164,47 @@ func TestManagedCertificates(t *testing.T) {
 	}
 }
 
+// A suspended issuer orders nothing: what was planned there goes elsewhere, and what is to come from it alone says what it waits for. It is
+// deleted as soon as nothing needs it.
+func TestSuspendedIssuers(t *testing.T) {
+	w := newWorld(t)
+	w.must(201, "POST", "/api/v1/issuers", `{"name":"le",`+directory+`}`)
+	id := w.managed("*.example.com", "example.com")
+	const base, spec = "/api/v1/orgs/default/managed-certificates/example.com", `{` + directory + `,"suspended":true}`
+	said := func(status int, method, path, body string, want ...string) {
+		t.Helper()
+		r := w.as(w.key, method, path, body)
+		for _, words := range want {
+			if r.status != status || !strings.Contains(string(r.body), words) {
+				t.Errorf("%s %s: %d %s; want %d, %q", method, path, r.status, r.body, status, words)
+			}
+		}
+	}
+	said(200, "PUT", "/api/v1/issuers/le", spec, `"suspended":true`)
+	said(200, "GET", base, "", `"waits_for":"every issuer is suspended`, `"problem":"le is suspended"`, `"state":"failed"`)
+	said(200, "GET", "/api/v1/issuers/le/budget", "", `"suspended":true`)
+	said(200, "PUT", base, `{"issuer":"le"}`, `"waits_for":"issuer le, the only one`)
+	chain, _ := handmade(t, "example.com")
+	c := &model.Certificate{ID: model.CertificateID{}.New(), Managed: id, Names: []string{"example.com"}, ChainPEM: []byte(chain), SealedKey: []byte("k"), NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	if _, err := w.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
+		m, err := tx.GetManagedCertificate(t.Context(), id)
+		if err != nil {
+			return err
+		}
+		c.Org, c.Issuer = m.Org, m.Issuer
+		return tx.CreateCertificate(t.Context(), c)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	said(409, "DELETE", "/api/v1/issuers/le", "", "1 certificate of it is valid, until ", "1 certificate is to be ordered from it alone (*.example.com)")
+	said(200, "PUT", "/api/v1/issuers/le", `{`+directory+`}`, `"name":"le"`)
+	said(409, "DELETE", "/api/v1/issuers/le", "", "suspend it meanwhile")
+	w.must(200, "PUT", base, `{}`)
+	w.must(204, "DELETE", "/api/v1/orgs/default/certificates/"+c.ID.String(), "")
+	w.must(204, "DELETE", "/api/v1/issuers/le", "")
+	said(200, "GET", base, "", `"waits_for":"there is no issuer`, "planned with le")
+}
+
 // handmade is a certificate of a CA that nobody knows, with its chain and key as PEM.
 func handmade(t *testing.T, names ...string) (chain, key string) {
 	t.Helper()

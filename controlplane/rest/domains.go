@@ -83,7 +83,9 @@ func (a *API) checkDomain(ctx context.Context, org, name string) (v domainCheckV
 	}
 	var issuers []preflight.Issuer
 	for i := range m.Issuers() {
-		issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAADomains(), Account: i.AccountURL})
+		if !i.Suspended {
+			issuers = append(issuers, preflight.Issuer{Name: i.Name, Domains: i.CAADomains(), Account: i.AccountURL})
+		}
 	}
 	r, err := a.Preflight.Check(ctx, preflight.For(m, d, checkedNames(m, d), issuers))
 	if err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -13,7 +14,7 @@ import (
 func (t *Tx) CreateIssuer(ctx context.Context, v *model.Issuer) error {
 	return classify(t.q.InsertIssuer(ctx, db.InsertIssuerParams{
 		ID: v.ID.UUID, Name: v.Name, DirectoryUrl: v.DirectoryURL, Contacts: notNil(v.Contacts), EabKeyID: v.EABKeyID, SealedEabKey: v.SealedEABKey,
-		RootsPem: v.RootsPEM, Rank: int32(v.Rank), Profiles: profilesJSON(v.Profiles), CaaIdentities: notNil(v.CAAIdentities), Limits: limitsJSON(v.Limits),
+		RootsPem: v.RootsPEM, Rank: int32(v.Rank), Profiles: profilesJSON(v.Profiles), CaaIdentities: notNil(v.CAAIdentities), Limits: limitsJSON(v.Limits), Suspended: v.Suspended,
 	}), "create issuer")
 }
 
@@ -22,15 +23,38 @@ func (t *Tx) CreateIssuer(ctx context.Context, v *model.Issuer) error {
 func (t *Tx) UpdateIssuer(ctx context.Context, v *model.Issuer) error {
 	n, err := t.q.UpdateIssuer(ctx, db.UpdateIssuerParams{
 		ID: v.ID.UUID, Name: v.Name, DirectoryUrl: v.DirectoryURL, Contacts: notNil(v.Contacts), EabKeyID: v.EABKeyID, SealedEabKey: v.SealedEABKey,
-		RootsPem: v.RootsPEM, Rank: int32(v.Rank), Profiles: profilesJSON(v.Profiles), CaaIdentities: notNil(v.CAAIdentities), Limits: limitsJSON(v.Limits),
+		RootsPem: v.RootsPEM, Rank: int32(v.Rank), Profiles: profilesJSON(v.Profiles), CaaIdentities: notNil(v.CAAIdentities), Limits: limitsJSON(v.Limits), Suspended: v.Suspended,
 	})
 	return affected(n, err, "update issuer")
 }
 
-// DeleteIssuer removes a row; one that others refer to is a conflict. The cluster's own stays.
-func (t *Tx) DeleteIssuer(ctx context.Context, id model.IssuerID) error {
+// DeleteIssuer removes a row, with what has ended of its certificates and revocations; one that is still needed is a conflict. What is
+// told of orders stays. The cluster's own stays.
+func (t *Tx) DeleteIssuer(ctx context.Context, id model.IssuerID, now time.Time) error {
+	_, e0 := t.q.DeleteEndedCertificates(ctx, db.DeleteEndedCertificatesParams{IssuerID: &id.UUID, Now: now})
+	_, e1 := t.q.DeleteEndedRevocations(ctx, db.DeleteEndedRevocationsParams{IssuerID: id.UUID, Now: now})
+	_, e2 := t.q.UnpinUnwanted(ctx, &id.UUID)
+	if err := cmp.Or(e0, e1, e2); err != nil {
+		return classify(err, "delete issuer")
+	}
 	n, err := t.q.DeleteIssuer(ctx, id.UUID)
 	return affected(n, err, "delete issuer")
+}
+
+// IssuerUse is what an issuer is still needed for.
+type IssuerUse struct {
+	Orders       int       // under way
+	Certificates int       // that are valid
+	ValidUntil   time.Time // the last of them
+	Revocations  int       // that it has not confirmed
+	Pinned       int       // managed certificates that are ordered from nobody else
+	PinnedName   string    // of one of them
+}
+
+// IssuerUse says what an issuer is needed for at a moment.
+func (t *Tx) IssuerUse(ctx context.Context, id model.IssuerID, now time.Time) (IssuerUse, error) {
+	r, err := t.q.IssuerUse(ctx, db.IssuerUseParams{ID: &id.UUID, Now: now})
+	return IssuerUse{int(r.Orders), int(r.Certificates), r.ValidUntil, int(r.Revocations), int(r.Pinned), r.PinnedName}, classify(err, "issuer")
 }
 
 // GetIssuer returns a row by its ID.
@@ -57,7 +81,7 @@ func (t *Tx) ListIssuers(ctx context.Context) ([]*model.Issuer, error) {
 	return convert(rows, issuer), classify(err, "list issuers")
 }
 
-// HasIssuers reports whether there is any but the cluster's own authority.
+// HasIssuers reports whether certificates are ordered: there is an issuer besides the cluster's own authority, which is not suspended.
 func (t *Tx) HasIssuers(ctx context.Context) (bool, error) {
 	ok, err := t.q.HasIssuers(ctx)
 	return ok, classify(err, "issuers")
@@ -148,7 +172,7 @@ func limitsJSON(l model.IssuerLimits) []byte {
 func issuer(r db.Issuer) *model.Issuer {
 	v := &model.Issuer{
 		ID: model.IssuerID{UUID: r.ID}, Name: r.Name, DirectoryURL: r.DirectoryUrl, Contacts: orNil(r.Contacts), EABKeyID: r.EabKeyID, SealedEABKey: r.SealedEabKey,
-		RootsPEM: r.RootsPem, Rank: int(r.Rank), CAAIdentities: orNil(r.CaaIdentities),
+		RootsPEM: r.RootsPem, Rank: int(r.Rank), CAAIdentities: orNil(r.CaaIdentities), Suspended: r.Suspended,
 		DirectoryCAA: orNil(r.DirectoryCaa), DirectoryRead: timeOrZero(r.DirectoryReadAt),
 		AccountURL: r.AccountUrl, SealedAccountKey: r.SealedAccountKey, SealedPendingKey: r.SealedPendingKey,
 		RolloverNext: timeOrZero(r.RolloverNextAt), RolloverProblem: r.RolloverProblem, RolledOver: timeOrZero(r.RolledOverAt),

@@ -15,13 +15,18 @@ import (
 var ErrLeaseLost = fault.New(fault.Conflict, "the lease of the order is lost")
 
 // CreateOrder adds a planned order; its IDs are the caller's to make. It reports false, and does nothing, when
-// the issuer has an order of the same names under way.
+// the issuer has an order of the same names under way, or is suspended or gone.
 func (t *Tx) CreateOrder(ctx context.Context, v *model.Order, now time.Time) (bool, error) {
 	n, err := t.q.InsertOrder(ctx, db.InsertOrderParams{
 		ID: v.ID.UUID, OrgID: v.Org.UUID, ManagedID: v.Managed.UUID, IssuerID: v.Issuer.UUID, Names: v.Names, KeyType: string(v.KeyType), Profile: v.Profile,
 		Renewal: v.Renewal, Replaces: v.Replaces, CertificateID: v.Certificate.UUID, NextAttempt: v.NextAttempt, CreatedAt: now,
 	})
 	return n > 0, classify(err, "create order")
+}
+
+// EndPlannedOrders ends the orders that an issuer has not heard of, and says why: their certificates are due at once.
+func (t *Tx) EndPlannedOrders(ctx context.Context, id model.IssuerID, why string, now time.Time) error {
+	return classify(t.q.EndPlannedOrders(ctx, db.EndPlannedOrdersParams{IssuerID: &id.UUID, Class: model.OrderAbandoned, Problem: why, At: now}), "update orders")
 }
 
 // ClaimOrder takes the lease of an order that is due and that nobody carries. NotFound when there is none. What
@@ -95,7 +100,7 @@ func (t *Tx) CountOrdersUnderWay(ctx context.Context) (map[model.IssuerID]int, e
 	rows, err := t.q.CountOrdersUnderWay(ctx)
 	out := map[model.IssuerID]int{}
 	for _, r := range rows {
-		out[model.IssuerID{UUID: r.IssuerID}] = int(r.Orders)
+		out[model.IssuerID{UUID: idOrZero(r.IssuerID)}] = int(r.Orders)
 	}
 	return out, classify(err, "count orders")
 }
@@ -139,7 +144,7 @@ func (t *Tx) PruneOrders(ctx context.Context, before time.Time) (int64, error) {
 
 func order(r db.Order) *model.Order {
 	return &model.Order{
-		ID: model.OrderID{UUID: r.ID}, Org: model.OrgID{UUID: r.OrgID}, Managed: model.ManagedCertificateID{UUID: r.ManagedID}, Issuer: model.IssuerID{UUID: r.IssuerID},
+		ID: model.OrderID{UUID: r.ID}, Org: model.OrgID{UUID: r.OrgID}, Managed: model.ManagedCertificateID{UUID: r.ManagedID}, Issuer: model.IssuerID{UUID: idOrZero(r.IssuerID)},
 		Names: r.Names, KeyType: model.KeyType(r.KeyType), Profile: r.Profile, Renewal: r.Renewal, Replaces: r.Replaces, Certificate: model.CertificateID{UUID: r.CertificateID},
 		State: model.OrderState(r.State), Intent: timeOrZero(r.IntentAt), URL: r.Url, CSR: r.Csr, SealedKey: r.SealedKey, ChainPEM: r.ChainPem,
 		ChallengeRevision: model.Revision(r.ChallengeRevision), PublishRevision: model.Revision(r.PublishRevision), Attempts: int(r.Attempts), Class: r.Class, Problem: r.Problem,

@@ -78,6 +78,7 @@ func TestIssuersRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(w.issuer, get(), ignoreMeta); diff != "" {
 		t.Error(diff)
 	}
+	w.issuer.Suspended = true
 	w.issuer.Name, w.issuer.Rank, w.issuer.Profiles, w.issuer.EABKeyID, w.issuer.SealedEABKey = "zero", 1, nil, "", nil
 	w.issuer.AccountURL, w.issuer.SealedAccountKey, w.issuer.SealedPendingKey = "https://acme.example/acct/1", []byte("k"), []byte("p")
 	w.issuer.PausedUntil, w.issuer.FailingSince, w.issuer.Failures, w.issuer.LastProblem = orderTime, orderTime, 3, "busy"
@@ -113,10 +114,10 @@ func TestIssuersRoundTrip(t *testing.T) {
 		if len(all) != 2 || all[0].ID != w.issuer.ID || !all[1].Internal() {
 			t.Errorf("issuers %v", all)
 		}
-		if fault.Of(tx.DeleteIssuer(ctx, all[1].ID)) != fault.NotFound {
+		if fault.Of(tx.DeleteIssuer(ctx, all[1].ID, orderTime)) != fault.NotFound {
 			t.Error("the cluster's own issuer was deleted")
 		}
-		return errors.Join(err, tx.DeleteIssuer(ctx, w.issuer.ID))
+		return errors.Join(err, tx.DeleteIssuer(ctx, w.issuer.ID, orderTime))
 	})
 }
 

@@ -40,6 +40,6 @@ func (t *Tx) FinishRollover(ctx context.Context, id model.IssuerID, now time.Tim
 
 // HasOrdersInValidation reports whether an authority may be looking at challenges of an issuer's orders.
 func (t *Tx) HasOrdersInValidation(ctx context.Context, id model.IssuerID) (bool, error) {
-	yes, err := t.q.HasOrdersInValidation(ctx, id.UUID)
+	yes, err := t.q.HasOrdersInValidation(ctx, &id.UUID)
 	return yes, classify(err, "orders in validation")
 }

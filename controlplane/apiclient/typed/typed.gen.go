@@ -328,6 +328,9 @@ type Budget struct {
 	// Reserved The part of the limit that only renewals may use
 	Reserved int64 `json:"reserved"`
 
+	// Suspended None of it is used: the issuer is suspended
+	Suspended *bool `json:"suspended,omitempty"`
+
 	// Used What has not come back yet
 	Used   int64  `json:"used"`
 	Window string `json:"window"`
@@ -1001,7 +1004,10 @@ type Issuer struct {
 	RolledOverAt time.Time `json:"rolled_over_at,omitempty,omitzero"`
 	Rollover     *Rollover `json:"rollover,omitempty"`
 	RootsPEM     string    `json:"roots_pem,omitempty,omitzero"`
-	UpdatedAt    time.Time `json:"updated_at,omitempty,omitzero"`
+
+	// Suspended Nothing new is ordered or renewed from it
+	Suspended *bool     `json:"suspended,omitempty"`
+	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // IssuerBody defines model for IssuerBody.
@@ -1031,6 +1037,9 @@ type IssuerBody struct {
 
 	// RootsPEM Certificates that the authority's server is verified with; the system's if empty
 	RootsPEM string `json:"roots_pem,omitempty,omitzero"`
+
+	// Suspended Nothing new is ordered or renewed from it: certificates come from the others. Orders under way go on; what it has issued is served, and can be revoked
+	Suspended *bool `json:"suspended,omitempty"`
 }
 
 // IssuerLimits defines model for IssuerLimits.
@@ -1172,6 +1181,9 @@ type Managed struct {
 	SuggestedEnd   time.Time    `json:"suggested_end,omitempty,omitzero"`
 	SuggestedStart time.Time    `json:"suggested_start,omitempty,omitzero"`
 	UpdatedAt      time.Time    `json:"updated_at"`
+
+	// WaitsFor What has to happen before it can be ordered at all, whenever the next attempt is: an issuer has to be resumed, created or configured
+	WaitsFor string `json:"waits_for,omitempty,omitzero"`
 }
 
 // ManagedSpec defines model for ManagedSpec.
@@ -1363,12 +1375,14 @@ type NodeBody struct {
 
 // Order defines model for Order.
 type Order struct {
-	ID          string       `json:"id"`
-	CreatedAt   time.Time    `json:"created_at"`
-	Events      []OrderEvent `json:"events"`
-	FinishedAt  time.Time    `json:"finished_at,omitempty,omitzero"`
-	Issuer      string       `json:"issuer"`
-	NextAttempt time.Time    `json:"next_attempt,omitempty,omitzero"`
+	ID         string       `json:"id"`
+	CreatedAt  time.Time    `json:"created_at"`
+	Events     []OrderEvent `json:"events"`
+	FinishedAt time.Time    `json:"finished_at,omitempty,omitzero"`
+
+	// Issuer Empty if it was deleted since
+	Issuer      string    `json:"issuer"`
+	NextAttempt time.Time `json:"next_attempt,omitempty,omitzero"`
 
 	// Problem In the authority's own words
 	Problem string `json:"problem,omitempty,omitzero"`

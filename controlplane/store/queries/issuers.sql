@@ -1,38 +1,57 @@
 -- name: InsertIssuer :exec
-INSERT INTO issuers (id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits)
-VALUES (@id, @name, @directory_url, @contacts, @eab_key_id, @sealed_eab_key, @roots_pem, @rank, @profiles, @caa_identities, @limits);
+INSERT INTO issuers (id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, suspended)
+VALUES (@id, @name, @directory_url, @contacts, @eab_key_id, @sealed_eab_key, @roots_pem, @rank, @profiles, @caa_identities, @limits, @suspended);
 
 -- name: UpdateIssuer :execrows
 -- What the operator says. Another directory is another authority: the account there is gone.
 UPDATE issuers
    SET name = @name, contacts = @contacts, eab_key_id = @eab_key_id, sealed_eab_key = @sealed_eab_key, roots_pem = @roots_pem, rank = @rank,
-       profiles = @profiles, caa_identities = @caa_identities, limits = @limits, updated_at = now()
+       profiles = @profiles, caa_identities = @caa_identities, limits = @limits, suspended = @suspended, updated_at = now()
  WHERE id = @id AND directory_url = @directory_url;
 
 -- name: DeleteIssuer :execrows
 DELETE FROM issuers WHERE id = @id AND directory_url <> '';
 
+-- name: IssuerUse :one
+-- What an issuer is still needed for.
+SELECT (SELECT count(*) FROM orders o WHERE o.issuer_id = @id AND o.finished_at IS NULL) AS orders,
+       (SELECT count(*) FROM certificates c WHERE c.issuer_id = @id AND c.not_after > @now) AS certificates,
+       (SELECT coalesce(max(c.not_after), @now)::timestamptz FROM certificates c WHERE c.issuer_id = @id) AS valid_until,
+       (SELECT count(*) FROM revocations r WHERE r.issuer_id = @id AND r.revoked_at IS NULL AND r.not_after > @now) AS revocations,
+       (SELECT count(*) FROM managed_certificates m WHERE m.issuer_id = @id AND m.wanted) AS pinned,
+       (SELECT coalesce(min(m.names[1]), '')::text FROM managed_certificates m WHERE m.issuer_id = @id AND m.wanted) AS pinned_name;
+
+-- name: DeleteEndedCertificates :execrows
+DELETE FROM certificates WHERE issuer_id = @issuer_id AND not_after <= @now;
+
+-- name: DeleteEndedRevocations :execrows
+DELETE FROM revocations WHERE issuer_id = @issuer_id AND (revoked_at IS NOT NULL OR not_after <= @now);
+
+-- name: UnpinUnwanted :execrows
+-- What nobody needs is ordered by rank, should it be needed again.
+UPDATE managed_certificates SET issuer_id = NULL, updated_at = now() WHERE issuer_id = @issuer_id AND NOT wanted;
+
 -- name: GetIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE id = @id;
 
 -- name: LockIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE id = @id FOR UPDATE;
 
 -- name: ListIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers ORDER BY rank, name;
 
 -- name: HasIssuers :one
--- Whether any but the cluster's own authority is there.
-SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '');
+-- Whether certificates are ordered from any but the cluster's own authority.
+SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '' AND NOT suspended);
 
 -- name: SetAccountKeys :execrows
 UPDATE issuers SET sealed_account_key = @sealed_account_key, sealed_pending_key = @sealed_pending_key, updated_at = now() WHERE id = @id;
@@ -71,13 +90,13 @@ DELETE FROM budgets WHERE updated_at < @before;
 -- The cluster's own is no configuration of nodes.
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE id = ANY(@ids::uuid[]) AND directory_url <> '';
 
 -- name: AllIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE directory_url <> '';
 
 -- name: AskRollover :execrows

@@ -1,8 +1,22 @@
 -- name: InsertOrder :execrows
--- Nothing happens when the account has an order of these names under way.
+-- Nothing happens when the account has an order of these names under way, or when the issuer is suspended or gone: who makes it so
+-- waits for this, or this for him.
 INSERT INTO orders (id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, next_attempt, created_at)
-VALUES (@id, @org_id, @managed_id, @issuer_id, @names, @key_type, @profile, @renewal, @replaces, @certificate_id, @next_attempt, @created_at)
+SELECT @id::uuid, @org_id::uuid, @managed_id::uuid, i.id, @names::text[], @key_type::text, @profile::text, @renewal::boolean, @replaces::text, @certificate_id::uuid,
+       @next_attempt::timestamptz, @created_at::timestamptz
+  FROM issuers i WHERE i.id = @issuer_id AND NOT i.suspended FOR SHARE
     ON CONFLICT DO NOTHING;
+
+-- name: EndPlannedOrders :exec
+-- Those that the authority has not heard of; their certificates are due. Who carries one has lost it.
+WITH ended AS (
+    UPDATE orders o SET state = 'failed', class = @class, problem = @problem, finished_at = @at, lease_holder = '', lease_until = NULL, updated_at = now()
+     WHERE o.issuer_id = @issuer_id AND o.state = 'planned' AND o.intent_at IS NULL AND o.finished_at IS NULL
+    RETURNING o.id, o.managed_id
+), due AS (
+    UPDATE managed_certificates m SET next_attempt = @at, last_problem = @problem, updated_at = now() FROM ended e WHERE m.id = e.managed_id
+)
+INSERT INTO order_events (order_id, at, state, what, problem) SELECT e.id, @at, 'failed', @class, @problem FROM ended e;
 
 -- name: ClaimOrder :one
 -- Leases are timed by the database's clock, which all replicas share.

@@ -15,7 +15,7 @@ import (
 const allIssuers = `-- name: AllIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE directory_url <> ''
 `
 
@@ -54,6 +54,7 @@ func (q *Queries) AllIssuers(ctx context.Context) ([]Issuer, error) {
 			&i.RolloverNextAt,
 			&i.RolloverProblem,
 			&i.RolledOverAt,
+			&i.Suspended,
 		); err != nil {
 			return nil, err
 		}
@@ -115,6 +116,40 @@ type DelayRolloverParams struct {
 
 func (q *Queries) DelayRollover(ctx context.Context, arg DelayRolloverParams) (int64, error) {
 	result, err := q.db.Exec(ctx, delayRollover, arg.At, arg.Problem, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteEndedCertificates = `-- name: DeleteEndedCertificates :execrows
+DELETE FROM certificates WHERE issuer_id = $1 AND not_after <= $2
+`
+
+type DeleteEndedCertificatesParams struct {
+	IssuerID *uuid.UUID
+	Now      time.Time
+}
+
+func (q *Queries) DeleteEndedCertificates(ctx context.Context, arg DeleteEndedCertificatesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteEndedCertificates, arg.IssuerID, arg.Now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteEndedRevocations = `-- name: DeleteEndedRevocations :execrows
+DELETE FROM revocations WHERE issuer_id = $1 AND (revoked_at IS NOT NULL OR not_after <= $2)
+`
+
+type DeleteEndedRevocationsParams struct {
+	IssuerID uuid.UUID
+	Now      time.Time
+}
+
+func (q *Queries) DeleteEndedRevocations(ctx context.Context, arg DeleteEndedRevocationsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteEndedRevocations, arg.IssuerID, arg.Now)
 	if err != nil {
 		return 0, err
 	}
@@ -194,7 +229,7 @@ func (q *Queries) FinishRollover(ctx context.Context, arg FinishRolloverParams) 
 const getIssuer = `-- name: GetIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE id = $1
 `
 
@@ -227,6 +262,7 @@ func (q *Queries) GetIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) {
 		&i.RolloverNextAt,
 		&i.RolloverProblem,
 		&i.RolledOverAt,
+		&i.Suspended,
 	)
 	return i, err
 }
@@ -234,7 +270,7 @@ func (q *Queries) GetIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) {
 const getIssuers = `-- name: GetIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE id = ANY($1::uuid[]) AND directory_url <> ''
 `
 
@@ -274,6 +310,7 @@ func (q *Queries) GetIssuers(ctx context.Context, ids []uuid.UUID) ([]Issuer, er
 			&i.RolloverNextAt,
 			&i.RolloverProblem,
 			&i.RolledOverAt,
+			&i.Suspended,
 		); err != nil {
 			return nil, err
 		}
@@ -286,10 +323,10 @@ func (q *Queries) GetIssuers(ctx context.Context, ids []uuid.UUID) ([]Issuer, er
 }
 
 const hasIssuers = `-- name: HasIssuers :one
-SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '')
+SELECT EXISTS (SELECT FROM issuers WHERE directory_url <> '' AND NOT suspended)
 `
 
-// Whether any but the cluster's own authority is there.
+// Whether certificates are ordered from any but the cluster's own authority.
 func (q *Queries) HasIssuers(ctx context.Context) (bool, error) {
 	row := q.db.QueryRow(ctx, hasIssuers)
 	var exists bool
@@ -303,7 +340,7 @@ SELECT EXISTS (SELECT FROM orders
 `
 
 // Orders whose challenges an authority may look at now.
-func (q *Queries) HasOrdersInValidation(ctx context.Context, issuerID uuid.UUID) (bool, error) {
+func (q *Queries) HasOrdersInValidation(ctx context.Context, issuerID *uuid.UUID) (bool, error) {
 	row := q.db.QueryRow(ctx, hasOrdersInValidation, issuerID)
 	var exists bool
 	err := row.Scan(&exists)
@@ -311,8 +348,8 @@ func (q *Queries) HasOrdersInValidation(ctx context.Context, issuerID uuid.UUID)
 }
 
 const insertIssuer = `-- name: InsertIssuer :exec
-INSERT INTO issuers (id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO issuers (id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, suspended)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertIssuerParams struct {
@@ -327,6 +364,7 @@ type InsertIssuerParams struct {
 	Profiles      []byte
 	CaaIdentities []string
 	Limits        []byte
+	Suspended     bool
 }
 
 func (q *Queries) InsertIssuer(ctx context.Context, arg InsertIssuerParams) error {
@@ -342,8 +380,47 @@ func (q *Queries) InsertIssuer(ctx context.Context, arg InsertIssuerParams) erro
 		arg.Profiles,
 		arg.CaaIdentities,
 		arg.Limits,
+		arg.Suspended,
 	)
 	return err
+}
+
+const issuerUse = `-- name: IssuerUse :one
+SELECT (SELECT count(*) FROM orders o WHERE o.issuer_id = $1 AND o.finished_at IS NULL) AS orders,
+       (SELECT count(*) FROM certificates c WHERE c.issuer_id = $1 AND c.not_after > $2) AS certificates,
+       (SELECT coalesce(max(c.not_after), $2)::timestamptz FROM certificates c WHERE c.issuer_id = $1) AS valid_until,
+       (SELECT count(*) FROM revocations r WHERE r.issuer_id = $1 AND r.revoked_at IS NULL AND r.not_after > $2) AS revocations,
+       (SELECT count(*) FROM managed_certificates m WHERE m.issuer_id = $1 AND m.wanted) AS pinned,
+       (SELECT coalesce(min(m.names[1]), '')::text FROM managed_certificates m WHERE m.issuer_id = $1 AND m.wanted) AS pinned_name
+`
+
+type IssuerUseParams struct {
+	ID  *uuid.UUID
+	Now time.Time
+}
+
+type IssuerUseRow struct {
+	Orders       int64
+	Certificates int64
+	ValidUntil   time.Time
+	Revocations  int64
+	Pinned       int64
+	PinnedName   string
+}
+
+// What an issuer is still needed for.
+func (q *Queries) IssuerUse(ctx context.Context, arg IssuerUseParams) (IssuerUseRow, error) {
+	row := q.db.QueryRow(ctx, issuerUse, arg.ID, arg.Now)
+	var i IssuerUseRow
+	err := row.Scan(
+		&i.Orders,
+		&i.Certificates,
+		&i.ValidUntil,
+		&i.Revocations,
+		&i.Pinned,
+		&i.PinnedName,
+	)
+	return i, err
 }
 
 const listBuckets = `-- name: ListBuckets :many
@@ -390,7 +467,7 @@ func (q *Queries) ListBuckets(ctx context.Context, arg ListBucketsParams) ([]Lis
 const listIssuers = `-- name: ListIssuers :many
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers ORDER BY rank, name
 `
 
@@ -429,6 +506,7 @@ func (q *Queries) ListIssuers(ctx context.Context) ([]Issuer, error) {
 			&i.RolloverNextAt,
 			&i.RolloverProblem,
 			&i.RolledOverAt,
+			&i.Suspended,
 		); err != nil {
 			return nil, err
 		}
@@ -487,7 +565,7 @@ func (q *Queries) LockBuckets(ctx context.Context, arg LockBucketsParams) ([]Loc
 const lockIssuer = `-- name: LockIssuer :one
 SELECT id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, account_url, sealed_account_key,
        sealed_pending_key, paused_until, failures, failing_since, last_problem, created_at, updated_at,
-       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at
+       directory_caa, directory_read_at, rollover_next_at, rollover_problem, rolled_over_at, suspended
   FROM issuers WHERE id = $1 FOR UPDATE
 `
 
@@ -520,6 +598,7 @@ func (q *Queries) LockIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) 
 		&i.RolloverNextAt,
 		&i.RolloverProblem,
 		&i.RolledOverAt,
+		&i.Suspended,
 	)
 	return i, err
 }
@@ -645,11 +724,24 @@ func (q *Queries) SetPendingKey(ctx context.Context, arg SetPendingKeyParams) (i
 	return result.RowsAffected(), nil
 }
 
+const unpinUnwanted = `-- name: UnpinUnwanted :execrows
+UPDATE managed_certificates SET issuer_id = NULL, updated_at = now() WHERE issuer_id = $1 AND NOT wanted
+`
+
+// What nobody needs is ordered by rank, should it be needed again.
+func (q *Queries) UnpinUnwanted(ctx context.Context, issuerID *uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, unpinUnwanted, issuerID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const updateIssuer = `-- name: UpdateIssuer :execrows
 UPDATE issuers
    SET name = $1, contacts = $2, eab_key_id = $3, sealed_eab_key = $4, roots_pem = $5, rank = $6,
-       profiles = $7, caa_identities = $8, limits = $9, updated_at = now()
- WHERE id = $10 AND directory_url = $11
+       profiles = $7, caa_identities = $8, limits = $9, suspended = $10, updated_at = now()
+ WHERE id = $11 AND directory_url = $12
 `
 
 type UpdateIssuerParams struct {
@@ -662,6 +754,7 @@ type UpdateIssuerParams struct {
 	Profiles      []byte
 	CaaIdentities []string
 	Limits        []byte
+	Suspended     bool
 	ID            uuid.UUID
 	DirectoryUrl  string
 }
@@ -678,6 +771,7 @@ func (q *Queries) UpdateIssuer(ctx context.Context, arg UpdateIssuerParams) (int
 		arg.Profiles,
 		arg.CaaIdentities,
 		arg.Limits,
+		arg.Suspended,
 		arg.ID,
 		arg.DirectoryUrl,
 	)

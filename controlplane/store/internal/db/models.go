@@ -339,6 +339,7 @@ type Issuer struct {
 	RolloverNextAt   *time.Time
 	RolloverProblem  string
 	RolledOverAt     *time.Time
+	Suspended        bool
 }
 
 type JoinToken struct {
@@ -419,7 +420,7 @@ type Order struct {
 	ID                uuid.UUID
 	OrgID             uuid.UUID
 	ManagedID         uuid.UUID
-	IssuerID          uuid.UUID
+	IssuerID          *uuid.UUID
 	Names             []string
 	KeyType           string
 	Profile           string

@@ -71,7 +71,7 @@ SELECT issuer_id, count(*) AS orders FROM orders WHERE finished_at IS NULL AND u
 `
 
 type CountOrdersUnderWayRow struct {
-	IssuerID uuid.UUID
+	IssuerID *uuid.UUID
 	Orders   int64
 }
 
@@ -93,6 +93,35 @@ func (q *Queries) CountOrdersUnderWay(ctx context.Context) ([]CountOrdersUnderWa
 		return nil, err
 	}
 	return items, nil
+}
+
+const endPlannedOrders = `-- name: EndPlannedOrders :exec
+WITH ended AS (
+    UPDATE orders o SET state = 'failed', class = $2, problem = $3, finished_at = $1, lease_holder = '', lease_until = NULL, updated_at = now()
+     WHERE o.issuer_id = $4 AND o.state = 'planned' AND o.intent_at IS NULL AND o.finished_at IS NULL
+    RETURNING o.id, o.managed_id
+), due AS (
+    UPDATE managed_certificates m SET next_attempt = $1, last_problem = $3, updated_at = now() FROM ended e WHERE m.id = e.managed_id
+)
+INSERT INTO order_events (order_id, at, state, what, problem) SELECT e.id, $1, 'failed', $2, $3 FROM ended e
+`
+
+type EndPlannedOrdersParams struct {
+	At       time.Time
+	Class    string
+	Problem  string
+	IssuerID *uuid.UUID
+}
+
+// Those that the authority has not heard of; their certificates are due. Who carries one has lost it.
+func (q *Queries) EndPlannedOrders(ctx context.Context, arg EndPlannedOrdersParams) error {
+	_, err := q.db.Exec(ctx, endPlannedOrders,
+		arg.At,
+		arg.Class,
+		arg.Problem,
+		arg.IssuerID,
+	)
+	return err
 }
 
 const getOrder = `-- name: GetOrder :one
@@ -159,7 +188,9 @@ func (q *Queries) HoldOrder(ctx context.Context, arg HoldOrderParams) (int64, er
 
 const insertOrder = `-- name: InsertOrder :execrows
 INSERT INTO orders (id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, next_attempt, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+SELECT $1::uuid, $2::uuid, $3::uuid, i.id, $4::text[], $5::text, $6::text, $7::boolean, $8::text, $9::uuid,
+       $10::timestamptz, $11::timestamptz
+  FROM issuers i WHERE i.id = $12 AND NOT i.suspended FOR SHARE
     ON CONFLICT DO NOTHING
 `
 
@@ -167,7 +198,6 @@ type InsertOrderParams struct {
 	ID            uuid.UUID
 	OrgID         uuid.UUID
 	ManagedID     uuid.UUID
-	IssuerID      uuid.UUID
 	Names         []string
 	KeyType       string
 	Profile       string
@@ -176,15 +206,16 @@ type InsertOrderParams struct {
 	CertificateID uuid.UUID
 	NextAttempt   time.Time
 	CreatedAt     time.Time
+	IssuerID      uuid.UUID
 }
 
-// Nothing happens when the account has an order of these names under way.
+// Nothing happens when the account has an order of these names under way, or when the issuer is suspended or gone: who makes it so
+// waits for this, or this for him.
 func (q *Queries) InsertOrder(ctx context.Context, arg InsertOrderParams) (int64, error) {
 	result, err := q.db.Exec(ctx, insertOrder,
 		arg.ID,
 		arg.OrgID,
 		arg.ManagedID,
-		arg.IssuerID,
 		arg.Names,
 		arg.KeyType,
 		arg.Profile,
@@ -193,6 +224,7 @@ func (q *Queries) InsertOrder(ctx context.Context, arg InsertOrderParams) (int64
 		arg.CertificateID,
 		arg.NextAttempt,
 		arg.CreatedAt,
+		arg.IssuerID,
 	)
 	if err != nil {
 		return 0, err
