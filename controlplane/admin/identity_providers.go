@@ -101,8 +101,9 @@ func buildIdentityProvider(c *call, old *model.IdentityProvider, name string, s 
 
 // claimRule reads a rule. Whoever writes one gives what it gives.
 func (c *call) claimRule(field string, r ClaimRule) (out model.ClaimRule, err error) {
-	if out = (model.ClaimRule{Claim: r.Claim, Value: r.Value, Org: c.org}); (r.Claim == "") != (r.Value == "") {
-		return out, fault.Field(field+".value", "goes with a claim")
+	out = model.ClaimRule{Claim: r.Claim, Value: r.Value, Org: c.org}
+	if err := out.Validate(field); err != nil {
+		return out, err
 	}
 	if r.Organization != "" {
 		o, err := c.tx.GetOrganizationByName(c, r.Organization)

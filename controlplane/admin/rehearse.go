@@ -21,9 +21,6 @@ func Rehearse(ctx context.Context, r *Rehearsal) context.Context {
 	return context.WithValue(ctx, rehearsalKey{}, r)
 }
 
-// Rehearsed reports whether writes of a context stay.
-func Rehearsed(ctx context.Context) bool { return ctx.Value(rehearsalKey{}) != nil }
-
 // errRehearsed takes a transaction back.
 var errRehearsed = errors.New("a rehearsal, nothing stays")
 

@@ -20,6 +20,3 @@ type Job struct {
 
 // Over reports whether nothing more is done about the job unless somebody asks for it.
 func (j *Job) Over() bool { return !j.Finished.IsZero() }
-
-// JobStates are all states.
-var JobStates = []string{"available", "cancelled", "completed", "discarded", "pending", "retryable", "running", "scheduled"}

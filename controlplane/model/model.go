@@ -40,18 +40,18 @@ type Model struct {
 
 // indexes find rows by something else than their id.
 type indexes struct {
-	nodesByPool, sitesByPool           index
-	sitesByNode                        index // local ones
-	connectorsBySite                   index
-	servicesByPool, servicesByHostname index // hostname: labels reversed, so that a domain is one range
-	servicesByWildcard                 index // by the wildcard that would cover the hostname
-	servicesByPolicy                   index // and pool
-	servicesByOrg                      index // and pool
-	targetsByService, targetsBySite    index
-	domainsByPool, domainsByName       index
-	certsByName                        index
-	challengesByName                   index // labels reversed
-	ticketKeysByPool                   index
+	nodesByPool, sitesByPool        index
+	sitesByNode                     index // local ones
+	connectorsBySite                index
+	servicesByHostname              index // hostname: labels reversed, so that a domain is one range
+	servicesByWildcard              index // by the wildcard that would cover the hostname
+	servicesByPolicy                index // and pool
+	servicesByOrg                   index // and pool
+	targetsByService, targetsBySite index
+	domainsByPool, domainsByName    index
+	certsByName                     index
+	challengesByName                index // labels reversed
+	ticketKeysByPool                index
 
 	// Derived from several rows: who uses what, grouped by pool, so that the pools which need a site
 	// or certificate are found without visiting every user.
@@ -61,7 +61,7 @@ type indexes struct {
 
 func (x *indexes) each() []*index {
 	return []*index{
-		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByPool, &x.servicesByHostname, &x.servicesByWildcard, &x.servicesByPolicy, &x.servicesByOrg,
+		&x.nodesByPool, &x.sitesByPool, &x.sitesByNode, &x.connectorsBySite, &x.servicesByHostname, &x.servicesByWildcard, &x.servicesByPolicy, &x.servicesByOrg,
 		&x.targetsByService, &x.targetsBySite, &x.domainsByPool, &x.domainsByName, &x.certsByName, &x.challengesByName, &x.ticketKeysByPool,
 		&x.siteUse, &x.certUse,
 	}
@@ -120,7 +120,6 @@ func (m *Model) Apply(b Batch) *Model {
 	})
 	put(n.connectors, b.Connectors, func(v *Connector, do edit) { do(n.connectorsBySite, key(v.Site), v.ID.UUID) })
 	put(n.services, b.Services, func(v *Service, do edit) {
-		do(n.servicesByPool, key(v.Pool), v.ID.UUID)
 		do(n.servicesByOrg, key(v.Org)+key(v.Pool), v.ID.UUID)
 		if !v.Policy.IsZero() {
 			do(n.servicesByPolicy, key(v.Policy)+key(v.Pool), v.ID.UUID)

@@ -77,7 +77,6 @@ func check(t *testing.T, m *model.Model, all model.Batch) {
 		p := model.PoolID{UUID: modeltest.UUID("pool", fmt.Sprintf("pool%d", i))}
 		same(t, "nodes of pool", m.NodesOf(p), where(all.Nodes, func(v *model.Node) bool { return v.Pool == p }))
 		same(t, "sites of pool", m.SitesOf(p), where(all.Sites, func(v *model.Site) bool { return v.Pool == p }))
-		same(t, "services of pool", m.ServicesOf(p), where(all.Services, func(v *model.Service) bool { return v.Pool == p }))
 		same(t, "domains of pool", m.DomainsOf(p), where(all.Domains, func(v *model.Domain) bool { return v.Pool == p && !v.Unproven }))
 	}
 	for i := range 6 {

@@ -114,6 +114,19 @@ type ClaimRule struct {
 	Role  RoleID `json:"role"`
 }
 
+// Validate refuses a claim that is no name and no way to one, and a value without a claim; what the rule gives is not looked at.
+func (r ClaimRule) Validate(field string) error {
+	switch {
+	case (r.Claim == "") != (r.Value == ""):
+		return fault.Field(field+".value", "goes with a claim")
+	case len(r.Claim) > 255 || len(r.Value) > 255:
+		return fault.Field(field+".claim", "claim and value are longer than 255 bytes")
+	case strings.HasPrefix(r.Claim, ".") || strings.HasSuffix(r.Claim, ".") || strings.Contains(r.Claim, ".."):
+		return fault.Field(field+".claim", "%.60q: want a name, or names with a dot between each two", r.Claim)
+	}
+	return nil
+}
+
 // Identity is who a user is at a provider.
 type Identity struct {
 	Provider        IdentityProviderID

@@ -76,10 +76,6 @@ func (m *Model) SitesOf(p PoolID) iter.Seq[*Site] { return rows(m.sitesByPool, k
 // SitesAtNode yields the local sites that stand in a node's network.
 func (m *Model) SitesAtNode(n NodeID) iter.Seq[*Site] { return rows(m.sitesByNode, key(n), m.sites) }
 
-func (m *Model) ServicesOf(p PoolID) iter.Seq[*Service] {
-	return rows(m.servicesByPool, key(p), m.services)
-}
-
 // TicketKeysOf yields the keys of session tickets of a pool's nodes.
 func (m *Model) TicketKeysOf(p PoolID) iter.Seq[*TicketKey] {
 	return rows(m.ticketKeysByPool, key(p), m.ticketKeys)

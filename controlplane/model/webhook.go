@@ -152,11 +152,6 @@ func loopbackHost(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// Wants reports whether a webhook is to hear of an event.
-func (w *Webhook) Wants(e *Event) bool {
-	return w.Enabled && (w.Org.IsZero() || w.Org == e.Org) && (len(w.Events) == 0 || slices.Contains(w.Events, e.Type))
-}
-
 // WebhookAttempt is one try to tell a receiver of an event.
 type WebhookAttempt struct {
 	Webhook WebhookID

@@ -67,12 +67,6 @@ func (t *Tx) Stale(ctx context.Context, subjects ...string) error {
 	return classify(t.q.InsertStaleSubjects(ctx, db.InsertStaleSubjectsParams{Ids: ids, Subjects: subjects}), "make stale")
 }
 
-// IsRevoked reports whether a session was revoked, within the time for which that is known.
-func (t *Tx) IsRevoked(ctx context.Context, session string) (bool, error) {
-	yes, err := t.q.IsAccessRevoked(ctx, session)
-	return yes, classify(err, "look for a revocation")
-}
-
 // PruneAccess removes revocations from before a moment, codes from before another, and visitors whose time is over.
 func (t *Tx) PruneAccess(ctx context.Context, revocations, codes time.Time) (int64, error) {
 	total, err := t.q.PruneAccessRevocations(ctx, revocations)

@@ -112,12 +112,6 @@ func TestAccessIsInTheFeed(t *testing.T) {
 		}
 	}
 	_, err = s.Tx(ctx, "test", func(tx *store.Tx) error {
-		if yes, err := tx.IsRevoked(ctx, "session_1"); err != nil || !yes {
-			t.Errorf("%t, %v", yes, err)
-		}
-		if yes, err := tx.IsRevoked(ctx, "session_2"); err != nil || yes {
-			t.Errorf("%t, %v", yes, err)
-		}
 		_, err := tx.SetClusterID(ctx, uuid.New())
 		return err
 	})

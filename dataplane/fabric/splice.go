@@ -18,7 +18,7 @@ func Splice(a, b net.Conn) (fromA, fromB int64) {
 	way := func(dst, src net.Conn, n *int64) {
 		var err error
 		if *n, err = io.Copy(dst, src); err == nil {
-			err = closeWrite(dst)
+			err = CloseWrite(dst)
 		}
 		if err != nil {
 			closeBoth() // half a stream is of no use
@@ -31,8 +31,8 @@ func Splice(a, b net.Conn) (fromA, fromB int64) {
 	return fromA, fromB
 }
 
-// closeWrite ends one direction; a connection that can't do that is closed whole.
-func closeWrite(c net.Conn) error {
+// CloseWrite ends one direction; a connection that can't do that is closed whole.
+func CloseWrite(c net.Conn) error {
 	if w, ok := c.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}

@@ -85,7 +85,7 @@ func (t *teller) CloseWrite() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
-	return closeWrite(t.Conn)
+	return CloseWrite(t.Conn)
 }
 
 // told is the asker's end.
@@ -125,4 +125,4 @@ func (t *told) Read(p []byte) (int, error) {
 }
 
 // CloseWrite ends one direction.
-func (t *told) CloseWrite() error { return closeWrite(t.Conn) }
+func (t *told) CloseWrite() error { return CloseWrite(t.Conn) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/strict"
 	"github.com/warrenedge/warren/dataplane/terminate"
+	"github.com/warrenedge/warren/shared/hostname"
 )
 
 // Deadlines of a connection (research/reliability-security.md §2.1).
@@ -167,8 +168,9 @@ func (s *server) handshake(ctx context.Context, raw net.Conn) {
 // certificate, hence no handshake.
 func newSession(c *tls.Conn) *session {
 	state := c.ConnectionState()
+	name, _ := hostname.Canonical(state.ServerName) // "": none
 	return &session{
-		name: canonicalOrEmpty(state.ServerName), client: addrPort(c.RemoteAddr()), local: addrPort(c.LocalAddr()), papers: papers{shown: state.PeerCertificates},
+		name: name, client: addrPort(c.RemoteAddr()), local: addrPort(c.LocalAddr()), papers: papers{shown: state.PeerCertificates},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 
 	"github.com/warrenedge/warren/dataplane/terminate"
-	"github.com/warrenedge/warren/shared/hostname"
 )
 
 // tlsConfig is the one configuration of every handshake. What differs by name is looked up in the
@@ -16,12 +15,4 @@ func tlsConfig(current func() *table, tickets *terminate.Tickets) *tls.Config {
 		}
 		return nil, nil
 	}, tickets, "h2", "http/1.1")
-}
-
-func canonicalOrEmpty(name string) string {
-	c, err := hostname.Canonical(name)
-	if err != nil {
-		return ""
-	}
-	return c
 }

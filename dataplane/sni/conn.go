@@ -4,7 +4,7 @@ import (
 	"net"
 	"sync"
 
-	"github.com/warrenedge/warren/dataplane/splice"
+	"github.com/warrenedge/warren/dataplane/fabric"
 )
 
 // conn is an accepted connection with the bytes of its ClientHello still to be read.
@@ -50,7 +50,7 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite closes one half, where the transport can.
-func (c *conn) CloseWrite() error { return splice.CloseWrite(c.Conn) }
+func (c *conn) CloseWrite() error { return fabric.CloseWrite(c.Conn) }
 
 // Close closes the connection.
 func (c *conn) Close() error {

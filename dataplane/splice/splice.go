@@ -42,7 +42,7 @@ func Both(client, target net.Conn, first []byte, idle time.Duration, moved func(
 	way := func(up bool, dst, src net.Conn, first []byte) {
 		err := p.copy(dst, src, first, func(n int64) { moved(up, n) })
 		if err == nil {
-			err = CloseWrite(dst)
+			err = fabric.CloseWrite(dst)
 		}
 		if err != nil {
 			p.failed.Store(true)
@@ -53,14 +53,6 @@ func Both(client, target net.Conn, first []byte, idle time.Duration, moved func(
 	wg.Go(func() { way(true, target, client, first) })
 	way(false, client, target, nil)
 	wg.Wait()
-}
-
-// CloseWrite passes an end of stream on, by the best means that c has.
-func CloseWrite(c net.Conn) error {
-	if w, ok := c.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return c.Close()
 }
 
 // pump is what the two directions of a connection share.

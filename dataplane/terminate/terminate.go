@@ -141,17 +141,10 @@ func (l Lookup) of(serverName string) (Choice, *Clients) {
 
 // mark is what a ticket for a name carries.
 func (l Lookup) mark(serverName string) []byte {
-	mark := append(bytes.Clone(ticketMark), canonicalOrEmpty(serverName)...)
+	name, _ := hostname.Canonical(serverName) // "": none
+	mark := append(bytes.Clone(ticketMark), name...)
 	if _, clients := l.of(serverName); clients != nil {
 		mark = append(append(mark, ' '), clients.ID...)
 	}
 	return mark
-}
-
-func canonicalOrEmpty(name string) string {
-	c, err := hostname.Canonical(name)
-	if err != nil {
-		return ""
-	}
-	return c
 }

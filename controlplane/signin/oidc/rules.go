@@ -1,7 +1,5 @@
 package oidc
 
-import "strings"
-
 // Rule gives a role to people of whom a provider says something.
 type Rule struct {
 	Claim string // "groups", or "realm_access.roles" for what is inside; "" is true of everybody
@@ -55,9 +53,4 @@ func holds(v any, want string) bool {
 		}
 	}
 	return false
-}
-
-// CheckClaim says whether a text can be a way to a claim.
-func CheckClaim(path string) bool {
-	return len(path) <= 255 && !strings.HasPrefix(path, ".") && !strings.HasSuffix(path, ".") && !strings.Contains(path, "..") && strings.ToValidUTF8(path, "") == path
 }

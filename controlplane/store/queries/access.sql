@@ -38,9 +38,6 @@ SELECT id, session, subject, before, created_at, updated_at, stale FROM access_r
 -- name: AllAccessRevocations :many
 SELECT id, session, subject, before, created_at, updated_at, stale FROM access_revocations;
 
--- name: IsAccessRevoked :one
-SELECT EXISTS (SELECT 1 FROM access_revocations WHERE session = @session::text) AS revoked;
-
 -- name: PruneAccessRevocations :execrows
 DELETE FROM access_revocations WHERE before < @before;
 

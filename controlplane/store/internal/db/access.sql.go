@@ -275,17 +275,6 @@ func (q *Queries) InsertStaleSubjects(ctx context.Context, arg InsertStaleSubjec
 	return err
 }
 
-const isAccessRevoked = `-- name: IsAccessRevoked :one
-SELECT EXISTS (SELECT 1 FROM access_revocations WHERE session = $1::text) AS revoked
-`
-
-func (q *Queries) IsAccessRevoked(ctx context.Context, session string) (bool, error) {
-	row := q.db.QueryRow(ctx, isAccessRevoked, session)
-	var revoked bool
-	err := row.Scan(&revoked)
-	return revoked, err
-}
-
 const lockAccessKeys = `-- name: LockAccessKeys :exec
 SELECT pg_advisory_xact_lock(7310021)
 `
