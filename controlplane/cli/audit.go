@@ -70,14 +70,22 @@ func (a *app) auditCommand() *cobra.Command {
 	return cmd
 }
 
-// auditLines yields the log and then its anchors, as lines of an export.
+// auditLines yields the log and then its anchors, as lines of an export. The anchors are asked for first: none of them is of an entry
+// that came after the log was read.
 func (s *session) auditLines(ctx context.Context, yield func(line []byte) error) error {
-	for _, of := range []struct{ plural, as string }{{"audit", "entry"}, {"audit-anchors", "anchor"}} {
-		items, err := s.api.Objects(of.plural, "").List(ctx, typed.Listing{})
-		if err != nil {
-			return err
-		}
-		for _, item := range items {
+	anchors, err := s.api.Objects("audit-anchors", "").List(ctx, typed.Listing{})
+	if err != nil {
+		return err
+	}
+	entries, err := s.api.Objects("audit", "").List(ctx, typed.Listing{})
+	if err != nil {
+		return err
+	}
+	for _, of := range []struct {
+		as    string
+		items []json.RawMessage
+	}{{"entry", entries}, {"anchor", anchors}} {
+		for _, item := range of.items {
 			var line bytes.Buffer
 			if err := json.Compact(&line, item); err != nil {
 				return err

@@ -203,7 +203,7 @@ func (d doctor) certificates(ctx context.Context) ([]finding, error) {
 		case "failing", "expired":
 			f.State = "failed"
 		case "issuing":
-			f.State, f.Cause = "warning", firstOf(o.LastProblem, "it is being ordered")
+			f.State, f.Cause = "warning", firstOf(o.WaitsFor, o.LastProblem, "it is being ordered")
 		default:
 			well++
 			continue
