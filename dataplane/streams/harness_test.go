@@ -149,7 +149,7 @@ type site struct {
 	stop func()
 
 	stuck   atomic.Value // the node to which its tunnel does not come up
-	missed  atomic.Value // the node that said so of it last
+	missed  tellings     // of nodes, that they have no answer in their tunnels
 	watched sync.Map     // of nodes: whether their path works, as was told last
 }
 
@@ -174,7 +174,7 @@ func newSite(t testing.TB, ca *identitytest.Authority, id, target string, nodes 
 		Credentials: ca.Credentials(t, identity.Connector, id), As: identity.Connector, Handler: c.Stream, TUN: func() bool { return true }, Log: quiet(), Registerer: prometheus.NewRegistry(),
 		Stuck:   func(node string) bool { return node == s.stuck.Load() },
 		Watched: func(node string, works bool) { s.watched.Store(node, works) },
-		Missed:  func(node string) { s.missed.Store(node) },
+		Missed:  s.missed.told,
 	})
 	s.link.Apply(endpoints(nodes...))
 	s.stop = serve(t, s.link.Run)

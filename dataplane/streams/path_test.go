@@ -46,28 +46,6 @@ func TestStuckTunnelIsTold(t *testing.T) {
 	}
 }
 
-// A node that has no answer of a connector in their tunnel says so to that one, at once and once.
-func TestMissedConnectorIsTold(t *testing.T) {
-	ca := identitytest.New(t)
-	e, other := newEdge(t, ca, "node_1", "connector_1", "connector_2"), newEdge(t, ca, "node_2", "connector_1", "connector_2")
-	s, second := newSite(t, ca, "connector_1", echo(t), e, other), newSite(t, ca, "connector_2", echo(t), e, other)
-	for _, n := range []*edge{e, other} {
-		n.wait(t, "connector_1")
-		n.wait(t, "connector_2")
-	}
-	e.node.Miss("connector_3") // which is none
-	if s.missed.Load() != nil || second.missed.Load() != nil {
-		t.Error("missed before it was")
-	}
-	e.node.Miss("connector_1")
-	eventually(t, "the connector hears of it", func() bool { return s.missed.Load() == "node_1" })
-	s.missed.Store("")
-	eventually(t, "it goes on", func() bool { return e.node.Quality("connector_1").RTT > 0 && other.node.Quality("connector_2").RTT > 0 })
-	if s.missed.Load() != "" || second.missed.Load() != nil {
-		t.Errorf("told again, or another one: %v, %v", s.missed.Load(), second.missed.Load())
-	}
-}
-
 // Connections are used again: a thousand streams, a hundred at once, need no more than there were at one time.
 func TestManyStreams(t *testing.T) {
 	ca := identitytest.New(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +19,8 @@ var (
 
 // pool is the stream connections that one peer has dialled, at the node.
 type pool struct {
-	node *Node
+	node   *Node
+	misses atomic.Bool // the peer does not answer in its tunnel, which it is to be told
 
 	mu      sync.Mutex
 	session *session       // guarded by mu; nil: the peer is away

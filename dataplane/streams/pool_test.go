@@ -30,7 +30,8 @@ type bubble struct {
 	once  sync.Once
 
 	stopLink func()        // ends the connector and waits for it
-	silent   chan struct{} // one for each time that the node found the connector silent
+	silent   chan struct{} // one for each time that the node found the connector silent, nine at most
+	missed   tellings
 
 	mu   sync.Mutex
 	cut  bool // guarded by mu; nothing arrives any more, and nobody is told
@@ -44,6 +45,20 @@ type lossless struct {
 	out    chan []byte // a queue long enough for what these tests send
 	closed chan struct{}
 	once   sync.Once
+}
+
+// setCut cuts everything, or undoes it.
+func (b *bubble) setCut(cut bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = cut
+}
+
+func (b *bubble) isSilent(string) {
+	select {
+	case b.silent <- struct{}{}:
+	default:
+	}
 }
 
 func (b *bubble) pipe() (near, far net.Conn) {
@@ -166,11 +181,11 @@ func inBubbleOf(t *testing.T, kind identity.Kind, f func(t *testing.T, b *bubble
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{peer: string(kind) + "_1", conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
 		b.node = NewNode(NodeOptions{
-			Credentials: ca.Credentials(t, identity.Node, "node_0"), From: kind, Silent: func(string) { b.silent <- struct{}{} }, Log: quiet(), Registerer: prometheus.NewRegistry(),
+			Credentials: ca.Credentials(t, identity.Node, "node_0"), From: kind, Silent: b.isSilent, Log: quiet(), Registerer: prometheus.NewRegistry(),
 		})
 		b.link = NewConnector(Options{
 			Credentials: ca.Credentials(t, kind, b.peer), As: kind, TUN: func() bool { return false }, Log: quiet(), Registerer: prometheus.NewRegistry(),
-			Handler: func(_ context.Context, c net.Conn, _ string) { _, _ = io.Copy(c, c); _ = c.(*stream).CloseWrite() },
+			Handler: func(_ context.Context, c net.Conn, _ string) { _, _ = io.Copy(c, c); _ = c.(*stream).CloseWrite() }, Missed: b.missed.told,
 		})
 		b.link.dial.Connect = b.dial
 		b.node.Apply(NodeConfig{Peers: map[string]bool{b.peer: true}})
@@ -293,9 +308,7 @@ func TestRest(t *testing.T) {
 // too late is idle.
 func TestDialWaits(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
-		b.mu.Lock()
-		b.cut = true // no more connections
-		b.mu.Unlock()
+		b.setCut(true) // no more connections
 		p := b.node.pool("connector_1", false)
 		for range restConns {
 			if _, err := p.take(t.Context()); err != nil {
@@ -329,19 +342,14 @@ func TestSilentCut(t *testing.T) {
 			if !b.node.Up("connector_1") {
 				t.Fatal("not up")
 			}
-			setCut := func(cut bool) {
-				b.mu.Lock()
-				b.cut = cut
-				b.mu.Unlock()
-			}
-			setCut(true)
+			b.setCut(true)
 			time.Sleep(time.Second)
 			if b.node.Up("connector_1") {
 				t.Error("up a second after the cut")
 			}
 			<-b.silent
 			time.Sleep(30 * time.Second)
-			setCut(false)
+			b.setCut(false)
 			time.Sleep(5 * time.Second)
 			if !b.node.Up("connector_1") {
 				t.Error("not up five seconds after the path is back")

@@ -46,6 +46,7 @@ type session struct {
 	patient time.Duration // how long the path may be down before the session ends
 	flags   func() byte   // of our asks
 	heard   func(message) // what is no heartbeat, and the flags of asks; called by run
+	replied func(uint32)  // to an ask of ours and all before it; called by run
 	changed func()        // usable is another; called by run
 
 	usable atomic.Bool
@@ -53,7 +54,6 @@ type session struct {
 	want   atomic.Int32 // of a node: to be told; 0: nothing
 	used   atomic.Bool  // since the last look
 	doubts atomic.Bool  // somebody has reason to doubt the path: ask at once
-	misses atomic.Bool  // of a node: the other end does not answer in its tunnel, which is to be told
 	other  atomic.Bool  // of a node: another session has taken this one's place
 	rests  atomic.Bool  // heartbeats are seldom
 
@@ -63,6 +63,7 @@ type session struct {
 
 	// Of run.
 	seq       uint32
+	told      uint32 // of a node: the ask that says that the other end does not answer in its tunnel; 0: none
 	in        []byte
 	fresh     time.Duration // a round trip not yet told
 	downSince time.Time     // zero: it is not down
@@ -73,7 +74,7 @@ type session struct {
 func newSession(conn *tls.Conn, follows bool, patient time.Duration) *session {
 	s := &session{
 		conn: conn, patient: patient, in: make([]byte, 0, 2*messageMost),
-		flags: func() byte { return 0 }, heard: func(message) {}, changed: func() {},
+		flags: func() byte { return 0 }, heard: func(message) {}, replied: func(uint32) {}, changed: func() {},
 	}
 	s.judge.Follows, s.judge.Idle, s.judge.Rest = follows, idleEvery, restEvery
 	return s
@@ -259,6 +260,7 @@ func (s *session) take(now time.Time) error {
 			s.heard(m)
 		case kindAnswer:
 			s.answered(m.seq, now)
+			s.replied(m.seq)
 		default:
 			s.heard(m)
 		}
