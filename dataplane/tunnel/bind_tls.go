@@ -35,6 +35,7 @@ type bind struct {
 
 	gate     *gate
 	inflight inflight
+	room     room
 
 	in   chan frame
 	wake chan *way // ways to dial; a way that does not fit is offered again with its next packet
@@ -120,6 +121,9 @@ func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	}
 	return append(fns, b.receiver(closed)), actual, nil
 }
+
+// BatchSize is how many packets WireGuard makes room for.
+func (b *bind) BatchSize() int { return b.room.of(b.Bind.BatchSize()) }
 
 // Close closes the UDP sockets and ends the receivers.
 func (b *bind) Close() error {

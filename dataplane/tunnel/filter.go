@@ -194,11 +194,15 @@ type filtered struct {
 	echo    func(from netip.Addr, body []byte) bool // takes answers of stock peers; may be nil
 	came    func(packets int)                       // told of all that come out of tunnels; may be nil
 	parts   fragments                               // of stock peers
+	room    *room                                   // of the bind, too
+
+	reading chan struct{} // closed when WireGuard reads
+	begin   sync.Once
 }
 
 // newFiltered puts a filter that lets nothing in before a device.
 func newFiltered(dev tun.Device, self netip.Addr, role FilterRole, dropped [verdicts]prometheus.Counter) *filtered {
-	f := &filtered{Device: dev, self: self, role: role, dropped: dropped, events: make(chan tun.Event)}
+	f := &filtered{Device: dev, self: self, role: role, dropped: dropped, events: make(chan tun.Event), room: &room{}, reading: make(chan struct{})}
 	f.setPeers(nil)
 	go f.follow() // until the device is closed
 	return f
@@ -215,6 +219,9 @@ func (f *filtered) follow() {
 		}
 	}
 }
+
+// BatchSize is how many packets WireGuard makes room for.
+func (f *filtered) BatchSize() int { return f.room.of(f.Device.BatchSize()) }
 
 // Events gives what follow passes on. WireGuard reads it until it is closed.
 func (f *filtered) Events() <-chan tun.Event { return f.events }
@@ -250,6 +257,7 @@ func (f *filtered) resize(to netip.Addr, mtu int) {
 
 // Read gives what leaves the device.
 func (f *filtered) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	f.begin.Do(func() { close(f.reading) })
 	n, err := f.Device.Read(bufs, sizes, offset)
 	var peers map[netip.Addr]*flow
 	for i := range n {

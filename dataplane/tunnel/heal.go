@@ -227,7 +227,7 @@ func (t *Tunnel) rebind() error {
 	if t.wg == nil {
 		return ErrDown
 	}
-	return t.wg.IpcSet(fmt.Sprintf("listen_port=%d\n", t.opts.ListenPort))
+	return t.bind.room.readers(func() error { return t.wg.IpcSet(fmt.Sprintf("listen_port=%d\n", t.opts.ListenPort)) })
 }
 
 // endpoints are the configured ones.

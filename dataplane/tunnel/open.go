@@ -25,11 +25,11 @@ func (t *Tunnel) openLocked(self netip.Addr) error {
 		return err
 	}
 	f := newFiltered(dev, self, t.opts.Filter, t.m.dropped)
-	f.echo, f.came = t.stock.answered, t.bind.inflight.end
+	f.echo, f.came, f.room = t.stock.answered, t.bind.inflight.end, &t.bind.room
 	wg := device.NewDevice(f, t.bind, t.logger())
 	err = wg.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\n", t.opts.Key.RevealHex(), t.opts.ListenPort))
 	if err == nil {
-		err = wg.Up()
+		err = t.bind.room.up(wg, f)
 	}
 	if err != nil {
 		wg.Close()
