@@ -17,6 +17,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
 
+	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/logsink"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/endpoint"
@@ -40,6 +41,7 @@ type Node struct {
 	Common            `yaml:",inline"`
 	PublicAddresses   []netip.Addr  `yaml:"public_addresses" env:"PUBLIC_ADDRESSES"`     // what DNS answers with, unless the operator says otherwise
 	PublicName        string        `yaml:"public_name" env:"PUBLIC_NAME"`               // instead: a hostname that has them, looked up again and again; something else than Warren keeps it
+	PublicNameEvery   time.Duration `yaml:"public_name_every" env:"PUBLIC_NAME_EVERY"`   // so often: as long as the name's answers live
 	WireGuardEndpoint string        `yaml:"wireguard_endpoint" env:"WIREGUARD_ENDPOINT"` // ip:port or name:port where tunnels reach this node; default: the public name or first public address, and the port below
 	StreamEndpoint    string        `yaml:"stream_endpoint" env:"STREAM_ENDPOINT"`       // the same, where connectors dial streams; default: the public name or first public address, and the port of listen.https
 	GossipEndpoint    string        `yaml:"gossip_endpoint" env:"GOSSIP_ENDPOINT"`       // the same, where other nodes reach the gossip; default: the public name or first public address, and port 7946
@@ -87,7 +89,7 @@ type Connector struct {
 func LoadNode(path string) (*Node, error) {
 	c := &Node{
 		Common: Common{StateDir: "/var/lib/warren-node", LogFormat: "text", LogLevel: "info"},
-		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, DrainTime: time.Second,
+		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, DrainTime: time.Second, PublicNameEvery: dial.LookEvery,
 		Listen: NodeListen{HTTPS: ":443", HTTP: unwritten, DNS: ":53", WireGuard: 51820, Gossip: ":7946", Admin: "127.0.0.1:9090"},
 	}
 	if err := load(path, c, "WARREN_NODE_"); err != nil {
@@ -227,8 +229,14 @@ func (c *Node) Validate() error {
 	return errors.Join(append(errs, device(c.Tunnel))...)
 }
 
+// lookLatest is how seldom a node may look its name up.
+const lookLatest = time.Hour
+
 // named accepts a public name that can be looked up, where there are no addresses.
 func (c *Node) named() error {
+	if every := c.PublicNameEvery; every < dial.LookSoonest || every > lookLatest {
+		return fmt.Errorf("public_name_every: %s, want %s to %s", every, dial.LookSoonest, lookLatest)
+	}
 	if c.PublicName == "" {
 		return nil
 	}

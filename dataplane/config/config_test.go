@@ -91,6 +91,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"gossip endpoint":    {good + "gossip_endpoint: 192.0.2.1:0\n", "gossip_endpoint:"},
 		"forward host":       {good + "  forward_host: \"192.0.2.1:0\"\n", "listen.forward_host:"},
 		"drain time":         {good + "drain_time: -1s\n", "drain_time:"},
+		"public name's time": {good + "public_name_every: 1s\n", "public_name_every: 1s, want 5s to 1h"},
 		"drain time's unit":  {good + "drain_time: soon\n", "soon"},
 		"sink":               {good + "request_log: {sinks: [{kind: http, url: \"https://a\"}, {kind: syslog, url: \"https://a\"}]}\n", "request_log.sinks[1].url:"},
 		"level":              {good + "log_level: loud\n", "log_level:"},

@@ -11,7 +11,8 @@ import (
 
 // Times and bounds of Names.
 const (
-	lookEvery    = time.Minute     // who owns a name tells nobody that it has another address
+	LookEvery    = time.Minute     // who owns a name tells nobody that it has another address
+	LookSoonest  = 5 * time.Second // nobody may want it more often
 	lookAgain    = 5 * time.Second // after a lookup that failed
 	lookLeast    = time.Second     // between two lookups of a name, whoever asks
 	lookFor      = 5 * time.Second // a lookup
@@ -22,6 +23,7 @@ const (
 // A lookup that fails leaves what was known. Safe for concurrent use.
 type Names struct {
 	lookup  Lookup
+	every   time.Duration
 	changed func(host string)
 	wake    chan struct{} // holds one
 
@@ -37,13 +39,16 @@ type name struct {
 	asking bool         // a lookup is under way
 }
 
+// Every has names looked up so often from the start of Run on, instead of each LookEvery.
+func (n *Names) Every(d time.Duration) { n.every = max(d, LookSoonest) }
+
 // NewNames makes Names that know none. They call changed, one call at a time, after the addresses of a name have become others;
 // lookup is the system's if it is nil.
 func NewNames(lookup Lookup, changed func(host string)) *Names {
 	if lookup == nil {
 		lookup = System
 	}
-	return &Names{lookup: lookup, changed: changed, wake: make(chan struct{}, 1), names: map[string]*name{}}
+	return &Names{lookup: lookup, every: LookEvery, changed: changed, wake: make(chan struct{}, 1), names: map[string]*name{}}
 }
 
 // Apply makes hosts the whole list.
@@ -134,7 +139,7 @@ func (n *Names) due(now time.Time, most int) (hosts []string) {
 	defer n.mu.Unlock()
 	for _, h := range slices.Sorted(maps.Keys(n.names)) {
 		it := n.names[h]
-		if len(hosts) == most || it.asking || now.Before(it.due) && it.due.Sub(now) <= lookEvery { // else the clock went back
+		if len(hosts) == most || it.asking || now.Before(it.due) && it.due.Sub(now) <= n.every { // else the clock went back
 			continue
 		}
 		it.asking, it.begun = true, now
@@ -147,7 +152,7 @@ func (n *Names) due(now time.Time, most int) (hosts []string) {
 func (n *Names) next(now time.Time) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	wait := lookEvery
+	wait := n.every
 	for _, it := range n.names {
 		if !it.asking {
 			wait = min(wait, max(it.due.Sub(now), 10*time.Millisecond)) // if all places are taken, their ends wake it
@@ -173,7 +178,7 @@ func (n *Names) look(ctx context.Context, host string) bool {
 		it.due = time.Now().Add(lookAgain)
 		return false
 	}
-	it.due = time.Now().Add(lookEvery)
+	it.due = time.Now().Add(n.every)
 	if same(it.addrs, addrs) {
 		return false
 	}

@@ -66,6 +66,23 @@ func run(t *testing.T, n *Names) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
+func TestNamesAreLookedUpAsOftenAsWanted(t *testing.T) {
+	for wanted, every := range map[time.Duration]time.Duration{20 * time.Second: 20 * time.Second, time.Hour: time.Hour, time.Second: LookSoonest} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDirectory()
+			d.set("edge.example", "192.0.2.1")
+			n := NewNames(d.lookup, func(string) {})
+			n.Every(wanted)
+			n.Apply([]string{"edge.example"})
+			run(t, n)
+			time.Sleep(2*every + time.Millisecond)
+			if got, want := d.times(), []time.Duration{0, every, 2 * every}; !slices.Equal(got, want) {
+				t.Errorf("every %v: looked up at %v, want %v", wanted, got, want)
+			}
+		})
+	}
+}
+
 func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, changes := newDirectory(), new(atomic.Int32)
@@ -83,15 +100,15 @@ func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 		n.Apply([]string{"edge.example"})
 		is("new", 1, "192.0.2.1", "2001:db8::1")
 		d.set("edge.example", "2001:db8::1", "192.0.2.1")
-		time.Sleep(lookEvery)
+		time.Sleep(LookEvery)
 		is("the other way round", 1, "192.0.2.1", "2001:db8::1")
 		d.set("edge.example", "192.0.2.2")
 		n.Apply([]string{"edge.example"}) // is no reason
 		is("not yet", 1, "192.0.2.1", "2001:db8::1")
-		time.Sleep(lookEvery)
+		time.Sleep(LookEvery)
 		is("another one", 2, "192.0.2.2")
 		d.set("edge.example")
-		time.Sleep(lookEvery)
+		time.Sleep(LookEvery)
 		is("it can't be looked up", 2, "192.0.2.2")
 		d.set("edge.example", "192.0.2.3")
 		time.Sleep(lookAgain)

@@ -33,6 +33,7 @@ func NewAnnouncer(where Where, lookup dial.Lookup, conns Connector, log *slog.Lo
 		}
 	})
 	if where.Name != "" {
+		a.names.Every(where.Every)
 		a.names.Apply([]string{where.Name})
 	}
 	return a

@@ -63,7 +63,8 @@ type Options struct {
 // said. Endpoints are "ip:port" or "name:port".
 type Where struct {
 	Addresses         []netip.Addr
-	Name              string // a hostname that has the addresses, instead of Addresses; empty: none
+	Name              string        // a hostname that has the addresses, instead of Addresses; empty: none
+	Every             time.Duration // so often the name is looked up
 	WireGuardEndpoint string
 	StreamEndpoint    string // of the TLS port
 	GossipEndpoint    string

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/warrenedge/warren/test/lab"
 )
 
 // What a node is reached at is a name. The addresses in DNS answers of all nodes are those that it has, and follow it
@@ -30,7 +28,7 @@ func TestAnswersFollowANodesPublicName(t *testing.T) {
 	b, err := os.ReadFile(conf)
 	c.must(err)
 	text := strings.NewReplacer(
-		`public_addresses: ["`+before+`"]`, "public_name: "+public,
+		`public_addresses: ["`+before+`"]`, "public_name: "+public+"\npublic_name_every: 5s",
 		`https: "`+before+`:443"`, `https: "0.0.0.0:443"`, // wherever the machine is
 		`dns: "`+before+`:53"`, `dns: "0.0.0.0:53"`,
 	).Replace(string(b))
@@ -50,7 +48,7 @@ func TestAnswersFollowANodesPublicName(t *testing.T) {
 		}
 		slices.Sort(want)
 		for _, at := range c.Nodes[1:] {
-			lab.Eventually(t, 2*patience, what+" in the answers of "+at.Name, func() error { // a name is looked up each minute
+			c.until(what+" in the answers of "+at.Name, func() error {
 				got := c.Dig(at.Host.Addr.String(), app, "A")
 				slices.Sort(got)
 				if !slices.Equal(got, want) {

@@ -53,7 +53,7 @@ func main() {
 func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	reg := program.Registry()
 	where := join.Where{
-		Addresses: cfg.PublicAddresses, Name: cfg.PublicName, WireGuardEndpoint: cfg.WireGuardEndpoint, StreamEndpoint: cfg.StreamEndpoint, GossipEndpoint: cfg.GossipEndpoint,
+		Addresses: cfg.PublicAddresses, Name: cfg.PublicName, Every: cfg.PublicNameEvery, WireGuardEndpoint: cfg.WireGuardEndpoint, StreamEndpoint: cfg.StreamEndpoint, GossipEndpoint: cfg.GossipEndpoint,
 	}
 	id, err := join.Load(ctx, join.Options{
 		Dir: cfg.StateDir, Kind: identity.Node, Name: cfg.Name, Control: cfg.Control, TokenFile: cfg.TokenFile, Token: cfg.Token,
