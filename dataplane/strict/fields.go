@@ -62,7 +62,7 @@ const ownCookies = "__host-warren-"
 // RemoveEdgeCookies deletes the node's own cookies from a request: a target that could read them could be their user.
 func RemoveEdgeCookies(h http.Header) {
 	lines := h["Cookie"]
-	if !slices.ContainsFunc(lines, func(s string) bool { return strings.Contains(strings.ToLower(s), ownCookies) }) {
+	if !slices.ContainsFunc(lines, mayHaveOwn) {
 		return
 	}
 	var left []string
@@ -93,5 +93,23 @@ func RemoveSetEdgeCookies(h http.Header) {
 
 func ownCookie(pair string) bool {
 	name, _, _ := strings.Cut(pair, "=")
-	return strings.HasPrefix(strings.ToLower(strings.Trim(name, " \t")), ownCookies)
+	return startsOwn(strings.Trim(name, " \t"))
+}
+
+// startsOwn and mayHaveOwn know the name in upper and lower case, and make no copy of what every request of a visitor has.
+func startsOwn(s string) bool {
+	return len(s) >= len(ownCookies) && strings.EqualFold(s[:len(ownCookies)], ownCookies)
+}
+
+func mayHaveOwn(line string) bool {
+	for {
+		i := strings.Index(line, ownCookies[:2])
+		if i < 0 {
+			return false
+		}
+		if startsOwn(line[i:]) {
+			return true
+		}
+		line = line[i+1:]
+	}
 }
