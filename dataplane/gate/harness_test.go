@@ -133,6 +133,7 @@ type node struct {
 	to       string // the target's address
 	look     *page.Look
 	log      lockedLog
+	level    slog.LevelVar // from which it is kept
 
 	mu   sync.Mutex
 	seen []*http.Request // guarded by mu; that the target got
@@ -162,7 +163,7 @@ func newNode(t testing.TB, pol *policy.Policy, target http.HandlerFunc) *node {
 		t.Fatal(err)
 	}
 	n := &node{t: t, plane: &plane{key: private, codes: map[string]string{}, ended: map[string]bool{}}}
-	log, reg := slog.New(slog.NewTextHandler(&n.log, nil)), prometheus.NewRegistry()
+	log, reg := slog.New(slog.NewTextHandler(&n.log, &slog.HandlerOptions{Level: &n.level})), prometheus.NewRegistry()
 	authorize := httptest.NewTLSServer(http.HandlerFunc(n.plane.authorize))
 	t.Cleanup(authorize.Close)
 	n.signIn, _ = url.Parse(authorize.URL)
