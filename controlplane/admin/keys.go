@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -131,7 +133,7 @@ func apiKeyNamed(c *call, of store.Keys, name string) (*model.APIKey, error) {
 }
 
 // CreateAPIKey makes a key of the cluster or of an organization and returns it with its secret, once. It can do
-// nothing that its maker can't.
+// nothing that its maker can't, from nowhere else and no longer.
 func (a *Admin) CreateAPIKey(ctx context.Context, p access.Principal, name string, s APIKeySpec) (APIKey, error) {
 	return a.createKey(ctx, p, name, s, func(c *call, v *model.APIKey) error {
 		if s.Organization == "" {
@@ -183,6 +185,9 @@ func (a *Admin) createKey(ctx context.Context, p access.Principal, name string, 
 			return err
 		}
 		if err := fillKey(v, s); err != nil {
+			return err
+		}
+		if err := c.bound(v); err != nil {
 			return err
 		}
 		secret := newKey(v)
@@ -250,6 +255,33 @@ func (c *call) give(what access.Grants) error {
 	return c.p.CheckGive(what.Cluster, model.OrgID{})
 }
 
+// bound holds a key that is made or changed by another one to when that ends, and to where that is good: whoever finds a key
+// that was meant for an hour, or for one network, does not make himself a better one with it.
+func (c *call) bound(v *model.APIKey) error {
+	if c.p.Key.IsZero() {
+		return nil
+	}
+	by, err := c.tx.GetAPIKey(c, c.p.Key)
+	if err != nil {
+		return err
+	}
+	if !by.Expires.IsZero() && (v.Expires.IsZero() || v.Expires.After(by.Expires)) {
+		return fault.Field("expires_at", "the key that asks ends at %s: this one can't be good for longer", by.Expires.UTC().Format(time.RFC3339))
+	}
+	if len(by.Allow) == 0 {
+		return nil
+	}
+	if len(v.Allow) == 0 {
+		return fault.Field("allow", "missing: the key that asks is not good from everywhere")
+	}
+	for i, n := range v.Allow {
+		if !slices.ContainsFunc(by.Allow, func(has netip.Prefix) bool { return has.Bits() <= n.Bits() && has.Contains(n.Addr()) }) {
+			return fault.Field("allow["+itoa(i)+"]", "%s: the key that asks is not good from all of it", n)
+		}
+	}
+	return nil
+}
+
 // self is the calling user, who acts for himself: signed in, or by a key that may all that he may.
 func (c *call) self() (model.UserID, error) {
 	if c.p.User.IsZero() {
@@ -312,6 +344,9 @@ func changeAPIKey(c *call, k *Collection[model.APIKey, struct{}, APIKey], ref, n
 		if v.Expires, err = expiry(s.ExpiresAt, time.Now()); err != nil {
 			return out, false, err
 		}
+	}
+	if err := c.bound(v); err != nil {
+		return out, false, err
 	}
 	if err := v.Validate(); err != nil {
 		return out, false, err

@@ -548,3 +548,45 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		t.Errorf("by who administers the cluster: %v", err)
 	}
 }
+
+// A key that was meant for an hour, or for one network, makes none that is good for longer or from elsewhere, and lets none
+// of those that there are live longer.
+func TestKeysMakeNoBetterKeys(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	soon, later := time.Now().Add(time.Hour).Truncate(time.Second), time.Now().Add(2*time.Hour)
+	made, err := o.a.CreateAPIKey(ctx, o.root, "short", APIKeySpec{ExpiresAt: &soon, Allow: []string{"192.0.2.0/24", "2001:db8::/32"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := o.a.Authenticate(ctx, made.Secret, netip.MustParseAddr("192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		spec  APIKeySpec
+		field string
+	}{
+		"forever":     {APIKeySpec{Allow: []string{"192.0.2.0/25"}}, "expires_at"},
+		"longer":      {APIKeySpec{ExpiresAt: &later, Allow: []string{"192.0.2.0/25"}}, "expires_at"},
+		"everywhere":  {APIKeySpec{ExpiresAt: &soon}, "allow"},
+		"elsewhere":   {APIKeySpec{ExpiresAt: &soon, Allow: []string{"192.0.2.7", "198.51.100.0/24"}}, "allow[1]"},
+		"wider":       {APIKeySpec{ExpiresAt: &soon, Allow: []string{"192.0.0.0/16"}}, "allow[0]"},
+		"all of IPv6": {APIKeySpec{ExpiresAt: &soon, Allow: []string{"::/0"}}, "allow[0]"},
+	} {
+		if _, err := o.a.CreateAPIKey(ctx, p, "more", tt.spec); fault.Of(err) != fault.Invalid || !strings.Contains(err.Error(), tt.field+":") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := o.a.CreateAPIKey(ctx, p, "less", APIKeySpec{ExpiresAt: &soon, Allow: []string{"192.0.2.7", "2001:db8:1::/48"}}); err != nil {
+		t.Error(err)
+	}
+	for _, at := range []*time.Time{nil, &later} {
+		if _, _, err := o.a.ChangeAPIKey(ctx, p, "", "short", "", APIKeyChange{ExpiresAt: at}); fault.Of(err) != fault.Invalid {
+			t.Errorf("itself until %v: %v", at, err)
+		}
+	}
+	if v, err := o.a.CreateAPIKey(ctx, o.root, "long", APIKeySpec{}); err != nil || v.ExpiresAt != nil {
+		t.Errorf("a key without bounds makes one: %+v, %v", v, err)
+	}
+}

@@ -21,6 +21,8 @@ type typist struct {
 	lines *bufio.Reader
 }
 
+const yourPassword = "Your password (empty if you have none)"
+
 func (a *app) typist() *typist { return &typist{a, bufio.NewReader(a.in)} }
 
 func (t *typist) secret(what string) (string, error) {
@@ -62,10 +64,10 @@ func (a *app) keep(got typed.Renewal) error {
 // accountCommand changes what the user who is signed in signs in with.
 func (a *app) accountCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "account", Short: "What you sign in with: password, authenticator app, backup codes, passkeys",
+		Use: "account", Short: "What you sign in with: password, authenticator app, backup codes, passkeys, accounts of providers",
 		Long: "What you sign in with. Changes ask for your password: on the terminal, or as a line of standard input.",
 	}
-	cmd.AddCommand(a.accountShow(), a.accountPassword(), a.accountTOTP(), a.accountPasskeys(),
+	cmd.AddCommand(a.accountShow(), a.accountPassword(), a.accountTOTP(), a.accountPasskeys(), a.accountIdentities(),
 		a.withPassword(&cobra.Command{Use: "backup-codes", Short: "Make other backup codes; those before are void", Args: cobra.NoArgs, Example: "  warren account backup-codes"},
 			func(ctx context.Context, s *session, _ []string, p typed.Proof) error {
 				codes, _, err := s.api.CreateMyBackupCodes(ctx, p)
@@ -112,7 +114,7 @@ func (a *app) accountPassword() *cobra.Command {
 				return err
 			}
 			t := a.typist()
-			current, err := t.secret("Your password (empty if you have none)")
+			current, err := t.secret(yourPassword)
 			if err != nil {
 				return err
 			}
@@ -144,7 +146,7 @@ func (a *app) withPassword(cmd *cobra.Command, do func(ctx context.Context, s *s
 		if err != nil {
 			return err
 		}
-		current, err := a.typist().secret("Your password (empty if you have none)")
+		current, err := a.typist().secret(yourPassword)
 		if err != nil {
 			return err
 		}
@@ -239,5 +241,21 @@ func (a *app) accountPasskeys() *cobra.Command {
 			return a.saying("The passkey is removed.", err)
 		})
 	cmd.AddCommand(list, rename, remove)
+	return cmd
+}
+
+// ownIdentities are who a user is at providers. Another one needs a browser.
+var ownIdentities = &kind{name: "Identity", plural: "identities", columns: []string{"subject", "used_at"}}
+
+func (a *app) accountIdentities() *cobra.Command {
+	cmd := &cobra.Command{Use: "identity", Short: "Accounts of providers that sign you in: list, remove; one is added in a browser, at /account"}
+	list := a.listOf(ownIdentities, ownOf("identities"))
+	list.Example = "  warren account identity list"
+	remove := a.withPassword(&cobra.Command{Use: "remove PROVIDER", Short: "Remove the account of a provider", Args: cobra.ExactArgs(1), Example: "  warren account identity remove sso"},
+		func(ctx context.Context, s *session, args []string, p typed.Proof) error {
+			_, err := s.api.RemoveMyIdentity(ctx, args[0], p)
+			return a.saying("That account signs you in no more.", err)
+		})
+	cmd.AddCommand(list, remove)
 	return cmd
 }

@@ -138,7 +138,7 @@ func (a *app) keyCommand() *cobra.Command {
 		}
 		return s.of(k)
 	}
-	cmd := &cobra.Command{Use: "key", Short: "API keys", Long: "API keys: of the cluster and its organizations, or, with --mine, those of the user who is signed in."}
+	cmd := &cobra.Command{Use: "key", Short: "API keys", Long: "API keys: of the cluster and its organizations, or, with --mine, those of the user who is signed in. To make one of those asks for your password: on the terminal, or as a line of standard input."}
 	cmd.PersistentFlags().BoolVar(&mine, "mine", false, "keys of the user who is signed in")
 	create := &cobra.Command{
 		Use: "create NAME", Short: "Make an API key; its secret is shown once", Args: cobra.ExactArgs(1), Example: "  warren key create laptop --mine",
@@ -150,6 +150,11 @@ func (a *app) keyCommand() *cobra.Command {
 			s, err := a.connect()
 			if err != nil {
 				return err
+			}
+			if mine {
+				if body["current_password"], err = a.typist().secret(yourPassword); err != nil {
+					return err
+				}
 			}
 			o, _, err := of(s).Create(cmd.Context(), body)
 			if err != nil {

@@ -43,19 +43,19 @@ func TestPeopleCommands(t *testing.T) {
 		"group create writers --users ann@example.org": `POST /api/v1/orgs/acme/groups {"name":"writers","users":["ann@example.org"]}`,
 		"group get writers":                            "GET /api/v1/orgs/acme/groups/writers",
 		"invite create ann@example.org --roles viewer": `POST /api/v1/orgs/acme/invitations {"name":"ann@example.org","roles":["viewer"]}`,
-		"invite list":                                   "GET /api/v1/orgs/acme/invitations",
-		"invite revoke invitation_x --yes":              "DELETE /api/v1/orgs/acme/invitations/invitation_x",
-		"key list":                                      "GET /api/v1/api-keys",
-		"key list --mine":                               "GET /api/v1/me/api-keys",
-		"key create ci --organization acme":             `POST /api/v1/api-keys {"name":"ci","organization":"acme"}`,
-		"key create laptop --mine --allow 192.0.2.0/24": `POST /api/v1/me/api-keys {"name":"laptop","allow":["192.0.2.0/24"]}`,
-		"key delete laptop --mine --yes":                "DELETE /api/v1/me/api-keys/laptop",
-		"session list":                                  "GET /api/v1/me/sessions",
-		"session revoke session_x --yes":                "DELETE /api/v1/me/sessions/session_x",
-		"session revoke --others --yes":                 "DELETE /api/v1/me/sessions",
-		"account show":                                  "GET /api/v1/me/account",
-		"account passkey list":                          "GET /api/v1/me/passkeys",
-		"account passkey rename passkey_x laptop":       `PUT /api/v1/me/passkeys/passkey_x {"name":"laptop"}`,
+		"invite list":                             "GET /api/v1/orgs/acme/invitations",
+		"invite revoke invitation_x --yes":        "DELETE /api/v1/orgs/acme/invitations/invitation_x",
+		"key list":                                "GET /api/v1/api-keys",
+		"key list --mine":                         "GET /api/v1/me/api-keys",
+		"key create ci --organization acme":       `POST /api/v1/api-keys {"name":"ci","organization":"acme"}`,
+		"key delete laptop --mine --yes":          "DELETE /api/v1/me/api-keys/laptop",
+		"session list":                            "GET /api/v1/me/sessions",
+		"session revoke session_x --yes":          "DELETE /api/v1/me/sessions/session_x",
+		"session revoke --others --yes":           "DELETE /api/v1/me/sessions",
+		"account show":                            "GET /api/v1/me/account",
+		"account passkey list":                    "GET /api/v1/me/passkeys",
+		"account identity list":                   "GET /api/v1/me/identities",
+		"account passkey rename passkey_x laptop": `PUT /api/v1/me/passkeys/passkey_x {"name":"laptop"}`,
 	} {
 		calls = nil
 		var out, errw bytes.Buffer
@@ -94,15 +94,19 @@ func TestAccountCommands(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	run := func(typed string, args ...string) (int, string, string) {
+	call := func(typed string, args ...string) (int, string, string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(srv.URL+":\n  token: wrn_session_old\n  expires: 2100-01-01T00:00:00Z\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		calls = nil
 		var out, errw bytes.Buffer
-		code := Main(append([]string{"--server", srv.URL, "account"}, args...), strings.NewReader(typed), &out, &errw)
+		code := Main(append([]string{"--server", srv.URL}, args...), strings.NewReader(typed), &out, &errw)
 		return code, out.String(), errw.String()
+	}
+	run := func(typed string, args ...string) (int, string, string) {
+		t.Helper()
+		return call(typed, append([]string{"account"}, args...)...)
 	}
 	kept := func() string {
 		b, err := os.ReadFile(file)
@@ -127,10 +131,19 @@ func TestAccountCommands(t *testing.T) {
 	if code, out, said := run("", "totp", "confirm", "123456"); code != 0 || out != "aaaa-bbbb\n" || !strings.Contains(kept(), "wrn_session_new") {
 		t.Errorf("%d %q %s", code, out, said)
 	}
-	for _, c := range []struct{ args, path string }{{"totp remove", "totp/remove"}, {"backup-codes", "backup-codes"}, {"passkey remove passkey_x", "passkeys/passkey_x/remove"}} {
+	for _, c := range []struct{ args, path string }{{"totp remove", "totp/remove"}, {"backup-codes", "backup-codes"}, {"passkey remove passkey_x", "passkeys/passkey_x/remove"}, {"identity remove sso", "identities/sso/remove"}} {
 		if code, _, said := run("old", strings.Fields(c.args)...); code != 0 || !strings.HasPrefix(calls[0], "POST /api/v1/me/"+c.path+` {"current_password":"old"}`) {
 			t.Errorf("%s: %d %s, %q", c.args, code, said, calls)
 		}
+	}
+	// A key of one's own outlives the session: it asks, too.
+	laptop := []string{"key", "create", "laptop", "--mine", "--allow", "192.0.2.0/24"}
+	code, out, said = call("old\n", laptop...)
+	if want := `POST /api/v1/me/api-keys {"name":"laptop","allow":["192.0.2.0/24"],"current_password":"old"} Bearer wrn_session_old`; code != 0 || !slices.Equal(calls, []string{want}) {
+		t.Errorf("a key: %d %q %s, %q", code, out, said, calls)
+	}
+	if code, _, _ := call("", laptop...); code != exitFailed || len(calls) > 0 {
+		t.Errorf("a key without a password: %d, %q", code, calls)
 	}
 	if code, _, _ := run("", "totp", "remove"); code != exitFailed || len(calls) > 0 {
 		t.Errorf("without a password: %d, %q", code, calls)

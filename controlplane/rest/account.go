@@ -28,6 +28,8 @@ type Account interface {
 	NewPasskey(ctx context.Context, w *signin.Who, c signin.Client, flow, name string, said []byte) (token string, err error)
 	RenamePasskey(ctx context.Context, w *signin.Who, c signin.Client, id model.PasskeyID, name string) error
 	RemovePasskey(ctx context.Context, w *signin.Who, c signin.Client, text string, id model.PasskeyID) error
+	RemoveIdentity(ctx context.Context, w *signin.Who, c signin.Client, text, id string) error
+	Confirm(ctx context.Context, w *signin.Who, c signin.Client, text string) error
 }
 
 // sessionInput is a call of a session, which may get another token by it.
@@ -184,6 +186,8 @@ func (a *API) account() {
 		})
 	a.totp()
 	a.passkeys()
+	a.identities()
+	a.ownKeys()
 }
 
 // totp is the authenticator app of a user.

@@ -250,8 +250,8 @@ func (s *self) passkey(current string) {
 func TestKeysDoNotChangeTheAccount(t *testing.T) {
 	s := newSelf(t)
 	var key struct{ Secret string }
-	s.do(201, "POST", "/api/v1/me/api-keys", `{"name":"laptop"}`).into(t, &key)
-	for _, c := range [][3]string{{"GET", "account", ""}, {"PUT", "password", `{"current_password":"` + oldPassword + `","new_password":"` + newPassword + `"}`}, {"POST", "totp", "{}"}, {"GET", "passkeys", ""}} {
+	s.do(201, "POST", "/api/v1/me/api-keys", `{"name":"laptop","current_password":"`+oldPassword+`"}`).into(t, &key)
+	for _, c := range [][3]string{{"POST", "api-keys", `{"name":"another","current_password":"` + oldPassword + `"}`}, {"GET", "identities", ""}, {"GET", "account", ""}, {"PUT", "password", `{"current_password":"` + oldPassword + `","new_password":"` + newPassword + `"}`}, {"POST", "totp", "{}"}, {"GET", "passkeys", ""}} {
 		if r := s.as(key.Secret, c[0], "/api/v1/me/"+c[1], c[2]); r.status != http.StatusConflict {
 			t.Errorf("%s %s: %d %s", c[0], c[1], r.status, r.body)
 		}

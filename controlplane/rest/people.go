@@ -99,19 +99,6 @@ func (a *API) signedIn() {
 			}
 			return gone(ctx, a, k.EndMySession(ctx, p, p.Session.String()))
 		})
-	readable(a, k.MyAPIKeys, "/api/v1/me/api-keys", "my-api-key", "my-api-keys")
-	deletable(a, k.MyAPIKeys, "/api/v1/me/api-keys", "my-api-key", "my-api-keys")
-	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/me/api-keys", "create-my-api-key", "Create an API key of the calling user; its secret is shown once", "my-api-keys", access.MeWrite, 201),
-		func(ctx context.Context, in *struct{ Body apiKeyBody }) (*answer[admin.APIKey], error) {
-			if in.Body.ServiceAccount != "" {
-				return nil, a.failed(ctx, fault.Field("service_account", "a key of yours is of no service account"))
-			}
-			v, err := k.CreateMyAPIKey(ctx, caller(ctx), in.Body.Name, in.Body.APIKeySpec)
-			if err != nil {
-				return nil, a.failed(ctx, err)
-			}
-			return &answer[admin.APIKey]{Status: http.StatusCreated, Body: v}, nil
-		})
 }
 
 // gone is the answer to the removal of what is no configuration of nodes.

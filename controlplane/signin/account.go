@@ -97,6 +97,11 @@ func (s *Service) himself(ctx context.Context, w *Who, c Client, text string) er
 	return nil
 }
 
+// Confirm makes sure that it is the user who asks for what outlives his session, such as a key of his own.
+func (s *Service) Confirm(ctx context.Context, w *Who, c Client, text string) error {
+	return s.himself(ctx, w, c, text)
+}
+
 // ChangePassword gives a user another password and ends his other sessions. The session gets another token.
 func (s *Service) ChangePassword(ctx context.Context, w *Who, c Client, old, text string) (token string, err error) {
 	if err := s.himself(ctx, w, c, old); err != nil {

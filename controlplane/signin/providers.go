@@ -288,12 +288,8 @@ func secondFactor(claims map[string]any, now time.Time) time.Time {
 	return noTime
 }
 
-// RemoveIdentity removes who a user is at a provider, unless he could not sign in any more then.
-func (s *Service) RemoveIdentity(ctx context.Context, w *Who, c Client, text, id string) error {
-	pid, err := model.IdentityProviderID{}.Parse(id)
-	if err != nil {
-		return fault.New(fault.NotFound, "no such provider")
-	}
+// RemoveIdentity removes who a user is at a provider, which is meant by its id or name, unless he could not sign in any more then.
+func (s *Service) RemoveIdentity(ctx context.Context, w *Who, c Client, text, ref string) error {
 	if err := s.himself(ctx, w, c, text); err != nil {
 		return err
 	}
@@ -310,9 +306,31 @@ func (s *Service) RemoveIdentity(ctx context.Context, w *Who, c Client, text, id
 		if err != nil {
 			return err
 		}
+		provider, err := meant(all, ref)
+		if err != nil {
+			return err
+		}
 		if hash == "" && len(keys) == 0 && len(all) <= 1 {
 			return fault.New(fault.Conflict, "there is nothing else that you sign in with: add a passkey first")
 		}
-		return tx.DeleteIdentity(ctx, w.User.ID, pid)
+		return tx.DeleteIdentity(ctx, w.User.ID, provider)
 	})
+}
+
+// meant finds the provider that an id or a name means. Providers of several organizations may have the same name.
+func meant(all []model.Identity, ref string) (found model.IdentityProviderID, err error) {
+	for _, i := range all {
+		switch {
+		case i.Provider.String() == ref:
+			return i.Provider, nil
+		case i.Name == ref && !found.IsZero():
+			return found, fault.New(fault.Conflict, "several providers are named %s: say which one by its id", ref)
+		case i.Name == ref:
+			found = i.Provider
+		}
+	}
+	if found.IsZero() {
+		return found, fault.New(fault.NotFound, "no such provider")
+	}
+	return found, nil
 }

@@ -219,6 +219,12 @@ var collections = map[string]collection{
 			return c.DeleteMyAPIKey(ctx, name, DeleteMyAPIKeyParams{})
 		},
 	},
+	"me/identities": {
+		list: func(ctx context.Context, c Client, org string, l Listing) ([]json.RawMessage, string, error) {
+			page, _, err := c.ListMyIdentities(ctx, ListMyIdentitiesParams{PageSize: l.size, PageToken: l.token})
+			return objects(page.Items, page.NextPageToken, err)
+		},
+	},
 	"me/passkeys": {
 		list: func(ctx context.Context, c Client, org string, l Listing) ([]json.RawMessage, string, error) {
 			page, _, err := c.ListMyPasskeys(ctx, ListMyPasskeysParams{PageSize: l.size, PageToken: l.token})

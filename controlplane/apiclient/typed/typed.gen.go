@@ -1297,6 +1297,30 @@ type MemberView struct {
 	Version      string       `json:"version,omitempty,omitzero"`
 }
 
+// MyKeyBody defines model for MyKeyBody.
+type MyKeyBody struct {
+	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Allow Networks from which the key is good; from everywhere if absent
+	Allow []string `json:"allow,omitzero"`
+
+	// CurrentPassword The user's password. Who has none has to have signed in within ten minutes
+	CurrentPassword string `json:"current_password,omitempty,omitzero"`
+
+	// ExpiresAt Never, if absent
+	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
+
+	// Organization Organization that the key is good for; the whole cluster if absent
+	Organization string `json:"organization,omitempty,omitzero"`
+
+	// Permissions What the key may do. If absent: all that its owner may; a key without an owner, all of the cluster, or, of an organization, all that configures it but people, keys and the audit log
+	Permissions []string `json:"permissions,omitzero"`
+
+	// ServiceAccount Service account of the organization that the key is of: it may what that may
+	ServiceAccount string `json:"service_account,omitempty,omitzero"`
+}
+
 // MyMembership defines model for MyMembership.
 type MyMembership struct {
 	Name        string   `json:"name"`
@@ -1427,6 +1451,19 @@ type OrganizationBody struct {
 
 	// Trusted Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false
 	Trusted *bool `json:"trusted,omitempty"`
+}
+
+// OwnIdentity defines model for OwnIdentity.
+type OwnIdentity struct {
+	// Name Of the provider
+	Name string `json:"name"`
+
+	// ID Of the provider
+	ID string `json:"id"`
+
+	// Subject Whom the provider calls so
+	Subject string    `json:"subject"`
+	UsedAt  time.Time `json:"used_at,omitempty,omitzero"`
 }
 
 // PageAPIKey defines model for PageAPIKey.
@@ -1571,6 +1608,12 @@ type PageNode struct {
 type PageOrganization struct {
 	Items         []Organization `json:"items"`
 	NextPageToken string         `json:"next_page_token,omitempty,omitzero"`
+}
+
+// PageOwnIdentity defines model for PageOwnIdentity.
+type PageOwnIdentity struct {
+	Items         []OwnIdentity `json:"items"`
+	NextPageToken string        `json:"next_page_token,omitempty,omitzero"`
 }
 
 // PagePasskeyView defines model for PagePasskeyView.
@@ -3208,6 +3251,14 @@ type DeleteMyAPIKeyParams struct {
 	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// ListMyIdentitiesParams defines parameters for ListMyIdentities.
+type ListMyIdentitiesParams struct {
+	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken string `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+}
+
 // ListMyPasskeysParams defines parameters for ListMyPasskeys.
 type ListMyPasskeysParams struct {
 	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
@@ -4159,10 +4210,13 @@ type LabelIssuerJSONRequestBody = LabelChange
 type CreateJoinTokenJSONRequestBody = JoinTokenSpec
 
 // CreateMyAPIKeyJSONRequestBody defines body for CreateMyAPIKey for application/json ContentType.
-type CreateMyAPIKeyJSONRequestBody = APIKeyBody
+type CreateMyAPIKeyJSONRequestBody = MyKeyBody
 
 // CreateMyBackupCodesJSONRequestBody defines body for CreateMyBackupCodes for application/json ContentType.
 type CreateMyBackupCodesJSONRequestBody = Proof
+
+// RemoveMyIdentityJSONRequestBody defines body for RemoveMyIdentity for application/json ContentType.
+type RemoveMyIdentityJSONRequestBody = Proof
 
 // CreateMyPasskeyJSONRequestBody defines body for CreateMyPasskey for application/json ContentType.
 type CreateMyPasskeyJSONRequestBody = PasskeyBody
@@ -4770,7 +4824,7 @@ func (c Client) ListMyAPIKeys(ctx context.Context, params ListMyAPIKeysParams) (
 	return
 }
 
-// CreateMyAPIKey: Create an API key of the calling user; its secret is shown once.
+// CreateMyAPIKey: Create an API key of the calling user, who is signed in; its secret is shown once.
 func (c Client) CreateMyAPIKey(ctx context.Context, body CreateMyAPIKeyJSONRequestBody) (out APIKey, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "POST", "/api/v1/me/api-keys", []string{}, nil, body, &out)
 	return
@@ -4791,6 +4845,18 @@ func (c Client) GetMyAPIKey(ctx context.Context, name string) (out APIKey, w api
 // CreateMyBackupCodes: Make other backup codes; those before are void.
 func (c Client) CreateMyBackupCodes(ctx context.Context, body CreateMyBackupCodesJSONRequestBody) (out BackupCodes, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "POST", "/api/v1/me/backup-codes", []string{}, nil, body, &out)
+	return
+}
+
+// ListMyIdentities: Accounts of providers that sign the calling user in.
+func (c Client) ListMyIdentities(ctx context.Context, params ListMyIdentitiesParams) (out PageOwnIdentity, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/me/identities", []string{}, params, nil, &out)
+	return
+}
+
+// RemoveMyIdentity: Remove the account of a provider, by the provider's id or name; not the last of what the calling user signs in with.
+func (c Client) RemoveMyIdentity(ctx context.Context, name string, body RemoveMyIdentityJSONRequestBody) (w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/me/identities/{name}/remove", []string{name}, nil, body, nil)
 	return
 }
 
