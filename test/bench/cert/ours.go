@@ -57,7 +57,7 @@ func newOurs(ctx context.Context, ca *acmetest.CA, dns *acmetest.DNS) (*ours, er
 }
 
 func (o *ours) order(ctx context.Context, names []string) error {
-	order, err := o.client.NewOrder(ctx, names, "default", "")
+	order, err := again(ctx, func() (*acme.Order, error) { return o.client.NewOrder(ctx, names, "default", "") })
 	if err != nil {
 		return err
 	}
@@ -73,14 +73,14 @@ func (o *ours) order(ctx context.Context, names []string) error {
 		return err
 	}
 	url := order.URL
-	if order, err = o.client.Finalize(ctx, order, csr); err != nil {
+	if order, err = again(ctx, func() (*acme.Order, error) { return o.client.Finalize(ctx, order, csr) }); err != nil {
 		return err
 	}
 	err = poll(ctx, func() (bool, time.Time, error) {
 		if order.Status != acme.StatusProcessing {
 			return true, time.Time{}, nil
 		}
-		if order, err = o.client.Order(ctx, url); err != nil {
+		if order, err = again(ctx, func() (*acme.Order, error) { return o.client.Order(ctx, url) }); err != nil {
 			return false, time.Time{}, err
 		}
 		return order.Status != acme.StatusProcessing, order.RetryAfter, nil
@@ -88,14 +88,17 @@ func (o *ours) order(ctx context.Context, names []string) error {
 	if err != nil || order.Status != acme.StatusValid {
 		return fmt.Errorf("order is %s: %w", order.Status, err)
 	}
-	_, _, err = o.client.Certificate(ctx, order.Certificate)
+	_, err = again(ctx, func() ([]byte, error) {
+		chain, _, err := o.client.Certificate(ctx, order.Certificate)
+		return chain, err
+	})
 	return err
 }
 
 func (o *ours) prove(ctx context.Context, order *acme.Order) error {
 	var initiate []string
 	for _, url := range order.Authorizations {
-		a, err := o.client.Authorization(ctx, url)
+		a, err := again(ctx, func() (*acme.Authorization, error) { return o.client.Authorization(ctx, url) })
 		if err != nil {
 			return err
 		}
@@ -111,13 +114,13 @@ func (o *ours) prove(ctx context.Context, order *acme.Order) error {
 		initiate = append(initiate, ch.URL)
 	}
 	for _, url := range initiate {
-		if err := o.client.Initiate(ctx, url); err != nil {
+		if _, err := again(ctx, func() (any, error) { return nil, o.client.Initiate(ctx, url) }); err != nil {
 			return err
 		}
 	}
 	for _, url := range order.Authorizations {
 		err := poll(ctx, func() (bool, time.Time, error) {
-			a, err := o.client.Authorization(ctx, url)
+			a, err := again(ctx, func() (*acme.Authorization, error) { return o.client.Authorization(ctx, url) })
 			if err != nil {
 				return false, time.Time{}, err
 			}
@@ -130,6 +133,29 @@ func (o *ours) prove(ctx context.Context, order *acme.Order) error {
 	return nil
 }
 
+// again asks once more where nobody has refused anything, as the worker does above the client: with half of the nonces rejected, one call
+// in some hundreds meets no good one in all its tries.
+func again[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		v, err := ask()
+		if acme.Class(err) != acme.Retry || wait > time.Second || !rest(ctx, wait) {
+			return v, err
+		}
+	}
+}
+
+// rest waits; false: ctx has ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
 // poll asks again when the CA says, else after 50 ms, 100 ms …
 func poll(ctx context.Context, ask func() (bool, time.Time, error)) error {
 	for wait := 50 * time.Millisecond; ; wait *= 2 {
@@ -137,12 +163,8 @@ func poll(ctx context.Context, ask func() (bool, time.Time, error)) error {
 		if done || err != nil {
 			return err
 		}
-		t := time.NewTimer(max(wait, time.Until(at)))
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !rest(ctx, max(wait, time.Until(at))) {
 			return ctx.Err()
-		case <-t.C:
 		}
 	}
 }
