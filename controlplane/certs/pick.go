@@ -81,10 +81,10 @@ func Waits(m *model.ManagedCertificate, issuers []*model.Issuer) string {
 
 // Back is from when on a certificate may be ordered from an issuer again; a time that has passed: it may be now.
 func Back(m *model.ManagedCertificate, i *model.Issuer) time.Time {
-	if until := m.Held[i.ID].Until; until.After(i.PausedUntil) {
+	if until := m.Held[i.ID].Until; until.After(i.OrdersFrom()) {
 		return until
 	}
-	return i.PausedUntil
+	return i.OrdersFrom()
 }
 
 // Soonest is when a certificate can be ordered from any issuer; now if it can be now. False: there is none to order it from.

@@ -43,11 +43,29 @@ type Issuer struct {
 	RolloverProblem  string    // why it is not over, in the authority's own words
 	RolledOver       time.Time // when the key was changed last; zero: never
 
-	PausedUntil  time.Time // nothing is asked before
-	Failures     int       // in a row
+	PausedUntil  time.Time              // nothing is asked before
+	Limited      map[AskedFor]time.Time // of these kinds nothing is asked before, for nobody
+	Failures     int                    // in a row
 	FailingSince time.Time
 	LastProblem  string
 	Meta
+}
+
+// AskedFor is a kind of request that authorities limit by itself.
+type AskedFor string
+
+// Kinds of requests.
+const (
+	AskNewOrder    AskedFor = "new_order"
+	AskRenewalInfo AskedFor = "renewal_info"
+)
+
+// OrdersFrom is from when on orders are sent to the authority; a time that has passed: now.
+func (i *Issuer) OrdersFrom() time.Time {
+	if until := i.Limited[AskNewOrder]; until.After(i.PausedUntil) {
+		return until
+	}
+	return i.PausedUntil
 }
 
 // CAADomains are the domains that stand for the authority in CAA records: as an operator says, else as it says itself. None: it is not

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	shortPause = 10 * time.Minute // a Retry-After up to it is about the account's haste, a longer one about these names
+	shortPause = 10 * time.Minute // a Retry-After up to it is about the account's haste, a longer one about what was asked for
 	breakAfter = 5                // failures in a row, of whatever orders,
 	breakTime  = 15 * time.Second // for this long: the issuer is left alone for a while
 	leastPause = 10 * time.Second
@@ -41,7 +41,7 @@ func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error
 	until := acme.RetryAfter(err)
 	switch class := acme.Class(err); class {
 	case acme.RateLimited:
-		return t.limited(step, words(err), until, now), nil
+		return t.limited(step, err, until, now), nil
 	case acme.AlreadyReplaced:
 		out := t.undone("ordered without replaces: the authority says that it is replaced already", now)
 		out.order.Replaces = ""
@@ -133,12 +133,13 @@ func (t *turn) undone(what string, now time.Time) outcome {
 	return out
 }
 
-// limited obeys a 429 to the second: the whole account for a short time, this order alone for a long one, which
-// is about its names.
-func (t *turn) limited(step Step, problem string, until, now time.Time) outcome {
+// limited obeys a 429 to the second. Where the authority says that a long one is about these names, this order alone waits, or is sent
+// elsewhere; where it does not, no name is ordered there before the time. All else is about the account: nothing is asked.
+func (t *turn) limited(step Step, err error, until, now time.Time) outcome {
 	if until.IsZero() {
 		until = now.Add(time.Minute)
 	}
+	problem := words(err)
 	out := outcome{order: t.order}
 	out.order.Attempts++
 	if step == Place {
@@ -146,16 +147,25 @@ func (t *turn) limited(step Step, problem string, until, now time.Time) outcome 
 	}
 	out.order.Class, out.order.Problem = acme.RateLimited.String(), problem
 	out.what, out.wait = "asked to wait until "+until.UTC().Format(time.RFC3339), until.Sub(now)
-	if until.Sub(now) > shortPause {
-		if next, ok := t.handOver(problem, model.Hold{Until: until, Why: model.HeldByLimit}, now); ok && t.sent {
-			return next
-		}
+	long, named := until.Sub(now) > shortPause, acme.About(err, t.order.Names)
+	if !long || !t.sent && !named {
+		t.pauses.set(t.issuer.ID, until)
+		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+			return t.paused(ctx, tx, until, problem)
+		})
 		return out
 	}
-	t.pauses.set(t.issuer.ID, until)
-	out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
-		return t.paused(ctx, tx, until, problem)
-	})
+	if t.sent {
+		if next, ok := t.handOver(problem, model.Hold{Until: until, Why: model.HeldByLimit}, now); ok {
+			out = next
+		}
+		if !named {
+			t.pauses.limit(t.issuer.ID, model.AskNewOrder, until)
+			out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
+				return tx.LimitIssuer(ctx, t.issuer.ID, model.AskNewOrder, until, problem)
+			})
+		}
+	}
 	return out
 }
 
@@ -317,17 +327,21 @@ func (t *turn) abandonUntil(why string, at, now time.Time) outcome {
 // leave says why an order is better begun anew with another issuer; "": it is not. Only an order that nothing can
 // have been issued for is left, and at once only if its issuer has not heard of it. One that a suspended issuer has heard of goes on.
 func leave(o *model.Order, m *model.ManagedCertificate, i *model.Issuer, all []*model.Issuer, now time.Time) string {
-	if i.Suspended && o.State == model.OrderPlanned && o.Intent.IsZero() {
+	fresh := o.State == model.OrderPlanned && o.Intent.IsZero()
+	if i.Suspended && fresh {
 		return i.Name + " is suspended"
 	}
-	if len(o.CSR) > 0 || !i.PausedUntil.After(now) || !away(i, now) {
+	limited, silent := fresh && i.Limited[model.AskNewOrder].After(now), i.PausedUntil.After(now) && away(i, now)
+	if len(o.CSR) > 0 || !limited && !silent {
 		return ""
 	}
 	if other := certs.Choice(m, all, now); other == nil || other.ID == i.ID {
 		return ""
 	}
 	switch {
-	case o.State == model.OrderPlanned && o.Intent.IsZero():
+	case limited:
+		return i.Name + " takes no orders of the account until " + i.Limited[model.AskNewOrder].UTC().Format(time.RFC3339) + ": " + i.LastProblem
+	case fresh:
 		return i.Name + " does not answer: " + i.LastProblem
 	case now.Sub(i.FailingSince) > giveUp:
 		return i.Name + " has not answered for an hour: " + i.LastProblem

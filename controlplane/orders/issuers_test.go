@@ -77,13 +77,13 @@ func TestDirectoryNamesTheAuthority(t *testing.T) {
 	}
 }
 
-// A long Retry-After is about the names: they are ordered from the next authority that CAA permits, and from this one not before its time,
+// A long Retry-After that is about the names: they are ordered from the next authority that CAA permits, and from this one not before its time,
 // while other names are.
 func TestLongRetryAfterGoesElsewhere(t *testing.T) {
 	r := newRig(t, acmetest.Config{})
 	forbidden, never := r.beside(t, "forbidden", 2, "forbidden.example")
 	third, proxy := r.beside(t, "third", 3, "third.example")
-	r.proxy.Set(acmetest.Faults{Limit: 1, LimitFor: 20 * time.Minute, Only: []acmetest.Kind{acmetest.NewOrder}})
+	r.proxy.Set(acmetest.Faults{Limit: 1, LimitFor: 20 * time.Minute, LimitSays: "too many certificates (5) already issued for this exact set of identifiers", Only: []acmetest.Kind{acmetest.NewOrder}})
 	o := r.options("a")
 	o.Preflight = &allowing{say: func(_ []string, i *model.Issuer) error {
 		if i.ID == forbidden.ID {

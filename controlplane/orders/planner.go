@@ -254,7 +254,7 @@ func (p *Planner) clean(ctx context.Context, now time.Time) error {
 		_, e1 := tx.PruneOrders(ctx, now.Add(-keepOrders))
 		e3 := tx.DeleteUnused(ctx, now.Add(-certs.Overlap))
 		_, e2 := tx.DeleteExpiredChallenges(ctx, now)
-		return errors.Join(e0, err, e1, e2, e3, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)), tx.DeleteRevocations(ctx, now))
+		return errors.Join(e0, err, e1, e2, e3, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)), tx.DeletePastLimits(ctx, now), tx.DeleteRevocations(ctx, now))
 	})
 }
 

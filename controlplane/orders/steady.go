@@ -2,6 +2,8 @@ package orders
 
 import (
 	"context"
+	"crypto/x509"
+	"net/http"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
@@ -28,6 +30,32 @@ func again[V any](ctx context.Context, s steady, ask func() (V, error)) (v V, er
 		}
 		pause(ctx, backoff(n, certs.Random()))
 	}
+}
+
+// allowed is an error in the authority's stead while it does not want requests of a kind of the account.
+func (s steady) allowed(r model.AskedFor) error {
+	until := s.pauses.limitOf(s.issuer, r)
+	if !until.After(time.Now()) {
+		return nil
+	}
+	return &acme.Problem{
+		Type: "urn:ietf:params:acme:error:rateLimited", Status: http.StatusTooManyRequests, RetryAfter: until,
+		Detail: "the authority wants no such request of the account before " + until.UTC().Format(time.RFC3339),
+	}
+}
+
+func (s steady) NewOrder(ctx context.Context, names []string, profile, replaces string) (*acme.Order, error) {
+	if err := s.allowed(model.AskNewOrder); err != nil {
+		return nil, err
+	}
+	return s.CA.NewOrder(ctx, names, profile, replaces)
+}
+
+func (s steady) RenewalInfo(ctx context.Context, leaf *x509.Certificate) (*acme.RenewalInfo, error) {
+	if err := s.allowed(model.AskRenewalInfo); err != nil {
+		return nil, err
+	}
+	return s.CA.RenewalInfo(ctx, leaf)
 }
 
 func (s steady) Directory(ctx context.Context) (acme.Directory, error) {

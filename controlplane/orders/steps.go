@@ -63,7 +63,12 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	if why := leave(o, m, t.issuer, all, now); why != "" {
 		return t.abandonUntil(why, now, now), nil
 	}
-	if until := later(t.issuer.PausedUntil, w.pauses.get(o.Issuer)); until.After(now) {
+	t.pauses.learn(t.issuer)
+	until := t.pauses.get(o.Issuer)
+	if step == Place {
+		until = later(until, t.pauses.limitOf(o.Issuer, model.AskNewOrder))
+	}
+	if until.After(now) {
 		return outcome{order: t.order, wait: until.Sub(now), quiet: true}, nil
 	}
 	if step == Initiate && t.issuer.SealedPendingKey != nil { // authorities compare with the key of the moment

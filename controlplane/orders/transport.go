@@ -56,6 +56,40 @@ type pauses struct {
 	mu    sync.Mutex
 	until map[model.IssuerID]time.Time // guarded by mu
 	heard map[model.IssuerID]time.Time // guarded by mu; when an issuer last said what only an authority says
+
+	limits map[limited]time.Time // guarded by mu; kinds of requests that are not sent before
+}
+
+type limited struct {
+	issuer  model.IssuerID
+	request model.AskedFor
+}
+
+// limit lets no request of a kind go to an issuer before a time.
+func (p *pauses) limit(id model.IssuerID, r model.AskedFor, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limits == nil {
+		p.limits = map[limited]time.Time{}
+	}
+	if k := (limited{id, r}); until.After(p.limits[k]) {
+		p.limits[k] = until
+	}
+}
+
+// learn takes over what the rows say of an issuer.
+func (p *pauses) learn(i *model.Issuer) {
+	p.set(i.ID, i.PausedUntil)
+	for r, until := range i.Limited {
+		p.limit(i.ID, r, until)
+	}
+}
+
+// limitOf is from when on requests of a kind may be sent to an issuer; a time that has passed: now.
+func (p *pauses) limitOf(id model.IssuerID, r model.AskedFor) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limits[limited{id, r}]
 }
 
 func (p *pauses) answered(id model.IssuerID, now time.Time) {

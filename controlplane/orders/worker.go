@@ -101,7 +101,7 @@ func (w *Worker) heed(ctx context.Context, places chan struct{}) {
 		_ = w.Store.View(ctx, func(tx *store.Tx) error { // a step that can't read them either is not taken
 			all, err := tx.ListIssuers(ctx)
 			for _, i := range all {
-				w.pauses.set(i.ID, i.PausedUntil)
+				w.pauses.learn(i)
 			}
 			return err
 		})

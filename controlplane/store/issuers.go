@@ -75,10 +75,26 @@ func (t *Tx) LockIssuer(ctx context.Context, id model.IssuerID) (*model.Issuer, 
 	return issuer(r), nil
 }
 
-// ListIssuers returns all rows, in the order in which they are asked.
+// ListIssuers returns all rows, in the order in which they are asked, with what their authorities have limited.
 func (t *Tx) ListIssuers(ctx context.Context) ([]*model.Issuer, error) {
 	rows, err := t.q.ListIssuers(ctx)
-	return convert(rows, issuer), classify(err, "list issuers")
+	if err != nil {
+		return nil, classify(err, "list issuers")
+	}
+	limits, err := t.q.ListIssuerLimits(ctx)
+	all := convert(rows, issuer)
+	for _, l := range limits {
+		for _, i := range all {
+			if i.ID.UUID != l.IssuerID {
+				continue
+			}
+			if i.Limited == nil {
+				i.Limited = map[model.AskedFor]time.Time{}
+			}
+			i.Limited[model.AskedFor(l.Request)] = l.Until
+		}
+	}
+	return all, classify(err, "list limits of issuers")
 }
 
 // HasIssuers reports whether certificates are ordered: there is an issuer besides the cluster's own authority, which is not suspended.
@@ -111,6 +127,24 @@ func (t *Tx) SetIssuerHealth(ctx context.Context, v *model.Issuer) error {
 		ID: v.ID.UUID, PausedUntil: nullTime(v.PausedUntil), Failures: int32(v.Failures), FailingSince: nullTime(v.FailingSince), LastProblem: v.LastProblem,
 	})
 	return affected(n, err, "update issuer")
+}
+
+// LimitIssuer lets no request of a kind be sent to an issuer before a time, and says why.
+func (t *Tx) LimitIssuer(ctx context.Context, id model.IssuerID, r model.AskedFor, until time.Time, why string) error {
+	v, err := t.LockIssuer(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := t.q.LimitIssuer(ctx, db.LimitIssuerParams{IssuerID: id.UUID, Request: string(r), Until: until}); err != nil {
+		return classify(err, "limit issuer")
+	}
+	v.LastProblem = why
+	return t.SetIssuerHealth(ctx, v)
+}
+
+// DeletePastLimits forgets limits that are over.
+func (t *Tx) DeletePastLimits(ctx context.Context, now time.Time) error {
+	return classify(t.q.DeletePastLimits(ctx, now), "delete limits of issuers")
 }
 
 // LockBuckets returns the buckets of an account, and lets nobody else write them until the transaction ends.

@@ -76,7 +76,7 @@ func TestEveryTableIsFollowed(t *testing.T) {
 		"access_codes", "access_mail_codes", "visitors", "claimed_roles", "refused_claims", "publications", "published", "audit_anchors", "audit_head", "audit_log",
 		"budgets", "managed_certificates", "order_events", "orders", "events", "webhooks", "webhook_attempts", "webhook_deliveries",
 		"membership_roles", "memberships", "roles", "service_account_roles", "service_accounts", "user_group_members", "user_groups", "user_sessions", "users",
-		"budgets", "managed_certificates", "order_events", "orders", "domain_findings", "revocations", "compromised_keys",
+		"budgets", "issuer_limits", "managed_certificates", "order_events", "orders", "domain_findings", "revocations", "compromised_keys",
 		"device_logins", "identity_providers", "invitation_roles", "invitations", "organization_security", "signin_flows", "user_backup_codes", "user_identities", "user_passkeys",
 		"user_passwords", "user_totps", "share_link_uses", "traffic_5m", "request_log_settings", "alert_rules", "alerts", "alert_rounds", "alert_mails", "object_labels", "passing_sets",
 	}

@@ -22,6 +22,7 @@ type Faults struct {
 	Fail, Lose, Limit, HTML, HTMLAfter, Trickle float64
 
 	LimitFor   time.Duration // Retry-After of Limit, in whole seconds; 1 s if zero
+	LimitSays  string        // detail of its problem; "": that there are too many requests of the kind
 	TrickleFor time.Duration // how long a reply takes; 200 ms if zero
 
 	Only []Kind // the kinds that it happens to; empty: all

@@ -2,6 +2,7 @@ package acmetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -153,7 +154,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case Limit:
 		p.limited(a, limit)
 		w.Header().Set("Retry-After", strconv.Itoa(int(limit/time.Second)))
-		problem(w, http.StatusTooManyRequests, "rateLimited", "too many requests of this kind")
+		problem(w, http.StatusTooManyRequests, "rateLimited", p.limitSays())
 		return
 	case HTML:
 		page(w, []int{http.StatusBadGateway, http.StatusForbidden}[coin%2])
@@ -181,6 +182,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Write(reply)
+}
+
+func (p *Proxy) limitSays() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cmp.Or(p.faults.LimitSays, "too many requests of this kind")
 }
 
 func (p *Proxy) enter(e Entry) {

@@ -127,3 +127,13 @@ UPDATE issuers
 -- Orders whose challenges an authority may look at now.
 SELECT EXISTS (SELECT FROM orders
                 WHERE issuer_id = @issuer_id AND finished_at IS NULL AND (state = 'initiated' OR state = 'nodes_acked' AND lease_until > clock_timestamp()));
+
+-- name: ListIssuerLimits :many
+SELECT issuer_id, request, until FROM issuer_limits;
+
+-- name: LimitIssuer :exec
+INSERT INTO issuer_limits (issuer_id, request, until) VALUES (@issuer_id, @request, @until)
+    ON CONFLICT (issuer_id, request) DO UPDATE SET until = greatest(issuer_limits.until, excluded.until);
+
+-- name: DeletePastLimits :exec
+DELETE FROM issuer_limits WHERE until <= @now;

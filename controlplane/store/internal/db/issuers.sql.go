@@ -181,6 +181,15 @@ func (q *Queries) DeleteIssuer(ctx context.Context, id uuid.UUID) (int64, error)
 	return result.RowsAffected(), nil
 }
 
+const deletePastLimits = `-- name: DeletePastLimits :exec
+DELETE FROM issuer_limits WHERE until <= $1
+`
+
+func (q *Queries) DeletePastLimits(ctx context.Context, now time.Time) error {
+	_, err := q.db.Exec(ctx, deletePastLimits, now)
+	return err
+}
+
 const fillBuckets = `-- name: FillBuckets :exec
 INSERT INTO budgets (issuer_id, kind, key, tokens, updated_at)
 SELECT $1, unnest($2::text[]), unnest($3::text[]), unnest($4::float8[]), $5
@@ -423,6 +432,22 @@ func (q *Queries) IssuerUse(ctx context.Context, arg IssuerUseParams) (IssuerUse
 	return i, err
 }
 
+const limitIssuer = `-- name: LimitIssuer :exec
+INSERT INTO issuer_limits (issuer_id, request, until) VALUES ($1, $2, $3)
+    ON CONFLICT (issuer_id, request) DO UPDATE SET until = greatest(issuer_limits.until, excluded.until)
+`
+
+type LimitIssuerParams struct {
+	IssuerID uuid.UUID
+	Request  string
+	Until    time.Time
+}
+
+func (q *Queries) LimitIssuer(ctx context.Context, arg LimitIssuerParams) error {
+	_, err := q.db.Exec(ctx, limitIssuer, arg.IssuerID, arg.Request, arg.Until)
+	return err
+}
+
 const listBuckets = `-- name: ListBuckets :many
 SELECT kind, key, tokens, updated_at FROM budgets WHERE issuer_id = $1 AND kind = $2 ORDER BY key
 `
@@ -454,6 +479,30 @@ func (q *Queries) ListBuckets(ctx context.Context, arg ListBucketsParams) ([]Lis
 			&i.Tokens,
 			&i.UpdatedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listIssuerLimits = `-- name: ListIssuerLimits :many
+SELECT issuer_id, request, until FROM issuer_limits
+`
+
+func (q *Queries) ListIssuerLimits(ctx context.Context) ([]IssuerLimit, error) {
+	rows, err := q.db.Query(ctx, listIssuerLimits)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []IssuerLimit
+	for rows.Next() {
+		var i IssuerLimit
+		if err := rows.Scan(&i.IssuerID, &i.Request, &i.Until); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

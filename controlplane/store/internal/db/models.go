@@ -342,6 +342,12 @@ type Issuer struct {
 	Suspended        bool
 }
 
+type IssuerLimit struct {
+	IssuerID uuid.UUID
+	Request  string
+	Until    time.Time
+}
+
 type JoinToken struct {
 	ID          uuid.UUID
 	NodeID      *uuid.UUID
