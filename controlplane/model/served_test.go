@@ -29,6 +29,7 @@ func TestCertificatesFor(t *testing.T) {
 		"our own lasts longer":             {rsa + cert("own names=www.example.org expires=2026-06-01 key=ecdsa"), "own"},
 		"uploaded beside ordered":          {ecdsa + cert("up names=*.example.org expires=2027-01-01 key=rsa uploaded"), "up"},
 		"uploaded both":                    {cert("up names=*.example.org expires=2027-01-01 key=rsa uploaded") + cert("too names=www.example.org expires=2026-05-01 key=ecdsa uploaded"), "too up"},
+		"uploaded, and over":               {ecdsa + cert("up names=www.example.org expires=2026-01-01 key=rsa uploaded superseded=ecdsa"), "ecdsa"},
 		"of a type that was not written":   {rsa + cert("before names=*.example.org expires=2026-06-01 issuer=le"), "before"},
 		"a stranger's":                     {ecdsa + strings.ReplaceAll(rsa, "acme", "other"), "ecdsa"},
 	} {

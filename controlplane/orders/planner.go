@@ -244,7 +244,7 @@ func (p *Planner) Maintain(ctx context.Context, now time.Time) error {
 
 func (p *Planner) clean(ctx context.Context, now time.Time) error {
 	return p.tx(ctx, func(tx *store.Tx) error {
-		e0 := tx.SupersedeUnwanted(ctx, now)
+		e0 := superseded(ctx, tx, now)
 		old, err := tx.SupersededCertificates(ctx, now.Add(-certs.Overlap))
 		for _, id := range old {
 			if e := tx.DeleteCertificate(ctx, id); e != nil && fault.Of(e) != fault.NotFound {
@@ -253,8 +253,9 @@ func (p *Planner) clean(ctx context.Context, now time.Time) error {
 		}
 		_, e1 := tx.PruneOrders(ctx, now.Add(-keepOrders))
 		e3 := tx.DeleteUnused(ctx, now.Add(-certs.Overlap))
+		e4 := superseded(ctx, tx, now) // once more: what others gave way to may just have gone
 		_, e2 := tx.DeleteExpiredChallenges(ctx, now)
-		return errors.Join(e0, err, e1, e2, e3, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)), tx.DeletePastLimits(ctx, now), tx.DeleteRevocations(ctx, now))
+		return errors.Join(e0, err, e1, e2, e3, e4, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)), tx.DeletePastLimits(ctx, now), tx.DeleteRevocations(ctx, now))
 	})
 }
 

@@ -41,7 +41,7 @@ func (t *turn) publish(ctx context.Context) (outcome, error) {
 		if err := tx.UpdateManagedCertificate(ctx, &next); err != nil {
 			return err
 		}
-		if err := tx.SupersedeUnwanted(ctx, time.Now()); err != nil {
+		if err := superseded(ctx, tx, time.Now()); err != nil {
 			return err
 		}
 		if err := t.issued(ctx, tx, c); err != nil {
@@ -52,6 +52,18 @@ func (t *turn) publish(ctx context.Context) (outcome, error) {
 		return err
 	}
 	return out, nil
+}
+
+// ending is how long before its end an uploaded certificate gives way to another one: upkeep comes each minute, and nodes apply what it says
+// in seconds.
+const ending = 5 * time.Minute
+
+// superseded lets certificates that nobody renews give way to others of their names.
+func superseded(ctx context.Context, tx *store.Tx, now time.Time) error {
+	if err := tx.SupersedeUnwanted(ctx, now); err != nil {
+		return err
+	}
+	return tx.SupersedeExpired(ctx, now, now.Add(ending))
 }
 
 // awaitApply waits until every node that is there has the certificate: until then its predecessor stays.

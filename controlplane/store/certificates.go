@@ -109,6 +109,12 @@ func (t *Tx) SupersedeUnwanted(ctx context.Context, now time.Time) error {
 	return classify(err, "update certificates")
 }
 
+// SupersedeExpired lets uploaded certificates that end soon give way to those that carry names of theirs for longer.
+func (t *Tx) SupersedeExpired(ctx context.Context, now, soon time.Time) error {
+	_, err := t.q.SupersedeExpired(ctx, db.SupersedeExpiredParams{Now: now, Soon: soon})
+	return classify(err, "update certificates")
+}
+
 // SupersededCertificates returns certificates whose successor all nodes have had since a moment.
 func (t *Tx) SupersededCertificates(ctx context.Context, before time.Time) ([]model.CertificateID, error) {
 	rows, err := t.q.SupersededCertificates(ctx, &before)

@@ -46,11 +46,20 @@ UPDATE certificates c SET superseded_by = n.id, updated_at = now()
         OR NOT EXISTS (SELECT FROM managed_certificates s WHERE s.org_id = w.org_id AND s.names = w.names AND s.key_type = u.key_type AND s.wanted))
    AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names));
 
+-- name: SupersedeExpired :execrows
+-- What somebody has uploaded and nobody has renewed gives way, when it ends, to whatever carries one of its names for longer: for its others it
+-- is chosen as before.
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM certificates n
+ WHERE c.uploaded AND c.superseded_by IS NULL AND c.not_after <= @soon AND n.org_id = c.org_id AND n.superseded_by IS NULL
+   AND n.not_before <= @now AND n.not_after > @soon
+   AND EXISTS (SELECT FROM unnest(c.names) name WHERE name = ANY (n.names) OR regexp_replace(name, '^[^*.]+\.', '*.') = ANY (n.names));
+
 -- name: AdoptCertificates :execrows
 -- What was made for one managed certificate is another one's from now on, and gives way to what that has.
 UPDATE certificates SET managed_id = @heir, superseded_by = coalesce(sqlc.narg('superseded_by'), superseded_by), updated_at = now() WHERE managed_id = @managed_id;
 
 -- name: SupersededCertificates :many
--- What was replaced long enough ago by a certificate that all nodes have.
+-- What was replaced long enough ago by a certificate that all nodes have. What somebody has uploaded is his to remove.
 SELECT c.id FROM certificates c JOIN orders o ON o.certificate_id = c.superseded_by
- WHERE o.state = 'acked' AND o.finished_at <= @before ORDER BY c.id LIMIT 500;
+ WHERE NOT c.uploaded AND o.state = 'acked' AND o.finished_at <= @before ORDER BY c.id LIMIT 500;

@@ -293,6 +293,29 @@ func (q *Queries) SupersedeCertificates(ctx context.Context, id uuid.UUID) (int6
 	return result.RowsAffected(), nil
 }
 
+const supersedeExpired = `-- name: SupersedeExpired :execrows
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM certificates n
+ WHERE c.uploaded AND c.superseded_by IS NULL AND c.not_after <= $1 AND n.org_id = c.org_id AND n.superseded_by IS NULL
+   AND n.not_before <= $2 AND n.not_after > $1
+   AND EXISTS (SELECT FROM unnest(c.names) name WHERE name = ANY (n.names) OR regexp_replace(name, '^[^*.]+\.', '*.') = ANY (n.names))
+`
+
+type SupersedeExpiredParams struct {
+	Soon time.Time
+	Now  time.Time
+}
+
+// What somebody has uploaded and nobody has renewed gives way, when it ends, to whatever carries one of its names for longer: for its others it
+// is chosen as before.
+func (q *Queries) SupersedeExpired(ctx context.Context, arg SupersedeExpiredParams) (int64, error) {
+	result, err := q.db.Exec(ctx, supersedeExpired, arg.Soon, arg.Now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const supersedeUnwanted = `-- name: SupersedeUnwanted :execrows
 UPDATE certificates c SET superseded_by = n.id, updated_at = now()
   FROM managed_certificates u, managed_certificates w JOIN certificates n ON n.id = w.certificate_id
@@ -314,10 +337,10 @@ func (q *Queries) SupersedeUnwanted(ctx context.Context, now time.Time) (int64, 
 
 const supersededCertificates = `-- name: SupersededCertificates :many
 SELECT c.id FROM certificates c JOIN orders o ON o.certificate_id = c.superseded_by
- WHERE o.state = 'acked' AND o.finished_at <= $1 ORDER BY c.id LIMIT 500
+ WHERE NOT c.uploaded AND o.state = 'acked' AND o.finished_at <= $1 ORDER BY c.id LIMIT 500
 `
 
-// What was replaced long enough ago by a certificate that all nodes have.
+// What was replaced long enough ago by a certificate that all nodes have. What somebody has uploaded is his to remove.
 func (q *Queries) SupersededCertificates(ctx context.Context, before *time.Time) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, supersededCertificates, before)
 	if err != nil {
