@@ -39,10 +39,14 @@ func (p *Planner) directories(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// introduce makes sure that an authority's directory was read if pre-flight has no other way to know it in CAA records.
+// introduce makes sure that an authority's directory was read if pre-flight has no other way to know it in CAA records. All that does not
+// depend on who is asked is looked at before that.
 func (t *turn) introduce(ctx context.Context) error {
 	if len(t.issuer.CAADomains()) > 0 || !t.issuer.DirectoryRead.IsZero() {
 		return nil
+	}
+	if _, err := t.check(ctx); err != nil {
+		return err
 	}
 	if _, err := t.accounts.of(ctx, t.issuer); err != nil {
 		return err

@@ -115,8 +115,6 @@ func TestPreflightRefuses(t *testing.T) {
 	o := r.options("a")
 	pre := &allowing{say: func([]string, *model.Issuer) error { return &Refusal{Reason: "ns1.elsewhere.test is lame"} }}
 	o.Preflight = pre
-	r.issuer.CAAIdentities = []string{"ca.test"} // else it is asked for its name first
-	r.tx(t, func(tx *store.Tx) error { return tx.UpdateIssuer(t.Context(), r.issuer) })
 	r.run(t, o)
 	r.publish(t, "p.test")
 	r.until(t, "the refusal", 30*time.Second, func(tx *store.Tx) (bool, error) {

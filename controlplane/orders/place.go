@@ -54,9 +54,17 @@ func (t *turn) methods(ctx context.Context) (Methods, error) {
 	if have, ok := t.found.Load(t.order.ID); ok {
 		return have.(Methods), nil
 	}
-	m, err := t.Preflight.Check(ctx, t.order.Names, t.issuer)
+	m, err := t.check(ctx)
 	if err == nil {
 		t.found.Store(t.order.ID, m)
+	}
+	return m, err
+}
+
+// check has pre-flight look, for an authority that may not be known in CAA records yet.
+func (t *turn) check(ctx context.Context) (Methods, error) {
+	m, err := t.Preflight.Check(ctx, t.order.Names, t.issuer)
+	if err == nil {
 		return m, nil
 	}
 	if _, ok := errors.AsType[*Refusal](err); !ok {

@@ -96,7 +96,7 @@ func later(a, b time.Time) time.Time {
 
 // ask takes a step that asks the authority.
 func (t *turn) ask(ctx context.Context, step Step) (out outcome, err error) {
-	if step == Place { // before the authority hears anything, but what it is called in CAA records
+	if step == Place { // before the authority hears anything; CAA records once it has said what it is called there
 		if err := t.introduce(ctx); err != nil {
 			return outcome{}, err
 		}
