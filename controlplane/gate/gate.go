@@ -64,12 +64,18 @@ func New(o Options) *Gate {
 type Missing struct {
 	Node   string // name
 	Reason string
+	There  bool // it is connected and has applied the challenges, and yet does not answer them
 }
 
 func (m Missing) String() string { return m.Node + ": " + m.Reason }
 
 // NotReady says who does not answer yet.
 type NotReady struct{ Missing []Missing }
+
+// Unserved reports whether all that is missing is an answer of nodes that have applied the challenges: it does not come by waiting alone.
+func (e *NotReady) Unserved() bool {
+	return !slices.ContainsFunc(e.Missing, func(m Missing) bool { return !m.There })
+}
 
 func (e *NotReady) Error() string {
 	const most = 5 // of a large pool a few tell enough

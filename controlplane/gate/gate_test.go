@@ -168,6 +168,9 @@ func TestWithdraw(t *testing.T) {
 		if err != nil || got != tt.want {
 			t.Errorf("%s: %q, %v; want %q", tt.name, got, err, tt.want)
 		}
+		if e := (&NotReady{missing}); len(missing) > 0 && e.Unserved() != (tt.standing == presence.Ready) {
+			t.Errorf("%s: unserved: %v", tt.name, e.Unserved())
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func judge(all []sight, rev model.Revision, policy Policy) (missing, out []Missi
 	answer := 0
 	for _, s := range all {
 		if s.standing == presence.Behind {
-			missing = append(missing, Missing{s.node.Name, fmt.Sprintf("has not applied revision %d", rev)})
+			missing = append(missing, Missing{Node: s.node.Name, Reason: fmt.Sprintf("has not applied revision %d", rev)})
 			continue
 		}
 		if behind {
@@ -101,11 +101,11 @@ func judge(all []sight, rev model.Revision, policy Policy) (missing, out []Missi
 		why, wrong := s.reason()
 		switch {
 		case s.standing == presence.Away && policy == Withdraw && !wrong && why != "":
-			out = append(out, Missing{s.node.Name, "is not connected to the control plane, " + why})
+			out = append(out, Missing{Node: s.node.Name, Reason: "is not connected to the control plane, " + why})
 		case s.standing == presence.Away && why != "":
-			missing = append(missing, Missing{s.node.Name, "is not connected to the control plane, " + why})
+			missing = append(missing, Missing{Node: s.node.Name, Reason: "is not connected to the control plane, " + why})
 		case why != "":
-			missing = append(missing, Missing{s.node.Name, why})
+			missing = append(missing, Missing{Node: s.node.Name, Reason: why, There: true})
 		default:
 			answer++
 		}

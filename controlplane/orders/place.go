@@ -76,18 +76,29 @@ func (t *turn) check(ctx context.Context) (Methods, error) {
 // errUnseen is that pre-flight could not find out what it has to.
 var errUnseen = errors.New("could not look before asking the authority")
 
-// method chooses the challenge of an authorization: dns-01 if it may be, since it needs nobody's ports.
-func (m Methods) method(a *acme.Authorization) *acme.Challenge {
+// method chooses the challenge of an authorization: dns-01 if it may be, since it needs nobody's ports. have is of what type the one is that is
+// written already, "" if none is: it stays that, or with next becomes the one after it, if there are several.
+func (m Methods) method(a *acme.Authorization, have model.ChallengeType, next bool) *acme.Challenge {
 	may := m[a.Name].Types
 	if len(may) == 0 {
 		may = []model.ChallengeType{model.DNS01}
 	}
+	var offered []*acme.Challenge
+	at := 0
 	for _, kind := range []model.ChallengeType{model.DNS01, model.HTTP01, model.TLSALPN01} {
 		if c := a.Challenge(string(kind)); c != nil && slices.Contains(may, kind) {
-			return c
+			if offered = append(offered, c); kind == have {
+				at = len(offered) - 1
+				if next {
+					at++
+				}
+			}
 		}
 	}
-	return nil
+	if len(offered) == 0 {
+		return nil
+	}
+	return offered[at%len(offered)]
 }
 
 var errBudget = errors.New("the budget is used up")

@@ -217,13 +217,17 @@ func (t *turn) challenge(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	before, err := t.written(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
 	var rows []*model.Challenge
 	expires := time.Now().Add(model.ChallengeLifetime)
 	for _, a := range all {
 		if a.Status == acme.StatusValid {
 			continue
 		}
-		c := methods.method(a)
+		c := methods.method(a, typeOf(before, a), t.order.Class == unserved)
 		if c == nil {
 			return outcome{}, dead{fmt.Errorf("the authority offers no challenge that %s can be proved by", a.Name)}
 		}
@@ -294,9 +298,39 @@ func (t *turn) awaitNodes(ctx context.Context) (outcome, error) {
 	if ctx.Err() != nil {
 		return outcome{}, context.Cause(ctx)
 	}
+	if e, ok := errors.AsType[interface {
+		error
+		Unserved() bool
+	}](err); ok && e.Unserved() && t.otherWay(rows, time.Now()) {
+		out := t.to(model.OrderOrdered, "nodes do not answer the challenges: another way is tried")
+		out.order.Class, out.order.Problem = unserved, err.Error()
+		return out, nil
+	}
 	out := t.delayed("nodes", err.Error(), 0)
 	out.wait = nodesAgain(out.order.Attempts)
 	return out, nil
+}
+
+// unserved is the class of an order whose challenges nodes have, and do not answer: where a name may be proved in several ways, the next one
+// is tried.
+const unserved = "unserved"
+
+// otherWay reports whether it is time to try another way: some name is not proved in the DNS, and its challenge is as old as a share of
+// the order, so that ways that are all closed are tried ever more seldom.
+func (t *turn) otherWay(rows []*model.Challenge, now time.Time) bool {
+	return slices.ContainsFunc(rows, func(c *model.Challenge) bool {
+		return c.Type != model.DNS01 && now.Sub(c.Expires.Add(-model.ChallengeLifetime)) >= now.Sub(t.order.Intent)/4
+	})
+}
+
+// typeOf is the type of the challenge that is written for an authorization, "" if none is.
+func typeOf(written []*model.Challenge, a *acme.Authorization) model.ChallengeType {
+	for _, r := range written {
+		if slices.ContainsFunc(a.Challenges, func(c acme.Challenge) bool { return c.Type == string(r.Type) && c.Token == r.Token }) {
+			return r.Type
+		}
+	}
+	return ""
 }
 
 // nodesAgain is when nodes are asked again that did not answer for so many times: soon at first; those that are gone for long leave the

@@ -31,14 +31,14 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// proven lets every name be proved in one way: what pre-flight finds out is tested where it stands.
-type proven struct{ by model.ChallengeType }
+// proven lets every name be proved in some ways: what pre-flight finds out is tested where it stands.
+type proven struct{ by []model.ChallengeType }
 
 // Check implements orders.Preflight.
 func (p proven) Check(_ context.Context, names []string, _ *model.Issuer) (orders.Methods, error) {
 	out := orders.Methods{}
 	for _, n := range names {
-		out[strings.TrimPrefix(n, "*.")] = orders.Proof{Types: []model.ChallengeType{p.by}}
+		out[strings.TrimPrefix(n, "*.")] = orders.Proof{Types: p.by}
 	}
 	return out, nil
 }
@@ -211,7 +211,7 @@ func (r *rig) publish(t testing.TB, hostnames ...string) {
 }
 
 // work runs two replicas of the worker, one of which plans.
-func (r *rig) work(t testing.TB, g orders.Gate, by model.ChallengeType) {
+func (r *rig) work(t testing.TB, g orders.Gate, by ...model.ChallengeType) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })
