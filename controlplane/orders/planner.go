@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
@@ -21,17 +20,19 @@ const (
 	planEvery  = 30 * time.Second
 	planBreath = 250 * time.Millisecond // at least, between two plans: each reads all services
 	mostDue    = 20000                  // certificates that are planned at a time
-	mostPolled = 200                    // authorities' suggestions that are asked for at a time
 	keepOrders = 30 * 24 * time.Hour
 	loadSpan   = 24 * time.Hour // over which requests say which of several certificates is needed most
 )
 
 // Planner keeps a managed certificate for all that services need, begins the orders that are due, and asks when
 // authorities suggest renewal. Any number of replicas may run one: who comes second finds nothing to do.
-type Planner struct{ w *Worker }
+type Planner struct {
+	w        *Worker
+	patience time.Duration // with one suggestion
+}
 
 // NewPlanner makes a Planner that plans for a Worker.
-func NewPlanner(w *Worker) *Planner { return &Planner{w} }
+func NewPlanner(w *Worker) *Planner { return &Planner{w, askSuggestion} }
 
 // String names the task.
 func (p *Planner) String() string { return "certificate plan" }
@@ -237,9 +238,9 @@ func (p *Planner) start(ctx context.Context, s certs.Start, now time.Time) (made
 
 // Maintain asks for suggestions that are due, and removes what is no longer needed: certificates whose successor
 // all nodes have had for a day, old orders, full buckets, challenges that nobody answers any more. One replica at a
-// time is enough.
+// time is enough. What asks others comes last: it may use up the time that there is.
 func (p *Planner) Maintain(ctx context.Context, now time.Time) error {
-	return errors.Join(p.directories(ctx, now), p.poll(ctx, now), p.clean(ctx, now))
+	return errors.Join(p.clean(ctx, now), p.poll(ctx, now), p.directories(ctx, now))
 }
 
 func (p *Planner) clean(ctx context.Context, now time.Time) error {
@@ -257,68 +258,4 @@ func (p *Planner) clean(ctx context.Context, now time.Time) error {
 		_, e2 := tx.DeleteExpiredChallenges(ctx, now)
 		return errors.Join(e0, err, e1, e2, e3, e4, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)), tx.DeletePastLimits(ctx, now), tx.DeleteRevocations(ctx, now))
 	})
-}
-
-func (p *Planner) poll(ctx context.Context, now time.Time) error {
-	var due []*model.ManagedCertificate
-	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
-		due, err = tx.ManagedCertificatesToPoll(ctx, now, mostPolled)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, m := range due {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if e := p.suggestion(ctx, m, now); e != nil && fault.Of(e) != fault.NotFound {
-			err = errors.Join(err, e)
-		}
-	}
-	return err
-}
-
-// suggestion asks the issuer of a certificate when to renew it. What can't be asked or is no answer counts as none.
-func (p *Planner) suggestion(ctx context.Context, m *model.ManagedCertificate, now time.Time) error {
-	var c *model.Certificate
-	var i *model.Issuer
-	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.GetCertificate(ctx, m.Certificate); err == nil {
-			i, err = tx.GetIssuer(ctx, c.Issuer)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	l, err := leaf(c.ChainPEM)
-	if err != nil {
-		return err
-	}
-	got, after := p.answer(ctx, i, l)
-	random := certs.Random()
-	return p.tx(ctx, func(tx *store.Tx) error {
-		v, err := tx.LockManagedCertificate(ctx, m.ID)
-		if err != nil || v.Certificate != c.ID { // another one by now
-			return err
-		}
-		next := certs.Resuggest(*v, certs.Lifetime{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, got, after, now, random)
-		return tx.UpdateManagedCertificate(ctx, &next)
-	})
-}
-
-func (p *Planner) answer(ctx context.Context, i *model.Issuer, l *x509.Certificate) (*certs.Suggestion, time.Time) {
-	if until := later(i.PausedUntil, p.w.pauses.get(i.ID)); until.After(time.Now()) {
-		return nil, until
-	}
-	a, err := p.w.accounts.of(ctx, i)
-	if err != nil {
-		return nil, time.Time{}
-	}
-	got, err := a.ca.RenewalInfo(ctx, l)
-	if err != nil {
-		return nil, acme.RetryAfter(err)
-	}
-	return &certs.Suggestion{Start: got.Start.UTC(), End: got.End.UTC()}, got.RetryAfter
 }
