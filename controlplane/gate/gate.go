@@ -34,6 +34,7 @@ const (
 	paceMax = time.Second
 	askTime = 2 * time.Second // for one exchange
 	asking  = 32              // at a time
+	lag     = time.Minute     // after which nodes that have not applied a challenge are asked all the same
 )
 
 // Options is what a Gate is made of.
@@ -125,8 +126,8 @@ func (g *Gate) Ready(ctx context.Context, rev model.Revision, all []*model.Chall
 	}
 }
 
-// Look looks once. Nodes in out are away and, by the policy Withdraw, count as gone. Who has not applied the
-// revision is not asked.
+// Look looks once. Nodes in out are away, or have not applied the revision for long, and, by the policy Withdraw, count as gone. While
+// somebody has not applied it, and may soon, nobody is asked.
 func (g *Gate) Look(ctx context.Context, rev model.Revision, all []*model.Challenge) (missing, out []Missing, err error) {
 	m, err := g.with.World.Wait(ctx, rev)
 	if err != nil {
@@ -155,11 +156,17 @@ func (g *Gate) Look(ctx context.Context, rev model.Revision, all []*model.Challe
 	for i := range seen {
 		seen[i].standing = standing[ids[i]]
 	}
-	if !slices.ContainsFunc(seen, func(s sight) bool { return s.standing == presence.Behind }) {
+	asked := late(all, time.Now()) || !slices.ContainsFunc(seen, func(s sight) bool { return s.standing == presence.Behind })
+	if asked {
 		g.look(ctx, seen)
 	}
-	missing, out = judge(seen, rev, g.with.Policy)
+	missing, out = judge(seen, rev, g.with.Policy, asked)
 	return missing, out, nil
+}
+
+// late reports whether challenges were written so long ago that who has not applied them will hardly do so.
+func late(all []*model.Challenge, now time.Time) bool {
+	return !slices.ContainsFunc(all, func(c *model.Challenge) bool { return now.Sub(c.Expires.Add(-model.ChallengeLifetime)) < lag })
 }
 
 // byPool groups what is to be answered by the pool that serves it.

@@ -42,6 +42,7 @@ func world(t testing.TB, rows string) (*model.Current, []*model.Challenge) {
 	cur.Set(model.Empty().Apply(b))
 	var all []*model.Challenge
 	for c := range cur.Get().Challenges() {
+		c.Expires = time.Now().Add(model.ChallengeLifetime) // they were just written
 		all = append(all, c)
 	}
 	return cur, all

@@ -86,28 +86,35 @@ func worse(a, b error) error {
 	return a
 }
 
-// judge says which nodes are in the way, and which are left out. It is pure.
-func judge(all []sight, rev model.Revision, policy Policy) (missing, out []Missing) {
-	behind := slices.ContainsFunc(all, func(s sight) bool { return s.standing == presence.Behind })
+// judge says which nodes are in the way, and which are left out; asked is whether they were asked. It is pure.
+func judge(all []sight, rev model.Revision, policy Policy, asked bool) (missing, out []Missing) {
 	answer := 0
 	for _, s := range all {
-		if s.standing == presence.Behind {
-			missing = append(missing, Missing{Node: s.node.Name, Reason: fmt.Sprintf("has not applied revision %d", rev)})
+		what, why, wrong := "", "", false
+		switch s.standing {
+		case presence.Behind:
+			what = fmt.Sprintf("has not applied revision %d", rev)
+		case presence.Away:
+			what = "is not connected to the control plane"
+		}
+		if !asked {
+			if s.standing == presence.Behind {
+				missing = append(missing, Missing{Node: s.node.Name, Reason: what})
+			}
 			continue
 		}
-		if behind {
-			continue // nobody was asked
+		if why, wrong = s.reason(); why != "" && what != "" {
+			why = what + ", " + why
 		}
-		why, wrong := s.reason()
 		switch {
-		case s.standing == presence.Away && policy == Withdraw && !wrong && why != "":
-			out = append(out, Missing{Node: s.node.Name, Reason: "is not connected to the control plane, " + why})
-		case s.standing == presence.Away && why != "":
-			missing = append(missing, Missing{Node: s.node.Name, Reason: "is not connected to the control plane, " + why})
-		case why != "":
-			missing = append(missing, Missing{Node: s.node.Name, Reason: why, There: true})
-		default:
+		case why == "" && s.standing == presence.Behind && policy == Wait:
+			missing = append(missing, Missing{Node: s.node.Name, Reason: what})
+		case why == "":
 			answer++
+		case what != "" && policy == Withdraw && !wrong:
+			out = append(out, Missing{Node: s.node.Name, Reason: why})
+		default:
+			missing = append(missing, Missing{Node: s.node.Name, Reason: why, There: what == ""})
 		}
 	}
 	order := func(a, b Missing) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Reason, b.Reason)) }

@@ -19,6 +19,9 @@ type outcome struct {
 	wait  time.Duration
 	also  also // nil: nothing
 	quiet bool // nothing has changed: nothing to write unless the wait is long
+
+	took time.Duration // until all nodes had the certificate; zero: that is not what has happened
+	left int           // nodes that were not waited for any longer
 }
 
 // also is what is written in the same transaction, before the order, which it may complete. It may run twice.
@@ -70,17 +73,31 @@ func (w *Worker) carry(ctx context.Context, o *model.Order) {
 		}
 		w.steps.WithLabelValues(string(step), "ok").Inc()
 		if o.State.Final() {
-			w.ended.WithLabelValues(string(o.State)).Inc()
+			w.over(o, &out)
 			if o.Class == model.OrderAbandoned || w.dueAgain(ctx, o) {
 				w.Replan() // another issuer may be asked, or somebody asked for another certificate meanwhile
 			}
 			log.Info("order is over", "state", o.State, "problem", o.Problem)
+			if out.left > 0 {
+				log.Warn("nodes that are connected do not apply a certificate", "cert", o.Certificate.String(), "problem", o.Problem)
+			}
 			return
 		}
 		if out.wait > inline {
 			return
 		}
 		pause(held, out.wait)
+	}
+}
+
+// over counts an order that has come to its end.
+func (w *Worker) over(o *model.Order, out *outcome) {
+	w.ended.WithLabelValues(string(o.State)).Inc()
+	if out.took > 0 {
+		w.spread.Observe(out.took.Seconds())
+	}
+	if out.left > 0 {
+		w.forsaken.Inc()
 	}
 }
 

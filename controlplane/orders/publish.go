@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 )
@@ -66,15 +67,43 @@ func superseded(ctx context.Context, tx *store.Tx, now time.Time) error {
 	return tx.SupersedeExpired(ctx, now, now.Add(ending))
 }
 
+// mostBehind is how long a certificate waits for nodes that are there and do not apply it: then something is wrong with them, and neither the
+// next renewal nor a revocation shall wait for its repair.
+const mostBehind = time.Hour
+
 // awaitApply waits until every node that is there has the certificate: until then its predecessor stays.
-func (t *turn) awaitApply() (outcome, error) {
+func (t *turn) awaitApply(ctx context.Context) (outcome, error) {
 	behind := t.Fleet.Behind(t.order.PublishRevision)
-	if len(behind) == 0 {
-		return t.to(model.OrderAcked, "all nodes have the certificate"), nil
-	}
-	since := time.Since(t.order.Updated)
-	if since < inline {
+	if len(behind) > 0 && time.Since(t.order.Updated) < inline {
 		return t.again(100 * time.Millisecond), nil
 	}
-	return t.delayed("nodes", fmt.Sprintf("%d nodes do not have the certificate: %s", len(behind), strings.Join(behind[:min(len(behind), 10)], ", ")), inline+time.Second), nil
+	var c *model.Certificate
+	err := t.Store.View(ctx, func(tx *store.Tx) (err error) {
+		c, err = tx.GetCertificate(ctx, t.order.Certificate)
+		return err
+	})
+	if err != nil && fault.Of(err) != fault.NotFound {
+		return outcome{}, err
+	}
+	var since time.Duration // none: somebody has removed it meanwhile
+	if err == nil {
+		since = time.Since(c.Created)
+	}
+	return t.applied(behind, since), nil
+}
+
+// applied is the outcome of some nodes being behind so long after the certificate was published.
+func (t *turn) applied(behind []string, since time.Duration) outcome {
+	if len(behind) == 0 {
+		out := t.to(model.OrderAcked, "all nodes have the certificate")
+		out.took = since
+		return out
+	}
+	problem := fmt.Sprintf("%d nodes do not have the certificate: %s", len(behind), strings.Join(behind[:min(len(behind), 10)], ", "))
+	if since < mostBehind {
+		return t.delayed("nodes", problem, inline+time.Second)
+	}
+	out := t.to(model.OrderAcked, "nodes that do not apply the certificate are not waited for any longer")
+	out.order.Class, out.order.Problem, out.left = "nodes", problem, len(behind)
+	return out
 }

@@ -40,7 +40,7 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	case Publish:
 		return t.publish(ctx)
 	case AwaitApply:
-		return t.awaitApply()
+		return t.awaitApply(ctx)
 	}
 	var all []*model.Issuer
 	var m *model.ManagedCertificate

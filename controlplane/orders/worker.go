@@ -54,6 +54,8 @@ type Worker struct {
 	steps    *prometheus.CounterVec
 	ended    *prometheus.CounterVec
 	problems *prometheus.CounterVec
+	spread   prometheus.Histogram
+	forsaken prometheus.Counter
 
 	at func(point string) // nil, or where tests end the process
 }
@@ -74,8 +76,15 @@ func New(o Options) *Worker {
 		problems: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cp_order_problems_total", Help: "Attempts of this replica that a certificate authority, or what is asked before it, did not let pass, by type of problem (RFC 8555 6.7).",
 		}, []string{"type"}),
+		spread: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cp_certificate_spread_seconds", Help: "From the publication of an ordered certificate until every node that is connected had applied it.",
+			Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 1800},
+		}),
+		forsaken: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cp_certificates_not_applied_total", Help: "Ordered certificates that nodes had not applied an hour after their publication, although they were connected.",
+		}),
 	}
-	o.Reg.MustRegister(w.steps, w.ended, w.problems)
+	o.Reg.MustRegister(w.steps, w.ended, w.problems, w.spread, w.forsaken)
 	return w
 }
 
