@@ -26,23 +26,23 @@ const openHost = "open.example"
 // side is a route whose requests are measured, with the connections that they go by.
 type side struct {
 	b       *testing.B
+	addr    string // of the node
 	host    string
 	request []byte
-	conns   []*tls.Conn
 	took    []time.Duration
 }
 
-// dial opens kept connections to a node.
-func (s *side) dial(addr string, conns int, fields string) {
-	s.request = fmt.Appendf(nil, "GET /wiki/page HTTP/1.1\r\nHost: %s\r\n%s\r\n", s.host, fields)
+// dial opens connections to the node, which leaves one of which no request comes within some seconds.
+func (s *side) dial(conns int) (all []*tls.Conn) {
 	for range conns {
-		c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: s.host, NextProtos: []string{"http/1.1"}})
+		c, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true, ServerName: s.host, NextProtos: []string{"http/1.1"}})
 		if err != nil {
 			s.b.Fatal(err)
 		}
 		s.b.Cleanup(func() { _ = c.Close() })
-		s.conns = append(s.conns, c)
+		all = append(all, c)
 	}
+	return all
 }
 
 // send waits for the answer of a request. It reads no more of it than whether it is the target's whole page, so that client and
@@ -103,13 +103,13 @@ func plain(b *testing.B) (addr string) {
 }
 
 // flat sends requests as fast as they are answered, and returns the processor time that they took.
-func (s *side) flat(requests, workers int) time.Duration {
+func (s *side) flat(conns []*tls.Conn, requests int) time.Duration {
 	before := processor(s.b)
 	var all sync.WaitGroup
-	for _, c := range s.conns[:workers] {
+	for _, c := range conns {
 		all.Go(func() {
 			buf := make([]byte, 4096)
-			for range requests / workers {
+			for range requests / len(conns) {
 				if err := s.send(c, buf); err != nil {
 					s.b.Error(err)
 					return
@@ -155,9 +155,10 @@ func BenchmarkAccessGuard(b *testing.B) {
 		cookies = append(cookies, k.Name+"="+k.Value)
 	}
 	fields := "Accept: text/html\r\nCookie: " + strings.Join(cookies, "; ") + "\r\n" // without a policy, too: it is as long there
-	sides := []*side{{b: b, host: openHost}, {b: b, host: host}}
-	for _, s := range sides {
-		s.dial(n.addr, conns, fields)
+	sides := []*side{{b: b, addr: n.addr, host: openHost}, {b: b, addr: n.addr, host: host}}
+	var few [2][]*tls.Conn
+	for i, s := range sides {
+		s.request, few[i] = fmt.Appendf(nil, "GET /wiki/page HTTP/1.1\r\nHost: %s\r\n%s\r\n", s.host, fields), s.dial(4)
 	}
 	before := n.plane.calls.Load()
 	for b.Loop() {
@@ -165,11 +166,11 @@ func BenchmarkAccessGuard(b *testing.B) {
 		start := time.Now()
 		for range turns {
 			for i, s := range sides {
-				cpu[i] += s.flat(each, 4)
+				cpu[i] += s.flat(few[i], each)
 			}
 		}
-		rate := min(want, int(turns*each*2/time.Since(start).Seconds())*8/10)
-		late := steadily(sides, rate, seconds)
+		rate := min(want, 1+int(turns*each*2/time.Since(start).Seconds())*8/10)
+		late := steadily(sides, conns, rate, seconds)
 		var p50, p99 [2]float64
 		for i, s := range sides {
 			slices.Sort(s.took)
@@ -185,16 +186,16 @@ func BenchmarkAccessGuard(b *testing.B) {
 // steadily sends requests of the sides by turns when they are due, whatever became of those before, and returns how many were
 // a millisecond late or more: what the machine did not carry. What a request took counts from when it was due, whoever it had to
 // wait for. Several are due at once, so that the clock of the load costs little.
-func steadily(sides []*side, rate, seconds int) (late int) {
+func steadily(sides []*side, conns, rate, seconds int) (late int) {
 	const each = 500 * time.Microsecond
 	var all sync.WaitGroup
 	queues := make([]chan time.Time, len(sides))
 	var mu sync.Mutex // guards what the sides have got
 	for i, s := range sides {
 		queues[i] = make(chan time.Time, rate*seconds) // nobody who sends ever waits
-		for _, c := range s.conns {
+		for _, c := range s.dial(conns) {
 			all.Go(func() {
-				buf, took := make([]byte, 4096), make([]time.Duration, 0, rate*seconds/len(s.conns))
+				buf, took := make([]byte, 4096), make([]time.Duration, 0, rate*seconds/conns)
 				for due := range queues[i] {
 					if err := s.send(c, buf); err != nil {
 						s.b.Error(err)
