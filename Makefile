@@ -141,6 +141,12 @@ bench-idle: build ## print what two thousand idle sites cost a node, one JSON li
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-idle makes network namespaces: run it as root' >&2; exit 1; fi
 	@go build -o bin/bench-idle ./test/bench/idle && exec bin/bench-idle $(BENCH)
 
+.PHONY: bench-upgrade
+bench-upgrade: build ## print what clients see while every program is upgraded from OLD=<revision>, one JSON line an order; needs root
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-upgrade makes network namespaces: run it as root' >&2; exit 1; fi
+	@test/packages e2e
+	@go build -o bin/bench-upgrade ./test/bench/upgrade && exec bin/bench-upgrade -old '$(OLD)' $(BENCH)
+
 .PHONY: bench-link
 bench-link: ## print what the lab's links cost, Gbit/s and CPU per GB; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-link makes network namespaces: run it as root' >&2; exit 1; fi

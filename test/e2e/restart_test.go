@@ -91,25 +91,7 @@ func TestRestartInPlaceRefusesNobody(t *testing.T) {
 	c.publishApp()
 	n := c.Nodes[0]
 	n.Proc.Stop()
-	var names []string
-	var kept []*os.File
-	for _, s := range []struct {
-		name   string
-		stream bool
-		port   int
-	}{{"https", true, 443}, {"dns", false, 53}, {"dns", true, 53}, {"gossip", false, 7946}, {"gossip", true, 7946}} {
-		var socket interface{ File() (*os.File, error) }
-		if s.stream {
-			socket = n.Host.Listen(s.port).(interface{ File() (*os.File, error) })
-		} else {
-			socket = n.Host.ListenUDP(s.port)
-		}
-		f, err := socket.File()
-		c.must(err)
-		t.Cleanup(func() { _ = f.Close() })
-		names, kept = append(names, s.name), append(kept, f)
-	}
-	n.Proc.Keep(names, kept)
+	c.must(n.Keep())
 	c.restart(n.Proc)
 	c.until("it serves again", func() error {
 		_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)

@@ -48,13 +48,19 @@ func (h *Host) Start(name string, env []string, program string, args ...string) 
 }
 
 // Keep makes the program be handed sockets at its next starts, as by a service manager that keeps them open
-// meanwhile (sd_listen_fds(3)). It may be called once.
+// meanwhile (sd_listen_fds(3)). It may be called once. The sockets are closed with the lab.
 func (p *Process) Keep(names []string, sockets []*os.File) {
-	// Only the program's own process knows its id.
-	p.program, p.args = "sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, p.program}, p.args...)
 	p.sockets = sockets
 	p.env = append(p.env, fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+	p.Host.lab.t.Cleanup(func() {
+		for _, s := range sockets {
+			_ = s.Close()
+		}
+	})
 }
+
+// Become makes the next starts be of the program of the same name in another folder: an upgrade.
+func (p *Process) Become(folder string) { p.program = filepath.Join(folder, filepath.Base(p.program)) }
 
 func (p *Process) launch() error {
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -62,7 +68,11 @@ func (p *Process) launch() error {
 		return err
 	}
 	defer out.Close()
-	cmd := p.Host.Command(p.program, p.args...) // ip netns exec replaces itself by the program: its pid is the program's
+	line := append([]string{p.program}, p.args...)
+	if len(p.sockets) > 0 { // only the program's own process knows its id
+		line = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, line...)
+	}
+	cmd := p.Host.Command(line[0], line[1:]...) // ip netns exec replaces itself by the program: its pid is the program's
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, p.sockets
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -78,7 +88,7 @@ func (p *Process) launch() error {
 	if !jumped {
 		return nil
 	}
-	// As soon as ip netns exec, and a shell that Keep puts before it, have made way for the program.
+	// As soon as ip netns exec, and the shell before a program with sockets, have made way for the program.
 	err = Wait(context.Background(), 5*time.Second, p.Name+" is started", func() error { return p.replaced(cmd.Process.Pid) })
 	if err == nil {
 		err = setClock(cmd.Process.Pid, by)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +18,10 @@ import (
 
 // connectorGone takes away one of two connectors of the first site.
 func (b *bench) connectorGone(ctx context.Context, name string, away end) error {
-	if err := b.secondConnector(ctx); err != nil {
-		return err
+	if b.Lab.Find("s1-con2") == nil {
+		if _, err := b.Second(ctx, b.Sites[0]); err != nil {
+			return err
+		}
 	}
 	l, err := b.load(ctx, client{rate: 250, resolve: at(b.inside[0])}, client{rate: 250, resolve: at(b.outside)})
 	if err != nil {
@@ -40,31 +41,6 @@ func (b *bench) connectorGone(ctx context.Context, name string, away end) error 
 		"bench": name + ", its replica serves", "per_s": 500, "sent": s.sent, "failed": s.failed, "failures": s.failures, "under_way": s.underWay,
 		"healed": s.healed, "all_succeed_after_ms": measure.Milliseconds(s.after), "wanted": "all succeed after <= 500 ms",
 	}.Print(os.Stdout)
-}
-
-// secondConnector lets another connector join the first site.
-func (b *bench) secondConnector(ctx context.Context) error {
-	s, name := b.Sites[0], "s1-con2"
-	if b.Lab.Find(name) != nil {
-		return nil
-	}
-	token := filepath.Join(b.Dir, name+".token")
-	if _, err := b.Warren("site", "join", s.Name, name, "--token-file", token); err != nil {
-		return err
-	}
-	conf, err := b.Write(name+".yaml", fmt.Sprintf("name: %s\nstate_dir: %s\ncontrol: [\"198.18.1.10:8443\"]\ntoken_file: %s\ntunnel: netstack\n", name, filepath.Join(b.Dir, name), token))
-	if err != nil {
-		return err
-	}
-	program, err := filepath.Abs(filepath.Join(b.bin, "warren-connector"))
-	if err != nil {
-		return err
-	}
-	s.Net.Host(name, "10.77.1.3").Start(name, nil, program, "--config", conf)
-	return b.Until(ctx, "the second connector is up", func() error {
-		_, err := b.Warren("status")
-		return err
-	})
 }
 
 // udpDropped lets the second site's firewall drop all UDP.

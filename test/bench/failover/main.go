@@ -92,7 +92,6 @@ const (
 // bench is a cluster with one HTTP service at each site.
 type bench struct {
 	*cluster.Cluster
-	bin     string
 	outside *cluster.Node   // keeps no tunnel to the first site: it relays
 	inside  []*cluster.Node // keep one
 }
@@ -104,7 +103,7 @@ func start(ctx context.Context, l *lab.Lab, bin string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{Cluster: c, bin: bin}
+	b := &bench{Cluster: c}
 	yaml := "apiVersion: warren/v1\nkind: Site\nmetadata: {name: s1}\nspec: {pool: default, tunnels: 2}\n"
 	for i, s := range c.Sites {
 		addr := fmt.Sprintf("10.77.%d.10", i+1)

@@ -118,6 +118,7 @@ type Site struct {
 	Net       *lab.Site
 	Connector *lab.Host
 	Proc      *lab.Process
+	family    string // of its addresses, as Config has it
 }
 
 // Start starts a cluster in a lab and returns when every node and connector is up. It may fail the lab's test
@@ -158,6 +159,9 @@ func (c *Cluster) Write(name, text string) (string, error) {
 }
 
 func (c *Cluster) bin(program string) string { return filepath.Join(c.cfg.Bin, program) }
+
+// Become has the warren command be that of another folder from now on.
+func (c *Cluster) Become(folder string) { c.cfg.Bin = folder }
 
 // Without returns the nodes that keep no tunnel to a site's connector, and those that do.
 func (c *Cluster) Without(s *Site) (outside, inside []*Node, err error) {

@@ -55,11 +55,20 @@ func (c *Cluster) startDatabase(ctx context.Context) error {
 
 // SQL is somebody with psql.
 func (c *Cluster) SQL(query string) error {
-	out, err := c.DB.Host.Command("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-c", query).CombinedOutput()
+	_, err := c.Query(query)
+	return err
+}
+
+// Query is SQL that returns rows, a line each.
+func (c *Cluster) Query(query string) ([]string, error) {
+	var said strings.Builder
+	cmd := c.DB.Host.Command("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-c", query)
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("psql: %w: %s", err, out)
+		return nil, fmt.Errorf("psql: %w: %s", err, said.String())
 	}
-	return nil
+	return strings.Fields(string(out)), nil
 }
 
 func (c *Cluster) startCache(context.Context) error {

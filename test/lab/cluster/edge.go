@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -73,6 +74,31 @@ listen:
 	return nil
 }
 
+// Keep has a node's sockets kept open from its next start on, as by a service manager. It must not run.
+func (n *Node) Keep() error {
+	var names []string
+	var kept []*os.File
+	for _, s := range []struct {
+		name   string
+		stream bool
+		port   int
+	}{{"https", true, 443}, {"dns", false, 53}, {"dns", true, 53}, {"gossip", false, 7946}, {"gossip", true, 7946}} {
+		var socket interface{ File() (*os.File, error) }
+		if s.stream {
+			socket = n.Host.Listen(s.port).(interface{ File() (*os.File, error) })
+		} else {
+			socket = n.Host.ListenUDP(s.port)
+		}
+		f, err := socket.File()
+		if err != nil {
+			return fmt.Errorf("keep the socket %s of %s: %w", s.name, n.Name, err)
+		}
+		names, kept = append(names, s.name), append(kept, f)
+	}
+	n.Proc.Keep(names, kept)
+	return nil
+}
+
 // network makes a site's private network and its connector's machine.
 func (c *Cluster) network(i int, name string) (net *lab.Site, connector *lab.Host, family string) {
 	family = c.cfg.Families[i%len(c.cfg.Families)]
@@ -95,27 +121,61 @@ func (c *Cluster) startSites(context.Context) error {
 	for i := range c.cfg.Sites {
 		name := fmt.Sprintf("s%d", i+1)
 		s := &Site{Name: name}
-		var family string
-		s.Net, s.Connector, family = c.network(i, name)
+		s.Net, s.Connector, s.family = c.network(i, name)
 		c.Sites = append(c.Sites, s)
-		c.Disks[name] = c.Lab.Disk(filepath.Join(c.Dir, name), stateDisk)
 		if _, err := c.Warren("create", "site", name, "--pool", "default", "--tunnels", "2"); err != nil {
 			return err
 		}
-		token := filepath.Join(c.Dir, name+".token")
-		if _, err := c.Warren("site", "join", name, name+"-con", "--token-file", token); err != nil {
+		var err error
+		if s.Proc, err = c.join(s, s.Connector, name); err != nil {
 			return err
 		}
-		conf, err := c.Write(name+".yaml", fmt.Sprintf(`name: %s-con
-state_dir: %s
-control: [%s]
-token_file: %s
-tunnel: netstack # as without privileges
-`, name, filepath.Join(c.Dir, name), control(family), token))
-		if err != nil {
-			return err
-		}
-		s.Proc = s.Connector.Start(name+"-con", nil, c.bin("warren-connector"), "--config", conf)
 	}
 	return nil
+}
+
+// join starts a connector of a site on a host of its network; state is the name of its folder.
+func (c *Cluster) join(s *Site, h *lab.Host, state string) (*lab.Process, error) {
+	dir := filepath.Join(c.Dir, state)
+	c.Disks[state] = c.Lab.Disk(dir, stateDisk)
+	if _, err := c.Warren("site", "join", s.Name, h.Name, "--token-file", dir+".token"); err != nil {
+		return nil, err
+	}
+	conf, err := c.Write(state+".yaml", fmt.Sprintf(`name: %s
+state_dir: %s
+control: [%s]
+token_file: %s.token
+tunnel: netstack # as without privileges
+`, h.Name, dir, control(s.family), dir))
+	if err != nil {
+		return nil, err
+	}
+	return h.Start(h.Name, nil, c.bin("warren-connector"), "--config", conf), nil
+}
+
+// Second lets another connector join a site, and returns when it is up.
+func (c *Cluster) Second(ctx context.Context, s *Site) (p *lab.Process, err error) {
+	name := s.Name + "-con2"
+	addrs := s.Connector.Addrs()
+	for i, a := range addrs {
+		addrs[i] = a.Next()
+	}
+	err = c.Lab.Try(func() error {
+		p, err = c.join(s, s.Net.Host(name, texts(addrs)...), name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, c.Until(ctx, "the second connector is up", func() error {
+		_, err := c.Warren("status")
+		return err
+	})
+}
+
+func texts(addrs []netip.Addr) (out []string) {
+	for _, a := range addrs {
+		out = append(out, a.String())
+	}
+	return out
 }
