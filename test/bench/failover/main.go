@@ -59,6 +59,7 @@ func (b *bench) scenarios() []scenario {
 		{"connector-killed", func(ctx context.Context) error { return b.connectorGone(ctx, "connector killed", kill) }},
 		{"connector-lost", func(ctx context.Context) error { return b.connectorGone(ctx, "connector's cable cut", unplug) }},
 		{"connector-faults", b.connectorFaults},
+		{"pairs", b.pairsOfFaults},
 	}
 }
 
