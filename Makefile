@@ -109,7 +109,8 @@ bench-failover: build ## print what clients see when parts of a cluster die, one
 bench-cert: build ## print what certificates cost at Pebble, beside lego's own workflow in the same run, and until five nodes serve them, one JSON line each; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make bench-cert makes network namespaces: run it as root' >&2; exit 1; fi
 	@test/packages e2e
-	@go test -run '^$$' -bench '^BenchmarkPlan$$' -benchtime 3x ./controlplane/certs/ | grep '^{'
+	@go test -run '^$$' -bench '^BenchmarkPlan$$' -benchtime 1x -timeout 20m ./controlplane/orders/ | grep '^{'
+	@go test -run '^TestRenewalInformationOfMany$$' -timeout 40m ./controlplane/orders/ -certificates 10000
 	@go test -run '^$$' -bench '^BenchmarkThousandOrders$$' -benchtime 1x -timeout 40m ./test/ordering/ | grep '^{'
 	@go build -o bin/bench-cert ./test/bench/cert && exec bin/bench-cert $(BENCH)
 

@@ -191,8 +191,9 @@ func TestDrainWithinBudget(t *testing.T) {
 	}
 }
 
-// No authority answers for ten days; certificates live 45. None expires, and all are renewed afterwards.
-func TestTenDaysWithoutAuthority(t *testing.T) {
+// For ten days each attempt is refused; certificates live 45. None expires, and all are renewed afterwards. (What planner and worker do
+// while no authority answers is shown in package orders.)
+func TestTenDaysOfRefusals(t *testing.T) {
 	const certs = 1000
 	type state struct {
 		m model.ManagedCertificate
@@ -219,7 +220,7 @@ func TestTenDaysWithoutAuthority(t *testing.T) {
 			}
 			if at.After(from) && at.Before(to) {
 				attempts++
-				s.m = Fail(s.m, "the authority is away", false, time.Time{}, at, Random())
+				s.m = Fail(s.m, "refused", false, time.Time{}, at, Random())
 				continue
 			}
 			s.l = Lifetime{at, at.Add(45 * day)}
@@ -234,33 +235,6 @@ func TestTenDaysWithoutAuthority(t *testing.T) {
 			t.Fatal("still failing")
 		}
 	}
-}
-
-// BenchmarkPlan plans 10,000 domains whose certificates are due on one day: what services need, and what of it is
-// ordered now.
-func BenchmarkPlan(b *testing.B) {
-	const n = 10000
-	i := issuer("le", 1)
-	org, pool := model.OrgID{}.New(), model.PoolID{}.New()
-	rows := model.Batch{To: 1, Reload: true, Services: map[model.ServiceID]*model.Service{}, Domains: map[model.DomainID]*model.Domain{}}
-	var list []store.Due
-	for n := range n {
-		d := &model.Domain{ID: model.DomainID{}.New(), Org: org, Name: fmt.Sprintf("d%d.example", n), Pool: pool}
-		s := &model.Service{ID: model.ServiceID{}.New(), Org: org, Kind: model.HTTP, Hostname: "www." + d.Name, Pool: pool}
-		rows.Domains[d.ID], rows.Services[s.ID] = d, s
-		list = append(list, due(n, time.Duration(n)*time.Second+day, nil))
-	}
-	m := model.Empty().Apply(rows)
-	b.ResetTimer()
-	for b.Loop() {
-		if got := Wanted(m, nil); len(got) != n {
-			b.Fatal(len(got))
-		}
-		if got := Pick(list, []*model.Issuer{i}, map[model.IssuerID]Room{i.ID: {New: n, Renewals: n}}, start); len(got) != n {
-			b.Fatal(len(got))
-		}
-	}
-	fmt.Printf(`{"bench":"certificates planned","certificates":%d,"seconds":%.6f,"want_under":1}`+"\n", n, b.Elapsed().Seconds()/float64(b.N))
 }
 
 // A certificate passes over issuers for a while, and comes back to the first to the second.
