@@ -27,7 +27,10 @@ func (a asker) ask(ctx context.Context, q question) (out answers) {
 			return err
 		})
 	})
-	out.tls = a.twice(ctx, q.tls, func(ctx context.Context, at netip.AddrPort) error { return a.hello(ctx, at, q.name) })
+	out.tls = a.twice(ctx, q.tls, func(ctx context.Context, at netip.AddrPort) (err error) {
+		out.leaf, err = a.hello(ctx, at, q.name)
+		return err
+	})
 	asking.Wait()
 	return out
 }
@@ -76,18 +79,21 @@ func words(err error) error {
 }
 
 // hello sends a ClientHello. Whatever comes back, and be it an alert or the end, is of somebody who reads them: which
-// hostnames a node has a certificate for is asked elsewhere.
-func (a asker) hello(ctx context.Context, at netip.AddrPort, name string) error {
+// hostnames a node has a certificate for is asked elsewhere. leaf is what it shows for the name, nil if nothing.
+func (a asker) hello(ctx context.Context, at netip.AddrPort, name string) (leaf []byte, err error) {
 	raw, err := a.dial(ctx, "tcp", at.String())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer raw.Close()
 	c := tls.Client(raw, &tls.Config{ServerName: name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
 	if err := c.HandshakeContext(ctx); ctx.Err() != nil {
-		return err
+		return nil, err
 	}
-	return nil
+	if shown := c.ConnectionState().PeerCertificates; len(shown) > 0 {
+		leaf = shown[0].Raw
+	}
+	return leaf, nil
 }
 
 // soa asks for the start of a zone. Any answer will do; the serial is that of one with authority, else nil.

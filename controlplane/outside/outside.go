@@ -51,20 +51,30 @@ type Watch struct {
 type known struct {
 	tls, dns         hops.Answer
 	tlsFine, dnsFine time.Time // last answer; zero: never
+	oldSince         time.Time // it answers with an older certificate; zero: it does not
+	old              bool      // for longer than that takes to settle
 }
 
-type metrics struct{ silent *prometheus.GaugeVec }
+type metrics struct {
+	silent *prometheus.GaugeVec
+	older  prometheus.Gauge
+}
 
 // New makes a Watch; Run does the work.
 func New(o Options) *Watch {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}
-	w := &Watch{with: o, nodes: map[model.NodeID]*known{}, m: metrics{silent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "cp_outside_silent_nodes", Help: "Nodes that do not answer this replica at their public addresses, by what they are asked for.",
-	}, []string{"kind"})}}
+	w := &Watch{with: o, nodes: map[model.NodeID]*known{}, m: metrics{
+		silent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "cp_outside_silent_nodes", Help: "Nodes that do not answer this replica at their public addresses, by what they are asked for.",
+		}, []string{"kind"}),
+		older: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "cp_outside_older_certificates", Help: "Nodes that have answered this replica for a minute with a certificate that another one has taken the place of.",
+		}),
+	}}
 	w.ask = asker{o.Dial}.ask
-	o.Reg.MustRegister(w.m.silent)
+	o.Reg.MustRegister(w.m.silent, w.m.older)
 	return w
 }
 
@@ -98,6 +108,7 @@ type question struct {
 type answers struct {
 	tls, dns error
 	serial   *uint32 // of the zone; nil: it was not said
+	leaf     []byte  // of the certificate that was shown; nil: none was
 }
 
 // look asks all nodes once.
@@ -115,7 +126,7 @@ func (w *Watch) look(ctx context.Context) {
 		q := about(m, n, names[n.Pool])
 		g.Go(func() error {
 			if a := w.ask(each, q); each.Err() == nil {
-				w.note(q, a)
+				w.note(q, a, older(m, q.name, a.leaf))
 			}
 			return nil
 		})
@@ -147,7 +158,7 @@ func about(m *model.Model, n *model.Node, name string) question {
 	return q
 }
 
-func (w *Watch) note(q question, a answers) {
+func (w *Watch) note(q question, a answers, old bool) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,6 +168,7 @@ func (w *Watch) note(q question, a answers) {
 		w.nodes[q.node] = k
 	}
 	w.take(q.node, "tls", &k.tls, &k.tlsFine, now, a.tls)
+	w.settle(q, k, old, now)
 	if q.zone == "" {
 		k.dns = hops.Answer{}
 		return
@@ -187,7 +199,7 @@ func (w *Watch) take(id model.NodeID, kind string, a *hops.Answer, fine *time.Ti
 func (w *Watch) forget(there map[model.NodeID]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	tls, dns := 0, 0
+	tls, dns, old := 0, 0, 0
 	for id, k := range w.nodes {
 		if !there[id] {
 			delete(w.nodes, id)
@@ -196,12 +208,16 @@ func (w *Watch) forget(there map[model.NodeID]bool) {
 		if k.tls.Silent {
 			tls++
 		}
+		if k.old {
+			old++
+		}
 		if k.dns.Silent {
 			dns++
 		}
 	}
 	w.m.silent.WithLabelValues("tls").Set(float64(tls))
 	w.m.silent.WithLabelValues("dns").Set(float64(dns))
+	w.m.older.Set(float64(old))
 }
 
 // Sight is what was seen of a node.

@@ -150,7 +150,10 @@ func TestAsk(t *testing.T) {
 		{"no way to one, the other refuses", []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443"), gone}, errRefused},
 		{"no way", []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443")}, errNoWay},
 	} {
-		err := short.twice(t.Context(), tt.at, func(ctx context.Context, at netip.AddrPort) error { return short.hello(ctx, at, "example.org") })
+		err := short.twice(t.Context(), tt.at, func(ctx context.Context, at netip.AddrPort) error {
+			_, err := short.hello(ctx, at, "example.org")
+			return err
+		})
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
