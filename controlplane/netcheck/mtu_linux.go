@@ -1,7 +1,9 @@
 package netcheck
 
 import (
+	"context"
 	"net"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,4 +25,21 @@ func pathMTU(c net.Conn) (mtu int) {
 		}
 	})
 	return mtu
+}
+
+// uncut is a UDP socket whose packets may not be cut on the way, and are sent whatever the kernel believes of it.
+func uncut(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		if cerr := raw.Control(func(fd uintptr) {
+			if at.Addr().Is6() {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+			} else {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+			}
+		}); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	return d.DialContext(ctx, "udp", at.String())
 }

@@ -41,7 +41,12 @@ func (s *Server) readUDP(ctx context.Context, d *udp.Socket) error {
 			s.m.drop(overUDP, dropMalformed)
 			continue
 		}
-		packet := s.handle(query[:n], overUDP, out)
+		var packet []byte
+		if r := sender(query[:n], from.Addr, out); r.packet != nil {
+			packet = s.count(r, overUDP)
+		} else {
+			packet = s.handle(query[:n], overUDP, out)
+		}
 		if packet == nil {
 			continue
 		}
