@@ -43,8 +43,11 @@ type Alert struct {
 	State  string     `json:"state" enum:"pending,firing,clearing" doc:"pending: not yet for long enough; clearing: it is over, not yet for long enough"`
 	Since  time.Time  `json:"since"`
 	Fired  *time.Time `json:"fired_at,omitempty"`
-	Told   bool       `json:"told" doc:"Whether somebody was told; not while the rule is silenced"`
+	Told   bool       `json:"told" doc:"Whether somebody was told; not while the rule is silenced, nor once somebody has acknowledged it"`
 	Reason string     `json:"reason,omitempty"`
+
+	Acknowledged   *time.Time `json:"acknowledged_at,omitempty" doc:"When somebody has said that he knows of it; until it is over"`
+	AcknowledgedBy string     `json:"acknowledged_by,omitempty"`
 }
 
 // AlertMail is a message about an alert.
@@ -286,13 +289,59 @@ func (a *Admin) Alerts(ctx context.Context, p access.Principal, org string) (out
 			if err != nil {
 				return err
 			}
-			out = append(out, Alert{
-				Rule: rule, Object: v.Object, Name: v.Name, State: alertState(v), Since: v.Since.UTC(), Fired: when(v.Fired), Told: v.Told, Reason: v.Reason,
-			})
+			out = append(out, viewAlert(rule, v))
 		}
 		return nil
 	})
 	return out, err
+}
+
+// AcknowledgeAlerts has the caller know of the alerts of a rule, or of the one about an object, by name or id: they count as
+// taken care of until they are over. back takes that back.
+func (a *Admin) AcknowledgeAlerts(ctx context.Context, p access.Principal, org, ref, object string, back bool) (out []Alert, err error) {
+	k, action := a.alertRulesOf(org), "acknowledge"
+	if back {
+		action = "unacknowledge"
+	}
+	_, err = k.do(ctx, p, org, action, func(c *call) error {
+		out = []Alert{}
+		m, err := k.byRef(c, ref)
+		if err != nil {
+			return err
+		}
+		all, err := c.tx.ListAlertsOf(c, m.ID)
+		if err != nil {
+			return err
+		}
+		for _, v := range all {
+			if object != "" && object != v.Object && object != v.Name {
+				continue
+			}
+			if back || v.Acked.IsZero() { // who was first stays
+				v.Acked, v.AckedBy = time.Time{}, ""
+				if !back {
+					v.Acked, v.AckedBy = time.Now().UTC().Truncate(time.Microsecond), p.Name
+				}
+				if err := c.tx.AcknowledgeAlert(c, v); err != nil {
+					return err
+				}
+				c.did(m.ID.String(), m.Name+" "+v.Name)
+			}
+			out = append(out, viewAlert(m.Name, v))
+		}
+		if len(out) == 0 && object != "" {
+			return fault.New(fault.NotFound, "rule %s has no alert about %s", m.Name, object)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func viewAlert(rule string, v *model.Alert) Alert {
+	return Alert{
+		Rule: rule, Object: v.Object, Name: v.Name, State: alertState(v), Since: v.Since.UTC(), Fired: when(v.Fired), Told: v.Told, Reason: v.Reason,
+		Acknowledged: when(v.Acked), AcknowledgedBy: v.AckedBy,
+	}
 }
 
 func alertState(v *model.Alert) string {

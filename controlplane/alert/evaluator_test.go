@@ -132,8 +132,23 @@ func TestOneNoticeOverReplicas(t *testing.T) {
 	pass(70*time.Second, presence.Down)
 	replicas[0] = replica(a) // it was restarted
 	pass(10*time.Second, presence.Up)
+	in(func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.AllAlerts(ctx)
+		if err != nil || len(all) != 1 {
+			return errors.Join(err, errors.New("want one alert"))
+		}
+		all[0].Acked, all[0].AckedBy = now, "ann"
+		return tx.AcknowledgeAlert(ctx, all[0])
+	})
 	pass(10*time.Second, presence.Down)
 	pass(30*time.Second, presence.Unknown)
+	in(func(ctx context.Context, tx *store.Tx) error { // who knows of it stays
+		all, err := tx.AllAlerts(ctx)
+		if err == nil && (len(all) != 1 || all[0].AckedBy != "ann" || !all[0].Acked.Equal(now.Add(-40*time.Second))) {
+			t.Errorf("%d alerts: %+v", len(all), all)
+		}
+		return err
+	})
 	replicas = replicas[1:] // it is gone
 	pass(90*time.Second, presence.Up)
 	if want := int(now.Sub(start)/every) + 1; rounds < want-2 || rounds > want {

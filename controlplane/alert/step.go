@@ -61,7 +61,7 @@ func Step(r *model.AlertRule, was *model.Alert, c Condition, now time.Time) (nex
 		}
 		return nil, Silence
 	}
-	if !next.Fired.IsZero() && next.Clear.IsZero() && !next.Told && !now.Before(r.Silenced) {
+	if !next.Fired.IsZero() && next.Clear.IsZero() && !next.Told && !now.Before(r.Silenced) && next.Acked.IsZero() { // who knows need not be told
 		next.Told = true
 		return next, Firing
 	}

@@ -24,6 +24,30 @@ func run(r *model.AlertRule, history string) (out []string) {
 	return out
 }
 
+// Of what somebody has acknowledged, those who were not told yet are not; those who were are told that it is over.
+func TestAcknowledgedIsToldToNobody(t *testing.T) {
+	r := &model.AlertRule{Silenced: start.Add(time.Minute)}
+	bad := Condition{Object: "site_1", Name: "home", Bad: true, Known: true}
+	a, tell := Step(r, nil, bad, start)
+	if a == nil || tell != Silence || a.Fired.IsZero() {
+		t.Fatalf("%+v, %q", a, tell)
+	}
+	a.Acked, a.AckedBy = start.Add(time.Second), "ann"
+	if a, tell = Step(r, a, bad, start.Add(2*time.Minute)); tell != Silence || a.Told || a.AckedBy != "ann" {
+		t.Errorf("%+v, %q", a, tell)
+	}
+	a.Acked, a.AckedBy = time.Time{}, ""
+	if a, tell = Step(r, a, bad, start.Add(3*time.Minute)); tell != Firing {
+		t.Errorf("taken back: %+v, %q", a, tell)
+	}
+	a.Acked = start.Add(3 * time.Minute)
+	good := Condition{Object: "site_1", Name: "home", Known: true}
+	a, _ = Step(r, a, good, start.Add(4*time.Minute))
+	if a, tell = Step(r, a, good, start.Add(5*time.Minute)); a != nil || tell != Resolved {
+		t.Errorf("over: %+v, %q", a, tell)
+	}
+}
+
 func TestStep(t *testing.T) {
 	minute := model.AlertRule{Hold: time.Minute}
 	at := func(r model.AlertRule, silenced time.Duration) model.AlertRule {

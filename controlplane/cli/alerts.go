@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,14 +19,14 @@ func (a *app) alertCommand() *cobra.Command {
 	}
 	var cluster bool
 	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "of the cluster, not of the organization")
-	cmd.AddCommand(a.alertList(&cluster), a.alertSilence(&cluster), a.alertDeliveries(&cluster))
+	cmd.AddCommand(a.alertList(&cluster), a.alertAcknowledge(&cluster), a.alertSilence(&cluster), a.alertDeliveries(&cluster))
 	return cmd
 }
 
 func (a *app) alertList(cluster *bool) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Show what is wrong now by the alert rules, the oldest first", Args: cobra.NoArgs,
-		Long: "Show what is wrong now by the alert rules, the oldest first. Exits with 4 when one fires.",
+		Long: "Show what is wrong now by the alert rules, the oldest first. Exits with 4 when one fires that nobody has acknowledged.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.connect()
 			if err != nil {
@@ -42,8 +43,8 @@ func (a *app) alertList(cluster *bool) *cobra.Command {
 			var rows [][]string
 			firing := false
 			for _, v := range page.Items {
-				firing = firing || v.State == "firing"
-				rows = append(rows, []string{v.Rule, v.Name, v.State, stamp(&v.Since), strconv.FormatBool(v.Told), v.Reason})
+				firing = firing || v.State == "firing" && v.AcknowledgedAt.IsZero()
+				rows = append(rows, alertRow(v))
 			}
 			switch {
 			case a.structured():
@@ -51,7 +52,7 @@ func (a *app) alertList(cluster *bool) *cobra.Command {
 			case len(rows) == 0:
 				a.say("no alerts")
 			default:
-				err = a.table([]string{"rule", "name", "state", "since", "told", "reason"}, rows)
+				err = a.table(slices.Clone(alertHeadings), rows)
 			}
 			if err == nil && firing {
 				err = errNotReady
@@ -59,6 +60,61 @@ func (a *app) alertList(cluster *bool) *cobra.Command {
 			return err
 		},
 	}
+}
+
+var alertHeadings = []string{"rule", "name", "state", "since", "told", "known by", "reason"}
+
+func alertRow(v typed.Alert) []string {
+	known := v.AcknowledgedBy
+	if known != "" {
+		known += " since " + stamp(&v.AcknowledgedAt)
+	}
+	return []string{v.Rule, v.Name, v.State, stamp(&v.Since), strconv.FormatBool(v.Told), known, v.Reason}
+}
+
+func (a *app) alertAcknowledge(cluster *bool) *cobra.Command {
+	var undo bool
+	cmd := &cobra.Command{
+		Use: "ack RULE [OBJECT]", Aliases: []string{"acknowledge"}, Short: "Say that you know of the alerts of a rule, or of the one about an object", Args: cobra.RangeArgs(1, 2),
+		Example: "  warren alert ack sites home\n  warren alert ack sites home --undo",
+		Long: "Say that you know of the alerts of a rule, or of the one about an object. Others see who it is; until it is over nobody is told who\n" +
+			"was not yet, and warren alert list counts it as taken care of. Who was first stays. --undo takes it back.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			spec := typed.AcknowledgeBody{Object: append(args, "")[1]}
+			if undo {
+				spec.Acknowledged = new(bool)
+			}
+			ack := func() (typed.PageAlert, apiclient.Written, error) {
+				return s.api.AcknowledgeAlerts(cmd.Context(), s.org, args[0], spec)
+			}
+			if *cluster {
+				ack = func() (typed.PageAlert, apiclient.Written, error) {
+					return s.api.AcknowledgeClusterAlerts(cmd.Context(), args[0], spec)
+				}
+			}
+			page, _, err := ack()
+			switch {
+			case err != nil:
+				return err
+			case a.structured():
+				return a.print(page.Items)
+			case len(page.Items) == 0:
+				a.say("rule %s has no alerts", args[0])
+				return nil
+			}
+			var rows [][]string
+			for _, v := range page.Items {
+				rows = append(rows, alertRow(v))
+			}
+			return a.table(slices.Clone(alertHeadings), rows)
+		},
+	}
+	cmd.Flags().BoolVar(&undo, "undo", false, "say that you don't any more")
+	return cmd
 }
 
 func (a *app) alertSilence(cluster *bool) *cobra.Command {

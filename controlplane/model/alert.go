@@ -118,6 +118,9 @@ type Alert struct {
 	Clear  time.Time // since when it is not so any more; zero: it is
 	Told   bool      // somebody was told that it fires
 	Reason string
+
+	Acked   time.Time // when somebody has said that he knows of it; zero: nobody has
+	AckedBy string    // his name
 }
 
 // AlertEventData is what is told of an alert.

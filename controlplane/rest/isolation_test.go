@@ -124,6 +124,8 @@ func (w *world) targets() []target {
 				t.body = `{"host":"wiki.example.com"}`
 			case "silence-alert-rule", "silence-cluster-alert-rule":
 				t.body = `{"for":"1h"}`
+			case "acknowledge-alerts", "acknowledge-cluster-alerts":
+				t.body = `{}`
 			case "create-share-link":
 				t.body = `{}`
 			case "create-service-token":

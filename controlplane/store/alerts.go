@@ -105,7 +105,19 @@ func (t *Tx) ListAlerts(ctx context.Context, org model.OrgID, most int) ([]*mode
 	return convert(rows, alert), classify(err, "list alerts")
 }
 
-// PutAlert writes what is so now.
+// ListAlertsOf returns what is so now by a rule.
+func (t *Tx) ListAlertsOf(ctx context.Context, rule model.AlertRuleID) ([]*model.Alert, error) {
+	rows, err := t.q.ListAlertsOf(ctx, rule.UUID)
+	return convert(rows, alert), classify(err, "list alerts")
+}
+
+// AcknowledgeAlert writes who knows of an alert since when; nobody, if that is zero.
+func (t *Tx) AcknowledgeAlert(ctx context.Context, a *model.Alert) error {
+	n, err := t.q.AcknowledgeAlert(ctx, db.AcknowledgeAlertParams{RuleID: a.Rule.UUID, Object: a.Object, AckedAt: nullTime(a.Acked), AckedBy: a.AckedBy})
+	return affected(n, err, "acknowledge alert")
+}
+
+// PutAlert writes what is so now. Who knows of it stays.
 func (t *Tx) PutAlert(ctx context.Context, a *model.Alert) error {
 	return classify(t.q.PutAlert(ctx, db.PutAlertParams{
 		RuleID: a.Rule.UUID, Object: a.Object, OrgID: nullID(a.Org.UUID), Name: a.Name, Since: a.Since, FiredAt: nullTime(a.Fired), ClearSince: nullTime(a.Clear),
@@ -181,7 +193,7 @@ func alertRule(r db.AlertRule) *model.AlertRule {
 func alert(r db.Alert) *model.Alert {
 	return &model.Alert{
 		Rule: model.AlertRuleID{UUID: r.RuleID}, Org: model.OrgID{UUID: idOrZero(r.OrgID)}, Object: r.Object, Name: r.Name, Since: r.Since, Fired: timeOrZero(r.FiredAt),
-		Clear: timeOrZero(r.ClearSince), Told: r.Told, Reason: r.Reason,
+		Clear: timeOrZero(r.ClearSince), Told: r.Told, Reason: r.Reason, Acked: timeOrZero(r.AckedAt), AckedBy: r.AckedBy,
 	}
 }
 

@@ -78,6 +78,15 @@ type AccountView struct {
 	Totp bool `json:"totp"`
 }
 
+// AcknowledgeBody defines model for AcknowledgeBody.
+type AcknowledgeBody struct {
+	// Acknowledged true if absent; false takes it back
+	Acknowledged *bool `json:"acknowledged,omitempty"`
+
+	// Object Of the alert about this, by name or id; of all of the rule if absent
+	Object string `json:"object,omitempty,omitzero"`
+}
+
 // AlarmView defines model for AlarmView.
 type AlarmView struct {
 	Kind string `json:"kind"`
@@ -92,8 +101,12 @@ type AlarmView struct {
 
 // Alert defines model for Alert.
 type Alert struct {
-	Name    string    `json:"name"`
-	FiredAt time.Time `json:"fired_at,omitempty,omitzero"`
+	Name string `json:"name"`
+
+	// AcknowledgedAt When somebody has said that he knows of it; until it is over
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitempty,omitzero"`
+	AcknowledgedBy string    `json:"acknowledged_by,omitempty,omitzero"`
+	FiredAt        time.Time `json:"fired_at,omitempty,omitzero"`
 
 	// Object By id
 	Object string    `json:"object"`
@@ -104,7 +117,7 @@ type Alert struct {
 	// State pending: not yet for long enough; clearing: it is over, not yet for long enough
 	State string `json:"state"`
 
-	// Told Whether somebody was told; not while the rule is silenced
+	// Told Whether somebody was told; not while the rule is silenced, nor once somebody has acknowledged it
 	Told bool `json:"told"`
 }
 
@@ -4158,6 +4171,9 @@ type CreateClusterAlertRuleJSONRequestBody = AlertRuleBody
 // PutClusterAlertRuleJSONRequestBody defines body for PutClusterAlertRule for application/json ContentType.
 type PutClusterAlertRuleJSONRequestBody = AlertRuleBody
 
+// AcknowledgeClusterAlertsJSONRequestBody defines body for AcknowledgeClusterAlerts for application/json ContentType.
+type AcknowledgeClusterAlertsJSONRequestBody = AcknowledgeBody
+
 // LabelClusterAlertRuleJSONRequestBody defines body for LabelClusterAlertRule for application/json ContentType.
 type LabelClusterAlertRuleJSONRequestBody = LabelChange
 
@@ -4268,6 +4284,9 @@ type CreateAlertRuleJSONRequestBody = AlertRuleBody
 
 // PutAlertRuleJSONRequestBody defines body for PutAlertRule for application/json ContentType.
 type PutAlertRuleJSONRequestBody = AlertRuleBody
+
+// AcknowledgeAlertsJSONRequestBody defines body for AcknowledgeAlerts for application/json ContentType.
+type AcknowledgeAlertsJSONRequestBody = AcknowledgeBody
 
 // LabelAlertRuleJSONRequestBody defines body for LabelAlertRule for application/json ContentType.
 type LabelAlertRuleJSONRequestBody = LabelChange
@@ -4527,6 +4546,12 @@ func (c Client) GetClusterAlertRule(ctx context.Context, name string) (out Alert
 // PutClusterAlertRule: Create or replace one of the cluster alert rules.
 func (c Client) PutClusterAlertRule(ctx context.Context, name string, params PutClusterAlertRuleParams, body PutClusterAlertRuleJSONRequestBody) (out AlertRule, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "PUT", "/api/v1/cluster-alert-rules/{name}", []string{name}, params, body, &out)
+	return
+}
+
+// AcknowledgeClusterAlerts: Say that one knows of alerts of a rule, until they are over.
+func (c Client) AcknowledgeClusterAlerts(ctx context.Context, name string, body AcknowledgeClusterAlertsJSONRequestBody) (out PageAlert, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/cluster-alert-rules/{name}/acknowledge", []string{name}, nil, body, &out)
 	return
 }
 
@@ -5061,6 +5086,12 @@ func (c Client) GetAlertRule(ctx context.Context, org string, name string) (out 
 // PutAlertRule: Create or replace one of the alert rules.
 func (c Client) PutAlertRule(ctx context.Context, org string, name string, params PutAlertRuleParams, body PutAlertRuleJSONRequestBody) (out AlertRule, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "PUT", "/api/v1/orgs/{org}/alert-rules/{name}", []string{org, name}, params, body, &out)
+	return
+}
+
+// AcknowledgeAlerts: Say that one knows of alerts of a rule, until they are over.
+func (c Client) AcknowledgeAlerts(ctx context.Context, org string, name string, body AcknowledgeAlertsJSONRequestBody) (out PageAlert, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/orgs/{org}/alert-rules/{name}/acknowledge", []string{org, name}, nil, body, &out)
 	return
 }
 

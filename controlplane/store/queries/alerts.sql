@@ -30,17 +30,23 @@ SELECT id, org_id, name, kind, object, hold_ms, percent, span_ms, mail, enabled,
 UPDATE alert_rounds SET next_at = @next WHERE next_at <= @now;
 
 -- name: AllAlerts :many
-SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason FROM alerts ORDER BY rule_id, object;
+SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason, acked_at, acked_by FROM alerts ORDER BY rule_id, object;
 
 -- name: ListAlerts :many
-SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason FROM alerts
+SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason, acked_at, acked_by FROM alerts
  WHERE org_id IS NOT DISTINCT FROM sqlc.narg(org_id) ORDER BY since, rule_id, object LIMIT @most;
+
+-- name: ListAlertsOf :many
+SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason, acked_at, acked_by FROM alerts WHERE rule_id = @rule_id ORDER BY since, object;
 
 -- name: PutAlert :exec
 INSERT INTO alerts (rule_id, object, org_id, name, since, fired_at, clear_since, told, reason)
 VALUES (@rule_id, @object, sqlc.narg(org_id), @name, @since, sqlc.narg(fired_at), sqlc.narg(clear_since), @told, @reason)
 ON CONFLICT (rule_id, object) DO UPDATE SET name = excluded.name, since = excluded.since, fired_at = excluded.fired_at, clear_since = excluded.clear_since,
        told = excluded.told, reason = excluded.reason;
+
+-- name: AcknowledgeAlert :execrows
+UPDATE alerts SET acked_at = sqlc.narg(acked_at), acked_by = @acked_by WHERE rule_id = @rule_id AND object = @object;
 
 -- name: DeleteAlert :exec
 DELETE FROM alerts WHERE rule_id = @rule_id AND object = @object;

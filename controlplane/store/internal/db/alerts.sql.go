@@ -12,6 +12,30 @@ import (
 	"github.com/google/uuid"
 )
 
+const acknowledgeAlert = `-- name: AcknowledgeAlert :execrows
+UPDATE alerts SET acked_at = $1, acked_by = $2 WHERE rule_id = $3 AND object = $4
+`
+
+type AcknowledgeAlertParams struct {
+	AckedAt *time.Time
+	AckedBy string
+	RuleID  uuid.UUID
+	Object  string
+}
+
+func (q *Queries) AcknowledgeAlert(ctx context.Context, arg AcknowledgeAlertParams) (int64, error) {
+	result, err := q.db.Exec(ctx, acknowledgeAlert,
+		arg.AckedAt,
+		arg.AckedBy,
+		arg.RuleID,
+		arg.Object,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const addAlertMail = `-- name: AddAlertMail :exec
 INSERT INTO alert_mails (event_id, address, rule_id, org_id, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
 `
@@ -36,7 +60,7 @@ func (q *Queries) AddAlertMail(ctx context.Context, arg AddAlertMailParams) erro
 }
 
 const allAlerts = `-- name: AllAlerts :many
-SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason FROM alerts ORDER BY rule_id, object
+SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason, acked_at, acked_by FROM alerts ORDER BY rule_id, object
 `
 
 func (q *Queries) AllAlerts(ctx context.Context) ([]Alert, error) {
@@ -58,6 +82,8 @@ func (q *Queries) AllAlerts(ctx context.Context) ([]Alert, error) {
 			&i.ClearSince,
 			&i.Told,
 			&i.Reason,
+			&i.AckedAt,
+			&i.AckedBy,
 		); err != nil {
 			return nil, err
 		}
@@ -399,7 +425,7 @@ func (q *Queries) ListAlertRules(ctx context.Context, arg ListAlertRulesParams) 
 }
 
 const listAlerts = `-- name: ListAlerts :many
-SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason FROM alerts
+SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason, acked_at, acked_by FROM alerts
  WHERE org_id IS NOT DISTINCT FROM $1 ORDER BY since, rule_id, object LIMIT $2
 `
 
@@ -427,6 +453,44 @@ func (q *Queries) ListAlerts(ctx context.Context, arg ListAlertsParams) ([]Alert
 			&i.ClearSince,
 			&i.Told,
 			&i.Reason,
+			&i.AckedAt,
+			&i.AckedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAlertsOf = `-- name: ListAlertsOf :many
+SELECT rule_id, object, org_id, name, since, fired_at, clear_since, told, reason, acked_at, acked_by FROM alerts WHERE rule_id = $1 ORDER BY since, object
+`
+
+func (q *Queries) ListAlertsOf(ctx context.Context, ruleID uuid.UUID) ([]Alert, error) {
+	rows, err := q.db.Query(ctx, listAlertsOf, ruleID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Alert
+	for rows.Next() {
+		var i Alert
+		if err := rows.Scan(
+			&i.RuleID,
+			&i.Object,
+			&i.OrgID,
+			&i.Name,
+			&i.Since,
+			&i.FiredAt,
+			&i.ClearSince,
+			&i.Told,
+			&i.Reason,
+			&i.AckedAt,
+			&i.AckedBy,
 		); err != nil {
 			return nil, err
 		}

@@ -60,6 +60,8 @@ type Alert struct {
 	ClearSince *time.Time
 	Told       bool
 	Reason     string
+	AckedAt    *time.Time
+	AckedBy    string
 }
 
 type AlertMail struct {
