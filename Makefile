@@ -133,7 +133,7 @@ bench-apply: ## print how long a thousand objects take to apply, again, and dry,
 	@go test -run '^$$' -bench '^BenchmarkManifests$$' -benchtime 1x ./controlplane/rest/ | grep '^{'
 
 .PHONY: bench-expose
-bench-expose: build ## print how long "warren expose" takes until its URL answers, one JSON line each
+bench-expose: build ## print how long "warren expose" takes until its URL answers, and "warren doctor" until it has looked, one JSON line each
 	@test/packages run
 	@go build -o bin/bench-expose ./test/bench/expose && exec bin/bench-expose $(BENCH)
 

@@ -1,4 +1,5 @@
-// Command expose measures how long it takes until "warren expose" prints a URL that answers, beside a "warren up".
+// Command expose measures what people wait for beside a "warren up": until "warren expose" prints a URL that answers, until
+// "warren doctor" has looked at everything.
 package main
 
 import (
@@ -95,7 +96,29 @@ func run(ctx context.Context, bin string, runs int) (err error) {
 			return err
 		}
 	}
-	return nil
+	return doctor(ctx, warren, dir, filepath.Join(state, "cli.yaml"), runs)
+}
+
+// doctor measures how long all checks take. What they find is of no interest here.
+func doctor(ctx context.Context, warren, dir, conf string, runs int) error {
+	var took []time.Duration
+	for range runs {
+		since := time.Now()
+		p, err := begin(ctx, warren, dir, "--config", conf, "-o", "json", "doctor")
+		if err != nil {
+			return err
+		}
+		var found []struct{ Name string }
+		if err := json.NewDecoder(p.out).Decode(&found); err != nil {
+			return fmt.Errorf("doctor: %w", errors.Join(err, p.end()))
+		}
+		took = append(took, time.Since(since))
+		_ = p.cmd.Wait() // it ends with 1 when a check failed
+	}
+	slices.Sort(took)
+	return measure.Figure{
+		"bench": "doctor", "runs": runs, "p50_ms": measure.Milliseconds(took[len(took)/2]), "max_ms": measure.Milliseconds(took[len(took)-1]), "wanted_ms": "<= 10000",
+	}.Print(os.Stdout)
 }
 
 // once measures from the start of the program until it prints the URL, which has answered by then.
