@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,35 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/warrenedge/warren/controlplane/accesskey"
 	"github.com/warrenedge/warren/controlplane/admin"
-	"github.com/warrenedge/warren/controlplane/alert"
-	"github.com/warrenedge/warren/controlplane/authority"
-	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/config"
-	"github.com/warrenedge/warren/controlplane/console"
 	"github.com/warrenedge/warren/controlplane/fault"
-	"github.com/warrenedge/warren/controlplane/feed"
-	"github.com/warrenedge/warren/controlplane/forwarded"
-	"github.com/warrenedge/warren/controlplane/gossipkey"
-	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/keyring"
-	"github.com/warrenedge/warren/controlplane/model"
-	"github.com/warrenedge/warren/controlplane/outside"
-	"github.com/warrenedge/warren/controlplane/passing"
-	"github.com/warrenedge/warren/controlplane/preflight"
-	"github.com/warrenedge/warren/controlplane/presence"
-	"github.com/warrenedge/warren/controlplane/publish"
-	"github.com/warrenedge/warren/controlplane/push"
-	"github.com/warrenedge/warren/controlplane/rest"
-	"github.com/warrenedge/warren/controlplane/signin/limits"
-	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
-	"github.com/warrenedge/warren/controlplane/tail"
-	"github.com/warrenedge/warren/controlplane/ticketkey"
-	"github.com/warrenedge/warren/controlplane/traffic"
-	"github.com/warrenedge/warren/controlplane/visit"
-	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/daemon"
@@ -90,114 +65,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := sayWhereToSignIn(ctx, cfg, db); err != nil {
 		return err
 	}
-	tasks, err := wire(cfg, log, reg, db, ring.Sealer(), cluster)
+	tasks, err := wire(foundation{cfg, log, reg, db, ring.Sealer(), cluster})
 	if err != nil {
 		return err
 	}
 	log.Info("starting", "version", version.Version, "roles", cfg.Roles, "api", cfg.Listen.API, "push", cfg.Listen.Push)
 	return daemon.Run(ctx, log, append(tasks, ring, replicas)...)
-}
-
-// wire makes the tasks, in the order in which a change passes: rows, model, streams; then who asks and who
-// watches.
-func wire(cfg *config.Config, log *slog.Logger, reg *prometheus.Registry, db *store.Store, sealer *authority.Sealer, cluster *admin.Cluster) ([]daemon.Task, error) {
-	var bus presence.Bus = presence.Memory{}
-	if cfg.ValkeyURL != "" {
-		v, err := presence.NewValkey(cfg.ValkeyURL.Reveal(), cfg.ReplicaID, log)
-		if err != nil {
-			return nil, err
-		}
-		bus = v
-	}
-	world := model.NewCurrent()
-	seen := presence.New(cfg.ReplicaID, bus, log, reg)
-	pusher := push.New(push.Options{Cluster: cluster.ID, Log: log, Reg: reg})
-	changes := feed.New(db, publisher(world, sealer, pusher, seen), log, reg)
-	ready := func() error {
-		if !changes.Loaded() {
-			return errors.New("the configuration is not read yet")
-		}
-		return nil
-	}
-	looker := outside.New(outside.Options{World: world, Log: log, Reg: reg})
-	way := &hops.Source{World: world, Seen: seen, Required: rest.Required(pusher), Outside: looker.Sight}
-	tasks := []daemon.Task{seen, changes, looker, daemon.Func("health", func(ctx context.Context) error { return tellHealth(ctx, world, seen, pusher) })}
-
-	issuer := certs.NewIssuer(cluster.Web, sealer)
-	adm := admin.New(db, issuer, sealer, cluster.Identity.Fingerprint())
-	adm.Ended, adm.Changed, adm.Outbound = visit.Revoke, visit.Stale, cfg.Outbound()
-	visits := visit.New(visit.Options{
-		Cluster: cluster.ID, Store: db, Sessions: adm, World: world, Open: sealer.Open, Admit: pusher.Admit, Log: log, Registerer: reg,
-	})
-	tails, err := tail.New(cfg.ValkeyURL.Reveal(), log, reg)
-	if err != nil {
-		return nil, err
-	}
-	adm.Tails = tails
-	counted, err := store.Open(context.Background(), cfg.DatabaseURL.Reveal(), store.Options{MaxConns: traffic.Conns, StatementTimeout: traffic.StatementTime, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	tasks = append(tasks, tails, daemon.Func("traffic pool", func(ctx context.Context) error { <-ctx.Done(); counted.Close(); return nil }))
-	mailer, err := newMailer(cfg, log, reg)
-	if err != nil {
-		return nil, err
-	}
-	tasks = append(tasks, mailer)
-	if cfg.Has(config.RolePush) {
-		told := traffic.New(traffic.Options{Store: counted, World: world, Tails: tails, Admit: pusher.Admit, Log: log, Reg: reg})
-		port, err := newPushPort(cfg.Listen.Push, cluster, db, pusher, seen, world, visits, told, publish.New(adm, pusher.Admit, log), log, reg)
-		if err != nil {
-			return nil, err
-		}
-		tasks = append(tasks, pusher, port, told)
-	}
-	if cfg.Has(config.RoleWorker) {
-		ordered, err := ordering(cfg, mailer, log, reg, db, sealer, world, fleet{seen, pusher})
-		if err != nil {
-			return nil, err
-		}
-		tasks = append(tasks, certs.NewWorker(db, issuer, world, log, reg), gossipkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
-			ticketkey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg),
-			accesskey.NewWorker(db, sealer, world, fleet{seen, pusher}, log, reg), pruner(db, log), passing.New(adm, log), traffic.NewKeeper(counted, log), anchorer(db, cluster, log))
-		tasks = append(append(tasks, ordered...), alert.New(db, way, log, reg))
-	}
-	if cfg.Has(config.RoleAPI) {
-		pages, err := cluster.Identity.Derive("page tokens")
-		if err != nil {
-			return nil, err
-		}
-		limiter, err := limits.New(cfg.ValkeyURL.Reveal(), log, reg)
-		if err != nil {
-			return nil, err
-		}
-		people, err := newPeople(cfg, mailer, adm, db, sealer, visits, limiter, log, reg)
-		if err != nil {
-			return nil, err
-		}
-		checker := preflight.New(preflight.Options{Roots: cfg.Roots(), Away: fleet{seen, pusher}.away, Log: log})
-		api := rest.New(rest.Options{
-			Admin: adm, SignIn: people.api(), Visits: visits, World: world, Push: pusher, Presence: seen, Hops: way, Diagnose: diagnosis{cfg, db, sealer, seen}.look,
-			Preflight: checker, Previewer: snapshot.New(sealer.Open), Control: cfg.PushAt(),
-			Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: pages, Limits: limiter, Log: log, Reg: reg,
-		})
-		l, fresh, err := listenAPI(cfg, log)
-		if err != nil {
-			return nil, err
-		}
-		operators := people.console(cfg, console.Options{
-			Preflight: checker,
-			Admin:     adm, World: world, Push: pusher, Presence: seen, Database: func() time.Duration { return changes.Age(time.Now()) }, Log: log, Reg: reg,
-		})
-		tasks = append(append(append(tasks, limiter), people.tasks...), fresh...)
-		tasks = append(tasks, daemon.Func("api", func(ctx context.Context) error {
-			return serveHTTP(ctx, l, forwarded.Handler(cfg.Proxies(), people.handler(api, operators)))
-		}))
-	}
-	if cfg.Listen.Admin != "" {
-		tasks = append(tasks, adminhttp.New(cfg.Listen.Admin, ready, reg))
-	}
-	return tasks, nil
 }
 
 // listenAPI opens the API's port, and returns the task that keeps its certificate fresh, if it ends TLS itself.
