@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/version"
 )
 
@@ -21,15 +22,27 @@ type usageError struct{ error }
 // Usage marks an error as a mistake in how the program was called or set up: it exits with 2.
 func Usage(err error) error { return usageError{err} }
 
-// Main runs a program that takes nothing but a settings file, and exits: 0 done, 1 failed, 2 wrong usage.
-func Main(name, short, long string, run func(ctx context.Context, config string) error) {
+// Main runs a program that takes nothing but a settings file, and exits: 0 done, 1 failed, 2 wrong usage. admin says where
+// one with that file is asked how it is.
+func Main(name, short, long string, admin func(config string) (addr string, err error), run func(ctx context.Context, config string) error) {
 	var config string
 	cmd := &cobra.Command{
 		Use: name, Short: short, Long: long, Version: version.Version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), config) },
 	}
-	cmd.Flags().StringVarP(&config, "config", "c", "", "settings `file`")
+	cmd.PersistentFlags().StringVarP(&config, "config", "c", "", "settings `file`")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(err) })
+	cmd.AddCommand(&cobra.Command{
+		Use: "healthy", Short: "Exit with 0 if the one that runs with these settings is ready, for health checks of containers", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			addr, err := admin(config)
+			if err != nil {
+				return Usage(err)
+			}
+			return adminhttp.Ask(cmd.Context(), addr)
+		},
+	})
+	cmd.CompletionOptions.DisableDefaultCmd = true
 	err := cmd.ExecuteContext(context.Background())
 	if err == nil {
 		return

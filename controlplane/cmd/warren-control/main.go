@@ -11,6 +11,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/adminhttp"
 	"github.com/warrenedge/warren/shared/version"
 )
 
@@ -78,6 +79,16 @@ func command() *cobra.Command {
 			},
 		},
 		newKEK(),
+		&cobra.Command{
+			Use: "healthy", Short: "Exit with 0 if the replica that runs with these settings is ready, for health checks of containers", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				cfg, err := config.Load(path)
+				if err != nil {
+					return usage{err}
+				}
+				return adminhttp.Ask(cmd.Context(), cfg.Listen.Admin)
+			},
+		},
 		rotateKey(load),
 		setupToken(load),
 		&cobra.Command{

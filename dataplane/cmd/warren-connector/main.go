@@ -36,6 +36,13 @@ func main() {
 			"interface (CAP_NET_ADMIN and /dev/net/tun), its tunnels are faster.\n\n"+
 			"Settings come from a YAML file, then from WARREN_CONNECTOR_… variables. At the first start it joins with the token in\n"+
 			"token_file (made with: warren site join SITE NAME --token-file FILE).",
+		func(path string) (string, error) {
+			cfg, err := config.LoadConnector(path)
+			if err != nil {
+				return "", err
+			}
+			return cfg.Listen.Admin, nil
+		},
 		func(ctx context.Context, path string) error {
 			cfg, err := config.LoadConnector(path)
 			if err != nil {

@@ -41,6 +41,13 @@ func main() {
 			"plane is away.\n\n"+
 			"SIGTERM or SIGINT: the other nodes stop naming it, it serves on for drain_time, then ends what is under way, in 30 s at\n"+
 			"most. A second signal skips drain_time; one more kills it.",
+		func(path string) (string, error) {
+			cfg, err := config.LoadNode(path)
+			if err != nil {
+				return "", err
+			}
+			return cfg.Listen.Admin, nil
+		},
 		func(ctx context.Context, path string) error {
 			cfg, err := config.LoadNode(path)
 			if err != nil {
