@@ -49,8 +49,11 @@ var newest = apiVersion{1, 47}
 // engine is one engine's API at its socket. Nothing but GET is ever sent.
 type engine struct {
 	client  *http.Client
+	socket  string
 	version apiVersion
-	id      string // whose containers they are: of two engines it differs
+	podman  bool
+	ports   map[string][]Port // of Podman's containers, by id, that were asked about
+	id      string            // whose containers they are: of two engines it differs
 }
 
 // dialSocket connects to a socket.
@@ -63,7 +66,7 @@ func dialUnix(ctx context.Context, path string) (net.Conn, error) {
 
 func newEngine(socket string, dial dialSocket) *engine {
 	to := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
-	return &engine{client: &http.Client{
+	return &engine{socket: socket, client: &http.Client{
 		Transport:     &http.Transport{DialContext: to, DisableCompression: true, ResponseHeaderTimeout: callTime, MaxResponseHeaderBytes: 1 << 16},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -84,7 +87,7 @@ func (e *engine) get(ctx context.Context, path string, query url.Values) (io.Rea
 		if errors.As(err, &about) {
 			err = about.Err // the socket is named by who reports it
 		}
-		return nil, err
+		return nil, explain(err, e.socket)
 	}
 	if r.StatusCode != http.StatusOK {
 		defer r.Body.Close()
@@ -142,7 +145,7 @@ func (e *engine) meet(ctx context.Context) error {
 	}
 	for _, c := range v.Components {
 		if c.Name == "Podman Engine" { // it draws another id at each call
-			info.ID = "podman " + info.DockerRootDir
+			e.podman, info.ID = true, "podman "+info.DockerRootDir
 		}
 	}
 	// Machines that were cloned from one image have engines with one id.
@@ -196,6 +199,11 @@ func (e *engine) containers(ctx context.Context) ([]Container, error) {
 			c.Ports = append(c.Ports, Port{p.IP, p.PrivatePort, p.PublicPort, p.Type})
 		}
 		out = append(out, c)
+	}
+	if e.podman {
+		if err := e.exposed(ctx, out); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

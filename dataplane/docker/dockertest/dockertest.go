@@ -25,7 +25,7 @@ type Container struct {
 
 // Engine is an engine without containers. The zero Engine is Docker's.
 type Engine struct {
-	Podman bool // it calls itself Podman, draws an id at each call, and says "host" of each container's network
+	Podman bool // it calls itself Podman, draws an id at each call, and says "host" of each container's network, and lists no port that is not published
 	Mute   bool // it has no events
 
 	mu         sync.Mutex
@@ -33,6 +33,7 @@ type Engine struct {
 	started    int
 	listeners  map[chan string]bool
 	lists      int
+	inspects   int
 	methods    []string // that were asked, other than GET
 	versions   map[string]bool
 }
@@ -128,9 +129,38 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/events":
 		e.events(w, r)
 	default:
+		if m := inspected.FindStringSubmatch(path); m != nil && e.inspect(w, m[1]) {
+			return
+		}
 		w.WriteHeader(http.StatusNotFound)
 		answer(w, map[string]string{"message": "page not found"})
 	}
+}
+
+var inspected = regexp.MustCompile(`^/containers/([0-9a-f]+)/json$`)
+
+// inspect reports whether there is such a container.
+func (e *Engine) inspect(w http.ResponseWriter, id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, there := e.containers[id]
+	if !there {
+		return false
+	}
+	e.inspects++
+	ports := map[string]any{}
+	for _, p := range c.Ports {
+		ports[fmt.Sprintf("%d/tcp", p)] = struct{}{}
+	}
+	answer(w, map[string]any{"Id": id, "Config": map[string]any{"ExposedPorts": ports}})
+	return true
+}
+
+// Inspects is how often single containers were asked about.
+func (e *Engine) Inspects() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.inspects
 }
 
 func answer(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
@@ -178,6 +208,9 @@ func (e *Engine) list(w http.ResponseWriter, r *http.Request) {
 		}
 		var ports []any
 		for _, p := range c.Ports {
+			if e.Podman {
+				break
+			}
 			ports = append(ports, map[string]any{"PrivatePort": p, "Type": "tcp"})
 		}
 		out = append(out, map[string]any{
