@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -38,6 +40,9 @@ func (r *reconciler) run() error {
 		}
 		r.wishes.Services, r.wishes.Held, r.wishes.Partial = nil, nil, false
 	}
+	if err := r.warn(); err != nil {
+		return err
+	}
 	r.choose()
 	if !r.wishes.Partial {
 		if err := r.removeTargets(); err != nil {
@@ -51,6 +56,22 @@ func (r *reconciler) run() error {
 		if err := r.put(&r.wishes.Services[i]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// warn says which other connectors can't reach containers, although nodes will ask them to.
+func (r *reconciler) warn() error {
+	if r.wishes.Local == "" || len(r.wishes.Services) == 0 {
+		return nil
+	}
+	site, err := r.tx.ListConnectorsOfSite(r, r.site.ID)
+	if err != nil {
+		return err
+	}
+	if names := r.wishes.Astray(site); len(names) > 0 {
+		r.problem("", "", fmt.Sprintf("containers beside connector %s are reached at addresses of their own, and %s of the same site may be asked to reach them, too: "+
+			"set docker.host_address of %[1]s, docker.routed if the whole site reaches them, or make a site of its own for it", r.wishes.Local, strings.Join(names, ", ")))
 	}
 	return nil
 }

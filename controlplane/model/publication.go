@@ -148,6 +148,25 @@ type Wishes struct {
 	Held     map[string]bool    // services of which nothing is to be changed
 	Partial  bool               // nothing goes because it is not here
 	Problems []PublishProblem
+
+	// Local is who asks for containers whose addresses only mean something on one machine, "" if nobody does; Beside are the
+	// connectors that read the same engine, and so are on that machine.
+	Local  string
+	Beside []ConnectorID
+}
+
+// Astray are the connectors of a site that may be asked to reach a container's address on another machine, by name.
+func (w *Wishes) Astray(site []*Connector) (names []string) {
+	if w.Local == "" {
+		return nil
+	}
+	for _, v := range site {
+		if v.Enrolled() && !slices.Contains(w.Beside, v.ID) {
+			names = append(names, v.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // MergePublications makes one of what the connectors of a site ask for. Of connectors that read the same engine, who said
@@ -166,11 +185,14 @@ func MergePublications(list []*Publication) Wishes {
 			out.Problems = append(out.Problems, problem)
 		}
 		if i > 0 && !p.Anywhere && len(p.Services) > 0 {
-			out.Problems = append(out.Problems, PublishProblem{Connector: p.Name, Message: "another connector of the site reads another engine, and the addresses of these containers are good on their machine only: set docker.host_address of the connector, or make a site of its own for it"})
+			out.Problems = append(out.Problems, PublishProblem{Connector: p.Name, Message: "another connector of the site reads another engine, and the addresses of these containers are good on their machine only: set docker.host_address of the connector, docker.routed if the whole site reaches them, or make a site of its own for it"})
 			for _, s := range p.Services {
 				out.Held[s.Name] = true
 			}
 			continue
+		}
+		if !p.Anywhere && len(p.Services) > 0 {
+			out.Local, out.Beside = p.Name, readers(list, p.Engine)
 		}
 		for _, s := range p.Services {
 			s.Targets = slices.Clone(s.Targets)
@@ -220,6 +242,16 @@ func engines(list []*Publication, out *Wishes) (of []*Publication) {
 		}
 	}
 	return of
+}
+
+// readers are the connectors that have read an engine.
+func readers(list []*Publication, engine string) (out []ConnectorID) {
+	for _, p := range list {
+		if p.Engine == engine {
+			out = append(out, p.Connector)
+		}
+	}
+	return out
 }
 
 // sameService compares what is not of the targets.

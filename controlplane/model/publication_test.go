@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 // merged is what MergePublications comes to, in short: services with the addresses of their targets, what is held, problems.
@@ -69,6 +71,44 @@ func TestMergePublications(t *testing.T) {
 				t.Errorf("%s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestWhoIsAskedForContainersOfAnotherMachine(t *testing.T) {
+	key, err := wgkey.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	connector := func(name string, change ...func(*Connector)) *Connector {
+		v := &Connector{ID: ConnectorID{}.New(), Name: name, WireGuardKey: key.Public()}
+		for _, f := range change {
+			f(v)
+		}
+		return v
+	}
+	c1, c2 := connector("c1"), connector("c2")
+	waits := connector("waits", func(v *Connector) { v.WireGuardKey = wgkey.Public{} })
+	revoked := connector("revoked", func(v *Connector) { v.Revoked = time.Unix(1, 0) })
+	says := func(c *Connector, engine string, anywhere bool, n int) *Publication {
+		return &Publication{Connector: c.ID, Name: c.Name, Engine: engine, Anywhere: anywhere, Services: make([]PublishedService, n)}
+	}
+	for _, tt := range []struct {
+		name string
+		list []*Publication
+		site []*Connector
+		want string
+	}{
+		{"it is the only one", []*Publication{says(c1, "e", false, 1)}, []*Connector{c1, waits, revoked}, ""},
+		{"another one reads nothing", []*Publication{says(c1, "e", false, 1)}, []*Connector{c2, c1}, "c2"},
+		{"another one reads the same engine", []*Publication{says(c1, "e", false, 1), says(c2, "e", false, 1)}, []*Connector{c1, c2}, ""},
+		{"another one reads another engine", []*Publication{says(c1, "e", false, 1), says(c2, "f", true, 1)}, []*Connector{c1, c2}, "c2"},
+		{"all reach it", []*Publication{says(c1, "e", true, 1)}, []*Connector{c1, c2}, ""},
+		{"there is nothing to reach", []*Publication{says(c1, "e", false, 0)}, []*Connector{c1, c2}, ""},
+	} {
+		w := MergePublications(tt.list)
+		if got := strings.Join(w.Astray(tt.site), " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }
 

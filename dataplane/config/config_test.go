@@ -131,6 +131,8 @@ func TestDocker(t *testing.T) {
 		base + "docker: {socket: \"tcp://c:2375\"}\n":                                              "docker.socket: \"tcp://c:2375\", want the path",
 		base + "docker: {network: n}\n":                                                            "docker.socket: missing",
 		base + "docker: {socket: /x, host_address: \"a:80\"}\n":                                    "docker.host_address: \"a:80\", want an address",
+		base + "docker: {routed: true}\n":                                                          "docker.socket: missing",
+		base + "docker: {socket: /x, routed: true, host_address: a}\n":                             "docker.routed: containers are reached at docker.host_address",
 		base + "docker: {socket: /x, grace: 2h}\n":                                                 "docker.grace: 2h0m0s, want 0s to 1h0m0s",
 		base + "docker: {sokcet: /x}\n":                                                            "sokcet",
 	} {

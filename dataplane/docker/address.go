@@ -14,10 +14,13 @@ type Options struct {
 	// HostAddress is where this machine is reached in the site: containers are reached at their published ports there.
 	// "": they are reached at their own addresses.
 	HostAddress string
+	Routed      bool // containers' own addresses lead to them from the whole site
 }
 
 // anywhere reports whether addresses mean the same on every machine of the site.
-func (o Options) anywhere() bool { return o.HostAddress != "" && !isLoopback(o.HostAddress) }
+func (o Options) anywhere() bool {
+	return o.Routed || o.HostAddress != "" && !isLoopback(o.HostAddress)
+}
 
 func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)
