@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -69,7 +71,7 @@ type NodeListen struct {
 	// ForwardHost is the address of the ports of TCP and UDP services; "" for all of this machine. Which
 	// ports those are is pushed.
 	ForwardHost string `yaml:"forward_host" env:"FORWARD_HOST"`
-	Admin       string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles; "" for none
+	Admin       string `yaml:"admin" env:"ADMIN"` // metrics, health, profiles: host:port, or unix: and the path of a socket, which gives no profiles; "" for none
 
 	HTTPByDefault bool `yaml:"-"` // HTTP is DefaultHTTP because nothing was written: the node does without if another has the port
 }
@@ -200,9 +202,7 @@ func (c *Common) Validate() error {
 // Validate says everything that is wrong.
 func (c *Node) Validate() error {
 	errs := []error{c.Common.Validate(), hostPort("listen.https", c.Listen.HTTPS), hostPort("listen.dns", c.Listen.DNS)}
-	if c.Listen.Admin != "" {
-		errs = append(errs, hostPort("listen.admin", c.Listen.Admin))
-	}
+	errs = append(errs, adminAt(c.Listen.Admin))
 	if c.Listen.HTTP != "" {
 		errs = append(errs, hostPort("listen.http", c.Listen.HTTP))
 	}
@@ -260,11 +260,7 @@ func device(mode string) error {
 
 // Validate says everything that is wrong.
 func (c *Connector) Validate() error {
-	err := errors.Join(c.Common.Validate(), device(c.Tunnel), c.Docker.validate())
-	if c.Listen.Admin != "" {
-		err = errors.Join(err, hostPort("listen.admin", c.Listen.Admin))
-	}
-	return err
+	return errors.Join(c.Common.Validate(), device(c.Tunnel), c.Docker.validate(), adminAt(c.Listen.Admin))
 }
 
 // reached accepts where something is reached, or nothing.
@@ -276,6 +272,18 @@ func reached(field, s string) error {
 		return fmt.Errorf("%s: %q: %w", field, s, err)
 	}
 	return nil
+}
+
+// adminAt accepts where the admin listener may be, or nothing.
+func adminAt(s string) error {
+	path, socket := strings.CutPrefix(s, "unix:")
+	switch {
+	case s == "" || socket && filepath.IsAbs(path):
+		return nil
+	case socket:
+		return fmt.Errorf("listen.admin: %q, want unix: and an absolute path", s)
+	}
+	return hostPort("listen.admin", s)
 }
 
 func hostPort(field, s string) error {

@@ -116,8 +116,13 @@ func TestMistakesAreNamed(t *testing.T) {
 	if _, err := LoadNode("/nowhere"); err == nil {
 		t.Error("a file that is not there")
 	}
-	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\nlisten: {admin: 127.0.0.1}\n")); err == nil || !strings.Contains(err.Error(), "listen.admin") {
-		t.Errorf("%v", err)
+	for _, admin := range []string{"127.0.0.1", "unix:", "unix:admin.sock"} {
+		if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\nlisten: {admin: \""+admin+"\"}\n")); err == nil || !strings.Contains(err.Error(), "listen.admin") {
+			t.Errorf("%s: %v", admin, err)
+		}
+	}
+	if _, err := LoadConnector(file(t, "name: c1\ncontrol: [\"c:1\"]\nlisten: {admin: \"unix:/run/admin.sock\"}\n")); err != nil {
+		t.Error(err)
 	}
 }
 

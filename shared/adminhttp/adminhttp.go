@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,14 @@ type Server struct {
 // New makes a Server. ready returns why the process is not ready, nil if it is.
 func New(addr string, ready func() error, reg *prometheus.Registry) *Server {
 	return &Server{addr, ready, reg}
+}
+
+// split takes apart where to listen: host:port, or "unix:" and the path of a socket.
+func split(addr string) (network, at string) {
+	if path, is := strings.CutPrefix(addr, "unix:"); is {
+		return "unix", path
+	}
+	return "tcp", addr
 }
 
 // String names the task.
@@ -46,7 +56,11 @@ func (s *Server) Run(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/", local(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", local(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/trace", local(pprof.Trace))
-	l, err := net.Listen("tcp", s.addr)
+	network, at := split(s.addr)
+	if network == "unix" {
+		_ = os.Remove(at) // of one that was killed
+	}
+	l, err := net.Listen(network, at)
 	if err != nil {
 		return err
 	}

@@ -18,20 +18,25 @@ func Ask(ctx context.Context, addr string) error {
 	if addr == "" {
 		return errors.New("listen.admin is not set: nobody can be asked")
 	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("listen.admin: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+	network, at := split(addr)
+	if network == "tcp" {
+		host, port, err := net.SplitHostPort(at)
+		if err != nil {
+			return fmt.Errorf("listen.admin: %w", err)
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			at = net.JoinHostPort("localhost", port)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin/readyz", nil)
 	if err != nil {
 		return fmt.Errorf("listen.admin: %w", err)
 	}
-	client := http.Client{Transport: &http.Transport{}} // through no proxy
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, at)
+	}}}
 	defer client.CloseIdleConnections()
 	r, err := client.Do(req)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,18 @@ func TestAsk(t *testing.T) {
 		}
 	}
 
+	for name, at := range map[string][]string{
+		"port":   {addr, ":" + port, "0.0.0.0:" + port},
+		"socket": {"unix:" + filepath.Join(t.TempDir(), "admin.sock")},
+	} {
+		t.Run(name, func(t *testing.T) { answers(t, at) })
+		t.Run(name+" again", func(t *testing.T) { answers(t, at) })
+	}
+}
+
+// answers runs a server at the first of the addresses and asks it by all of them.
+func answers(t *testing.T, at []string) {
+	addr := at[0]
 	var ready atomic.Bool
 	s := New(addr, func() error {
 		if !ready.Load() {
@@ -37,7 +50,7 @@ func TestAsk(t *testing.T) {
 	go func() { done <- s.Run(ctx) }()
 	for {
 		err := Ask(t.Context(), addr)
-		if err != nil && strings.Contains(err.Error(), "refused") {
+		if err != nil && (strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), "no such file")) {
 			continue // it does not listen yet
 		}
 		if err == nil || err.Error() != "no checkpoint is applied yet" {
@@ -46,7 +59,7 @@ func TestAsk(t *testing.T) {
 		break
 	}
 	ready.Store(true)
-	for _, at := range []string{addr, ":" + port, "0.0.0.0:" + port} {
+	for _, at := range at {
 		if err := Ask(t.Context(), at); err != nil {
 			t.Errorf("%s: %v", at, err)
 		}
