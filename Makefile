@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/warrenedge/warren/shared/version.Version=$(VERSION)
+IMAGE_TAG = $(subst +,-,$(VERSION))
 # Of gRPC without golang.org/x/net/trace: it brings html/template, with which the linker has to keep every exported
 # method of every type. The connector is a quarter smaller without, on disk and in memory.
 TAGS    := grpcnotrace
@@ -33,6 +34,18 @@ help: ## list the targets
 build: ## build the four programs into bin/; needs only Go
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./controlplane/cmd/... ./dataplane/cmd/...
+
+.PHONY: image
+image: build ## build container images of the programs with Docker or Podman: warren-control, warren-node, warren-connector
+	@engine=$${ENGINE:-$$(command -v docker || command -v podman)} || { echo 'neither docker nor podman is here' >&2; exit 1; }; \
+	deploy/container/layout bin bin/image; \
+	for name in warren-control warren-node warren-connector; do \
+		$$engine build --quiet --target $$name --tag $$name:$(IMAGE_TAG) --tag $$name:latest -f deploy/container/Containerfile bin/image; \
+	done
+
+.PHONY: deb
+deb: build ## build Debian packages of the programs into bin/deb
+	deploy/deb/build bin bin/deb '$(VERSION)'
 
 .PHONY: run
 run: ## build, then start a whole cluster on this machine; Ctrl-C ends it
