@@ -11,46 +11,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
-// platform is a way to run a connector.
-type platform struct {
-	ID, Title, Text string
-	command         func(name string, control []string, token string) string
-}
-
-// platforms are the ways that work today.
-var platforms = []platform{
-	{"binary", "Any Linux, now", "One command in a terminal; it runs until you end it. No root needed.", binaryCommand},
-	{"systemd", "Linux with systemd", "As a service, restarted with the machine. Needs root, and the unit of deploy/systemd.", systemdCommand},
-}
-
-func platformNamed(id string) (platform, error) {
-	for _, p := range platforms {
-		if p.ID == id {
-			return p, nil
-		}
-	}
-	return platform{}, fault.Field("platform", "choose one")
-}
-
-// binaryCommand has the token in the environment, which no other user of the machine can read.
-func binaryCommand(name string, control []string, token string) string {
-	return "WARREN_CONNECTOR_NAME=" + name + " \\\nWARREN_CONNECTOR_CONTROL=" + strings.Join(control, ",") + " \\\nWARREN_CONNECTOR_STATE_DIR=\"$HOME/.warren-connector-" + name +
-		"\" \\\nWARREN_CONNECTOR_TOKEN=" + token + " \\\nwarren-connector"
-}
-
-func systemdCommand(name string, control []string, token string) string {
-	return "sudo sh -c 'umask 022 && mkdir -p /etc/warren &&\nprintf \"name: " + name + "\\nstate_dir: /var/lib/warren-connector\\ncontrol: [" + quoted(control) +
-		"]\\n\" >/etc/warren/connector.yaml &&\numask 077 && printf \"WARREN_CONNECTOR_TOKEN=" + token + "\\n\" >/etc/warren/connector.env &&\nsystemctl enable --now warren-connector'"
-}
-
-func quoted(list []string) string {
-	var out []string
-	for _, s := range list {
-		out = append(out, `\"`+s+`\"`)
-	}
-	return strings.Join(out, ", ")
-}
-
 func connectPage(q *Request) (*Page, error) {
 	f := filled("platform", platforms[0].ID, "site", q.URL.Query().Get("site"), "pool", firstOf(q.poolOptions()))
 	if f.Get("site") == "" {

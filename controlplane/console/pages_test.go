@@ -157,6 +157,12 @@ func TestConnect(t *testing.T) {
 	if got.status != 200 || !regexp.MustCompile(`wjt1\.`).MatchString(got.body) || !strings.Contains(got.body, "control.example.com:8443") {
 		t.Fatalf("%d: %s", got.status, got.body)
 	}
+	for _, p := range platforms {
+		got := b.post("/console/orgs/default/connect", "site", "barn", "platform", p.ID, "pool", "default")
+		if got.status != 200 || !strings.Contains(got.body, "barn-1") || !regexp.MustCompile(`wjt1\.`).MatchString(got.body) || !strings.Contains(got.body, p.Text) {
+			t.Errorf("%s: %d: %s", p.ID, got.status, got.body)
+		}
+	}
 	got = b.post("/console/orgs/default/connect", "site", "barn", "platform", "binary", "pool", "default")
 	if got.status != 200 || !strings.Contains(got.body, "WARREN_CONNECTOR_NAME=barn-1 ") {
 		t.Fatalf("a command asked for again is of another connector: %s", got.body)
