@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -22,6 +24,7 @@ type Domain struct {
 	Pool     string       `json:"pool"`
 	Unproven bool         `json:"unproven,omitempty" readOnly:"true" doc:"It is not known to be the organization's: no node answers for it, and no service can stand in it"`
 	Proof    *DomainProof `json:"proof,omitempty" readOnly:"true" doc:"While it is unproven: what proves it"`
+	Problem  string       `json:"problem,omitempty" readOnly:"true" doc:"Why a certificate of names in it could not be had last, in the words of what was found before the order, or of the authority; managed certificates say when it is tried again"`
 }
 
 // DomainProof is the record that shows whose a domain is, and what was found instead.
@@ -75,10 +78,27 @@ func domains(a *Admin) *Collection[model.Domain, DomainSpec, Domain] {
 					return out, err
 				}
 			}
+			if out.Problem, err = c.refusalOf(v); err != nil {
+				return out, err
+			}
 			out.Pool, err = c.poolName(v.Pool)
 			return out, err
 		},
 	}
+}
+
+// refusalOf says why a certificate of names in a domain could not be had last; "": none failed.
+func (c *call) refusalOf(v *model.Domain) (string, error) {
+	const most = 100
+	all, err := c.tx.ListManagedProblems(c, v.Org, v.Name, most)
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	text := strings.Join(all[0].Names, ", ") + ": " + all[0].LastProblem
+	if len(all) > 1 {
+		text += fmt.Sprintf(" (and %d more)", len(all)-1)
+	}
+	return text, nil
 }
 
 func domainByRef(c *call, ref string) (*model.Domain, error) {

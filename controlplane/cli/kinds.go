@@ -69,7 +69,7 @@ var kinds = []*kind{
 	},
 	{
 		name: "Domain", plural: "domains", org: true, fields: []field{{"pool", text, "pool whose nodes answer for the domain", true}},
-		columns: []string{"pool", "unproven"},
+		columns: []string{"pool", "unproven", "problem"},
 	},
 	{
 		name: "Site", plural: "sites", org: true, fields: []field{

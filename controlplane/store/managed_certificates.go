@@ -75,6 +75,12 @@ type Due struct {
 	Expires time.Time // zero: there is none
 }
 
+// ListManagedProblems returns what is wanted within an apex and could not be had last.
+func (t *Tx) ListManagedProblems(ctx context.Context, org model.OrgID, apex string, most int) ([]*model.ManagedCertificate, error) {
+	rows, err := t.q.ListManagedProblems(ctx, db.ListManagedProblemsParams{OrgID: org.UUID, Apex: apex, Most: int32(most)})
+	return convert(rows, managedCertificate), classify(err, "list managed certificates")
+}
+
 // DueManagedCertificates returns what is to be ordered and has no order under way, the soonest to expire first.
 func (t *Tx) DueManagedCertificates(ctx context.Context, now time.Time, most int) ([]Due, error) {
 	rows, err := t.q.DueManagedCertificates(ctx, db.DueManagedCertificatesParams{Now: now, Most: int32(most)})

@@ -519,10 +519,13 @@ type Domain struct {
 	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy    string       `json:"managed_by,omitempty,omitzero"`
-	Organization string       `json:"organization,omitempty,omitzero"`
-	Pool         string       `json:"pool"`
-	Proof        *DomainProof `json:"proof,omitempty"`
+	ManagedBy    string `json:"managed_by,omitempty,omitzero"`
+	Organization string `json:"organization,omitempty,omitzero"`
+	Pool         string `json:"pool"`
+
+	// Problem Why a certificate of names in it could not be had last, in the words of what was found before the order, or of the authority; managed certificates say when it is tried again
+	Problem string       `json:"problem,omitempty,omitzero"`
+	Proof   *DomainProof `json:"proof,omitempty"`
 
 	// Unproven It is not known to be the organization's: no node answers for it, and no service can stand in it
 	Unproven  *bool     `json:"unproven,omitempty"`

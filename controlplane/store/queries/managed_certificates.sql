@@ -33,6 +33,14 @@ SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, 
        created_at, updated_at, held
   FROM managed_certificates WHERE org_id = @org_id AND id > @after ORDER BY id LIMIT @most;
 
+-- name: ListManagedProblems :many
+-- What is wanted of a domain and could not be had last.
+SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
+       created_at, updated_at, held
+  FROM managed_certificates
+ WHERE org_id = @org_id AND wanted AND last_problem <> '' AND EXISTS (SELECT FROM unnest(names) n WHERE right('.' || n, length(@apex::text) + 1) = '.' || @apex::text)
+ ORDER BY names, key_type LIMIT @most;
+
 -- name: DueManagedCertificates :many
 -- What is to be ordered and has no order under way, the soonest to expire first: what has no certificate is the
 -- soonest of all.

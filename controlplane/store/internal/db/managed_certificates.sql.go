@@ -359,6 +359,61 @@ func (q *Queries) ListManagedCertificates(ctx context.Context, arg ListManagedCe
 	return items, nil
 }
 
+const listManagedProblems = `-- name: ListManagedProblems :many
+SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
+       created_at, updated_at, held
+  FROM managed_certificates
+ WHERE org_id = $1 AND wanted AND last_problem <> '' AND EXISTS (SELECT FROM unnest(names) n WHERE right('.' || n, length($2::text) + 1) = '.' || $2::text)
+ ORDER BY names, key_type LIMIT $3
+`
+
+type ListManagedProblemsParams struct {
+	OrgID uuid.UUID
+	Apex  string
+	Most  int32
+}
+
+// What is wanted of a domain and could not be had last.
+func (q *Queries) ListManagedProblems(ctx context.Context, arg ListManagedProblemsParams) ([]ManagedCertificate, error) {
+	rows, err := q.db.Query(ctx, listManagedProblems, arg.OrgID, arg.Apex, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ManagedCertificate
+	for rows.Next() {
+		var i ManagedCertificate
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrgID,
+			&i.Names,
+			&i.KeyType,
+			&i.Profile,
+			&i.IssuerID,
+			&i.Wanted,
+			&i.CertificateID,
+			&i.RenewAt,
+			&i.AriStart,
+			&i.AriEnd,
+			&i.AriPollAt,
+			&i.NextAttempt,
+			&i.LadderStep,
+			&i.LastProblem,
+			&i.FailingSince,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Held,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockManagedCertificate = `-- name: LockManagedCertificate :one
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
        created_at, updated_at, held
