@@ -35,7 +35,7 @@ func TestLongRetryAfterOfTheAccount(t *testing.T) {
 	got := func(names string) *model.Certificate {
 		t.Helper()
 		var out *model.Certificate
-		r.until(t, "the certificate of "+names, 30*time.Second, func(tx *store.Tx) (bool, error) {
+		r.until(t, "the certificate of "+names, 90*time.Second, func(tx *store.Tx) (bool, error) {
 			for _, m := range r.managed(t, tx) {
 				if m.Names[0] == names && !m.Certificate.IsZero() {
 					c, err := tx.GetCertificate(t.Context(), m.Certificate)

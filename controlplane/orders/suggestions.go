@@ -124,15 +124,15 @@ func (p *Planner) answer(ctx context.Context, i *model.Issuer, l *x509.Certifica
 	if quiet.enough(i.ID) {
 		return nil, now.Add(pollDeferred)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.patience)
+	asking, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
-	a, err := p.w.accounts.of(ctx, i)
+	a, err := p.w.accounts.of(asking, i)
 	if err != nil {
 		return nil, time.Time{}
 	}
-	got, err := a.ca.RenewalInfo(ctx, l)
+	got, err := a.ca.RenewalInfo(asking, l)
 	_, lost := errors.AsType[*url.Error](err)
-	quiet.heard(i.ID, !lost && ctx.Err() == nil)
+	quiet.heard(i.ID, !lost && asking.Err() == nil)
 	if err != nil {
 		until := acme.RetryAfter(err)
 		if acme.Class(err) == acme.RateLimited && until.Sub(now) > shortPause {
