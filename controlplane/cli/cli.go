@@ -110,9 +110,11 @@ func (a *app) root() *cobra.Command {
 		Short:         "Publish services of private networks through an open, clustered edge",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
+
+		SuggestionsMinimumDistance: typoDistance,
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q", args[0])
+				return usagef("unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
 			}
 			return nil
 		},
@@ -146,6 +148,7 @@ func (a *app) root() *cobra.Command {
 
 // withUsage makes wrong arguments a usage error, for a command and those below it.
 func withUsage(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = typoDistance
 	if args := c.Args; args != nil {
 		c.Args = func(cmd *cobra.Command, a []string) error {
 			if err := args(cmd, a); err != nil {
@@ -157,7 +160,7 @@ func withUsage(c *cobra.Command) {
 	if c.HasSubCommands() && c.RunE == nil {
 		c.RunE = func(cmd *cobra.Command, a []string) error {
 			if len(a) > 0 {
-				return usagef("unknown command %q of %s", a[0], cmd.CommandPath())
+				return usagef("unknown command %q of %s%s", a[0], cmd.CommandPath(), meant(cmd.SuggestionsFor(a[0])))
 			}
 			return usagef("%s needs a command", cmd.CommandPath())
 		}
@@ -165,6 +168,17 @@ func withUsage(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		withUsage(sub)
 	}
+}
+
+// typoDistance is how many letters a word may be away from one that was meant.
+const typoDistance = 2
+
+// meant asks whether one of some words was meant, if there are any.
+func meant(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(words, " or ") + "?"
 }
 
 // say writes words for a person.

@@ -1,6 +1,10 @@
 package cli
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
 
 // fieldType is how a field is written on the command line.
 type fieldType int
@@ -254,7 +258,19 @@ func findKind(s string) (*kind, error) {
 		}
 		names = append(names, k.plural)
 	}
+	if near := nearKinds(s); len(near) > 0 {
+		return nil, usagef("unknown kind %q%s", s, meant(near))
+	}
 	return nil, usagef("unknown kind %q; there are %s", s, strings.Join(names, ", "))
+}
+
+// nearKinds are the kinds that a misspelt one may stand for: cobra knows how near two words are.
+func nearKinds(word string) []string {
+	all := &cobra.Command{SuggestionsMinimumDistance: typoDistance}
+	for _, k := range kinds {
+		all.AddCommand(&cobra.Command{Use: k.plural, SuggestFor: append([]string{k.singular()}, k.aliases...), Run: func(*cobra.Command, []string) {}})
+	}
+	return all.SuggestionsFor(strings.ToLower(word))
 }
 
 // writable reports whether objects of the kind are made from fields.
