@@ -229,7 +229,7 @@ func (t *turn) fail(class, problem string, terminal bool, until, now time.Time) 
 		if err != nil {
 			return err
 		}
-		if t.order.State == model.OrderInitiated {
+		if t.order.State == model.OrderInitiated || t.order.State == model.OrderNodesAcked { // that it was told to look may be known to the authority alone
 			if err := t.charge(ctx, tx, budget.ForValidations(t.order.Names), now); err != nil {
 				return err
 			}

@@ -48,33 +48,6 @@ func TestHostileAuthority(t *testing.T) {
 	t.Log(r.proxy)
 }
 
-// The budget of an account is never exceeded, whoever of three replicas spends it; who has to wait has a next
-// attempt.
-func TestBudgetIsKept(t *testing.T) {
-	r := newRig(t, acmetest.Config{})
-	r.issuer.Limits.NewOrders = 9 // in 3 hours; 6 of them for what is new
-	r.tx(t, func(tx *store.Tx) error { return tx.UpdateIssuer(t.Context(), r.issuer) })
-	for _, name := range []string{"a", "b", "c"} {
-		r.run(t, r.options(name))
-	}
-	for n := range 12 {
-		r.publish(t, fmt.Sprintf("b%d.test", n))
-	}
-	r.until(t, "six certificates", time.Minute, func(tx *store.Tx) (bool, error) {
-		n := 0
-		for _, m := range r.managed(t, tx) {
-			if !m.Certificate.IsZero() {
-				n++
-			}
-		}
-		return n == 6, nil
-	})
-	time.Sleep(time.Second) // for those who would go on
-	if n := len(r.proxy.NewOrders()); n != 6 {
-		t.Errorf("%d orders, the budget has 6", n)
-	}
-}
-
 // What is sealed for one order's certificate does not open as another's.
 func TestSwappedKeysDoNotOpen(t *testing.T) {
 	r := newRig(t, acmetest.Config{})
@@ -94,7 +67,7 @@ func TestSwappedKeysDoNotOpen(t *testing.T) {
 	if _, err := r.sealer.Open(one.SealedKey, i.ID.String()); err == nil {
 		t.Error("a certificate's key opens as an account's")
 	}
-	// An order whose key is another's never gets as far as a certificate.
+	// Nor does anything open with another key-encryption key.
 	other, err := authority.NewKEK()
 	if err != nil {
 		t.Fatal(err)
@@ -132,11 +105,19 @@ func TestPreflightRefuses(t *testing.T) {
 	r.served(t, 1+1, 30*time.Second)
 }
 
-// A validation that fails ends the order in the authority's own words; the next attempt is the ladder's.
+// A validation that fails ends the order in the authority's own words; the next attempt is the ladder's. It is counted, also where the answer
+// to what began it was lost.
 func TestFailedValidation(t *testing.T) {
+	t.Run("answered", func(t *testing.T) { failValidation(t) })
+	t.Run("answer lost", func(t *testing.T) { failValidation(t, acmetest.Lose, acmetest.Lose) })
+}
+
+func failValidation(t *testing.T, initiate ...acmetest.Fault) {
+	t.Helper()
 	r := newRig(t, acmetest.Config{})
 	o := r.options("a")
 	o.Gate = open{}
+	r.proxy.Next(acmetest.Initiate, initiate...)
 	r.run(t, o)
 	r.dns.Add("_acme-challenge.f.test", "somebody else's")
 	r.mute("f.test")

@@ -45,6 +45,7 @@ type book struct {
 	issued    map[string]bool // paths of certificates in orders
 	limits    map[limitKey]span
 	polls     map[string]time.Time // path → not before
+	replaces  map[string]int       // certificates that orders say they replace (RFC 9773 §5)
 	broken    []Violation
 	early     []Violation
 	repeated  int
@@ -71,7 +72,7 @@ const inFlight = time.Second
 func newBook() book {
 	return book{
 		requests: map[Kind]int{}, faults: map[Fault]int{}, newOrders: map[string]int{}, finalized: map[string]int{},
-		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, limits: map[limitKey]span{}, polls: map[string]time.Time{},
+		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, limits: map[limitKey]span{}, polls: map[string]time.Time{}, replaces: map[string]int{},
 	}
 }
 
@@ -122,6 +123,9 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 	switch a.kind {
 	case NewOrder:
 		b.newOrders[a.names]++
+		if a.replaces != "" {
+			b.replaces[a.replaces]++
+		}
 		if before := b.last[a.names]; before != nil && before.status != "valid" && before.status != "invalid" {
 			b.twice = append(b.twice, a.names)
 		}

@@ -48,6 +48,8 @@ type asked struct {
 	account string // kid, or the hash of the public key in its place; empty: not signed
 	path    string
 	names   string // of new-order: sorted, joined by commas
+
+	replaces string // of new-order: the certificate that it says it replaces
 }
 
 func read(r *http.Request, body []byte) asked {
@@ -77,6 +79,7 @@ func read(r *http.Request, body []byte) asked {
 	if a.kind == NewOrder {
 		var o struct {
 			Identifiers []struct{ Value string }
+			Replaces    string
 		}
 		decode(jws.Payload, &o)
 		var names []string
@@ -84,7 +87,7 @@ func read(r *http.Request, body []byte) asked {
 			names = append(names, id.Value)
 		}
 		slices.Sort(names)
-		a.names = strings.Join(names, ",")
+		a.names, a.replaces = strings.Join(names, ","), o.Replaces
 	}
 	return a
 }

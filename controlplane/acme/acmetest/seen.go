@@ -73,7 +73,7 @@ func (p *Proxy) Issued() int {
 }
 
 // Violations are requests of an account and kind inside of the Retry-After of a 429 or 503 that it got for
-// this kind. Those that came within a quarter of a second were on their way.
+// this kind. Those that came within a second were on their way (inFlight).
 func (p *Proxy) Violations() []Violation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,6 +85,13 @@ func (p *Proxy) EarlyPolls() []Violation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.book.early)
+}
+
+// Replaced counts for each certificate (RFC 9773 §4.1) the orders that the CA has made and that say they replace it.
+func (p *Proxy) Replaced() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.book.replaces)
 }
 
 // String sums up, for the log of a test.
