@@ -12,8 +12,7 @@ type platform struct {
 	command         func(name string, control []string, token string) string
 }
 
-// platforms are the ways that work today, as README's "Packages and images" has them: each command is tried with what
-// "make build", "make deb" and "make image" build.
+// platforms are the ways that work today, with what "make build", "make deb" and "make image" build.
 var platforms = []platform{
 	{"binary", "Any Linux, now", "One command in a terminal; it runs until you end it. No root needed.", binaryCommand},
 	{"systemd", "Linux with systemd", "As a service, restarted with the machine. Needs root, and the unit of deploy/systemd.", systemdCommand},
