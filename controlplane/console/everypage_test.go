@@ -19,6 +19,8 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs/default/sites/office", "No connector yet"},
 	{"/console/orgs/default/sites/office/delete", "gone for good"},
 	{"/console/orgs/default/sites/home/connectors/pi/revoke", "trusted no more"},
+	{"/console/orgs/default/sites/home/connectors/pi/snapshot", "ConnectorConfig"},
+	{"/console/orgs/default/sites/home/connectors/pi/resource?type=Trust&name=trust%2Fcluster", "What is wanted"},
 	{"/console/orgs/default/connect", "Show the command"},
 	{"/console/orgs/default/connect/pi", "What shall be reached"},
 	{"/console/orgs/default/services", "wiki.example.org"},
@@ -125,7 +127,9 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/cluster/nodes", "edge-2"},
 	{"/console/cluster/nodes/edge-1", "2001:db8::1"},
 	{"/console/cluster/nodes/edge-1/drain", "stops naming"},
-	{"/console/cluster/nodes/edge-1/snapshot", "Acknowledged"},
+	{"/console/cluster/nodes/edge-1/snapshot", "service wiki"},
+	{"/console/cluster/nodes/edge-1/snapshot?q=wiki", "Route"},
+	{"/console/cluster/nodes/edge-1/resource?type=Route&name={route}", "wiki2.example.org"},
 }
 
 // everyForm is each form of a furnished cluster.

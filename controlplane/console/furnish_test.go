@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/tail"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/loglinear"
+	"github.com/warrenedge/warren/shared/resource"
 )
 
 // furnish makes a little of everything: two nodes, of which one is up; a site with a connector that has tunnels, and one
@@ -38,6 +40,13 @@ func (r *rig) furnish() {
 	check := &admin.HealthCheck{Kind: "http", Path: "/ready"}
 	put(r.admin.Targets.Create(ctx, r.key, "default", "wiki", admin.TargetSpec{Service: "wiki", Site: "home", Address: "192.168.1.20", Port: 8080, HealthCheck: check}))
 	put(r.admin.Targets.Create(ctx, r.key, "default", "db", admin.TargetSpec{Service: "db", Site: "home", Address: "192.168.1.30", Port: 5432}))
+	wiki2 := admin.ServiceSpec{Kind: "http", Hostname: "wiki2.example.org", Pool: "default", Policy: "staff"} // that it had once
+	for _, s := range []admin.ServiceSpec{wiki2, {Kind: "http", Hostname: "wiki.example.org", Pool: "default", Policy: "staff"}} {
+		_, _, rev, err := r.admin.Services.Put(ctx, r.key, "default", "wiki", s)
+		r.must(rev, err)
+	}
+	w := r.service("wiki")
+	r.made["route"] = url.QueryEscape(resource.Name("guarded-route", w.Org.String(), w.ID.String()))
 	r.join("edge-1", "pi")
 	wiki := r.target("wiki")
 	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")

@@ -27,6 +27,7 @@ func (c *Console) routes() {
 	c.form(org+"/sites/{site}/delete", access.SitesWrite, deleteSite)
 	c.page(org+"/sites/{site}/connectors/{connector}/revoke", access.ConnectorsRevoke, askRevokeConnector)
 	c.form(org+"/sites/{site}/connectors/{connector}/revoke", access.ConnectorsRevoke, revokeConnector)
+	c.snapshotRoutes(org+"/sites/{site}/connectors/{connector}", (*Request).connectorHolder)
 
 	c.page(org+"/connect", access.SitesWrite, connectPage)
 	c.form(org+"/connect", access.SitesWrite, connectForm)
@@ -87,7 +88,7 @@ func (c *Console) routes() {
 	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
 	c.page(cluster+"/nodes", access.NodesRead, listNodes)
 	c.page(cluster+"/nodes/{node}", access.NodesRead, showNode)
-	c.page(cluster+"/nodes/{node}/snapshot", access.SnapshotsRead, nodeSnapshot)
+	c.snapshotRoutes(cluster+"/nodes/{node}", (*Request).nodeHolder)
 	c.page(cluster+"/nodes/{node}/drain", access.NodesDrain, askDrain)
 	c.form(cluster+"/nodes/{node}/drain", access.NodesDrain, drainNode)
 	c.form(cluster+"/nodes/{node}/activate", access.NodesDrain, activateNode)

@@ -36,6 +36,7 @@ type index struct {
 	queue     []*scope       // of each log entry, oldest first: the order of eviction
 	head      int            // of queue
 	bytes     int            // in the logs
+	former    former         // contents that were replaced
 	changed   chan struct{}  // closed and renewed at each publish
 }
 
@@ -75,6 +76,7 @@ func newIndex(epoch uint32, b bounds) *index {
 	return &index{
 		epoch: epoch, bound: b, entries: map[snapshot.Ref]*snapshot.Resource{}, scopes: map[string]*scope{},
 		problems: map[snapshot.Ref]error{}, changed: make(chan struct{}),
+		former: former{bound: formerBytes, of: map[snapshot.Ref][]Former{}},
 	}
 }
 
@@ -141,6 +143,9 @@ type step struct {
 // put replaces a resource; nil removes it.
 func (s step) put(ref snapshot.Ref, r *snapshot.Resource) {
 	old := s.x.entries[ref]
+	if old != nil && (r == nil || r.Version != old.Version) {
+		s.x.former.keep(old, s.rev)
+	}
 	if r == nil {
 		delete(s.x.entries, ref)
 	} else {

@@ -38,6 +38,7 @@ type ResourceView struct {
 	Status                               Status
 	Reason                               string     // of a rejection or problem
 	Content                              *anypb.Any // desired, shared: not to be modified, holds secrets
+	Scope                                string     // by which the reader has what is desired
 }
 
 // View is what is known about one reader and its resources.

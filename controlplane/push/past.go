@@ -85,6 +85,11 @@ func (p *past) resource(ref snapshot.Ref, rej Rejection) ResourceView {
 	v := ResourceView{TypeURL: ref.TypeURL, Name: ref.Name}
 	if r := p.x.find(p.scopes, ref); r != nil {
 		v.Desired, v.Content = State{r.Version, r.Cause}, r.Any
+		for _, scope := range r.Scopes {
+			if slices.Contains(p.scopes, scope) {
+				v.Scope = scope
+			}
+		}
 	}
 	if p.st == nil && p.far == nil {
 		v.Status = StatusOffline

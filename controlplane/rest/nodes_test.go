@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
@@ -135,7 +136,7 @@ func TestSnapshotsShowNoKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown, err := content(body)
+	shown, err := snapshot.Shown(body)
 	if err != nil {
 		t.Fatal(err)
 	}

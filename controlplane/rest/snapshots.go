@@ -2,22 +2,18 @@ package rest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/anypb"
 
-	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -155,7 +151,7 @@ func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
 			Acknowledged: at(res.Acknowledged.Version, res.Acknowledged.Revision), Applied: at(res.Applied.Version, res.Applied.Revision),
 		}
 		if res.Content != nil {
-			if view.Content, err = content(res.Content); err != nil {
+			if view.Content, err = snapshot.Shown(res.Content); err != nil {
 				return nil, a.failed(ctx, err)
 			}
 		}
@@ -171,7 +167,7 @@ func (a *API) presence(list []push.PresenceView) ([]presenceView, error) {
 	out := []presenceView{}
 	m := a.World.Get()
 	for _, p := range list {
-		body, err := content(p.Content)
+		body, err := snapshot.Shown(p.Content)
 		if err != nil {
 			return nil, err
 		}
@@ -205,81 +201,4 @@ func at(v string, rev model.Revision) *versionView {
 		return nil
 	}
 	return &versionView{v, uint64(rev)}
-}
-
-// content shows a resource without its secrets: keys become fingerprints.
-func content(body *anypb.Any) (json.RawMessage, error) {
-	msg, err := body.UnmarshalNew()
-	if err != nil {
-		return nil, err
-	}
-	shown := map[string]any{}
-	switch m := msg.(type) {
-	case *nodev1.Certificate:
-		shown["privateKeySha256"] = fingerprint(m.GetPrivateKeyPem())
-		m.PrivateKeyPem = nil
-	case *nodev1.Challenge:
-		shown["answerSha256"] = fingerprint([]byte(m.GetDns().GetText() + m.GetHttp().GetKeyAuthorization() + string(m.GetTlsAlpn().GetDigest())))
-		if d := m.GetDns(); d != nil {
-			d.Text = ""
-		}
-		if h := m.GetHttp(); h != nil {
-			h.KeyAuthorization = ""
-		}
-		if t := m.GetTlsAlpn(); t != nil {
-			t.Digest = nil
-		}
-	case *nodev1.Policy:
-		shown["credentialsSha256"] = hideCredentials(m.GetAuthentication())
-	case *nodev1.NodeConfig:
-		keys := []string{}
-		for _, k := range m.GetGossipKeys() {
-			keys = append(keys, fingerprint(k))
-		}
-		shown["gossipKeySha256"] = keys
-		tickets := []string{}
-		for _, k := range m.GetTicketKeys() {
-			tickets = append(tickets, fingerprint(k))
-		}
-		shown["ticketKeySha256"] = tickets
-		m.GossipKeys, m.TicketKeys = nil, nil
-	}
-	b, err := protojson.Marshal(msg)
-	if err != nil || len(shown) == 0 {
-		return b, err
-	}
-	if err := json.Unmarshal(b, &shown); err != nil {
-		return nil, err
-	}
-	return json.Marshal(shown)
-}
-
-// hideCredentials takes out what secrets are checked with, and gives its fingerprints: hashes of PINs can be guessed.
-func hideCredentials(a *nodev1.PolicyAuthentication) map[string]string {
-	out := map[string]string{}
-	hide := func(name string, secret *string) {
-		if *secret != "" {
-			out[name], *secret = fingerprint([]byte(*secret)), ""
-		}
-	}
-	if a == nil {
-		return out
-	}
-	hide("pin", &a.PinHash)
-	hide("password", &a.PasswordHash)
-	for _, b := range a.GetBasic() {
-		hide("basic/"+b.GetUser(), &b.PasswordHash)
-	}
-	for _, l := range a.GetShareLinks() {
-		out[l.GetShareLinkId()], l.SecretSha256 = fingerprint(l.GetSecretSha256()), nil
-	}
-	for _, t := range a.GetServiceTokens() {
-		out[t.GetServiceTokenId()], t.SecretSha256 = fingerprint(t.GetSecretSha256()), nil
-	}
-	return out
-}
-
-func fingerprint(secret []byte) string {
-	sum := sha256.Sum256(secret)
-	return hex.EncodeToString(sum[:])
 }

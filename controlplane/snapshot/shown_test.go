@@ -1,4 +1,4 @@
-package rest
+package snapshot_test
 
 import (
 	"encoding/base64"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/warrenedge/warren/controlplane/snapshot"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -54,20 +55,24 @@ func plant(d protoreflect.MessageDescriptor, make func() protoreflect.Message) (
 }
 
 // No field of a resource that is marked as secret is shown to people, those of later releases included.
-func TestContentTellsNoSecret(t *testing.T) {
+func TestShownTellsNoSecret(t *testing.T) {
 	planted := 0
 	for _, typeURL := range append(resource.NodeTypes(), resource.ConnectorTypes()...) {
 		mt, err := protoregistry.GlobalTypes.FindMessageByURL(typeURL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range plant(mt.Descriptor(), func() protoreflect.Message { return mt.New() }) {
+		secrets := plant(mt.Descriptor(), func() protoreflect.Message { return mt.New() })
+		if (len(secrets) > 0) != snapshot.Secret(typeURL) {
+			t.Errorf("%s: %d secrets, but Secret is %t", resource.ShortType(typeURL), len(secrets), snapshot.Secret(typeURL))
+		}
+		for _, m := range secrets {
 			planted++
 			body, err := anypb.New(m.Interface())
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := content(body)
+			b, err := snapshot.Shown(body)
 			if err != nil {
 				t.Fatal(err)
 			}
