@@ -10,10 +10,9 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+	manifests "github.com/warrenedge/warren/controlplane/manifest"
 )
 
 // apiVersion is what documents start with.
@@ -104,51 +103,8 @@ func (m *manifest) check() (err error) {
 
 // faultf is what is wrong with a field of a document, with its line and column.
 func (m *manifest) faultf(field, format string, args ...any) error {
-	line, column := m.position(field)
+	line, column := manifests.Position(m.in.text, m.n, field)
 	return fmt.Errorf("%s: [%d:%d] %s", m.where(), line, column, fmt.Sprintf(format, args...))
-}
-
-// position is where a field stands in its file, or what is around it: "spec.rules[2].action".
-func (m *manifest) position(field string) (line, column int) {
-	file, err := parser.ParseBytes(m.in.text, 0)
-	if err != nil || len(file.Docs) < m.n || file.Docs[m.n-1].Body == nil {
-		return 1, 1
-	}
-	at := file.Docs[m.n-1].Body
-	tok := at.GetToken()
-	for rest := strings.ReplaceAll(field, "[", ".["); rest != ""; {
-		key, value, left := into(at, rest)
-		if value == nil {
-			break
-		}
-		tok, at, rest = key.GetToken(), value, left
-	}
-	if tok == nil || tok.Position == nil {
-		return 1, 1
-	}
-	return tok.Position.Line, tok.Position.Column
-}
-
-// into goes to the field of a node that a path begins with. Keys may have dots in them: the longest that is there counts.
-func into(at ast.Node, path string) (key, value ast.Node, rest string) {
-	switch at := at.(type) {
-	case *ast.MappingNode:
-		for _, v := range at.Values {
-			k := v.Key.String()
-			if r, ok := strings.CutPrefix(path, k); ok && (r == "" || r[0] == '.') && (key == nil || len(r) < len(rest)+1) {
-				key, value, rest = v.Key, v.Value, strings.TrimPrefix(r, ".")
-			}
-		}
-	case *ast.MappingValueNode:
-		return into(&ast.MappingNode{BaseNode: &ast.BaseNode{}, Values: []*ast.MappingValueNode{at}}, path)
-	case *ast.SequenceNode:
-		var i int
-		if _, err := fmt.Sscanf(path, "[%d]", &i); err == nil && i >= 0 && i < len(at.Values) {
-			_, rest, _ = strings.Cut(path, "]")
-			return at.Values[i], at.Values[i], strings.TrimPrefix(rest, ".")
-		}
-	}
-	return key, value, rest
 }
 
 // exactKind finds a kind by its name in YAML.
