@@ -46,6 +46,7 @@ type Options struct {
 	Presence  *presence.Store
 	Gate      Gate
 	Preflight Preflight            // nil: nobody can check domains
+	Previewer Previewer            // nil: nobody knows what writes would do to nodes
 	Cookie    string               // that holds the token of a session
 	Control   []string             // host:port where nodes and connectors reach the control plane
 	Database  func() time.Duration // since the database last answered

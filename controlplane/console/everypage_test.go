@@ -139,6 +139,7 @@ var everyForm = []string{
 	"/console/orgs/default/services/wiki/add-target", "/console/orgs/default/services/wiki/targets/wiki/edit", "/console/orgs/default/services/wiki/targets/wiki/delete",
 	"/console/orgs/default/add-domain", "/console/orgs/default/domains/example.org/delete", "/console/orgs/default/certificates/wiki.example.org/renew",
 	"/console/orgs/default/new-alert-rule", "/console/orgs/default/alerts/slow/edit", "/console/orgs/default/alerts/slow/silence", "/console/orgs/default/alerts/slow/delete",
+	"/console/orgs/default/services/wiki/yaml", "/console/orgs/default/policies/staff/yaml",
 	"/console/orgs/default/new-policy", "/console/orgs/default/policies/staff/edit", "/console/orgs/default/policies/staff/delete", "/console/orgs/default/policies/staff/new-link",
 	"/console/orgs/default/policies/staff/new-token", "/console/orgs/default/policies/staff/links/{link}/revoke", "/console/orgs/default/policies/staff/tokens/{token}/revoke",
 	"/console/orgs/default/members/mia@example.org/edit", "/console/orgs/default/members/mia@example.org/delete", "/console/orgs/default/invite", "/console/orgs/default/invitations/{invitation}/delete",

@@ -116,7 +116,7 @@ func newRig(t testing.TB) *rig {
 	r.admin.Inviter = people
 	pages := web.New(web.Options{SignIn: people, URL: base, Cookie: session, Log: log, Reg: reg})
 	r.con = New(Options{
-		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Preflight: registrar{}, Cookie: session, Control: []string{"control.example.com:8443"},
+		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Preflight: registrar{}, Previewer: snapshot.New(sealer.Open), Cookie: session, Control: []string{"control.example.com:8443"},
 		Database: func() time.Duration { return 0 }, Log: log, Reg: reg,
 	})
 	pages.Home = r.con.Home

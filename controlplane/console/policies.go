@@ -47,19 +47,6 @@ func showPolicy(q *Request) (*Page, error) {
 	return &Page{Title: v.Name, Crumbs: q.policyCrumbs(), Actions: policyActions(q, v), Live: policyView(q, v, links, tokens)}, nil
 }
 
-func policyYAML(q *Request) (*Page, error) {
-	v, err := q.policyNamed()
-	if err != nil {
-		return nil, err
-	}
-	spec, err := specOf[admin.PolicySpec](v)
-	if err != nil {
-		return nil, err
-	}
-	text, err := manifest("Policy", v.Name, spec)
-	return &Page{Title: "YAML of " + v.Name, Crumbs: q.policyCrumbs(Crumb{v.Name, q.To("policies", v.Name)}), Top: yamlView(text)}, err
-}
-
 // policyPage is the form of a policy; name is that of one that is there.
 func (q *Request) policyPage(name string, f Form, status int) (*Page, error) {
 	p := &Page{Title: "New policy", Crumbs: q.policyCrumbs(), Status: status, Top: policyFormView(q, name, f)}
@@ -134,6 +121,7 @@ func (c *Console) policyRoutes(org string) {
 	at := org + "/policies/{name}"
 	c.page(at, access.PoliciesRead, showPolicy)
 	c.page(at+"/yaml", access.PoliciesRead, policyYAML)
+	c.form(at+"/yaml", access.PoliciesWrite, changePolicyYAML)
 	c.page(at+"/edit", access.PoliciesWrite, editPolicy)
 	c.form(at+"/edit", access.PoliciesWrite, changePolicy)
 	c.removable(at, access.PoliciesWrite, removalOf(c.Admin.Policies, func(v admin.Policy) string { return v.Name }, policyRemoval))

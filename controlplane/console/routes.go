@@ -43,6 +43,7 @@ func (c *Console) routes() {
 	c.page(org+"/services/{service}/delete", access.ServicesWrite, askDeleteService)
 	c.form(org+"/services/{service}/delete", access.ServicesWrite, deleteService)
 	c.page(org+"/services/{service}/yaml", access.ServicesRead, serviceYAML)
+	c.form(org+"/services/{service}/yaml", access.ServicesWrite, changeServiceYAML)
 	c.page(org+"/services/{service}/add-target", access.TargetsWrite, newTarget)
 	c.form(org+"/services/{service}/add-target", access.TargetsWrite, createTarget)
 	c.page(org+"/services/{service}/targets/{target}/edit", access.TargetsWrite, editTarget)

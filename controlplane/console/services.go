@@ -1,15 +1,11 @@
 package console
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
-	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 )
@@ -82,59 +78,6 @@ func deleteService(q *Request) (*Done, error) {
 	name := q.PathValue("service")
 	rev, err := q.Admin.Services.Delete(q.Context(), q.Who, q.Org.ID.String(), name)
 	return &Done{To: q.To("services"), Said: "The service " + name + " is deleted.", Revision: rev}, err
-}
-
-// manifest writes an object as the command line applies it.
-func manifest(kind, name string, spec any) (string, error) {
-	b, err := json.Marshal(spec)
-	if err != nil {
-		return "", err
-	}
-	var fields yaml.MapSlice
-	if err := yaml.UnmarshalWithOptions(b, &fields, yaml.UseOrderedMap()); err != nil {
-		return "", err
-	}
-	var out bytes.Buffer
-	err = yaml.NewEncoder(&out, yaml.Indent(2), yaml.IndentSequence(true)).Encode(yaml.MapSlice{
-		{Key: "apiVersion", Value: "warren/v1"}, {Key: "kind", Value: kind},
-		{Key: "metadata", Value: yaml.MapSlice{{Key: "name", Value: name}}}, {Key: "spec", Value: fields},
-	})
-	return out.String(), err
-}
-
-func serviceYAML(q *Request) (*Page, error) {
-	s, err := q.serviceNamed()
-	if err != nil {
-		return nil, err
-	}
-	v, err := q.Admin.Services.Get(q.Context(), q.Who, q.Org.ID.String(), s.ID.String())
-	if err != nil {
-		return nil, err
-	}
-	spec, err := specOf[admin.ServiceSpec](v)
-	if err != nil {
-		return nil, err
-	}
-	text, err := manifest("Service", v.Name, spec)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range q.targetsOf(s) {
-		v, err := q.Admin.Targets.Get(q.Context(), q.Who, q.Org.ID.String(), t.ID.String())
-		if err != nil {
-			return nil, err
-		}
-		spec, err := specOf[admin.TargetSpec](v)
-		if err != nil {
-			return nil, err
-		}
-		more, err := manifest("Target", v.Name, spec)
-		if err != nil {
-			return nil, err
-		}
-		text += "---\n" + more
-	}
-	return &Page{Title: "YAML of " + s.Name, Crumbs: q.serviceCrumbs(Crumb{s.Name, q.To("services", s.Name)}), Top: yamlView(text)}, nil
 }
 
 // specOf is what is written of an object as it is shown: the fields that both have, also those that no form knows.

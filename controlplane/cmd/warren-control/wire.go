@@ -194,7 +194,7 @@ func (r *instance) api() ([]daemon.Task, error) {
 		return nil, err
 	}
 	operators := people.console(r.cfg, console.Options{
-		Preflight: checker, Admin: r.admin, World: r.world, Push: r.pusher, Presence: r.seen, Database: r.age, Log: r.log, Reg: r.reg,
+		Preflight: checker, Previewer: snapshot.New(r.sealer.Open), Admin: r.admin, World: r.world, Push: r.pusher, Presence: r.seen, Database: r.age, Log: r.log, Reg: r.reg,
 	})
 	serve := daemon.Func("api", func(ctx context.Context) error {
 		return serveHTTP(ctx, l, forwarded.Handler(r.cfg.Proxies(), people.handler(programs, operators)))
