@@ -16,7 +16,9 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs/default/find?q=wiki.ex", "/console/orgs/default/services/wiki"},
 	{"/console/orgs/default/sites", "office"},
 	{"/console/orgs/default/sites/home", "12 ms"},
+	{"/console/orgs/default/sites/home?q=wiki", "container paperless-1"},
 	{"/console/orgs/default/sites/office", "No connector yet"},
+	{"/console/orgs/default/sites/home/edit", "6000-6010"},
 	{"/console/orgs/default/sites/office/delete", "gone for good"},
 	{"/console/orgs/default/sites/home/connectors/pi/revoke", "trusted no more"},
 	{"/console/orgs/default/sites/home/connectors/pi/snapshot", "ConnectorConfig"},
@@ -134,7 +136,7 @@ var everyPage = []struct{ path, shows string }{
 
 // everyForm is each form of a furnished cluster.
 var everyForm = []string{
-	"/console/orgs/default/sites/office/delete", "/console/orgs/default/sites/home/connectors/pi/revoke", "/console/orgs/default/connect",
+	"/console/orgs/default/sites/home/edit", "/console/orgs/default/sites/office/delete", "/console/orgs/default/sites/home/connectors/pi/revoke", "/console/orgs/default/connect",
 	"/console/orgs/default/connect/pi/publish", "/console/orgs/default/publish", "/console/orgs/default/services/wiki/edit", "/console/orgs/default/services/wiki/delete",
 	"/console/orgs/default/services/wiki/add-target", "/console/orgs/default/services/wiki/targets/wiki/edit", "/console/orgs/default/services/wiki/targets/wiki/delete",
 	"/console/orgs/default/add-domain", "/console/orgs/default/domains/example.org/delete", "/console/orgs/default/certificates/wiki.example.org/renew",

@@ -27,7 +27,7 @@ func (r *rig) furnish() {
 	put(r.admin.Domains.Create(ctx, r.key, "default", "example.org", admin.DomainSpec{Pool: "default"}))
 	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-1", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.1", "2001:db8::1"}}))
 	put(r.admin.Nodes.Create(ctx, r.key, "", "edge-2", admin.NodeSpec{Pool: "default", Addresses: []string{"192.0.2.2"}}))
-	put(r.admin.Sites.Create(ctx, r.key, "default", "home", admin.SiteSpec{Pool: "default"}))
+	put(r.admin.Sites.Create(ctx, r.key, "default", "home", admin.SiteSpec{Pool: "default", Publish: &admin.Publish{Hostnames: []string{"*.example.org"}, Ports: []string{"6000-6010"}}}))
 	put(r.admin.Sites.Create(ctx, r.key, "default", "office", admin.SiteSpec{Pool: "default"}))
 	put(r.admin.Connectors.Create(ctx, r.key, "default", "pi", admin.ConnectorSpec{Site: "home"}))
 	put(r.admin.Policies.Create(ctx, r.key, "default", "staff", admin.PolicySpec{
@@ -116,6 +116,21 @@ func (r *rig) people() {
 	}
 	r.made["link"], r.made["token"] = link.ID, token.ID
 	r.visitor()
+	r.labels()
+}
+
+// labels have containers at home ask for a service that is there, and for one that can't be.
+func (r *rig) labels() {
+	r.t.Helper()
+	p := &model.Published{Services: []string{"wiki"}, Problems: []model.PublishProblem{{Connector: "pi", Container: "paperless-1", Service: "paperless", Message: "hostname: paperless.example.com is not among what the site may publish"}}}
+	for s := range r.world.Get().Sites() {
+		if s.Name == "home" {
+			p.Site, p.Org = s.ID, s.Org
+		}
+	}
+	if _, err := r.db.Tx(r.t.Context(), "test", func(tx *store.Tx) error { return tx.PutPublished(r.t.Context(), p) }); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // visitor lets somebody visit wiki who is no member.

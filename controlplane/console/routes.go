@@ -23,6 +23,8 @@ func (c *Console) routes() {
 
 	c.page(org+"/sites", access.SitesRead, listSites)
 	c.page(org+"/sites/{site}", access.SitesRead, showSite)
+	c.page(org+"/sites/{site}/edit", access.SitesWrite, editSite)
+	c.form(org+"/sites/{site}/edit", access.SitesWrite, changeSite)
 	c.page(org+"/sites/{site}/delete", access.SitesWrite, askDeleteSite)
 	c.form(org+"/sites/{site}/delete", access.SitesWrite, deleteSite)
 	c.page(org+"/sites/{site}/connectors/{connector}/revoke", access.ConnectorsRevoke, askRevokeConnector)

@@ -44,8 +44,12 @@ func showSite(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
+	published, err := q.published(s)
+	if err != nil {
+		return nil, err
+	}
 	targets := q.targetsAt(s)
-	p := &Page{Title: s.Name, Crumbs: q.siteCrumbs(), Actions: siteActions(q, s), Live: siteView(q, q.site(s), targets), Charts: chartsView(q, "site", s.ID.String())}
+	p := &Page{Title: s.Name, Crumbs: q.siteCrumbs(), Actions: siteActions(q, s), Live: siteView(q, q.site(s), targets, published), Charts: chartsView(q, "site", s.ID.String())}
 	if targets.Total > perPage || targets.Query != "" {
 		p.Top = finder(q, targets.Query, "Search targets here")
 	}
