@@ -105,7 +105,11 @@ func showDomain(q *Request) (*Page, error) {
 
 // domainPage shows a domain, with what a check has found, if there was one.
 func (q *Request) domainPage(d *model.Domain, found *preflight.Report) *Page {
-	p := &Page{Title: d.Name, Crumbs: q.domainCrumbs(), Actions: domainActions(q, d), Live: domainView(q, d)}
+	answers := q.answersOf(d)
+	p := &Page{Title: d.Name, Crumbs: q.domainCrumbs(), Actions: domainActions(q, d), Live: domainView(q, d, answers)}
+	if answers.Total > perPage || answers.Query != "" {
+		p.Top = finder(q, answers.Query, "Search answers")
+	}
 	if found != nil {
 		p.Top = checkView(*found)
 	}

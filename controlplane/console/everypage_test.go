@@ -39,6 +39,7 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs/default/topology", "192.168.1.20:8080"},
 	{"/console/orgs/default/domains", "example.org"},
 	{"/console/orgs/default/domains/example.org", "ns-edge-1.example.org"},
+	{"/console/orgs/default/domains/example.org?q=wiki", "192.0.2.1"},
 	{"/console/orgs/default/domains/example.org/delete", "no longer"},
 	{"/console/orgs/default/add-domain", "Pool"},
 	{"/console/orgs/default/certificates", "own authority"},

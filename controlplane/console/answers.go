@@ -1,0 +1,93 @@
+package console
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/warrenedge/warren/controlplane/model"
+)
+
+// Answered is what nodes answer for a name of a domain.
+type Answered struct {
+	Name, Type, Value string
+	To                string // page of the service, "" for names of the domain itself
+}
+
+// answers is what nodes answer for the names of a domain: its own first, then those of services. For services they name
+// nodes of the pool, see named.
+func (q *Request) answers(d *model.Domain) iter.Seq[Answered] {
+	return func(yield func(Answered) bool) {
+		if d.Unproven {
+			return
+		}
+		for _, r := range q.records(d) {
+			if !yield(Answered{Name: strings.TrimSuffix(r.Name, "."), Type: r.Type, Value: strings.TrimSuffix(r.Value, ".")}) {
+				return
+			}
+		}
+		for _, ca := range q.m.CAAIdentities() {
+			if !yield(Answered{Name: d.Name, Type: "CAA", Value: "0 issue \"" + ca + "\""}) {
+				return
+			}
+		}
+		addresses := q.named(d.Pool)
+		for s := range q.m.ServicesWithin(d.Name) {
+			if s.Raw() || s.Org != d.Org || s.Pool != d.Pool || q.m.DomainCovering(s.Hostname) != d {
+				continue
+			}
+			for _, kind := range []string{"A", "AAAA"} {
+				if list := addresses[kind]; len(list) > 0 && !yield(Answered{s.Hostname, kind, strings.Join(list, ", "), q.To("services", s.Name)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// named are the addresses of the nodes of a pool that DNS names, by type of record: those that live and are not drained, and
+// all if there are none such.
+func (q *Request) named(pool model.PoolID) map[string][]string {
+	var all, living []*model.Node
+	for n := range q.m.NodesOf(pool) {
+		if !n.Enrolled() {
+			continue
+		}
+		all = append(all, n)
+		if n.Lifecycle != model.Draining && q.node(n).Up {
+			living = append(living, n)
+		}
+	}
+	if len(living) == 0 {
+		living = all
+	}
+	out := map[string][]string{}
+	for _, n := range living {
+		for _, a := range n.Addresses {
+			kind := "AAAA"
+			if a.Is4() {
+				kind = "A"
+			}
+			out[kind] = append(out[kind], a.String())
+		}
+	}
+	for _, list := range out {
+		slices.Sort(list)
+	}
+	return out
+}
+
+// answersOf is a page of the answers for a domain, those that are searched for.
+func (q *Request) answersOf(d *model.Domain) Rows[Answered] {
+	n := 0
+	place := map[Answered]string{} // they stand in the order in which they come
+	return rows(q, func(yield func(Answered) bool) {
+		for a := range q.answers(d) {
+			n++
+			place[a] = string(rune('0'+len(itoa(n)))) + itoa(n)
+			if !yield(a) {
+				return
+			}
+		}
+	}, func(a Answered) string { return place[a] }, func(a Answered) []string { return []string{a.Name, a.Type, a.Value} })
+}
