@@ -51,8 +51,9 @@ func (r *rig) chromium(t *testing.T, token string) *tab {
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 8*time.Minute)
-	t.Cleanup(cancel)
+	if err := chromedp.Run(ctx); err != nil { // the browser lives as long as this context does, not as those of do
+		t.Fatal(err)
+	}
 	b := &tab{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, func(ev any) {
 		if e, ok := ev.(*log.EventEntryAdded); ok && e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "status of 4") {
@@ -67,9 +68,14 @@ func (r *rig) chromium(t *testing.T, token string) *tab {
 	return b
 }
 
+// patience is how long a browser may take for one thing, on a machine that does others: it is no more than a sign of life.
+const patience = 2 * time.Minute
+
 func (b *tab) do(what string, actions ...chromedp.Action) {
 	b.t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
 		var at, body string
 		_ = chromedp.Run(b.ctx, chromedp.Location(&at), chromedp.Text("body", &body))
 		b.t.Fatalf("%s: %v; at %s: %s", what, err, at, body)
