@@ -24,8 +24,9 @@ type retreat struct {
 func (n *Node) Drained() <-chan struct{} { return n.retreat.over }
 
 // Leave makes others stop naming this node: nodes that it gossips with, and its own DNS where there is anybody
-// else to name. All else goes on.
+// else to name. Clients are asked to connect anew with each answer; all else goes on.
 func (n *Node) Leave() {
+	n.sub.Proxy.Leave(true)
 	if n.sub.Gossip != nil {
 		n.sub.Gossip.Drain()
 	}
@@ -49,11 +50,13 @@ func (n *Node) order(before, now *ledger) {
 	case draining:
 		wait := max(longestTTL(before, n.id), longestTTL(now, n.id)) + resolverSlack
 		n.log.Info("told to drain: this node ends when resolvers have forgotten it", "wait", wait)
+		n.sub.Proxy.Leave(true)
 		r.timer = time.AfterFunc(wait, func() { n.retire() })
 	case r.timer != nil:
 		n.log.Info("told to go on")
 		r.timer.Stop()
 		r.timer = nil
+		n.sub.Proxy.Leave(n.leaving)
 	}
 }
 

@@ -102,6 +102,25 @@ func TestDrainOrder(t *testing.T) {
 	}
 }
 
+// Clients are asked to connect elsewhere from the order on, or from the signal, and no longer when it is taken back.
+func TestDrainingNodeSendsClientsElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, m := newNode(t, t.TempDir())
+		must(t, n, world(t))
+		for i, want := range []bool{true, false, true} {
+			must(t, n, selfIs(t, uint64(6+i), map[bool]nodev1.NodeLifecycle{true: draining, false: active}[want]))
+			if m.leaving != want {
+				t.Errorf("draining %t: asked to connect anew: %t", want, m.leaving)
+			}
+		}
+		n, m = newNode(t, t.TempDir())
+		must(t, n, world(t))
+		if n.Leave(); !m.leaving {
+			t.Error("not asked to connect anew when the process is told to end")
+		}
+	})
+}
+
 // A node that finds the order when it starts was started by somebody who knows: it serves.
 func TestDrainingNodeMayBeStarted(t *testing.T) {
 	dir := t.TempDir()

@@ -47,6 +47,7 @@ type machine struct {
 	local   []connector.Config
 	fabric  fabric.Config
 	proxy   httpproxy.Config
+	leaving bool // of the proxy
 	l4      l4.Config
 	sni     sni.Config
 	dns     dns.Config
@@ -100,6 +101,7 @@ func (m proxyOf) Apply(c httpproxy.Config) { m.calls, m.proxy = append(m.calls, 
 func (m proxyOf) Reconnect(peers ...string) {
 	m.calls = append(m.calls, "reconnect "+strings.Join(peers, " "))
 }
+func (m proxyOf) Leave(yes bool)                        { m.leaving = yes }
 func (m proxyOf) SetTicketKeys(k []terminate.TicketKey) { m.tickets[0] = k }
 func (m l4Of) SetTicketKeys(k []terminate.TicketKey)    { m.tickets[1] = k }
 func (m l4Of) Apply(c l4.Config) error {

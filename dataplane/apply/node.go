@@ -61,6 +61,7 @@ type Subsystems struct {
 		Apply(httpproxy.Config)
 		Reconnect(peers ...string) // these are gone, that kept connections may lead through
 		SetTicketKeys([]terminate.TicketKey)
+		Leave(bool) // whether clients shall connect anew, elsewhere
 	}
 	L4 interface {
 		Apply(l4.Config) error

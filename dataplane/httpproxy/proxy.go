@@ -49,6 +49,7 @@ type Proxy struct {
 	current atomic.Pointer[state] // replaced whole by Apply; each request loads it once
 	apply   sync.Mutex            // one Apply at a time
 	tickets terminate.Tickets
+	leaving atomic.Bool // clients are asked to connect anew
 }
 
 // state is a table with the pools that its targets are reached through.
@@ -59,6 +60,11 @@ type state struct {
 
 // SetTicketKeys replaces the keys of session tickets, the one that seals first; none keeps those that are there.
 func (p *Proxy) SetTicketKeys(keys []terminate.TicketKey) { p.tickets.Set(keys) }
+
+// Leave says whether this node is about to end: each answer then ends its connection, by Connection: close or GOAWAY (RFC 9112
+// §9.6, RFC 9113 §6.8), so that clients connect anew, elsewhere, when it suits them. One that is closed while it is kept may cost
+// the request that is just being sent on it.
+func (p *Proxy) Leave(yes bool) { p.leaving.Store(yes) }
 
 // New makes a Proxy without routes. Targets are chosen by health, which learns what becomes of it. Requests
 // are logged to accessLog, a stream of its own; nil is none.
@@ -156,6 +162,9 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 	defer cancel(nil)
 	rw := &response{ResponseWriter: w, upgrades: upgrades, session: s}
 	rw.Header().Set("X-Request-Id", x.id)
+	if p.leaving.Load() && r.Header.Get("Upgrade") == "" {
+		rw.Header().Set("Connection", "close")
+	}
 	rw.watch = newWatchdog(idleTime, http.NewResponseController(w), func() { cancel(errIdle) })
 	defer rw.watch.stop()
 	defer x.off()
