@@ -27,7 +27,13 @@ type suite struct {
 
 func newCluster(t *testing.T) *suite {
 	t.Helper()
-	c, err := cluster.Start(t.Context(), lab.New(t), cluster.Config{Bin: "../../bin", Patience: patience})
+	return newClusterOf(t, cluster.Config{})
+}
+
+func newClusterOf(t *testing.T, cfg cluster.Config) *suite {
+	t.Helper()
+	cfg.Bin, cfg.Patience = "../../bin", patience
+	c, err := cluster.Start(t.Context(), lab.New(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,9 +36,15 @@ func newChromium(t *testing.T, host string) *chromium {
 	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
 		chromedp.Flag("host-resolver-rules", "MAP "+host+" 127.0.0.1"), chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("no-proxy-server", true))...)
 	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(alloc)
+	return newTab(t, alloc)
+}
+
+// newTab opens a tab of a browser, whose window is as small as a phone's.
+func newTab(t *testing.T, browser context.Context) *chromium {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(cancel)
 	c := &chromium{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, func(ev any) {

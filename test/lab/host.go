@@ -199,12 +199,20 @@ func (h *Host) ListenUDP(port int) *net.UDPConn {
 // Resolver makes a name server the one that programs on the host ask.
 func (h *Host) Resolver(server netip.Addr) {
 	h.lab.t.Helper()
-	dir := filepath.Join("/etc/netns", h.ns)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	h.Etc("resolv.conf", "nameserver "+server.String()+"\n")
+}
+
+// Etc gives programs that are started on the host from now on a file of their own below /etc. Its first folder stands in place
+// of the system's, which has to have one of that name.
+func (h *Host) Etc(name, text string) {
+	h.lab.t.Helper()
+	dir := filepath.Join("/etc/netns", h.ns) // "ip netns exec" mounts what is in it
+	h.lab.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		h.lab.t.Fatal(err)
 	}
-	h.lab.t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte("nameserver "+server.String()+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		h.lab.t.Fatal(err)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// startParent serves the root zone, which delegates the domain to the nodes by NS.
+// startParent serves the root zone, which delegates the domain to the nodes by NS and knows where people sign in.
 func (c *Cluster) startParent(context.Context) error {
 	h := c.Lab.Host("parent", "198.18.3.1")
-	zone := ". 60 IN SOA a.root. h.root. 1 60 60 60 60\n. 60 IN NS a.root.\na.root. 60 IN A 198.18.3.1\n"
+	zone := ". 60 IN SOA a.root. h.root. 1 60 60 60 60\n. 60 IN NS a.root.\na.root. 60 IN A 198.18.3.1\n" + pagesHost + ". 60 IN A 198.18.1.10\n"
 	for _, n := range c.Nodes {
 		zone += fmt.Sprintf("%[1]s. 60 IN NS ns-%[2]s.%[1]s.\nns-%[2]s.%[1]s. 60 IN A %[3]s\n", Domain, n.Name, n.Host.Addr)
 	}

@@ -1,8 +1,8 @@
 // Package cluster starts a whole Warren cluster of the real programs on the hosts of a lab.
 //
-// The hosts: a database, a Valkey or Redis, control replicas behind HAProxy, nodes, sites with one connector
-// each behind address translation, the parent of the delegated domain, and an outside client with unbound as
-// its resolver. What was started ends with the lab.
+// The hosts: a database, a Valkey or Redis, control replicas behind HAProxy (which ends the TLS of people's browsers), nodes,
+// sites with one connector each behind address translation, the parent of the delegated domain, and an outside client with
+// unbound as its resolver. What was started ends with the lab.
 package cluster
 
 import (

@@ -92,6 +92,9 @@ func (c *Cluster) startControl(ctx context.Context) error {
 		return err
 	}
 	keyFile := filepath.Join(c.Dir, "bootstrap.key")
+	if err := c.certifyPages(); err != nil {
+		return err
+	}
 	var servers [2]strings.Builder // of HAProxy: api, push
 	for i := range c.cfg.Replicas {
 		h := c.Lab.Host(fmt.Sprintf("control%d", i+1), replica(i))
@@ -99,13 +102,16 @@ func (c *Cluster) startControl(ctx context.Context) error {
 valkey_url: redis://198.18.1.21:6379
 kek_file: %s
 bootstrap_key_file: %s
+url: %[5]s
+setup_token_file: %[6]s
+trusted_proxies: [198.18.1.10/32]
 api_insecure: true # the lab's network is a wire between namespaces
 dns_roots: [198.18.3.1] # the parent
 listen:
   api: %[4]s:8080
   push: %[4]s:8443
   admin: 127.0.0.1:9090
-`, dsn, kekFile, keyFile, h.Addr))
+`, dsn, kekFile, keyFile, h.Addr, PagesURL, filepath.Join(c.Dir, setupFile)))
 		if err != nil {
 			return err
 		}
@@ -156,11 +162,17 @@ listen api
   bind 198.18.1.10:8080
   option httpchk GET /readyz
   default-server check inter 300ms fall 2 rise 1
-%slisten push
+%[1]slisten pages
+  mode http
+  bind 198.18.1.10:443 ssl crt %[4]s
+  option forwardfor
+  option httpchk GET /readyz
+  default-server check inter 300ms fall 2 rise 1
+%[1]slisten push
   bind 198.18.1.10:8443
-%s  option httpchk GET /readyz
+%[2]s  option httpchk GET /readyz
   default-server check port 8080 inter 300ms fall 2 rise 1
-%s`, api, bind6, push))
+%[3]s`, api, bind6, push, filepath.Join(c.Dir, pagesKeys)))
 	if err != nil {
 		return err
 	}
