@@ -53,6 +53,7 @@ func echo(h *Host) {
 type flow struct {
 	t *testing.T
 	net.Conn
+	asked *byte // number of the last question
 }
 
 func (h *Host) flow(t *testing.T, to netip.Addr) flow {
@@ -62,25 +63,30 @@ func (h *Host) flow(t *testing.T, to netip.Addr) flow {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return flow{t, c}
+	return flow{t, c, new(byte)}
 }
 
 // silence is how long an answer that must not come is waited for.
 const silence = 300 * time.Millisecond
 
-// ask sends one packet and returns what the echo saw as its sender, or "" when no answer came.
+// ask sends one packet and returns what the echo saw as its sender, or "" when no answer came. A late answer to a question before
+// is none.
 func (f flow) ask(wait time.Duration) string {
 	f.t.Helper()
-	if _, err := f.Write([]byte("?")); err != nil {
+	*f.asked++
+	if _, err := f.Write([]byte{*f.asked}); err != nil {
 		return "" // an ICMP error of the packet before
 	}
 	_ = f.SetReadDeadline(time.Now().Add(wait))
-	buf := make([]byte, 200)
-	n, err := f.Read(buf)
-	if err != nil {
-		return ""
+	for buf := make([]byte, 200); ; {
+		n, err := f.Read(buf)
+		if err != nil {
+			return ""
+		}
+		if buf[0] == *f.asked {
+			return string(buf[1:n])
+		}
 	}
-	return string(buf[1:n])
 }
 
 // answers asks until there is an answer.
