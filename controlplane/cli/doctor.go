@@ -39,9 +39,9 @@ const docs = "https://github.com/warrenedge/warren/blob/main/"
 // see is where to read about a category: a command that shows more, or a document.
 var see = map[string]string{
 	"settings": docs + "README.md#a-cluster-of-your-own", "control plane": docs + "ARCHITECTURE.md#processes", "nodes": "warren status; warren snapshot; " + docs + "ARCHITECTURE.md#who-is-alive",
-	"sites": "warren ping site/NAME; " + docs + "README.md#when-something-is-odd", "services": "warren ping NAME; " + docs + "ARCHITECTURE.md#the-path-of-a-request",
+	"sites": "warren ping site/NAME; " + docs + "deploy/guide/operate.md", "services": "warren ping NAME; " + docs + "ARCHITECTURE.md#the-path-of-a-request",
 	"domains": "warren domain check NAME; " + docs + "README.md#a-cluster-of-your-own", "certificates": "warren cert describe NAME; " + docs + "ARCHITECTURE.md#certificates",
-	"network": "warren netcheck; " + docs + "README.md#a-cluster-of-your-own", "this machine": docs + "README.md#a-cluster-of-your-own",
+	"network": "warren netcheck; " + docs + "deploy/guide/install.md#ports-and-addresses", "this machine": docs + "deploy/guide/install.md",
 }
 
 func (a *app) doctorCommand() *cobra.Command {

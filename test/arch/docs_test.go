@@ -2,19 +2,70 @@ package arch
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
 
+// documents are what the project says in Markdown, by path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, pattern := range []string{"*.md", "deploy/guide/*.md", "test/bench/*.md"} {
+		names, err := filepath.Glob("../../" + pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("no document is called %s: %v", pattern, err)
+		}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[strings.TrimPrefix(name, "../../")] = string(b)
+		}
+	}
+	return all
+}
+
+// A link within the project leads to a file that is there and a heading in it.
+func TestDocumentsLinkToWhatIsThere(t *testing.T) {
+	all := documents(t)
+	for name, text := range all {
+		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(text, -1) {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			to := name
+			if target != "" {
+				to = filepath.Join(filepath.Dir(name), target)
+			}
+			if _, err := os.Stat("../../" + to); err != nil {
+				t.Errorf("%s links to %s, which isn't there", name, m[1])
+				continue
+			}
+			if body, ok := all[to]; ok && anchor != "" && !anchors(body)[anchor] {
+				t.Errorf("%s links to %s: no such heading", name, m[1])
+			}
+		}
+	}
+}
+
+// anchors are what the headings of a document are called in links.
+func anchors(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		word := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all[strings.ReplaceAll(word, " ", "-")] = true
+	}
+	return all
+}
+
 // A document in which a heading, or the first cell of a table's row, stands twice was merged and not read.
 func TestDocumentsSayThingsOnce(t *testing.T) {
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DECISIONS.md"} {
-		b, err := os.ReadFile("../../" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		headings, cells, lines := map[string]bool{}, map[string]bool{}, strings.Split(string(b), "\n")
+	for name, text := range documents(t) {
+		headings, cells, lines := map[string]bool{}, map[string]bool{}, strings.Split(text, "\n")
 		for i, line := range lines {
 			switch {
 			case strings.HasPrefix(line, "#"):
