@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"sync"
 	"time"
@@ -142,7 +143,7 @@ func (a *accounts) register(ctx context.Context, i *model.Issuer, c *acme.Client
 		if err != nil {
 			return "", err
 		}
-		eab = &acme.EAB{KeyID: i.EABKeyID, HMAC: acme.Secret(mac)}
+		eab = &acme.EAB{KeyID: i.EABKeyID, HMAC: acme.Secret(base64.RawURLEncoding.EncodeToString(mac))} // the row has its bytes
 	}
 	url, err := again(ctx, steady{issuer: i.ID, pauses: a.pauses}, func() (string, error) { return c.Register(ctx, i.Contacts, eab, true) })
 	if err != nil {
