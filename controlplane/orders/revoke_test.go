@@ -3,6 +3,10 @@ package orders
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,5 +104,47 @@ func TestRevocation(t *testing.T) {
 	b, _ := pem.Decode(third.ChainPEM)
 	if next, err := x509.ParseCertificate(b.Bytes); err != nil || string(next.RawSubjectPublicKeyInfo) == string(leaf.RawSubjectPublicKeyInfo) {
 		t.Errorf("the key that others know is used again, %v", err)
+	}
+}
+
+// The account that ordered a certificate is lost, or the authority knows it no more: a key that others know still revokes the certificate,
+// as whoever has it may (RFC 8555 §7.6), also at an issuer that is suspended.
+func TestRevocationWithTheKeyItself(t *testing.T) {
+	r := newRig(t, acmetest.Config{})
+	r.run(t, r.options("a"))
+	r.publish(t, "k1.test")
+	r.publish(t, "k2.test")
+	all := r.served(t, 2, 30*time.Second)
+	r.tx(t, func(tx *store.Tx) error { // from here on nobody registers because of an order
+		i, err := tx.LockIssuer(t.Context(), r.issuer.ID)
+		if err != nil {
+			return err
+		}
+		i.Suspended = true
+		return tx.UpdateIssuer(t.Context(), i)
+	})
+	byKey := func() (n int) {
+		for _, e := range r.proxy.Entries() {
+			if e.Kind == acmetest.Revoke && strings.HasPrefix(e.Account, "key ") && e.Status == http.StatusOK {
+				n++
+			}
+		}
+		return n
+	}
+	for i, gone := range []func(tx *store.Tx) error{
+		func(tx *store.Tx) error {
+			return tx.SetAccountURL(t.Context(), r.issuer.ID, r.issuerNow(t).AccountURL+"0")
+		},
+		func(tx *store.Tx) error { // another one is made, which has not ordered it
+			return errors.Join(tx.SetAccountURL(t.Context(), r.issuer.ID, ""), tx.SetAccountKeys(t.Context(), r.issuer.ID, nil, nil))
+		},
+	} {
+		c := all[fmt.Sprintf("*.k%d.test", i+1)]
+		r.tx(t, gone)
+		leaf := r.revoke(t, c, model.KeyCompromise)
+		r.untilRevoked(t, c)
+		if yes, reason := r.revoked(t, leaf); !yes || reason != 1 || byKey() != i+1 {
+			t.Errorf("%v: revoked %v for reason %d, %d requests of keys", c.Names, yes, reason, byKey())
+		}
 	}
 }
