@@ -124,7 +124,7 @@ func nodes(r *model.AlertRule, f *hops.Facts) (out []Condition) {
 				case model.AlertNodeDown:
 					c.Bad = part.State == hops.Down
 				case model.AlertNodeOutOfSync:
-					c.Bad = slices.Contains([]hops.Code{hops.NotSynced, hops.DNSOlder, hops.ControlLink, hops.Rejected}, part.Code)
+					c.Bad = slices.Contains([]hops.Code{hops.NotSynced, hops.DNSOlder, hops.TLSOlder, hops.ControlLink, hops.Rejected}, part.Code)
 				}
 				out = append(out, c)
 			}

@@ -257,6 +257,13 @@ func TestConditions(t *testing.T) {
 	if list := Conditions(&model.AlertRule{Kind: model.AlertNodeOutOfSync}, f, rates); !list[0].Bad || !strings.Contains(list[0].Reason, "serial 6") {
 		t.Errorf("its DNS serves an older serial: %+v", list)
 	}
+	f = v.Facts(start)
+	f.Outside = func(model.NodeID) hops.Sight {
+		return hops.Sight{TLS: hops.Answer{At: start}, Older: true}
+	}
+	if list := Conditions(&model.AlertRule{Kind: model.AlertNodeOutOfSync}, f, rates); !list[0].Bad || !strings.Contains(list[0].Reason, "a certificate that another one") {
+		t.Errorf("it shows an older certificate: %+v", list)
+	}
 	rates[service].Requests = minRequests - 1
 	if list := Conditions(&model.AlertRule{Org: org, Kind: model.AlertErrorRate, Percent: 5}, f, rates); list[0].Bad {
 		t.Error("a few requests count")

@@ -17,6 +17,7 @@ const (
 	Rejected      Code = "rejected"
 	NotSynced     Code = "not_in_sync"
 	DNSOlder      Code = "dns_older"
+	TLSOlder      Code = "certificate_older"
 	NotKnown      Code = "not_known"
 	NoCertificate Code = "no_certificate"
 	Expired       Code = "certificate_expired"
@@ -49,6 +50,7 @@ var advice = map[Code]string{
 	Rejected:      "See what it did not apply, and why: warren snapshot NODE",
 	NotSynced:     "See what it lacks: warren snapshot NODE",
 	DNSOlder:      "Another DNS server may answer at its address, or a proxy that caches; if it is warren-node, start it again: journalctl -u warren-node",
+	TLSOlder:      "Another server may answer at its address, or something in between that keeps certificates; if it is warren-node, start it again: journalctl -u warren-node",
 	NotKnown:      "This replica of the control plane has just started or does not hear the others: ask again in some seconds.",
 	NoCertificate: "See what the authority said and when it is asked again: warren cert describe NAME",
 	Expired:       "See why it was not renewed, and try now: warren cert describe NAME; warren cert renew NAME",

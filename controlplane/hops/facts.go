@@ -53,6 +53,7 @@ type Facts struct {
 // Sight is what was seen of a node from outside. What nobody looked at is zero.
 type Sight struct {
 	TLS, DNS Answer
+	Older    bool // it has shown, for a while, a certificate that another one has taken the place of
 }
 
 // Answer is what a node answered when it was asked as a client asks.

@@ -238,6 +238,12 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 		}, Healthy, "", ""},
 		{"a node lags", "wiki", func(s *scene) { s.behind[nodeID("n1")] = true }, Degraded, Node, NotSynced},
 		{"a node's DNS serves an older serial", "wiki", func(s *scene) { s.older[nodeID("n1")] = &Serials{6, 7} }, Degraded, Node, DNSOlder},
+		{"a node shows an older certificate", "wiki", func(s *scene) {
+			s.sights[nodeID("n1")] = Sight{TLS: Answer{At: s.now}, DNS: Answer{At: s.now}, Older: true}
+		}, Degraded, Node, TLSOlder},
+		{"an older certificate that was seen long ago", "wiki", func(s *scene) {
+			s.sights[nodeID("n1")] = Sight{TLS: Answer{At: s.now.Add(-staleProbe)}, DNS: Answer{At: s.now}, Older: true}
+		}, Healthy, "", ""},
 		{"a node drains", "wiki", func(s *scene) { s.rows += "node n1 pool=edge addresses=192.0.2.1 enrolled draining\n" }, Healthy, "", ""},
 		{"no node", "nowhere", func(s *scene) {}, Inactive, Node, NoNode},
 		{"a replica that has just started", "db", func(s *scene) { s.entries, s.sights = map[presence.Key]presence.Entry{}, nil }, Unknown, Node, NotKnown},
@@ -296,7 +302,7 @@ func TestHopsOfASite(t *testing.T) {
 // Every state that is not healthy comes with something to do.
 func TestAdviceForEveryCode(t *testing.T) {
 	for _, c := range []Code{
-		NothingFound, NotDelegated, DNSSilent, NoNode, NodeJoining, NodeDraining, NodeAway, ControlLink, Unreachable, Rejected, NotSynced, DNSOlder, NotKnown,
+		NothingFound, NotDelegated, DNSSilent, NoNode, NodeJoining, NodeDraining, NodeAway, ControlLink, Unreachable, Rejected, NotSynced, DNSOlder, TLSOlder, NotKnown,
 		NoCertificate, Expired, Expiring, NotYetValid, NoConnector, ConnectorAway, TunnelDown, TunnelsFew, UDPBlocked, PacketLoss, NoWay, NoTarget,
 		Unhealthy, Failing, Unwatched,
 	} {
@@ -304,7 +310,7 @@ func TestAdviceForEveryCode(t *testing.T) {
 			t.Errorf("%s has no advice", c)
 		}
 	}
-	if len(advice) != 28 {
+	if len(advice) != 29 {
 		t.Errorf("%d codes have advice: is one missing in this list?", len(advice))
 	}
 }

@@ -70,6 +70,8 @@ func (f *Facts) node(n *model.Node, own []string) Part {
 		return part("node", name, Degraded, NotSynced, fmt.Sprintf("it lacks a change, and is at revision %d", e.Applied))
 	case f.older(n.ID) != nil:
 		return part("node", name, Degraded, DNSOlder, "its DNS serves "+f.older(n.ID).String())
+	case seen.Older && seen.TLS.fine(f.Now): // whose it is may be nobody's business who reads this
+		return part("node", name, Degraded, TLSOlder, "it shows a certificate that another one has taken the place of")
 	case n.Lifecycle == model.Draining:
 		return part("node", name, Degraded, NodeDraining, "it is draining: DNS names it to nobody")
 	}

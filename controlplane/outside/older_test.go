@@ -55,6 +55,9 @@ func TestOlderCertificate(t *testing.T) {
 			if got := testutil.ToFloat64(w.m.older); got != step.want {
 				t.Errorf("%q for %v: %v nodes are counted", step.shows, step.lasts, got)
 			}
+			if s := w.Sight(node("n1")); s.Older != (step.want > 0) {
+				t.Errorf("%q for %v: %+v", step.shows, step.lasts, s)
+			}
 		}
 		stop()
 		<-done

@@ -229,7 +229,7 @@ func (w *Watch) Sight(id model.NodeID) hops.Sight {
 	if k == nil {
 		return hops.Sight{}
 	}
-	s := hops.Sight{TLS: k.tls, DNS: k.dns}
+	s := hops.Sight{TLS: k.tls, DNS: k.dns, Older: k.old}
 	if k.tls.Silent && k.tlsFine.IsZero() && !w.reaches(now, func(k *known) time.Time { return k.tlsFine }) {
 		s.TLS = hops.Answer{}
 	}
