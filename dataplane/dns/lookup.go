@@ -149,9 +149,25 @@ func (q question) soa(ttl uint32) []dns.RR {
 	}}
 }
 
-func (q question) ns() []dns.RR {
-	out := make([]dns.RR, 0, len(q.zone.ns))
+// servers are the name servers that are named: none that is down, unless all are. What the parent names is asked all the same, so that their own
+// names stay.
+func (q question) servers() []nameserver {
+	up := make([]nameserver, 0, len(q.zone.ns))
 	for _, ns := range q.zone.ns {
+		if !q.view.cfg.Nodes[ns.set-len(q.view.shape.pools)].Down {
+			up = append(up, ns)
+		}
+	}
+	if len(up) == 0 {
+		return q.zone.ns
+	}
+	return up
+}
+
+func (q question) ns() []dns.RR {
+	servers := q.servers()
+	out := make([]dns.RR, 0, len(servers))
+	for _, ns := range servers {
 		out = append(out, &dns.NS{
 			Hdr: dns.RR_Header{Name: q.apex, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: nsTTL},
 			Ns:  ns.label + q.apex,
@@ -175,7 +191,7 @@ func (q question) caa() []dns.RR {
 // glue spares a resolver the questions that follow the name servers' names.
 func (q question) glue() []dns.RR {
 	var out []dns.RR
-	for _, ns := range q.zone.ns {
+	for _, ns := range q.servers() {
 		set, host := q.view.sets[ns.set], ns.label+q.apex
 		out = rrset(out, host, nsTTL, set.v4, 0)
 		out = rrset(out, host, nsTTL, set.v6, 0)

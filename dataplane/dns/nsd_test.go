@@ -219,8 +219,11 @@ func zoneFile(cfg Config, z Zone, asks []string) string {
 	for _, issuer := range z.Issuers {
 		fmt.Fprintf(&b, "%s. 30 IN CAA 0 issue \"%s\"\n", z.Apex, issuer)
 	}
+	allDown := !slices.ContainsFunc(servers, func(n Node) bool { return !n.Down })
 	for _, n := range servers {
-		fmt.Fprintf(&b, "%s. 3600 IN NS ns-%s.%s.\n", z.Apex, n.Name, z.Apex)
+		if allDown || !n.Down {
+			fmt.Fprintf(&b, "%s. 3600 IN NS ns-%s.%s.\n", z.Apex, n.Name, z.Apex)
+		}
 		for _, a := range n.Addresses {
 			write("ns-"+n.Name+"."+z.Apex, 3600, a)
 		}

@@ -32,10 +32,23 @@ func TestNSGlue(t *testing.T) {
 	}
 }
 
-func TestNSGlueOfDownNodeStays(t *testing.T) {
+// A node that is down is no name server any more, as long as there are others; who asks for its name, which the parent knows, gets it.
+func TestNSOfDownNodes(t *testing.T) {
 	cfg := example()
 	cfg.Nodes[1].Down = true // n1
-	checkLookups(t, mustView(t, cfg), []want{
+	v := mustView(t, cfg)
+	checkLookups(t, v, []want{
+		{qname: "example.org.", qtype: dns.TypeNS, answer: "example.org. 3600 IN NS ns-n2.example.org.\nexample.org. 3600 IN NS ns-n3.example.org."},
 		{qname: "ns-n1.example.org.", qtype: dns.TypeA, answer: "ns-n1.example.org. 3600 IN A 192.0.2.1"},
+	})
+	if got := text(v.lookup("example.org.", dns.TypeNS, 0, at).additional); strings.Contains(got, "192.0.2.1") || !strings.Contains(got, "192.0.2.2") {
+		t.Errorf("additional section\n%s", got)
+	}
+	for i := range cfg.Nodes {
+		cfg.Nodes[i].Down = true
+	}
+	checkLookups(t, newView(cfg, v), []want{
+		{qname: "example.org.", qtype: dns.TypeNS, answer: "example.org. 3600 IN NS ns-n1.example.org.\n" +
+			"example.org. 3600 IN NS ns-n2.example.org.\nexample.org. 3600 IN NS ns-n3.example.org."},
 	})
 }
