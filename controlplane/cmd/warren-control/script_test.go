@@ -110,6 +110,7 @@ func freeAddress(t *testing.T) string {
 //	eventually CODE ARG...                the same, again and again until it exits so
 //	until REGEXP ARG... [-- ARG...]       call it until it says so, then end it as Ctrl-C does; meanwhile call the other again and again
 //	keep NAME                             make a variable of what was written to standard output
+//	certify NAME...                       write chain.pem and key.pem: a certificate of the names, by an authority of its own
 func TestScripts(t *testing.T) {
 	t.Setenv("WARREN_CONFIG", "")
 	t.Setenv("EDITOR", "sed -i s/before/after/")
@@ -126,7 +127,7 @@ func TestScripts(t *testing.T) {
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "config.yaml"), fmt.Appendf(nil, "server: %s\napi_key_file: %s\norganization: %s\n", r.url, r.keyFile, name), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"warren": call, "eventually": eventually, "until": until, "keep": keep},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"warren": call, "eventually": eventually, "until": until, "keep": keep, "certify": certify},
 	})
 }
 
