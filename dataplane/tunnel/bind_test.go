@@ -62,6 +62,70 @@ func TestTransports(t *testing.T) {
 	}
 }
 
+// A row of tries at one address is in vain if nothing is heard there.
+func TestTriesInVain(t *testing.T) {
+	var c transports
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	row := func() {
+		now = now.Add(tryUDPEvery)
+		if c.tryUDP(now) {
+			c.sentUDP(now)
+		}
+	}
+	vain := func(when string, want bool) {
+		t.Helper()
+		if c.elsewhere() != want {
+			t.Errorf("%s: elsewhere is not %v", when, want)
+		}
+	}
+	row()
+	vain("while the first row lasts", false)
+	row()
+	vain("when the next begins", true)
+	vain("said once", false)
+	row()
+	c.heardUDP()
+	vain("heard meanwhile", false)
+	row()
+	vain("heard before", false)
+	row()
+	c.moved()
+	row()
+	vain("the first row at another address", false)
+	row()
+	vain("there in vain, too", true)
+}
+
+// Where UDP is silent and little is sent, enough is asked for a row of tries, now and then.
+func TestIdlePeersAreAskedWhileUDPIsSilent(t *testing.T) {
+	var c transports
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	asked := map[bool]int{}
+	for _, heard := range []bool{false, true} {
+		c.sentUDP(start)
+		if c.used = start; heard {
+			c.heardUDP()
+		}
+		for s := range 600 {
+			now := start.Add(time.Duration(s) * time.Second)
+			if c.ask(now) {
+				asked[heard]++
+				c.used = now // as what is sent then does
+				if c.tryUDP(now) {
+					c.sentUDP(now)
+				}
+			}
+		}
+	}
+	most := int(10*time.Minute/askSilent) * tryUDPTimes
+	if n := asked[false]; n > most || n < most*3/4 {
+		t.Errorf("asked %d times in ten minutes, want about %d", n, most)
+	}
+	if n := asked[true]; n != 0 {
+		t.Errorf("asked %d times though UDP works", n)
+	}
+}
+
 func TestExpects(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -109,6 +109,7 @@ func (h *healer) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		timer.Reset(h.round(time.Now()))
+		h.t.wander()
 		select {
 		case <-ctx.Done():
 			return

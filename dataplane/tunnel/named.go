@@ -96,13 +96,30 @@ func (t *Tunnel) ask(id string) {
 	}
 }
 
-// arrived tells that a peer answers where it is called.
+// arrived takes that a peer answers: where it was before is of no use any more if that is where it is called. It may be
+// an answer from there that was on its way, or one in TLS.
 func (t *Tunnel) arrived(id string) {
+	if !t.remembers(id) {
+		return
+	}
+	peers := t.Peers()
+	i := slices.IndexFunc(peers, func(p PeerState) bool { return p.ID == id && p.Transport == TransportUDP })
+	if i < 0 {
+		return
+	}
 	t.where.mu.Lock()
 	defer t.where.mu.Unlock()
-	if at := t.where.of[id]; at != nil {
+	if at := t.where.of[id]; at != nil && at.using == peers[i].Endpoint.Addr().Unmap() {
 		at.before = netip.Addr{}
 	}
+}
+
+// remembers reports whether it is known where a peer was before.
+func (t *Tunnel) remembers(id string) bool {
+	t.where.mu.Lock()
+	defer t.where.mu.Unlock()
+	at := t.where.of[id]
+	return at != nil && at.before.IsValid()
 }
 
 // nextAddress goes on to the next address of a peer that is reached by a name.
@@ -168,6 +185,33 @@ func (t *Tunnel) renamed(host string) {
 			t.heal.moved(id)
 		} else if err := t.heals(id, liveness.Rekey); err != nil { // the next one may be seconds away
 			t.log.Debug("heal tunnel", "peer", id, "step", liveness.Rekey.String(), "err", err)
+		}
+	}
+}
+
+// wander looks for UDP where it is silent: idle peers are asked, and it goes on to the next address of those that it does not
+// reach where they are called. In TLS their tunnels are up, and nothing else would look for them elsewhere. The device goes
+// on by TLS until it hears them over UDP.
+func (t *Tunnel) wander() {
+	ask, elsewhere := t.bind.ways.Load().silent(time.Now())
+	for _, id := range ask {
+		t.beats.Doubt(id)
+	}
+	if len(elsewhere) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range elsewhere {
+		t.ask(id)
+		t.nextAddress(id)
+	}
+	reached := t.reachedLocked()
+	t.bind.apply(reached)
+	for _, p := range reached {
+		if have, ok := t.have[p.Key]; ok {
+			have.Endpoint = p.Endpoint
+			t.have[p.Key] = have
 		}
 	}
 }

@@ -102,8 +102,9 @@ func TestNodeIsFollowedByItsName(t *testing.T) {
 			stop()
 			node = next
 			nctx, cancel := context.WithCancel(ctx)
-			stop = cancel
-			run(nctx, node.Run)
+			ended := make(chan struct{})
+			stop = func() { cancel(); <-ended; time.Sleep(time.Second) } // what it has said has arrived
+			run(nctx, func(ctx context.Context) error { defer close(ended); return next.Run(ctx) })
 			if err := node.Apply(ctx, Config{Addr: node.addr, Peers: asConn}); err != nil {
 				t.Fatal(err)
 			}
@@ -192,4 +193,80 @@ func TestNameWithAnAddress(t *testing.T) {
 	if got := at(endpoint.MustParse("192.0.2.9:1")); got != "192.0.2.9:1" || len(tn.where.of) != 0 {
 		t.Error(got)
 	}
+}
+
+// A node is reached by UDP at one of several addresses, and in TLS whichever of them the tunnel has taken: the tunnel works
+// all the time, and goes by UDP again by itself.
+func TestUDPIsLookedForAtEveryAddressWhileTLSWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		run := func(f func(context.Context) error) {
+			running.Go(func() {
+				if err := f(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ca, internet, dns := identitytest.New(t), nettest.New(), &names{}
+		defer internet.Close()
+		at, nowhere := netip.MustParseAddr("198.18.2.1"), netip.MustParseAddr("198.18.2.99")
+		node := newSimEnd(t, ca, "node", NodeRole, netip.MustParseAddr("fd57:6172:7265::1"), internet.Host(at, false))
+		conn := newSimEnd(t, ca, "connector", ConnectorRole, netip.MustParseAddr("fd57:6172:7265::100"), internet.Host(netip.MustParseAddr("198.19.0.1"), true))
+		conn.names = dial.NewNames(dns.lookup, conn.renamed)
+		asConn := []Peer{{ID: conn.id, Kind: Connector, Key: conn.opts.Key.Public(), Addr: conn.addr, Keepalive: 25 * time.Second}}
+		asNode := []Peer{{ID: node.id, Kind: Node, Key: node.opts.Key.Public(), Addr: node.addr, Keepalive: 25 * time.Second,
+			Endpoint: endpoint.MustParse("edge.example:51820").Or(nowhere), TLS: endpoint.At(netip.AddrPortFrom(at, 443))}}
+		run(node.Run)
+		if err := node.Apply(ctx, Config{Addr: node.addr, Peers: asConn}); err != nil {
+			t.Fatal(err)
+		}
+		node.hold(asConn)
+		l := node.host.Listen(443)
+		run(func(ctx context.Context) error { return node.ServeTLS(ctx, l) })
+		by := func(when, transport string, within time.Duration) {
+			t.Helper()
+			start := time.Now()
+			for time.Since(start) <= within {
+				up := conn.beats.Up("node") && node.beats.Up("connector")
+				if up && conn.Peers()[0].Transport == transport && node.Peers()[0].Transport == transport {
+					t.Logf("%s: by %s after %v", when, transport, time.Since(start))
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			t.Errorf("%s: %+v, not by %s in %v", when, conn.Peers(), transport, within)
+		}
+		run(conn.Run)
+		if err := conn.Apply(ctx, Config{Addr: conn.addr, Peers: asNode}); err != nil {
+			t.Fatal(err)
+		}
+		conn.hold(asNode)
+		by("only what the node is thought to have is known", TransportTLS, 15*time.Second)
+		dns.set(nowhere, at)
+		by("the second of two addresses", TransportUDP, time.Minute)
+
+		// While nothing passes the tunnel looks for the node where it was thought to be as well, and finds TLS to work then.
+		dns.set(at)
+		time.Sleep(time.Minute)
+		with := func(f func(*place)) {
+			conn.where.mu.Lock()
+			defer conn.where.mu.Unlock()
+			f(conn.where.of["node"])
+		}
+		with(func(p *place) { p.before = nowhere })
+		conn.host.Cut(true, true)
+		for there := false; !there; with(func(p *place) { there = p.using == nowhere }) {
+			time.Sleep(50 * time.Millisecond)
+		}
+		conn.host.BlockUDP(true)
+		conn.host.Cut(false, false)
+		by("UDP is blocked", TransportTLS, 15*time.Second)
+		conn.Watched("node", true) // idle, it is asked every ten minutes
+		time.Sleep(5 * time.Minute)
+		conn.host.BlockUDP(false)
+		by("UDP works again", TransportUDP, 3*time.Minute)
+	})
 }

@@ -18,6 +18,7 @@ const (
 	tryUDPEvery = 3 * time.Second         // while TLS is in use
 	tryUDPTimes = 3                       // in a row: one may come over TLS earlier, and be no news to the peer
 	tryUDPMost  = 512                     // bytes of a packet that is also sent over UDP for that
+	askSilent   = 15 * time.Second        // of sending nothing while UDP is silent: an idle tunnel would not find out that it works
 	linkUnused  = 10 * time.Second        // after TLS was needed last; while UDP is silent it stays
 	redialMost  = 3 * time.Second         // between two tries
 )
@@ -31,6 +32,7 @@ type transports struct {
 	waiting time.Time // since when UDP owes an answer; zero: it does not
 	tried   time.Time // when UDP was begun to be tried last while TLS is in use
 	tries   int       // left
+	vain    bool      // a row of tries was not answered
 	used    time.Time // when TLS was needed last
 	redial  time.Time // not to be dialled before
 	wait    backoff.Backoff
@@ -46,7 +48,22 @@ func (t *transports) sentUDP(now time.Time) (first bool) {
 }
 
 // heardUDP tells that the peer was heard over UDP.
-func (t *transports) heardUDP() { t.waiting = time.Time{} }
+func (t *transports) heardUDP() { t.waiting, t.vain = time.Time{}, false }
+
+// moved tells that UDP leads to another address from now on. It is tried at once.
+func (t *transports) moved() { t.tried, t.vain = time.Time{}, false }
+
+// elsewhere reports, once for each row of tries, that none was answered where the peer is called.
+func (t *transports) elsewhere() (yes bool) {
+	yes, t.vain = t.vain, false
+	return yes
+}
+
+// ask reports whether nothing is sent by which UDP would be found to work again, or too little: a row has begun.
+func (t *transports) ask(now time.Time) bool {
+	begun := t.tries > 0 && t.tries < tryUDPTimes && now.Sub(t.tried) < tryUDPEvery
+	return t.silent(now) && (begun || now.Sub(t.used).Abs() >= askSilent)
+}
 
 // silent reports whether UDP seems not to work.
 func (t *transports) silent(now time.Time) bool {
@@ -56,6 +73,7 @@ func (t *transports) silent(now time.Time) bool {
 // tryUDP reports whether something should go over UDP as well, although TLS is in use.
 func (t *transports) tryUDP(now time.Time) bool {
 	if now.Sub(t.tried) >= tryUDPEvery {
+		t.vain = t.vain || !t.tried.IsZero() && !t.waiting.IsZero()
 		t.tried, t.tries = now, tryUDPTimes
 	}
 	if t.tries == 0 {
@@ -109,13 +127,30 @@ type ways struct {
 	of map[string]*way         // by peer
 }
 
-// moved takes where the node is reached over UDP. What is known of UDP, and the link, stay.
+// moved takes where the node is reached over UDP. That UDP is silent, and the link, stay.
 func (w *way) moved(udp netip.AddrPort) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.udp != udp {
 		w.udp, w.plain = udp, nil
+		w.choice.moved()
 	}
+}
+
+// silent are the nodes that are to be asked as UDP has been silent and so have we, and those that it does not reach where
+// they are called. It tells of each now and then.
+func (ws *ways) silent(now time.Time) (ask, elsewhere []string) {
+	for id, w := range ws.of {
+		w.mu.Lock()
+		if w.choice.ask(now) {
+			ask = append(ask, id)
+		}
+		if w.choice.elsewhere() {
+			elsewhere = append(elsewhere, id)
+		}
+		w.mu.Unlock()
+	}
+	return ask, elsewhere
 }
 
 // due reports whether it is time for a reminder.
