@@ -6,7 +6,6 @@
 package liveness
 
 import (
-	"cmp"
 	"math"
 	"time"
 )
@@ -29,22 +28,6 @@ func (s State) String() string {
 // Usable reports whether there is no better knowledge than that the path works.
 func (s State) Usable() bool { return s == Up || s == Suspect }
 
-// Times between heartbeats.
-const (
-	EveryInUse = 200 * time.Millisecond // while the path is used, and until an answer is had
-	EveryIdle  = time.Second            // after idleAfter of health and no use
-	EveryRest  = 5 * time.Second        // after restAfter: thousands of sites may be idle on one node
-	EveryLean  = 10 * time.Minute       // instead of that, while another path to the same peer is watched
-	everyDead  = 5 * time.Second        // by the end that follows, after deadAfter
-	hurry      = 50 * time.Millisecond  // while it is in doubt: many questions tell loss from silence
-
-	idleAfter = 10 * time.Second // of no use
-	restAfter = time.Minute
-	deadAfter = 10 * time.Second // a path that is down for longer is asked once per EveryIdle
-	coldAfter = 2 * time.Minute  // of silence WireGuard's next packet waits for a handshake (RekeyAfterTime), which is no round trip
-	outKept   = 8                // so many questions without an answer have room that is kept: thousands of paths are idle
-)
-
 // Bounds of a judgement.
 const (
 	silenceLeast = 550 * time.Millisecond // no path is down before this
@@ -64,13 +47,6 @@ const (
 	outMost    = 96                     // questions that wait for an answer; the oldest is forgotten. Those of silenceMost in a hurry, and unansweredMost besides
 	lateCall   = 100 * time.Millisecond // a caller that comes so much later than Next did not run
 )
-
-// Quality is what was measured of a path.
-type Quality struct {
-	RTT      time.Duration // smoothed; 0: not measured
-	Variance time.Duration // mean deviation of RTT
-	Loss     float64       // share of the last questions without an answer, 0..1
-}
 
 // A Judge believes one of the States of a path. Its user sends a question (a sequence number) at Next,
 // tells Sent, and tells Received when the other end sends the number back. The zero value is ready. Not
@@ -273,39 +249,6 @@ func (j *Judge) prove() {
 	}
 }
 
-// sample measures a round trip, unless it says more about an outage than about the path: what was asked during
-// one may wait for its end, in WireGuard for a session or in a connection that sends again.
-func (j *Judge) sample(rtt, sent time.Duration) {
-	if rtt > silenceMost || rtt >= j.late() && (j.state == Down || sent < j.rose) {
-		return
-	}
-	j.measure(rtt)
-}
-
-// measure is RFC 6298 §2.2 and §2.3.
-func (j *Judge) measure(rtt time.Duration) {
-	rtt = max(rtt, time.Microsecond)
-	if j.srtt == 0 {
-		j.srtt, j.rttvar = rtt, rtt/2
-		return
-	}
-	j.rttvar += ((j.srtt - rtt).Abs() - j.rttvar) / 4
-	j.srtt = max(j.srtt+(rtt-j.srtt)/8, time.Microsecond)
-}
-
-// count keeps the fate of one question.
-func (j *Judge) count(lost bool) {
-	i := j.fate % lossWindow
-	if j.fate >= lossWindow && j.fates[i] {
-		j.lost--
-	}
-	j.fates[i] = lost
-	if lost {
-		j.lost++
-	}
-	j.fate++
-}
-
 // Use tells that somebody relies on the path now.
 func (j *Judge) Use(now time.Time) {
 	j.tick(now)
@@ -318,61 +261,6 @@ func (j *Judge) Doubt(now time.Time) {
 	j.doubted = j.state != Down
 }
 
-// Next says when the next question should be sent; in the past: now.
-func (j *Judge) Next(now time.Time) time.Time {
-	j.tick(now)
-	return now.Add(j.due() - j.at)
-}
-
-// due is Next in own time.
-func (j *Judge) due() time.Duration {
-	if !j.asked && !j.proven {
-		return j.at
-	}
-	if j.doubted {
-		return j.at
-	}
-	if j.gap > max(j.sent, j.proof) { // we were away: ask at once
-		return j.gap
-	}
-	last := j.sent
-	first, open := j.oldest()
-	if j.proven && !open {
-		last = max(last, j.proof-min(j.srtt, EveryInUse))
-	}
-	next := last + j.every()
-	if j.Follows && j.state == Up && !open {
-		next += j.every() / 2
-	}
-	if j.state != Down && open { // in doubt as soon as the oldest is late
-		next = min(next, max(first+j.late(), j.sent+hurry))
-	}
-	return next
-}
-
-func (j *Judge) every() time.Duration {
-	switch {
-	case j.state == Down && j.rising > 0 && j.at-j.proof < EveryIdle:
-		return hurry
-	case j.state == Down && j.at-j.downSince > deadAfter:
-		if j.Follows { // the other end asks as soon as it is back
-			return everyDead
-		}
-		return EveryIdle
-	case j.state == Up && j.at-max(j.used, j.rose) > restAfter:
-		if j.Leans {
-			return EveryLean
-		}
-		return cmp.Or(j.Rest, EveryRest)
-	case j.state == Up && j.at-j.used > idleAfter:
-		return cmp.Or(j.Idle, EveryIdle)
-	}
-	return EveryInUse
-}
-
-// Rests reports whether nothing is asked for long: the path is well and not used, and another one is watched.
-func (j *Judge) Rests() bool { return j.every() == EveryLean }
-
 // State says what is believed now.
 func (j *Judge) State(now time.Time) State {
 	j.tick(now)
@@ -380,17 +268,4 @@ func (j *Judge) State(now time.Time) State {
 		return Suspect
 	}
 	return j.state
-}
-
-// Quality gives the measurements so far.
-func (j *Judge) Quality() Quality {
-	q := Quality{RTT: j.srtt, Variance: j.rttvar}
-	lost, n := j.lost, min(j.fate, lossWindow)
-	if silent := j.overdue(); silent > 0 && j.state == Down {
-		lost, n = lost+silent, n+silent
-	}
-	if n > 0 {
-		q.Loss = float64(lost) / float64(n)
-	}
-	return q
 }
