@@ -343,12 +343,13 @@ func TestUnavailable(t *testing.T) {
 	ctx := t.Context()
 	s := storetest.Open(t, "postgres://warren@/none?host="+t.TempDir())
 	for name, err := range map[string]error{
-		"ping":  s.Ping(ctx),
-		"view":  s.View(ctx, func(*store.Tx) error { return nil }),
-		"tx":    func() error { _, err := s.Tx(ctx, "test", func(*store.Tx) error { return nil }); return err }(),
-		"load":  func() error { _, err := s.Load(ctx); return err }(),
-		"lock":  func() error { _, err := s.ReplicaLock(ctx, true); return err }(),
-		"hints": s.Listen(ctx, func() { t.Error("a hint without a database") }),
+		"ping":    s.Ping(ctx),
+		"migrate": s.Migrate(ctx),
+		"view":    s.View(ctx, func(*store.Tx) error { return nil }),
+		"tx":      func() error { _, err := s.Tx(ctx, "test", func(*store.Tx) error { return nil }); return err }(),
+		"load":    func() error { _, err := s.Load(ctx); return err }(),
+		"lock":    func() error { _, err := s.ReplicaLock(ctx, true); return err }(),
+		"hints":   s.Listen(ctx, func() { t.Error("a hint without a database") }),
 	} {
 		if fault.Of(err) != fault.Unavailable {
 			t.Errorf("%s: %v", name, err)

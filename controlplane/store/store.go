@@ -105,8 +105,12 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Migrate brings the schema to what this program needs. Any number of replicas may call it at once: a
-// session lock lets one of them work while the others wait.
+// session lock lets one of them work while the others wait. It is Unavailable when the database does not answer.
 func (s *Store) Migrate(ctx context.Context) error {
+	return classify(s.migrate(ctx), "migrate")
+}
+
+func (s *Store) migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -117,16 +121,16 @@ func (s *Store) Migrate(ctx context.Context) error {
 	defer conn.Close()
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()),
 		goose.WithAllowOutofOrder(true)) // steps are numbered when work on them begins: a database may have a later one already
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	for _, r := range done {
 		s.log.Info("schema migrated", "step", r.Source.Path, "dur", r.Duration)

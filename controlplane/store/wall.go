@@ -111,7 +111,7 @@ func (t *Tx) behind(ctx context.Context, fn func() error) error {
 func (s *Store) raiseWalls(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, "SELECT raise_walls()")
 	if err != nil {
-		return fmt.Errorf("migrate: walls between organizations: %w", err)
+		return fmt.Errorf("walls between organizations: %w", err)
 	}
 	return nil
 }

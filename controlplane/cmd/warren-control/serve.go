@@ -14,13 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/config"
-	"github.com/warrenedge/warren/controlplane/fault"
-	"github.com/warrenedge/warren/controlplane/keyring"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/atomicfile"
-	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/daemon"
 	"github.com/warrenedge/warren/shared/version"
 )
@@ -39,23 +35,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	lock, err := db.ReplicaLock(ctx, cfg.ValkeyURL == "")
+	f, err := awaitDatabase(ctx, cfg, db, kek, log)
 	if err != nil {
 		return err
 	}
-	replicas := &replicaLock{db: db, lock: lock, exclusive: cfg.ValkeyURL == "", log: log}
+	replicas, ring, cluster := f.replicas, f.ring, f.cluster
 	defer replicas.release()
-	ring, err := keyring.Open(ctx, db, kek, log)
-	if err != nil {
-		return err
-	}
-	cluster, err := admin.Bootstrap(ctx, db, ring.Sealer())
-	if err != nil {
-		return err
-	}
 	if err := handOver(cluster.FirstKey, cfg.BootstrapKeyFile, os.Stdout, log); err != nil {
 		return err
 	}
@@ -139,47 +124,6 @@ func handOver(key, file string, out io.Writer, log *slog.Logger) error {
 	_, err := fmt.Fprintf(out, "The first API key, shown this once:\n%s\n", key)
 	return err
 }
-
-// replicaLock keeps the lock that tells replicas with and without a presence bus apart.
-type replicaLock struct {
-	db        *store.Store
-	lock      *store.Lock
-	exclusive bool
-	log       *slog.Logger
-}
-
-// String names the task.
-func (r *replicaLock) String() string { return "replica lock" }
-
-// Run takes the lock again whenever the database lost it. While the database is away this replica serves
-// on; that another one took its place meanwhile ends it.
-func (r *replicaLock) Run(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.lock.Lost():
-		}
-		r.log.Warn("replica lock lost, the database is away")
-		wait := backoff.Backoff{Max: 5 * time.Second}
-		for {
-			if !wait.Wait(ctx) {
-				return nil
-			}
-			next, err := r.db.ReplicaLock(ctx, r.exclusive)
-			if err == nil {
-				r.lock = next
-				r.log.Info("replica lock taken again")
-				break
-			}
-			if fault.Of(err) == fault.Conflict {
-				return err
-			}
-		}
-	}
-}
-
-func (r *replicaLock) release() { r.lock.Release() }
 
 // How long changes are kept. Who is further behind reads everything again.
 const (
