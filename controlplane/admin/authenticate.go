@@ -210,6 +210,10 @@ func keyPrincipal(ctx context.Context, tx *store.Tx, v *model.APIKey) (access.Pr
 		if err != nil {
 			return p, err
 		}
+		err = enough(ctx, tx, v.User, g, func(r model.Security) bool { return !r.RequireSecondFactor || !v.SecondFactor.IsZero() })
+		if err != nil {
+			return p, err
+		}
 		p.Name, p.Grants = u.Email, g.Narrow(v.Org, v.Permissions)
 	case !v.Account.IsZero():
 		s, err := tx.GetServiceAccount(ctx, v.Account)
@@ -237,16 +241,25 @@ func sessionPrincipal(ctx context.Context, tx *store.Tx, v *model.Session) (acce
 	if err != nil {
 		return access.Principal{}, err
 	}
-	rules, err := tx.SecurityOfUser(ctx, v.User)
-	if err != nil {
+	if err := enough(ctx, tx, v.User, g, func(r model.Security) bool { return r.Met(v, time.Now()) }); err != nil {
 		return access.Principal{}, err
 	}
+	return access.Principal{Session: v.ID, User: v.User, Name: u.Email, Grants: g}, nil
+}
+
+// enough takes away what a user may in organizations that want more of a session, or of the one that a key was made with: it is
+// as if he were no member.
+func enough(ctx context.Context, tx *store.Tx, user model.UserID, g access.Grants, met func(model.Security) bool) error {
+	rules, err := tx.SecurityOfUser(ctx, user)
+	if err != nil {
+		return err
+	}
 	for _, r := range rules {
-		if !r.Met(v, time.Now()) {
-			delete(g.Orgs, r.Org) // the session is not enough for it: as if he were no member
+		if !met(r) {
+			delete(g.Orgs, r.Org)
 		}
 	}
-	return access.Principal{Session: v.ID, User: v.User, Name: u.Email, Grants: g}, nil
+	return nil
 }
 
 // userGrants is what a user may do; one who is disabled may nothing.

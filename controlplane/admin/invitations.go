@@ -107,7 +107,7 @@ func (a *Admin) Invite(ctx context.Context, p access.Principal, org, email strin
 
 // SecuritySpec is what an organization wants of a session before it counts there.
 type SecuritySpec struct {
-	RequireSecondFactor bool   `json:"require_second_factor,omitempty" doc:"Sessions count in the organization only after a code, a backup code or a passkey"`
+	RequireSecondFactor bool   `json:"require_second_factor,omitempty" doc:"Sessions, and keys that users make of their own in them, count in the organization only after a code, a backup code or a passkey"`
 	MaxSessionAge       string `json:"max_session_age,omitempty" maxLength:"20" doc:"How old a session may be that counts there, such as 12h; from 5m to 168h, as old as any if absent"`
 }
 

@@ -164,7 +164,10 @@ func (a *Admin) CreateAPIKey(ctx context.Context, p access.Principal, name strin
 // CreateMyAPIKey makes a key of the calling user's own and returns it with its secret, once.
 func (a *Admin) CreateMyAPIKey(ctx context.Context, p access.Principal, name string, s APIKeySpec) (APIKey, error) {
 	return a.createKey(ctx, p, name, s, func(c *call, v *model.APIKey) (err error) {
-		if v.User, err = c.self(); err != nil || s.Organization == "" {
+		if v.User, err = c.self(); err != nil {
+			return err
+		}
+		if v.SecondFactor, err = c.shown(); err != nil || s.Organization == "" {
 			return err
 		}
 		if err := c.organization(s.Organization, access.MeWrite); err != nil {
@@ -173,6 +176,22 @@ func (a *Admin) CreateMyAPIKey(ctx context.Context, p access.Principal, name str
 		v.Org = c.org
 		return nil
 	})
+}
+
+// shown is when the caller has shown a second factor: in this session, or in the one that his key was made with.
+func (c *call) shown() (time.Time, error) {
+	if !c.p.Session.IsZero() {
+		v, err := c.tx.GetSession(c, c.p.Session)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return v.SecondFactor, nil
+	}
+	v, err := c.tx.GetAPIKey(c, c.p.Key)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return v.SecondFactor, nil
 }
 
 func (a *Admin) createKey(ctx context.Context, p access.Principal, name string, s APIKeySpec, owned func(c *call, v *model.APIKey) error) (out APIKey, err error) {

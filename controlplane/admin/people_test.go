@@ -590,3 +590,73 @@ func TestKeysMakeNoBetterKeys(t *testing.T) {
 		t.Errorf("a key without bounds makes one: %+v, %v", v, err)
 	}
 }
+
+// A key of one's own is worth in an organization what the session was that it was made with: it is no way around the second
+// factor that the organization wants, whenever it was made.
+func TestOwnKeysHaveTheirSessionsFactors(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	plain, _ := o.user("ann@example.org", "member")
+	var token string
+	o.exec(func(tx *store.Tx) (err error) {
+		token, _, err = o.a.NewSession(ctx, tx, SignIn{User: plain.User, Address: here, AMR: []string{"pwd", "otp"}, SecondFactor: time.Now()})
+		return err
+	})
+	strong, err := o.a.AuthenticateSession(ctx, token, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weakKey, err := o.a.CreateMyAPIKey(ctx, plain, "weak", APIKeySpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	strongKey, err := o.a.CreateMyAPIKey(ctx, strong, "strong", APIKeySpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ci, _, err := o.a.ServiceAccounts.Create(ctx, o.root, DefaultName, "ci", ServiceAccountSpec{Roles: []string{"viewer"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := o.a.CreateAPIKey(ctx, o.root, "of-ci", APIKeySpec{Organization: DefaultName, ServiceAccount: ci.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sees := func(secret string) bool {
+		t.Helper()
+		a := New(o.db, nil, nil, "") // which has not seen it yet
+		p, err := a.Authenticate(ctx, secret, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = a.Sites.List(ctx, p, DefaultName, "", 10)
+		if err != nil && fault.Of(err) != fault.NotFound {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	for _, tt := range []struct {
+		wanted       bool
+		weak, strong bool
+	}{{false, true, true}, {true, false, true}, {false, true, true}} {
+		if _, err := o.a.SetSecurity(ctx, o.root, DefaultName, SecuritySpec{RequireSecondFactor: tt.wanted}); err != nil {
+			t.Fatal(err)
+		}
+		if got := sees(weakKey.Secret); got != tt.weak {
+			t.Errorf("a second factor is wanted: %v; a key made without one sees the organization: %v", tt.wanted, got)
+		}
+		if got := sees(strongKey.Secret); got != tt.strong {
+			t.Errorf("a second factor is wanted: %v; a key made with one sees the organization: %v", tt.wanted, got)
+		}
+		if !sees(program.Secret) {
+			t.Error("a program is asked for a second factor")
+		}
+	}
+	if _, err := o.a.SetSecurity(ctx, o.root, DefaultName, SecuritySpec{RequireSecondFactor: true}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := New(o.db, nil, nil, "").CreateMyAPIKey(ctx, plain, "again", APIKeySpec{})
+	if err == nil && sees(again.Secret) {
+		t.Error("a session that is not enough makes a key that is")
+	}
+}

@@ -131,6 +131,8 @@ type APIKey struct {
 	Expires     time.Time      // zero: never
 	Used        time.Time      // to the minute; zero: never
 	UsedFrom    netip.Addr
+	// SecondFactor is when its user had shown one in the session that he made it with; zero: he had not. Of keys of users.
+	SecondFactor time.Time
 	Meta
 }
 

@@ -14,7 +14,7 @@ import (
 func (t *Tx) CreateAPIKey(ctx context.Context, v *model.APIKey) error {
 	return classify(t.q.InsertAPIKey(ctx, db.InsertAPIKeyParams{
 		ID: v.ID.UUID, OrgID: nullID(v.Org.UUID), Name: v.Name, Hash: v.Hash, ExpiresAt: nullTime(v.Expires),
-		UserID: nullID(v.User.UUID), ServiceAccountID: nullID(v.Account.UUID), Permissions: v.Permissions, Allow: notNil(v.Allow),
+		UserID: nullID(v.User.UUID), ServiceAccountID: nullID(v.Account.UUID), Permissions: v.Permissions, Allow: notNil(v.Allow), SecondFactorAt: nullTime(v.SecondFactor),
 	}), "create API key")
 }
 
@@ -89,6 +89,8 @@ func apiKey(r db.ApiKey) *model.APIKey {
 		Expires:     timeOrZero(r.ExpiresAt),
 		Used:        timeOrZero(r.UsedAt),
 		UsedFrom:    addrOrZero(r.UsedFrom),
-		Meta:        model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
+
+		SecondFactor: timeOrZero(r.SecondFactorAt),
+		Meta:         model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

@@ -2321,7 +2321,7 @@ type SecuritySpec struct {
 	// MaxSessionAge How old a session may be that counts there, such as 12h; from 5m to 168h, as old as any if absent
 	MaxSessionAge string `json:"max_session_age,omitempty,omitzero"`
 
-	// RequireSecondFactor Sessions count in the organization only after a code, a backup code or a passkey
+	// RequireSecondFactor Sessions, and keys that users make of their own in them, count in the organization only after a code, a backup code or a passkey
 	RequireSecondFactor *bool `json:"require_second_factor,omitempty"`
 }
 

@@ -1,6 +1,6 @@
 -- name: InsertAPIKey :exec
-INSERT INTO api_keys (id, org_id, name, hash, expires_at, user_id, service_account_id, permissions, allow)
-VALUES (@id, @org_id, @name, @hash, @expires_at, @user_id, @service_account_id, @permissions, @allow);
+INSERT INTO api_keys (id, org_id, name, hash, expires_at, user_id, service_account_id, permissions, allow, second_factor_at)
+VALUES (@id, @org_id, @name, @hash, @expires_at, @user_id, @service_account_id, @permissions, @allow, @second_factor_at);
 
 -- name: UpdateAPIKey :execrows
 UPDATE api_keys
@@ -17,19 +17,19 @@ UPDATE api_keys SET used_at = @used_at, used_from = @used_from
 DELETE FROM api_keys WHERE id = @id;
 
 -- name: GetAPIKey :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE id = @id;
 
 -- name: ListAPIKeysNamed :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE name = @name AND (sqlc.narg('org_id')::uuid IS NULL OR org_id = sqlc.narg('org_id')::uuid)
    AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id')::uuid) ORDER BY id LIMIT @most;
 
 -- name: ListAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE id > @after AND (sqlc.narg('org_id')::uuid IS NULL OR org_id = sqlc.narg('org_id')::uuid)
    AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id')::uuid) ORDER BY id LIMIT @most;
 
 -- name: GetAPIKeyByHash :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE hash = @hash;

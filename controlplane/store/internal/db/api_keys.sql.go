@@ -26,7 +26,7 @@ func (q *Queries) DeleteAPIKey(ctx context.Context, id uuid.UUID) (int64, error)
 }
 
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE id = $1
 `
 
@@ -47,12 +47,13 @@ func (q *Queries) GetAPIKey(ctx context.Context, id uuid.UUID) (ApiKey, error) {
 		&i.Allow,
 		&i.UsedAt,
 		&i.UsedFrom,
+		&i.SecondFactorAt,
 	)
 	return i, err
 }
 
 const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE hash = $1
 `
 
@@ -73,13 +74,14 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash []byte) (ApiKey, err
 		&i.Allow,
 		&i.UsedAt,
 		&i.UsedFrom,
+		&i.SecondFactorAt,
 	)
 	return i, err
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :exec
-INSERT INTO api_keys (id, org_id, name, hash, expires_at, user_id, service_account_id, permissions, allow)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO api_keys (id, org_id, name, hash, expires_at, user_id, service_account_id, permissions, allow, second_factor_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertAPIKeyParams struct {
@@ -92,6 +94,7 @@ type InsertAPIKeyParams struct {
 	ServiceAccountID *uuid.UUID
 	Permissions      []string
 	Allow            []netip.Prefix
+	SecondFactorAt   *time.Time
 }
 
 func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) error {
@@ -105,12 +108,13 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) erro
 		arg.ServiceAccountID,
 		arg.Permissions,
 		arg.Allow,
+		arg.SecondFactorAt,
 	)
 	return err
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE id > $1 AND ($2::uuid IS NULL OR org_id = $2::uuid)
    AND ($3::uuid IS NULL OR user_id = $3::uuid) ORDER BY id LIMIT $4
 `
@@ -150,6 +154,7 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]Api
 			&i.Allow,
 			&i.UsedAt,
 			&i.UsedFrom,
+			&i.SecondFactorAt,
 		); err != nil {
 			return nil, err
 		}
@@ -162,7 +167,7 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]Api
 }
 
 const listAPIKeysNamed = `-- name: ListAPIKeysNamed :many
-SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from
+SELECT id, org_id, name, hash, expires_at, created_at, updated_at, user_id, service_account_id, permissions, allow, used_at, used_from, second_factor_at
   FROM api_keys WHERE name = $1 AND ($2::uuid IS NULL OR org_id = $2::uuid)
    AND ($3::uuid IS NULL OR user_id = $3::uuid) ORDER BY id LIMIT $4
 `
@@ -202,6 +207,7 @@ func (q *Queries) ListAPIKeysNamed(ctx context.Context, arg ListAPIKeysNamedPara
 			&i.Allow,
 			&i.UsedAt,
 			&i.UsedFrom,
+			&i.SecondFactorAt,
 		); err != nil {
 			return nil, err
 		}

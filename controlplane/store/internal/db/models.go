@@ -110,6 +110,7 @@ type ApiKey struct {
 	Allow            []netip.Prefix
 	UsedAt           *time.Time
 	UsedFrom         *netip.Addr
+	SecondFactorAt   *time.Time
 }
 
 type AuditAnchor struct {
