@@ -10,13 +10,15 @@ import (
 
 // OrganizationSpec is what is written of an organization.
 type OrganizationSpec struct {
-	Trusted *bool `json:"trusted,omitempty" doc:"Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false"`
+	Trusted           *bool `json:"trusted,omitempty" doc:"Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false"`
+	RequestsPerSecond *int  `json:"requests_per_second,omitempty" minimum:"0" maximum:"1000000" doc:"Requests and new connections a second that each node serves for it, so that it leaves the others their part; those beyond are answered with 429, or reset. 0: as many as there are. It stays if absent; of a new one: 0"`
 }
 
 // Organization is a tenant.
 type Organization struct {
 	Meta
-	Trusted bool `json:"trusted"`
+	Trusted           bool `json:"trusted"`
+	RequestsPerSecond int  `json:"requests_per_second"`
 }
 
 func organizations(a *Admin) *Collection[model.Organization, OrganizationSpec, Organization] {
@@ -38,13 +40,16 @@ func organizations(a *Admin) *Collection[model.Organization, OrganizationSpec, O
 			if s.Trusted != nil {
 				v.Trusted = *s.Trusted
 			}
+			if s.RequestsPerSecond != nil {
+				v.RequestsPerSecond = *s.RequestsPerSecond
+			}
 			return v, v.Validate()
 		},
 		create: func(c *call, v *model.Organization) error { return c.tx.CreateOrganization(c, v) },
 		update: func(c *call, v *model.Organization) (bool, error) { return c.tx.UpdateOrganization(c, v) },
 		drop:   func(c *call, v *model.Organization) error { return c.tx.DeleteOrganization(c, v.ID) },
 		view: func(_ *call, v *model.Organization) (Organization, error) {
-			return Organization{meta(v.ID.String(), v.Name, v.Meta), v.Trusted}, nil
+			return Organization{meta(v.ID.String(), v.Name, v.Meta), v.Trusted, v.RequestsPerSecond}, nil
 		},
 	}
 }

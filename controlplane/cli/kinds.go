@@ -53,8 +53,11 @@ var providerFields = []field{
 var kinds = []*kind{
 	{
 		name: "Organization", plural: "organizations", aliases: []string{"org", "orgs"},
-		fields:  []field{{"trusted", toggle, "its domains need no proof that they are its own", false}},
-		columns: []string{"trusted"},
+		fields: []field{
+			{"trusted", toggle, "its domains need no proof that they are its own", false},
+			{"requests_per_second", number, "requests and new connections a second that each node serves for it (default 0: as many as there are)", false},
+		},
+		columns: []string{"trusted", "requests_per_second"},
 	},
 	{name: "Region", plural: "regions"},
 	{name: "Pool", plural: "pools"},

@@ -24,6 +24,8 @@ type Organization struct {
 	Name    string
 	Brand   brand.Brand // of the pages that nodes answer with
 	Trusted bool        // administrators of the cluster answer for its domains: they need no proof
+	// RequestsPerSecond is how many requests and new connections each node serves for it; 0: as many as there are.
+	RequestsPerSecond int
 	Meta
 }
 

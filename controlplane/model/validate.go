@@ -34,9 +34,21 @@ var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // Validate reports what is wrong with one row by itself, as a fault that names the field as REST does.
 
-func (o *Organization) Validate() error { return checkName(o.Name, MaxName) }
-func (r *Region) Validate() error       { return checkName(r.Name, MaxName) }
-func (p *Pool) Validate() error         { return checkName(p.Name, MaxName) }
+func (r *Region) Validate() error { return checkName(r.Name, MaxName) }
+func (p *Pool) Validate() error   { return checkName(p.Name, MaxName) }
+
+// MaxPerSecond is more requests than a node carries.
+const MaxPerSecond = 1_000_000
+
+func (o *Organization) Validate() error {
+	if err := checkName(o.Name, MaxName); err != nil {
+		return err
+	}
+	if o.RequestsPerSecond < 0 || o.RequestsPerSecond > MaxPerSecond {
+		return fault.Field("requests_per_second", "%d, want 0 (no bound) to %d", o.RequestsPerSecond, MaxPerSecond)
+	}
+	return nil
+}
 
 func (n *Node) Validate() error {
 	if err := first(checkName(n.Name, MaxNodeName), checkSet("pool", n.Pool)); err != nil {

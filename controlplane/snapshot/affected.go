@@ -36,6 +36,7 @@ func all(m *model.Model) map[key]bool {
 	}
 	for o := range m.Organizations() {
 		keys[key{resource.Brand, o.ID.UUID}] = true
+		keys[key{resource.Quota, o.ID.UUID}] = true
 	}
 	for p := range m.Policies() {
 		keys[key{resource.Policy, p.ID.UUID}] = true
@@ -69,7 +70,7 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 		t.add(resource.Revocation, id.UUID)
 	}
 	for id := range b.Organizations {
-		t.add(resource.Brand, id.UUID)
+		t.organization(id)
 	}
 	for id := range b.Pools {
 		t.pool(id)
@@ -125,6 +126,12 @@ func (t *touch) both() [2]*model.Model { return [2]*model.Model{t.prev, t.next} 
 func (t *touch) site(id model.SiteID) {
 	t.add(resource.Site, id.UUID)
 	t.add(resource.ConnectorConfig, id.UUID)
+}
+
+// organization: what nodes know of it.
+func (t *touch) organization(id model.OrgID) {
+	t.add(resource.Brand, id.UUID)
+	t.add(resource.Quota, id.UUID)
 }
 
 // pool: its name is in the configuration of its nodes.
@@ -233,7 +240,7 @@ func (t *touch) service(id model.ServiceID) {
 	if moved || was.Org != is.Org { // perhaps it is the first or the last of its organization there
 		for _, s := range [...]*model.Service{was, is} {
 			if s != nil {
-				t.add(resource.Brand, s.Org.UUID)
+				t.organization(s.Org)
 			}
 		}
 	}

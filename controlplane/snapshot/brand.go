@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/controlplane/model"
@@ -16,7 +17,12 @@ func brandResource(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 	if o == nil || o.Brand.IsZero() {
 		return nil
 	}
-	d := &draft{name: resource.Name("brand", o.ID.String())}
+	return forOrganization(m, o, "brand", &nodev1.Brand{OrganizationId: o.ID.String(), Name: o.Brand.Name, Accent: o.Brand.Accent, Logo: o.Brand.Logo})
+}
+
+// forOrganization is a resource of an organization, for the pools that have services of it.
+func forOrganization(m *model.Model, o *model.Organization, kind string, msg proto.Message) *draft {
+	d := &draft{name: resource.Name(kind, o.ID.String()), msg: msg}
 	for pool := range m.PoolsUsedBy(o.ID) {
 		d.scopes = append(d.scopes, poolScope(pool))
 	}
@@ -24,6 +30,5 @@ func brandResource(_ *Compiler, m *model.Model, id uuid.UUID) *draft {
 		return nil
 	}
 	slices.Sort(d.scopes)
-	d.msg = &nodev1.Brand{OrganizationId: o.ID.String(), Name: o.Brand.Name, Accent: o.Brand.Accent, Logo: o.Brand.Logo}
 	return d
 }

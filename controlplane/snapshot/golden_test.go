@@ -153,7 +153,7 @@ func words(rows string) map[string]string {
 
 // everyType has a resource of every type.
 const everyType = `
-	organization acme brand=Acme accent=#0a5fd7
+	organization acme brand=Acme accent=#0a5fd7 rate=500
 	region eu
 	pool edge
 	authority identity pem=identity-pem

@@ -130,6 +130,7 @@ var builders = map[string]builder{
 	resource.Site:            site,
 	resource.Policy:          policyResource,
 	resource.Brand:           brandResource,
+	resource.Quota:           quotaResource,
 	resource.Route:           route,
 	resource.Forward:         forward,
 	resource.Zone:            zone,

@@ -15,7 +15,8 @@ func (t *Tx) CreateOrganization(ctx context.Context, v *model.Organization) erro
 		ID:   v.ID.UUID,
 		Name: v.Name,
 
-		Trusted: v.Trusted,
+		Trusted:           v.Trusted,
+		RequestsPerSecond: int32(v.RequestsPerSecond),
 	}), "create organization")
 }
 
@@ -34,7 +35,8 @@ func (t *Tx) UpdateOrganization(ctx context.Context, v *model.Organization) (cha
 		ID:   v.ID.UUID,
 		Name: v.Name,
 
-		Trusted: v.Trusted,
+		Trusted:           v.Trusted,
+		RequestsPerSecond: int32(v.RequestsPerSecond),
 	})
 	return true, affected(n, err, "update organization")
 }
@@ -101,6 +103,7 @@ func organization(r db.Organization) *model.Organization {
 		Brand: b,
 		Meta:  model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 
-		Trusted: r.Trusted,
+		Trusted:           r.Trusted,
+		RequestsPerSecond: int(r.RequestsPerSecond),
 	}
 }

@@ -91,7 +91,7 @@ type route struct {
 	upstreams                      map[string]httpproxy.Upstream
 	delivery                       httpproxy.Delivery
 	maintenance                    *httpproxy.Maintenance
-	org                            string // id, of whose pages it has the look
+	org                            string // id; its pages have that one's look
 }
 
 type zone struct {
@@ -127,6 +127,8 @@ func decode(r ads.Resource) (any, error) {
 		return message(r, &nodev1.Site{}, decodeSite)
 	case resource.Policy:
 		return decodePolicy(r.Body)
+	case resource.Quota:
+		return message(r, &nodev1.Quota{}, decodeQuota)
 	case resource.Brand:
 		return message(r, &nodev1.Brand{}, decodeBrand)
 	case resource.Route:

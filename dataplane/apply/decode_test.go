@@ -111,6 +111,8 @@ func TestDecodeNamesTheField(t *testing.T) {
 			m.Delivery = &nodev1.Delivery{Response: &nodev1.HeaderFields{Set: []*nodev1.HeaderField{{Name: "X-A", Value: "b\r\nX-B: c"}}}}
 		})},
 		{"organization_id", &nodev1.Brand{Name: "Acme"}},
+		{"organization_id", &nodev1.Quota{RequestsPerSecond: 1}},
+		{"requests_per_second", &nodev1.Quota{OrganizationId: "o", RequestsPerSecond: 1<<32 - 1}},
 		{"accent", &nodev1.Brand{OrganizationId: "o", Accent: "#000000;}*{display:none"}},
 		{"logo", &nodev1.Brand{OrganizationId: "o", Logo: []byte("<script>")}},
 		{"apex", edit(zoneMsg(), func(m *nodev1.Zone) { m.Apex = "-" })},

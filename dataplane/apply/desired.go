@@ -191,12 +191,12 @@ func (n *Node) served(l *ledger, r route) bool {
 	return ok || r.mode == sni.Passthrough
 }
 
-func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
+func (n *Node) proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 	cfg := httpproxy.Config{Certificates: values[httpproxy.Certificate](l, resource.Certificate)}
 	for _, r := range routes {
 		if r.mode == sni.HTTP {
 			cfg.Routes = append(cfg.Routes, httpproxy.Route{
-				Service: r.service, Hostname: r.hostname, Certificate: r.certificate, Further: r.further, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy),
+				Service: r.service, Tenant: n.sub.Tenants.Of(r.org), Hostname: r.hostname, Certificate: r.certificate, Further: r.further, Rules: r.rules, Policy: r.policy, Decides: decides(l, r.policy),
 				Upstreams: r.upstreams, Delivery: r.delivery, Maintenance: r.maintenance, Look: look(l, r.org),
 			})
 		}
@@ -208,7 +208,7 @@ func proxyConfig(l *ledger, routes map[string]route) httpproxy.Config {
 func (n *Node) sniConfig(l *ledger, routes map[string]route) sni.Config {
 	var cfg sni.Config
 	for _, r := range routes {
-		out := sni.Route{Hostname: r.hostname, Mode: r.mode, Service: r.service}
+		out := sni.Route{Hostname: r.hostname, Mode: r.mode, Service: r.service, Tenant: n.sub.Tenants.Of(r.org)}
 		if r.mode == sni.Passthrough {
 			out.ProxyProtocol, out.Targets = r.proxy, r.targets()
 			if r.policy != "" {
@@ -238,6 +238,7 @@ func (n *Node) l4Config(l *ledger, routes map[string]route) l4.Config {
 		if f.policy != "" {
 			f.Admit = n.sub.Access.Connection(decides(l, f.policy))
 		}
+		f.Tenant = n.sub.Tenants.Of(f.org)
 		cfg.Forwards = append(cfg.Forwards, f.Forward)
 	}
 	for _, r := range routes {

@@ -19,12 +19,13 @@ type forward struct {
 	l4.Forward
 	checked []string // targets with a health check
 	policy  string   // resource name; "": everybody may come
+	org     string   // id
 }
 
 func decodeForward(m *nodev1.Forward) (forward, error) {
 	f := forward{Forward: l4.Forward{
 		Service: m.GetServiceId(), FirstPort: uint16(m.GetFirstPort()), LastPort: uint16(m.GetLastPort()), ProxyProtocol: int(m.GetProxyProtocol()),
-	}, policy: m.GetPolicy()}
+	}, policy: m.GetPolicy(), org: m.GetOrganizationId()}
 	var err error
 	f.Network, err = guardedProtocol(m)
 	errs := []error{required("service_id", f.Service), err}

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/ads"
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/gossip"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -305,7 +306,7 @@ func (f *far) node(t *testing.T, g Gossip) *Node {
 	}
 	m := &machine{}
 	return NewNode(f.id, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, Access: accessOf{m}, DNS: f.dns, Asked: askedOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, Tenants: inbound.NewTenants(inbound.NewLimiter(10, 10)), Access: accessOf{m}, DNS: f.dns, Asked: askedOf{m}, Trust: m.keep,
 		Gossip: g, Up: func(string) bool { return false }, Load: func() int { return 0 },
 	}, disk, quiet(), prometheus.NewRegistry())
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/sni"
 	"github.com/warrenedge/warren/dataplane/streams"
@@ -165,7 +166,7 @@ func newNode(t *testing.T, dir string) (*Node, *machine) {
 		t.Fatal(err)
 	}
 	return NewNode(me, Subsystems{
-		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, Access: accessOf{m}, DNS: dnsOf{m}, Asked: askedOf{m}, Health: healthOf{m}, Trust: m.keep,
+		Tunnel: tunnelOf{m}, Streams: nodeStreamsOf{m}, Nodes: relayedOf{m}, Relay: siteStreamsOf{m}, Local: localOf{m}, Checks: localChecksOf{m}, Fabric: fabricOf{m}, Proxy: proxyOf{m}, L4: l4Of{m}, SNI: sniOf{m}, Tenants: inbound.NewTenants(inbound.NewLimiter(10, 10)), Access: accessOf{m}, DNS: dnsOf{m}, Asked: askedOf{m}, Health: healthOf{m}, Trust: m.keep,
 	}, disk, quiet(), prometheus.NewRegistry()), m
 }
 

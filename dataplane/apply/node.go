@@ -26,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/l4"
 	"github.com/warrenedge/warren/dataplane/session"
 	"github.com/warrenedge/warren/dataplane/sni"
@@ -72,6 +73,10 @@ type Subsystems struct {
 		Connection(*policy.Compiled) func(client netip.Addr) bool
 		Named(*policy.Compiled) func(client netip.Addr, shown []*x509.Certificate) bool
 		SetNodes(int) // that divide the limits of attempts
+	}
+	Tenants interface { // organizations, by what they may take of this node
+		Apply(map[string]inbound.Quota)
+		Of(org string) *inbound.Tenant
 	}
 	Sessions interface{ Apply(session.Config) } // who has signed in; nil: nobody asks
 	Gate     interface {                        // where people show who they are; nil: nowhere
@@ -220,6 +225,9 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 	if ok && (changed[resource.NodeConfig] || changed[resource.Node]) {
 		n.sub.Access.SetNodes(poolSize(l, me))
 	}
+	if changed[resource.Route] || changed[resource.Forward] || changed[resource.Quota] {
+		n.sub.Tenants.Apply(tenants(l, routes))
+	}
 	names := changed[resource.Certificate] || changed[resource.Route] || changed[resource.Policy] || changed[resource.Brand]
 	if names || changed[resource.Forward] || n.ports != nil { // a port that was taken may be free now
 		n.ports = n.sub.L4.Apply(n.l4Config(l, routes))
@@ -228,7 +236,7 @@ func (n *Node) install(ctx context.Context, l *ledger, changed map[string]bool) 
 		}
 	}
 	if names {
-		n.sub.Proxy.Apply(proxyConfig(l, routes))
+		n.sub.Proxy.Apply(n.proxyConfig(l, routes))
 		n.sub.SNI.Apply(n.sniConfig(l, routes))
 		n.used = routes
 	}

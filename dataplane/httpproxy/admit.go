@@ -14,10 +14,11 @@ var (
 	refuseDraining    = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "draining"}
 	refuseMaintenance = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "maintenance"} // the route's page is the answer
 	refusePolicy      = &strict.Refusal{Status: http.StatusServiceUnavailable, Reason: "policy_unknown"}
-	refuseAccess      = &strict.Refusal{Status: http.StatusForbidden, Reason: "access"} // the guard has answered, with whatever status
+	refuseQuota       = &strict.Refusal{Status: http.StatusTooManyRequests, Reason: "quota"} // the organization's on this node
+	refuseAccess      = &strict.Refusal{Status: http.StatusForbidden, Reason: "access"}      // the guard has answered, with whatever status
 )
 
-var refusals = append([]*strict.Refusal{refuseMisdirect, refuseNoRoute, refuseNoTarget, refuseDraining, refuseMaintenance, refusePolicy, refuseAccess}, strict.Refusals...)
+var refusals = append([]*strict.Refusal{refuseMisdirect, refuseNoRoute, refuseNoTarget, refuseDraining, refuseMaintenance, refusePolicy, refuseQuota, refuseAccess}, strict.Refusals...)
 
 // admitted is a request with its route.
 type admitted struct {

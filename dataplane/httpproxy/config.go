@@ -8,6 +8,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/policy"
@@ -28,10 +29,11 @@ type Certificate = terminate.Certificate
 
 // Route is one hostname with its rules.
 type Route struct {
-	Service     string   // id
-	Hostname    string   // canonical; may start with "*."
-	Certificate string   // Name of a Certificate
-	Further     []string // names of others, with keys of other types
+	Service     string          // id
+	Tenant      *inbound.Tenant // that its requests are counted for; nil: nobody
+	Hostname    string          // canonical; may start with "*."
+	Certificate string          // Name of a Certificate
+	Further     []string        // names of others, with keys of other types
 	Rules       []Rule
 	Upstreams   map[string]Upstream // how targets are spoken to, by id; one that is not there: HTTP
 	Delivery    Delivery

@@ -15,6 +15,7 @@ var said = map[int]string{
 	http.StatusNotFound:            "There is no such page here.",
 	http.StatusRequestTimeout:      "The request did not arrive in time.",
 	http.StatusMisdirectedRequest:  "This connection is for another site. Load the page again.",
+	http.StatusTooManyRequests:     "Too much is asked of this site at this moment. Try again in a second.",
 	http.StatusBadGateway:          "The service behind this address does not answer as it should.",
 	http.StatusServiceUnavailable:  "The service behind this address can't be reached at this moment.",
 	http.StatusGatewayTimeout:      "The service behind this address does not answer in time.",

@@ -196,6 +196,11 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 		p.refuse(rw, r, x, ref)
 		return
 	}
+	if x.route.tenant.Take(start) != nil {
+		rw.Header().Set("Retry-After", "1")
+		p.refuse(rw, r, x, refuseQuota)
+		return
+	}
 	if x.Upgrade && upgrades.draining() {
 		p.refuse(rw, r, x, refuseDraining)
 		return
@@ -329,7 +334,7 @@ func classify(ctx context.Context, x *exchange, err error) (status int, failure 
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange, ref *strict.Refusal) {
 	x.failure = ref.Reason
 	p.metrics.refused.WithLabelValues(ref.Reason).Inc()
-	if r.ProtoMajor == 1 && ref.Status < 500 && ref != refuseNoRoute {
+	if r.ProtoMajor == 1 && ref.Status < 500 && ref != refuseNoRoute && ref != refuseQuota {
 		w.Header().Set("Connection", "close")
 	}
 	if ref == strict.Method {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/page"
 	"github.com/warrenedge/warren/dataplane/terminate"
 	"github.com/warrenedge/warren/shared/hostname"
@@ -21,6 +22,7 @@ type table struct {
 
 type route struct {
 	service, hostname string
+	tenant            *inbound.Tenant
 	certs             terminate.Choice // none: handshakes for this name are refused
 	rules             []rule           // longest prefix first
 	upstreams         map[string]Upstream
@@ -52,7 +54,7 @@ func newTable(cfg Config, health *balance.Health) *table {
 			t.problems = append(t.problems, "service "+r.Service+": hostname of another service")
 			continue
 		}
-		built := &route{service: r.Service, hostname: r.Hostname, rules: newRules(r, health), policy: r.Policy, decides: r.Decides,
+		built := &route{service: r.Service, hostname: r.Hostname, tenant: r.Tenant, rules: newRules(r, health), policy: r.Policy, decides: r.Decides,
 			upstreams: r.Upstreams, delivery: r.Delivery, look: r.Look, notice: newNotice(r.Maintenance, r.Look)}
 		if r.Decides != nil {
 			built.clients = Clients(r.Decides)

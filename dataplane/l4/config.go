@@ -10,6 +10,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/terminate"
 )
 
@@ -21,7 +22,8 @@ type Config struct {
 
 // Forward is a service with ports of its own. Port p goes to the target's port p - FirstPort behind its first.
 type Forward struct {
-	Service             string // id
+	Service             string          // id
+	Tenant              *inbound.Tenant // that its clients are counted for; nil: nobody
 	Network             fabric.Network
 	FirstPort, LastPort uint16
 	Allow               []netip.Prefix // of clients; empty: everybody

@@ -37,6 +37,8 @@ const (
 	reasonNotAllowed reason = "not_allowed"
 	reasonPerIP      reason = "per_ip"
 	reasonCrowded    reason = "crowded"
+	reasonQuota      reason = "quota" // the organization's, of requests and connections
+	reasonShare      reason = "share" // of the connections that the organization may have
 	reasonNoTarget   reason = "no_target"
 	reasonDial       reason = "dial"
 	reasonTLS        reason = "tls"
@@ -80,13 +82,13 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) *metrics {
 		m.open.WithLabelValues(k)
 		m.accepted.WithLabelValues(k)
 	}
-	for _, r := range []reason{reasonNotAllowed, reasonPerIP, reasonCrowded, reasonNoTarget, reasonDial, reasonTLS, reasonNoRoute, reasonDraining} {
+	for _, r := range []reason{reasonNotAllowed, reasonPerIP, reasonCrowded, reasonQuota, reasonShare, reasonNoTarget, reasonDial, reasonTLS, reasonNoRoute, reasonDraining} {
 		m.closed.WithLabelValues(string(r))
 	}
 	for _, r := range []reason{reasonIdle, reasonRoom, reasonStream, reasonApply, reasonDial, reasonDraining} {
 		m.ended.WithLabelValues(string(r))
 	}
-	for _, r := range []reason{reasonNotAllowed, reasonOpening, reasonQueue, reasonMemory, reasonClient} {
+	for _, r := range []reason{reasonNotAllowed, reasonQuota, reasonOpening, reasonQueue, reasonMemory, reasonClient} {
 		m.dropped.WithLabelValues(string(r))
 	}
 	reg.MustRegister(m.ports, m.unopened, m.open, m.accepted, m.closed, bytes, m.acceptErr, m.flows, m.ended, m.dropped,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/udp"
 )
 
@@ -27,6 +28,7 @@ type port struct {
 // conn is an accepted TCP connection.
 type conn struct {
 	service string
+	tenant  *inbound.Tenant
 	client  netip.Addr
 	cut     context.CancelFunc
 	timer   *time.Timer // guarded by Server.mu; set when its service has gone

@@ -61,8 +61,15 @@ func (s *Server) enter(live context.Context, p *port, client netip.Addr) (contex
 	default:
 		return nil, nil, f, reasonCrowded
 	}
+	if err := f.Tenant.Enter(time.Now()); err != nil {
+		s.limit.Leave(client, false)
+		if errors.Is(err, inbound.ErrQuota) {
+			return nil, nil, f, reasonQuota
+		}
+		return nil, nil, f, reasonShare
+	}
 	ctx, cut := context.WithCancel(live)
-	c := &conn{service: f.Service, client: client, cut: cut}
+	c := &conn{service: f.Service, tenant: f.Tenant, client: client, cut: cut}
 	p.conns[c] = struct{}{}
 	s.m.open.WithLabelValues(kindPort).Inc()
 	return ctx, c, f, ""
@@ -70,6 +77,7 @@ func (s *Server) enter(live context.Context, p *port, client netip.Addr) (contex
 
 func (s *Server) leave(p *port, c *conn) {
 	c.cut()
+	c.tenant.Leave()
 	s.limit.Leave(c.client, false)
 	s.m.open.WithLabelValues(kindPort).Dec()
 	s.mu.Lock()

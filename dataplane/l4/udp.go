@@ -89,6 +89,9 @@ func (s *Server) begin(live context.Context, id flowID) (context.Context, *forwa
 	if !f.allows(id.client.Addr()) {
 		return nil, nil, nil, reasonNotAllowed
 	}
+	if f.Tenant.Take(time.Now()) != nil {
+		return nil, nil, nil, reasonQuota
+	}
 	if s.opening.Load() >= maxOpening {
 		return nil, nil, nil, reasonOpening
 	}

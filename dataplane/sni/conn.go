@@ -1,10 +1,13 @@
 package sni
 
 import (
+	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
 )
 
 // conn is an accepted connection with the bytes of its ClientHello still to be read.
@@ -17,6 +20,25 @@ type conn struct {
 	hold    []byte // guarded by mu; read from the client, not yet by our reader
 	vouched bool   // guarded by mu
 	closed  bool   // guarded by mu
+
+	tenant *inbound.Tenant // guarded by mu; that it is counted for; nil: nobody
+}
+
+// count counts the connection for whose service it is. Whom it is one too many for it is reset, which costs us least.
+func (c *conn) count(t *inbound.Tenant) error {
+	switch err := t.Enter(time.Now()); {
+	case err == nil:
+	case errors.Is(err, inbound.ErrQuota):
+		inbound.Reset(c.Conn)
+		return reasonQuota
+	default:
+		inbound.Reset(c.Conn)
+		return reasonShare
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tenant = t
+	return nil
 }
 
 // Vouch says that the client has proved who it is: the connection no longer counts among the few that
@@ -59,6 +81,7 @@ func (c *conn) Close() error {
 	defer c.mu.Unlock()
 	if !c.closed {
 		c.closed = true
+		c.tenant.Leave()
 		c.release(c.vouched)
 	}
 	return err

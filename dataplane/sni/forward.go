@@ -165,6 +165,9 @@ func (f *Forwarder) route(live context.Context, c *conn, client netip.AddrPort, 
 	if e == nil {
 		return reasonNoRoute
 	}
+	if err := c.count(e.Tenant); err != nil {
+		return err
+	}
 	if e.Mode == Passthrough {
 		decided()
 		start := time.Now()

@@ -41,12 +41,14 @@ const (
 	reasonPerIP      reason = "per_ip"
 	reasonCrowded    reason = "crowded"
 	reasonTLSBusy    reason = "tls_busy"
+	reasonQuota      reason = "quota" // the organization's, of requests and connections
+	reasonShare      reason = "share" // of the connections that the organization may have
 	reasonDraining   reason = "draining"
 	reasonNotAllowed reason = "not_allowed"
 )
 
 var reasons = []reason{reasonSlow, reasonGone, reasonPlainHTTP, reasonNotTLS, reasonMalformed, reasonTooLarge, reasonNoName,
-	reasonBadName, reasonNoRoute, reasonNoTarget, reasonDial, reasonPerIP, reasonCrowded, reasonTLSBusy, reasonDraining, reasonNotAllowed}
+	reasonBadName, reasonNoRoute, reasonNoTarget, reasonDial, reasonPerIP, reasonCrowded, reasonTLSBusy, reasonQuota, reasonShare, reasonDraining, reasonNotAllowed}
 
 // readHello reads from conn until one whole ClientHello is there, and returns its canonical server
 // name and the protocol that it asks for (ALPN; "" unless it names exactly one) with every byte that

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/warrenedge/warren/dataplane/balance"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
@@ -26,7 +27,8 @@ const (
 type Route struct {
 	Hostname string // canonical; may start with "*."
 	Mode     Mode
-	Service  string // id
+	Service  string          // id
+	Tenant   *inbound.Tenant // that its connections are counted for; nil: nobody
 
 	// Of Passthrough.
 	ProxyProtocol int // version that targets are sent before all else: 0 (none), 1 or 2

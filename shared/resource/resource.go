@@ -20,6 +20,7 @@ const (
 	Site            = prefix + "Site"
 	Policy          = prefix + "Policy"
 	Brand           = prefix + "Brand"
+	Quota           = prefix + "Quota"
 	Route           = prefix + "Route"
 	Forward         = prefix + "Forward"
 	Zone            = prefix + "Zone"
@@ -47,7 +48,7 @@ const ScopeCluster = "cluster"
 // removals are applied in the reverse order. Checkpoint is last. NodeHealth and TargetHealth are
 // presence: outside checkpoints, applied on arrival.
 func NodeTypes() []string {
-	return []string{NodeConfig, Trust, Certificate, Node, Site, Policy, Brand, Route, Forward, Zone, RecordSet, Challenge, Revocation, NodeHealth, TargetHealth, Checkpoint}
+	return []string{NodeConfig, Trust, Certificate, Node, Site, Policy, Brand, Quota, Route, Forward, Zone, RecordSet, Challenge, Revocation, NodeHealth, TargetHealth, Checkpoint}
 }
 
 // ConnectorTypes are the types a connector subscribes to, in apply order.

@@ -19,5 +19,6 @@
 //	6  2026-11-26  TrafficService
 //	7  2026-11-26  Delivery, Maintenance and schemes of targets in routes: older nodes speak plain HTTP and show no page
 //	8  2026-11-27  Revocation.stale; iat_us in access tokens
-//	9  2026-11-27  PublicationService
+//	9  2026-11-27  PublicationService; Brand
+//	10 2026-11-27  Quota: older nodes serve without bounds for an organization
 package nodev1

@@ -1452,9 +1452,10 @@ type Organization struct {
 	Labels map[string]string `json:"labels,omitzero"`
 
 	// ManagedBy The set of manifests that keeps the object: what is changed elsewhere is changed back by the next apply
-	ManagedBy string    `json:"managed_by,omitempty,omitzero"`
-	Trusted   bool      `json:"trusted"`
-	UpdatedAt time.Time `json:"updated_at,omitempty,omitzero"`
+	ManagedBy         string    `json:"managed_by,omitempty,omitzero"`
+	RequestsPerSecond int64     `json:"requests_per_second"`
+	Trusted           bool      `json:"trusted"`
+	UpdatedAt         time.Time `json:"updated_at,omitempty,omitzero"`
 }
 
 // OrganizationBody defines model for OrganizationBody.
@@ -1464,6 +1465,9 @@ type OrganizationBody struct {
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
 	Labels map[string]string `json:"labels,omitzero"`
+
+	// RequestsPerSecond Requests and new connections a second that each node serves for it, so that it leaves the others their part; those beyond are answered with 429, or reset. 0: as many as there are. It stays if absent; of a new one: 0
+	RequestsPerSecond *int64 `json:"requests_per_second,omitempty"`
 
 	// Trusted Administrators of the cluster answer for its domains: they need no proof. It stays if absent; of a new one: false
 	Trusted *bool `json:"trusted,omitempty"`

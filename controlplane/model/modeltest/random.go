@@ -129,7 +129,7 @@ func (w *World) change(b model.Batch) {
 	case 0:
 		name := w.name("org", 2)
 		set(b.Organizations, model.OrgID{UUID: UUID("organization", name)}, deleted, func(id model.OrgID) *model.Organization {
-			return &model.Organization{ID: id, Name: name, Brand: brand.Brand{Name: []string{"", "A", "B"}[w.rnd.IntN(3)]}}
+			return &model.Organization{ID: id, Name: name, Brand: brand.Brand{Name: []string{"", "A", "B"}[w.rnd.IntN(3)]}, RequestsPerSecond: w.rnd.IntN(3)}
 		})
 	case 1:
 		id := w.pool()

@@ -144,7 +144,7 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 	switch kind {
 	case "organization":
 		set(b.Organizations, model.OrgID{UUID: u}, deleted, func(id model.OrgID) *model.Organization {
-			return &model.Organization{ID: id, Name: f.name, Trusted: f.flag("trusted"), Brand: brand.Brand{Name: f.text("brand", ""), Accent: f.text("accent", "")}}
+			return &model.Organization{ID: id, Name: f.name, Trusted: f.flag("trusted"), RequestsPerSecond: f.number("rate", 0), Brand: brand.Brand{Name: f.text("brand", ""), Accent: f.text("accent", "")}}
 		})
 	case "region":
 		set(b.Regions, model.RegionID{UUID: u}, deleted, func(id model.RegionID) *model.Region {

@@ -28,6 +28,7 @@ import (
 // front is what clients of a node meet, in the order in which a request passes: DNS, SNI or ports, HTTP.
 type front struct {
 	limit    *inbound.Limiter
+	tenants  *inbound.Tenants
 	targets  *balance.Health
 	names    *dns.Server
 	forward  *sni.Forwarder
@@ -51,6 +52,7 @@ func newFront(cfg *config.Node, cluster string, w *ways, plane *redeem.Plane, co
 		limit: inbound.NewLimiter(inbound.PerIP, inbound.MaxConns()), targets: balance.NewHealth(log, reg), names: dns.New(log, reg),
 		http: sni.NewHandoff(), raw: sni.NewHandoff(), wireguard: sni.NewHandoff(), own: sni.NewHandoff(), between: sni.NewHandoff(), proofs: sni.NewHandoff(),
 	}
+	f.tenants = inbound.NewTenants(f.limit)
 	var err error
 	if f.asked, err = challenge.New(challenge.Options{HTTPS: cfg.HTTPSPort(), Limit: f.limit, Log: log, Registerer: reg}); err != nil {
 		return nil, err

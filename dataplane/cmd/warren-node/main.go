@@ -89,7 +89,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	}
 	sub := apply.Subsystems{
 		Tunnel: w.tun, Streams: w.ends, Nodes: w.others, Relay: w.relays, Local: w.local, Checks: w.checks, Fabric: w.fabric,
-		Proxy: f.proxy, L4: f.ports, SNI: f.forward, Access: f.access, Sessions: f.sessions, Gate: f.gate, DNS: f.names, Asked: f.asked, Health: f.targets, Trust: id.Trust, Up: w.up, Changes: w.changes.Load,
+		Proxy: f.proxy, L4: f.ports, SNI: f.forward, Tenants: f.tenants, Access: f.access, Sessions: f.sessions, Gate: f.gate, DNS: f.names, Asked: f.asked, Health: f.targets, Trust: id.Trust, Up: w.up, Changes: w.changes.Load,
 		Load: newMeter(func() int { _, n := f.limit.Open(); return n }, inbound.MaxConns).load,
 	}
 	told, tell := talk(open, &sub, log, reg)

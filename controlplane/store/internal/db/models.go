@@ -466,14 +466,15 @@ type OrderEvent struct {
 }
 
 type Organization struct {
-	ID          uuid.UUID
-	Name        string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	Trusted     bool
-	BrandName   string
-	BrandAccent string
-	BrandLogo   []byte
+	ID                uuid.UUID
+	Name              string
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	Trusted           bool
+	BrandName         string
+	BrandAccent       string
+	BrandLogo         []byte
+	RequestsPerSecond int32
 }
 
 type OrganizationSecurity struct {

@@ -12,7 +12,7 @@ import (
 )
 
 const allOrganizations = `-- name: AllOrganizations :many
-SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo, requests_per_second FROM organizations
 `
 
 func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) {
@@ -33,6 +33,7 @@ func (q *Queries) AllOrganizations(ctx context.Context) ([]Organization, error) 
 			&i.BrandName,
 			&i.BrandAccent,
 			&i.BrandLogo,
+			&i.RequestsPerSecond,
 		); err != nil {
 			return nil, err
 		}
@@ -83,7 +84,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id uuid.UUID) (int64, 
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE id = $1
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo, requests_per_second FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
@@ -98,12 +99,13 @@ func (q *Queries) GetOrganization(ctx context.Context, id uuid.UUID) (Organizati
 		&i.BrandName,
 		&i.BrandAccent,
 		&i.BrandLogo,
+		&i.RequestsPerSecond,
 	)
 	return i, err
 }
 
 const getOrganizationByName = `-- name: GetOrganizationByName :one
-SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE name = $1
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo, requests_per_second FROM organizations WHERE name = $1
 `
 
 func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organization, error) {
@@ -118,12 +120,13 @@ func (q *Queries) GetOrganizationByName(ctx context.Context, name string) (Organ
 		&i.BrandName,
 		&i.BrandAccent,
 		&i.BrandLogo,
+		&i.RequestsPerSecond,
 	)
 	return i, err
 }
 
 const getOrganizations = `-- name: GetOrganizations :many
-SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE id = ANY($1::uuid[])
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo, requests_per_second FROM organizations WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Organization, error) {
@@ -144,6 +147,7 @@ func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Orga
 			&i.BrandName,
 			&i.BrandAccent,
 			&i.BrandLogo,
+			&i.RequestsPerSecond,
 		); err != nil {
 			return nil, err
 		}
@@ -156,23 +160,29 @@ func (q *Queries) GetOrganizations(ctx context.Context, ids []uuid.UUID) ([]Orga
 }
 
 const insertOrganization = `-- name: InsertOrganization :exec
-INSERT INTO organizations (id, name, trusted)
-VALUES ($1, $2, $3)
+INSERT INTO organizations (id, name, trusted, requests_per_second)
+VALUES ($1, $2, $3, $4)
 `
 
 type InsertOrganizationParams struct {
-	ID      uuid.UUID
-	Name    string
-	Trusted bool
+	ID                uuid.UUID
+	Name              string
+	Trusted           bool
+	RequestsPerSecond int32
 }
 
 func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganizationParams) error {
-	_, err := q.db.Exec(ctx, insertOrganization, arg.ID, arg.Name, arg.Trusted)
+	_, err := q.db.Exec(ctx, insertOrganization,
+		arg.ID,
+		arg.Name,
+		arg.Trusted,
+		arg.RequestsPerSecond,
+	)
 	return err
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo FROM organizations WHERE name > $1 ORDER BY name LIMIT $2
+SELECT id, name, created_at, updated_at, trusted, brand_name, brand_accent, brand_logo, requests_per_second FROM organizations WHERE name > $1 ORDER BY name LIMIT $2
 `
 
 type ListOrganizationsParams struct {
@@ -198,6 +208,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 			&i.BrandName,
 			&i.BrandAccent,
 			&i.BrandLogo,
+			&i.RequestsPerSecond,
 		); err != nil {
 			return nil, err
 		}
@@ -229,18 +240,24 @@ func (q *Queries) ShareOrganization(ctx context.Context, id uuid.UUID) error {
 
 const updateOrganization = `-- name: UpdateOrganization :execrows
 UPDATE organizations
-   SET name = $1, trusted = $2, updated_at = now()
- WHERE id = $3
+   SET name = $1, trusted = $2, requests_per_second = $3, updated_at = now()
+ WHERE id = $4
 `
 
 type UpdateOrganizationParams struct {
-	Name    string
-	Trusted bool
-	ID      uuid.UUID
+	Name              string
+	Trusted           bool
+	RequestsPerSecond int32
+	ID                uuid.UUID
 }
 
 func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganizationParams) (int64, error) {
-	result, err := q.db.Exec(ctx, updateOrganization, arg.Name, arg.Trusted, arg.ID)
+	result, err := q.db.Exec(ctx, updateOrganization,
+		arg.Name,
+		arg.Trusted,
+		arg.RequestsPerSecond,
+		arg.ID,
+	)
 	if err != nil {
 		return 0, err
 	}
