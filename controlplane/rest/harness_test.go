@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/certs"
 	"github.com/warrenedge/warren/controlplane/feed"
+	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
@@ -105,6 +106,7 @@ func newWorld(t testing.TB) *world {
 	if adm.Tails, err = tail.New("", log, reg); err != nil {
 		t.Fatal(err)
 	}
+	Inform(adm, w.now, w.seen, &hops.Source{World: w.now, Seen: w.seen, Required: Required(pusher)})
 	w.api = New(Options{
 		Admin: adm, World: w.now, Push: pusher, Presence: w.seen,
 		Database: func() time.Duration { return changes.Age(time.Now()) }, PageKey: []byte("secret"), Limits: &w.calls, Previewer: compiler, Log: log, Reg: reg,

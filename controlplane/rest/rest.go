@@ -48,8 +48,6 @@ type Options struct {
 	Database func() time.Duration
 	// Preflight checks domains; nil: nobody can.
 	Preflight Preflight
-	// Hops says how services and sites are; nil: as Presence and Push know it.
-	Hops *hops.Source
 	// Diagnose looks at what this replica stands on; nil: nobody does.
 	Diagnose func(ctx context.Context) []Diagnosis
 	// Previewer tells what writes would do to nodes; nil: dry runs don't say.
@@ -85,6 +83,12 @@ type API struct {
 	wrong rate.Sometimes // what strangers can put into the log
 }
 
+// Inform has admin show objects as they are now: targets and alarms as presence knows them, ways as hops does. It is called before
+// the first call of either.
+func Inform(a *admin.Admin, world *model.Current, seen *presence.Store, way *hops.Source) {
+	a.Health, a.Alarms, a.Hops = targetHealth{world, seen}, alarms{seen}, way
+}
+
 // New makes the handler with all routes.
 func New(o Options) *API {
 	a := &API{Options: o, checks: make(chan struct{}, maxChecks), sameSite: http.NewCrossOriginProtection(), mux: http.NewServeMux(), wrong: rate.Sometimes{Interval: time.Second}, calls: prometheus.NewCounterVec(
@@ -102,14 +106,6 @@ func New(o Options) *API {
 		"session": {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "A user's session, as the sign-in sets it; writes from other sites are refused"},
 	}
 	a.huma = humago.New(a.mux, cfg)
-	if a.Admin != nil && a.Presence != nil {
-		a.Admin.Health = targetHealth{a.World, a.Presence}
-		a.Admin.Alarms = alarms{a.Presence}
-		if a.Hops == nil {
-			a.Hops = &hops.Source{World: a.World, Seen: a.Presence, Required: Required(a.Push)}
-		}
-		a.Admin.Hops = a.Hops
-	}
 	a.huma.UseMiddleware(a.count, a.authenticate, a.readable, a.wellFormed)
 	a.routes()
 	return a

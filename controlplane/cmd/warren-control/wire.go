@@ -184,8 +184,9 @@ func (r *instance) api() ([]daemon.Task, error) {
 		return nil, err
 	}
 	checker := preflight.New(preflight.Options{Roots: r.cfg.Roots(), Away: fleet{r.seen, r.pusher}.away, Log: r.log})
+	rest.Inform(r.admin, r.world, r.seen, r.way)
 	programs := rest.New(rest.Options{
-		Admin: r.admin, SignIn: people.api(), Visits: r.visits, World: r.world, Push: r.pusher, Presence: r.seen, Hops: r.way,
+		Admin: r.admin, SignIn: people.api(), Visits: r.visits, World: r.world, Push: r.pusher, Presence: r.seen,
 		Diagnose: diagnosis{r.cfg, r.db, r.sealer, r.seen}.look, Preflight: checker, Previewer: snapshot.New(r.sealer.Open), Control: r.cfg.PushAt(),
 		Database: r.age, PageKey: pages, Limits: limiter, Log: r.log, Reg: r.reg,
 	})
