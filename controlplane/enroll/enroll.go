@@ -22,22 +22,19 @@ import (
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
-// Admit says who a caller is: the identity of a trusted node or connector, or a gRPC status error.
-type Admit func(ctx context.Context) (identity.Identity, context.Context, error)
-
 // Server is the EnrollmentService of the push port.
 type Server struct {
 	enrollv1.UnimplementedEnrollmentServiceServer
 	cluster string
 	store   *store.Store
 	ca      *authority.Authority
-	admit   Admit
+	admit   identity.Admit
 	log     *slog.Logger
 	results *prometheus.CounterVec
 }
 
 // New makes the service of a cluster, whose identities ca signs.
-func New(cluster string, s *store.Store, ca *authority.Authority, admit Admit, log *slog.Logger, reg prometheus.Registerer) *Server {
+func New(cluster string, s *store.Store, ca *authority.Authority, admit identity.Admit, log *slog.Logger, reg prometheus.Registerer) *Server {
 	srv := &Server{
 		cluster: cluster, store: s, ca: ca, admit: admit, log: log,
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cp_enrollments_total", Help: "Join and renew calls, by call and result."}, []string{"call", "result"}),

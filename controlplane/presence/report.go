@@ -28,21 +28,17 @@ const (
 	maxInstance = 64  // bytes
 )
 
-// Admit says who a caller is: it returns the identity of a trusted node or connector and a context that
-// ends when the trust does, or a gRPC status error.
-type Admit func(ctx context.Context) (identity.Identity, context.Context, error)
-
 // Reports is the ReportService of the push port.
 type Reports struct {
 	nodev1.UnimplementedReportServiceServer
 	store    *Store
-	admit    Admit
+	admit    identity.Admit
 	rejected func(Key) ([]Rejected, int)
 }
 
 // NewReports makes the service that feeds a Store. rejected is what push knows of a subject, MaxRejected at
 // most, and how many more there are.
-func NewReports(store *Store, admit Admit, rejected func(Key) ([]Rejected, int)) *Reports {
+func NewReports(store *Store, admit identity.Admit, rejected func(Key) ([]Rejected, int)) *Reports {
 	return &Reports{store: store, admit: admit, rejected: rejected}
 }
 

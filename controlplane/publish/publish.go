@@ -16,9 +16,6 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// Admit says who calls, and refuses whom the cluster does not trust.
-type Admit func(context.Context) (who identity.Identity, trusted context.Context, err error)
-
 // Publisher makes the services of a connector's site be as its labels ask for.
 type Publisher interface {
 	Publish(ctx context.Context, id model.ConnectorID, said *model.Publication) (*model.Published, error)
@@ -29,12 +26,12 @@ type Publisher interface {
 type Server struct {
 	nodev1.UnimplementedPublicationServiceServer
 	to    Publisher
-	admit Admit
+	admit identity.Admit
 	log   *slog.Logger
 }
 
 // New makes a Server.
-func New(to Publisher, admit Admit, log *slog.Logger) *Server {
+func New(to Publisher, admit identity.Admit, log *slog.Logger) *Server {
 	return &Server{to: to, admit: admit, log: log}
 }
 

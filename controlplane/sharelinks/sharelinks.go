@@ -15,19 +15,16 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// Admit says who calls, and refuses whom the cluster does not trust.
-type Admit func(context.Context) (who identity.Identity, trusted context.Context, err error)
-
 // Server implements nodev1.ShareLinkServiceServer.
 type Server struct {
 	nodev1.UnimplementedShareLinkServiceServer
 	store *store.Store
-	admit Admit
+	admit identity.Admit
 	log   *slog.Logger
 }
 
 // New makes a Server.
-func New(s *store.Store, admit Admit, log *slog.Logger) *Server {
+func New(s *store.Store, admit identity.Admit, log *slog.Logger) *Server {
 	return &Server{store: s, admit: admit, log: log}
 }
 

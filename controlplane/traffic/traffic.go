@@ -25,15 +25,12 @@ import (
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// Admit says who calls, and refuses whom the cluster does not trust; trusted ends when it does so no more.
-type Admit func(context.Context) (who identity.Identity, trusted context.Context, err error)
-
 // Options are what a Server is made of.
 type Options struct {
 	Store *store.Store // of its own
 	World *model.Current
 	Tails *tail.Hub
-	Admit Admit
+	Admit identity.Admit
 	Log   *slog.Logger
 	Reg   prometheus.Registerer
 }

@@ -41,8 +41,8 @@ type Options struct {
 	Store      *store.Store
 	Sessions   Sessions
 	World      *model.Current
-	Open       func(sealed []byte, aad string) ([]byte, error)                       // of private keys
-	Admit      func(ctx context.Context) (identity.Identity, context.Context, error) // says which node calls
+	Open       func(sealed []byte, aad string) ([]byte, error) // of private keys
+	Admit      identity.Admit                                  // which node calls
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
