@@ -56,9 +56,10 @@ type rig struct {
 	idp    *oidctest.Provider
 	reg    *prometheus.Registry
 
-	mu     sync.Mutex
-	events []signin.Event
-	later  time.Duration // that the clock of the sign-in is ahead
+	mu        sync.Mutex
+	events    []signin.Event
+	later     time.Duration // that the clock of the sign-in is ahead
+	strangers int
 }
 
 func newRig(t testing.TB) *rig {

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -208,7 +209,7 @@ func newNode(t testing.TB, pol *policy.Policy, target http.HandlerFunc) *node {
 // apply makes the policy be this one.
 func (n *node) apply(pol *policy.Policy) {
 	n.t.Helper()
-	pol.ID, pol.Org, pol.Name = "policy_1", org, "p"
+	pol.ID, pol.Org, pol.Name = cmp.Or(pol.ID, "policy_1"), cmp.Or(pol.Org, org), "p"
 	c, err := policy.Compile(pol)
 	if err != nil {
 		n.t.Fatal(err)
