@@ -96,7 +96,7 @@ func TestTargetAddress(t *testing.T) {
 	}
 }
 
-func TestPermit(t *testing.T) {
+func TestT19_Permit(t *testing.T) {
 	for _, tt := range []struct {
 		ip             string
 		loopback, want bool

@@ -200,7 +200,7 @@ func names(t *testing.T, addrs map[string][]string) *net.Resolver {
 }
 
 // What a name resolves to is judged when the connection is made.
-func TestNamesLeadNowhereForbidden(t *testing.T) {
+func TestT19_NamesLeadNowhereForbidden(t *testing.T) {
 	_, port, err := net.SplitHostPort(echo(t))
 	if err != nil {
 		t.Fatal(err)

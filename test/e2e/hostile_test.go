@@ -220,7 +220,7 @@ func (c *suite) counted(h *lab.Host, name string) (n int) {
 }
 
 // A connector sends whatever it likes into its tunnel: nothing but heartbeats arrives anywhere.
-func TestHostileConnectorReachesNothing(t *testing.T) {
+func TestT17_HostileConnectorReachesNothing(t *testing.T) {
 	cl, err := cluster.Start(t.Context(), lab.New(t), cluster.Config{Bin: "../../bin", Patience: patience, Nodes: 2, Tunnels: []string{"tun", "netstack"}})
 	if err != nil {
 		t.Fatal(err)

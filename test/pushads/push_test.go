@@ -39,7 +39,8 @@ func sample() (*world, push.Reader, push.Reader) {
 	return w, a, b
 }
 
-func TestReadersGetTheirScopesOnly(t *testing.T) {
+// T21: a reader holds what is in its scopes, and nothing else, as it arrived.
+func TestT21_ReadersGetTheirScopesOnly(t *testing.T) {
 	w, a, b := sample()
 	c := push.Reader{Kind: identity.Connector, ID: "connector_c"}
 	w.allow(c, "cluster", "site/s")
