@@ -89,7 +89,7 @@ type simDevice struct {
 	done    chan struct{}
 	once    sync.Once
 
-	answered atomic.Int64 // when the last answer to a heartbeat came
+	answered atomic.Int64 // the latest time at which the path is known to have led there and back
 }
 
 func newSimDevice(self netip.Addr, host *nettest.Host) *simDevice {
@@ -137,6 +137,21 @@ func (d *simDevice) listenPacket(context.Context, uint16) (net.PacketConn, error
 	return &simPulse{PacketConn: nil, d: d, done: make(chan struct{})}, nil
 }
 
+// learn takes what a heartbeat (liveness/message.go) proves: an answer, that of now; a question, when the answer of ours
+// that it acknowledges had come. While the other end asks more often, we are not the one that asks.
+func (d *simDevice) learn(m []byte) {
+	const ask, answer = 1, 2
+	at := time.Now()
+	switch {
+	case m[1] == answer:
+	case m[1] == ask && binary.BigEndian.Uint32(m[16:]) != 0:
+		at = at.Add(-time.Duration(binary.BigEndian.Uint32(m[20:])) * time.Microsecond)
+	default:
+		return
+	}
+	d.answered.Store(max(d.answered.Load(), at.UnixNano()))
+}
+
 // simPulse is the socket of the heartbeats.
 type simPulse struct {
 	net.PacketConn
@@ -152,9 +167,7 @@ func (s *simPulse) ReadFrom(b []byte) (int, net.Addr, error) {
 	case p := <-s.d.in:
 		s.d.host.Awake()
 		u := p[ipv6Header:]
-		if u[udpHeader+1] == 2 { // an answer, see liveness/message.go
-			s.d.answered.Store(time.Now().UnixNano())
-		}
+		s.d.learn(u[udpHeader:])
 		from := netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[8:24])), binary.BigEndian.Uint16(u))
 		return copy(b, u[udpHeader:]), net.UDPAddrFromAddrPort(from), nil
 	case <-s.done:
@@ -248,5 +261,5 @@ func (e *simEnd) hold(peers []Peer) {
 	}
 }
 
-// answeredSince reports whether heartbeats were answered since a time.
+// answeredSince reports whether heartbeats went there and back since a time.
 func (e *simEnd) answeredSince(since time.Time) bool { return e.dev.answered.Load() > since.UnixNano() }
