@@ -51,14 +51,15 @@ type Node struct {
 	Interface         string        `yaml:"interface" env:"INTERFACE"`                   // of tun
 	DrainTime         time.Duration `yaml:"drain_time" env:"DRAIN_TIME"`                 // between SIGTERM, when others stop naming this node, and the end of its listeners
 	AccessLog         string        `yaml:"access_log" env:"ACCESS_LOG"`                 // a JSON line a request: file, opened anew at SIGHUP, or "-" for standard output; "" for none
-	RequestLog        RequestLog    `yaml:"request_log"`                                 // where records of requests go, beside the control plane
+	RequestLog        RequestLog    `yaml:"request_log" envPrefix:"REQUEST_LOG_"`        // where records of requests go
 	GeoIP             []string      `yaml:"geoip" env:"GEOIP"`                           // files in MaxMind's format with countries, autonomous systems or both; read anew when they change
 	Listen            NodeListen    `yaml:"listen" envPrefix:"LISTEN_"`
 }
 
-// RequestLog is where records of requests go, beside the control plane.
+// RequestLog is where records of requests go.
 type RequestLog struct {
-	Sinks []logsink.Config `yaml:"sinks"`
+	KeepHere bool             `yaml:"keep_here" env:"KEEP_HERE"` // no record goes to the control plane, which hears of sums alone
+	Sinks    []logsink.Config `yaml:"sinks"`
 }
 
 // NodeListen is where a node listens.

@@ -141,6 +141,20 @@ func (t *Teller) Counted(c requestlog.Counted) {
 	t.wake()
 }
 
+// Sums tells what was counted and no record: these count as missing from the log, which they are.
+type Sums struct{ *Teller }
+
+// Records implements requestlog.Consumer.
+func (s Sums) Records(list []requestlog.Record) {
+	kept := map[requestlog.RateKey]uint64{}
+	for i := range list {
+		kept[requestlog.RateKey{Service: list[i].Service, Site: list[i].Site}]++
+	}
+	for of, n := range kept {
+		s.lost.Unlogged(of, n)
+	}
+}
+
 func (t *Teller) wake() {
 	select {
 	case t.news <- struct{}{}:

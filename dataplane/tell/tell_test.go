@@ -195,6 +195,25 @@ func TestRecordsAreTold(t *testing.T) {
 	teller.Flush(30 * time.Second)
 }
 
+// Whoever keeps records here tells how much there was, and that the log lacks it.
+func TestSumsAlone(t *testing.T) {
+	c, teller, lost, run := newTeller(t)
+	of := requestlog.RateKey{Service: "service_a", Site: "site_a"}
+	here := Sums{teller}
+	here.Records(records(5))
+	here.Counted(requestlog.Counted{Start: time.Unix(1500, 0), Rates: map[requestlog.RateKey]*requestlog.Rate{of: {Requests: 5, Unlogged: 5}}})
+	run()
+	m := c.next(t)
+	if w := m.GetWindows(); len(m.GetRecords().GetAt()) != 0 || len(w) != 1 || w[0].GetRates()[0].GetRequests() != 5 || w[0].GetRates()[0].GetUnlogged() != 5 {
+		t.Errorf("%v", m)
+	}
+	lost.mu.Lock()
+	defer lost.mu.Unlock()
+	if lost.n[of] != 5 {
+		t.Errorf("%v count as missing, want 5", lost.n)
+	}
+}
+
 // What is not stored, and what was not answered, is sent again as it was.
 func TestABatchIsToldUntilItIsStored(t *testing.T) {
 	c, teller, _, run := newTeller(t)

@@ -96,7 +96,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
 	restored := make(chan struct{}) // before that there is nothing to serve with: who has come already waits in a socket
 	tasks := append([]daemon.Task{tell, program.Thrift{}, daemon.Func("follow", node.Follow), daemon.Func("state on disk", node.Keep), f.sessions, f.openNow},
-		serving(w, f, open, newEnd(told, f.forward.Handed()), restored, recording(f.requests, ads.NewConns(cfg.Control, id.Credentials()), logsink.New(cfg.RequestLog.Sinks, cfg.Name, log, reg), log, reg))...)
+		serving(w, f, open, newEnd(told, f.forward.Handed()), restored, recording(f.requests, cfg.RequestLog.KeepHere, ads.NewConns(cfg.Control, id.Credentials()), logsink.New(cfg.RequestLog.Sinks, cfg.Name, log, reg), log, reg))...)
 	tasks = append(tasks, daemon.Func("snapshot", func(ctx context.Context) error {
 		defer conns.Close()
 		state, err := node.Restore(ctx) // serve what was last known, then ask what is new
@@ -157,10 +157,14 @@ func serving(w *ways, f *front, open *listeners, end *end, restored <-chan struc
 const tellTime = 2 * time.Second
 
 // recording collects what became of requests and tells it. It has a connection of its own: that must neither hold up what
-// is to be served, nor end before the last request is over.
-func recording(requests *requestlog.Log, conns *ads.Conns, sinks *logsink.Sinks, log *slog.Logger, reg prometheus.Registerer) func(context.Context) error {
+// is to be served, nor end before the last request is over. What the operator keeps here goes to his sinks alone.
+func recording(requests *requestlog.Log, keepHere bool, conns *ads.Conns, sinks *logsink.Sinks, log *slog.Logger, reg prometheus.Registerer) func(context.Context) error {
 	teller := tell.New(conns, requests, log, reg)
-	requests.Consume(teller)
+	if keepHere {
+		requests.Consume(tell.Sums{Teller: teller})
+	} else {
+		requests.Consume(teller)
+	}
 	requests.Consume(sinks)
 	return func(ctx context.Context) error {
 		defer conns.Close()
