@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,8 @@ func (a *app) bugreportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bugreport", Short: "Collect what helps to find a fault in one file, without secrets", Args: cobra.NoArgs,
 		Long: "Collect what helps to find a fault in one tar.gz: versions, status, what each node should hold and does, services and their hops, the\n" +
-			"output of doctor and netcheck, and of this machine the logs of Warren's programs and their metrics, as far as they are reached.\n" +
+			"output of doctor and netcheck, and of this machine the logs of Warren's programs, their metrics, profiles and a second's trace, as far\n" +
+			"as they are reached (--metrics: one URL for each program).\n" +
 			"Private keys, tokens and passwords are left out; names, addresses and hostnames are in it. What could not be had is in errors.txt.",
 		Example: "  warren bugreport -f report.tar.gz",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,7 +68,7 @@ func (a *app) bugreportCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "`file` to write, which must not be there (default warren-bugreport-TIME.tar.gz)")
-	cmd.Flags().StringSliceVar(&metrics, "metrics", []string{"http://127.0.0.1:9090/metrics"}, "`URL` of metrics that are reached from here")
+	cmd.Flags().StringSliceVar(&metrics, "metrics", []string{"http://127.0.0.1:9090/metrics"}, "`URL` of metrics that are reached from here; profiles are taken beside them")
 	return cmd
 }
 
@@ -121,12 +123,20 @@ func (a *app) collect(b *bundle, s *session, metrics []string) {
 	for i, at := range metrics {
 		text, err := b.page(at)
 		b.add(fmt.Sprintf("metrics/%d.txt", i+1), text, err)
+		for _, p := range profiles {
+			text, err := b.page(strings.TrimSuffix(at, "/metrics") + "/debug/pprof/" + p.path)
+			b.add(fmt.Sprintf("profiles/%d-%s", i+1, p.name), text, err)
+		}
 	}
 	for _, unit := range []string{"warren-control", "warren-node", "warren-connector"} {
 		text, err := b.journal(unit)
 		b.add("logs/"+unit+".log", text, err)
 	}
 }
+
+// profiles are what a program says of itself beside its metrics, to who is on its machine: what its goroutines do, what its memory
+// is for, and what it did for a second.
+var profiles = []struct{ name, path string }{{"goroutines.txt", "goroutine?debug=2"}, {"heap.txt", "heap?debug=1"}, {"trace.out", "trace?seconds=1"}}
 
 // fetch adds what a call answers, for which it has a while.
 func (b *bundle) fetch(name string, call func(ctx context.Context) (any, error)) {
@@ -157,7 +167,11 @@ func (b *bundle) page(at string) ([]byte, error) {
 		return nil, err
 	}
 	defer res.Body.Close()
-	return io.ReadAll(io.LimitReader(res.Body, maxPart))
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxPart))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(text)))
+	}
+	return text, err
 }
 
 func (b *bundle) journal(unit string) ([]byte, error) {

@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -48,6 +50,8 @@ type app struct {
 	flags  connection
 	output string
 	quiet  bool
+
+	noColour, colours bool
 }
 
 // Main runs the command line and returns its exit code.
@@ -79,6 +83,10 @@ func Root(in io.Reader, out, errw io.Writer) *cobra.Command {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
+	root.InitDefaultCompletionCmd() // part of the tree as all others; it keeps where it is to write to
+	for _, c := range root.Commands() {
+		withUsage(c)
+	}
 	return root
 }
 
@@ -119,6 +127,13 @@ func (a *app) root() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			a.colours = colourful(isTerminal(a.out), a.noColour, os.Getenv)
+			if !slices.Contains(formats, a.output) {
+				return a.print(nil)
+			}
+			return nil
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	f := root.PersistentFlags()
@@ -130,19 +145,18 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.flags.Organization, "org", "", "organization `name` (env WARREN_ORG; default \"default\")")
 	f.StringVarP(&a.output, "output", "o", "table", "output `format`: table, wide, json, yaml or name")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no words on standard error but errors")
+	f.BoolVar(&a.noColour, "no-color", false, "no colours on terminals (env NO_COLOR)")
 	root.AddCommand(
 		a.upCommand(), a.exposeCommand(), a.statusCommand(), a.getCommand(), a.describeCommand(), a.createCommand(), a.editCommand(), a.labelCommand(), a.watchCommand(), a.deleteCommand(),
 		a.applyCommand(), a.diffCommand(), a.validateCommand(), a.exportCommand(), a.waitCommand(),
 		a.contextCommand(), a.orgCommand(), a.docsCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
-		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.jobCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
+		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.jobCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.authorityCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
 		a.versionCommand(), sampleCommand(),
 	)
 	root.AddCommand(a.peopleCommands()...)
-	for _, c := range root.Commands() {
-		withUsage(c)
-	}
 	withExamples(root)
+	a.withCompletions(root)
 	return root
 }
 

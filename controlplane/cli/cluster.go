@@ -68,7 +68,7 @@ func names(rs []typed.Reader) string {
 }
 
 func (a *app) nodeCommand() *cobra.Command {
-	node := &cobra.Command{Use: "node", Short: "Let nodes join, drain them, revoke them"}
+	node := &cobra.Command{Use: "node", Short: "See how nodes are, let them join, drain them, revoke them"}
 	activate := a.action("activate NODE", "Put a drained node back into DNS answers and assignments", "node", "activate", false, ofNode(typed.Client.ActivateNode))
 	activate.Aliases = []string{"undrain"}
 	drain := a.action("drain NODE", "Take a node out of DNS answers, and sites away from it; it ends when nobody is sent to it any more", "node", "drain", false, ofNode(typed.Client.DrainNode))
@@ -77,7 +77,7 @@ func (a *app) nodeCommand() *cobra.Command {
 		"pool's names, and a second. Then it gives what is under way ten seconds, and ends with exit code 0. Until it has\n" +
 		"ended, warren node activate takes all of it back. Started again it serves what reaches it, but is named only after\n" +
 		"warren node activate."
-	node.AddCommand(a.nodeJoin(), activate, drain, a.rotateGossipKey(),
+	node.AddCommand(a.nodeStatus(), a.nodeConfig(), a.nodeJoin(), activate, drain, a.rotateGossipKey(),
 		a.action("revoke NODE", "Trust a node no more: its streams end, its tunnels end, it can't come back", "node", "revoke", true, ofNode(typed.Client.RevokeNode)))
 	return node
 }

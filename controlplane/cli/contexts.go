@@ -168,7 +168,7 @@ func (a *app) listContexts() error {
 }
 
 func (a *app) orgCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", Short: "Choose the organization that commands work in, and what its pages look like"}
+	cmd := &cobra.Command{Use: "org", Short: "Choose the organization that commands work in; its pages, sessions and request log"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "use NAME", Short: "Work in an organization from now on", Args: cobra.ExactArgs(1), Example: "  warren org use acme",
 		Long: "Work in an organization from now on, in the context in use. --org and WARREN_ORG win over it.",
@@ -184,6 +184,6 @@ func (a *app) orgCommand() *cobra.Command {
 				return nil
 			})
 		},
-	}, a.brand())
+	}, a.brand(), a.security(), a.requestLog())
 	return cmd
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"io"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/diff"
@@ -73,8 +75,24 @@ func (a *app) diff(out typed.Applied) {
 			if o.Organization != "" {
 				name = o.Organization + "/" + name
 			}
-			_, _ = a.out.Write(diff.Diff("is/"+name, []byte(before), "will-be/"+name, []byte(after)))
+			a.unified(diff.Diff("is/"+name, []byte(before), "will-be/"+name, []byte(after)))
 		}
+	}
+}
+
+// unified shows a unified diff, what goes and what comes in colours of their own.
+func (a *app) unified(text []byte) {
+	for line := range strings.Lines(string(text)) {
+		line, end := strings.TrimSuffix(line, "\n"), "\n"
+		switch {
+		case strings.HasPrefix(line, "+"):
+			line = a.paint(green, line)
+		case strings.HasPrefix(line, "-"):
+			line = a.paint(red, line)
+		case strings.HasPrefix(line, "@@"):
+			line = a.paint(cyan, line)
+		}
+		_, _ = io.WriteString(a.out, line+end)
 	}
 }
 

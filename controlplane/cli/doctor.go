@@ -86,7 +86,7 @@ func (a *app) showFindings(all []finding) error {
 }
 
 func (a *app) listFindings(all []finding) {
-	marks := map[string]string{"ok": "√", "warning": "‼", "failed": "×", "skipped": "-"}
+	marks := map[string]string{"ok": a.paint(green, "√"), "warning": a.paint(yellow, "‼"), "failed": a.paint(red, "×"), "skipped": "-"}
 	last := ""
 	for _, f := range all {
 		if f.Category != last {

@@ -10,7 +10,8 @@ import (
 )
 
 func (a *app) domainCommand() *cobra.Command {
-	domain := &cobra.Command{Use: "domain", Short: "Check that domains lead to our nodes"}
+	domain := &cobra.Command{Use: "domain", Short: "Add domains, prove that they are the organization's, check that they lead to our nodes"}
+	domain.AddCommand(a.domainAdd())
 	domain.AddCommand(&cobra.Command{
 		Use: "check NAME", Short: "Say whether a certificate authority would be content with a domain, and what to type at the registrar", Args: cobra.ExactArgs(1),
 		Long: "Ask the DNS, from the root down, whether a certificate authority would be content with a domain: who it is delegated to and\n" +
@@ -37,7 +38,7 @@ func (a *app) domainCommand() *cobra.Command {
 		},
 	})
 	domain.AddCommand(&cobra.Command{
-		Use: "prove NAME", Short: "Make a claimed domain the organization's, or have the DNS asked about it", Args: cobra.ExactArgs(1),
+		Use: "prove NAME", Aliases: []string{"verify"}, Short: "Make a claimed domain the organization's, or have the DNS asked about it", Args: cobra.ExactArgs(1),
 		Long: "A domain that an organization adds is its own once the DNS says so, by a TXT record that 'warren domain check NAME' shows: nodes\n" +
 			"answer for no other. Administrators of the cluster make it so by this command; for others the DNS is asked again at once.\n" +
 			"Exits with 4 while it is not proved.",
@@ -61,6 +62,17 @@ func (a *app) domainCommand() *cobra.Command {
 		},
 	})
 	return domain
+}
+
+// domainAdd is "create domain" where who looks for domains looks first.
+func (a *app) domainAdd() *cobra.Command {
+	k, err := exactKind("Domain")
+	if err != nil {
+		panic(err) // of a name that is written here
+	}
+	add := a.createKind(k)
+	add.Use, add.Aliases, add.Short = "add NAME", nil, "Add a domain in which services can be published"
+	return add
 }
 
 // showCheck writes a check for a person: what is wrong, else how names are proved; then what delegates the domain.

@@ -1,13 +1,20 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// flag is the name of a field on the command line.
-func (f field) flag() string { return strings.NewReplacer("_", "-", ".", "-").Replace(f.name) }
+// flag is the name of a field on the command line; of a secret it names a file.
+func (f field) flag() string {
+	name := strings.NewReplacer("_", "-", ".", "-").Replace(f.name)
+	if f.typ == secret {
+		name += "-file"
+	}
+	return name
+}
 
 // define adds the flag of a field.
 func (f field) define(cmd *cobra.Command) {
@@ -23,14 +30,25 @@ func (f field) define(cmd *cobra.Command) {
 		flags.Bool(f.flag(), false, f.help)
 	case pairs:
 		flags.StringToString(f.flag(), nil, f.help)
+	case secret:
+		flags.String(f.flag(), "", "`file` that holds it, - for standard input: "+f.help)
 	}
 }
 
-// read puts what was given for a field into a body, within the objects that its name says.
-func (f field) read(cmd *cobra.Command, body map[string]any) {
+// read puts what was given for fields into a body, within the objects that their names say.
+func (a *app) read(cmd *cobra.Command, fields []field, body map[string]any) error {
+	for _, f := range fields {
+		if err := a.readField(cmd, f, body); err != nil {
+			return fmt.Errorf("--%s: %w", f.flag(), err)
+		}
+	}
+	return nil
+}
+
+func (a *app) readField(cmd *cobra.Command, f field, body map[string]any) (err error) {
 	flags := cmd.Flags()
 	if !flags.Changed(f.flag()) {
-		return
+		return nil
 	}
 	name := f.name
 	for {
@@ -46,6 +64,9 @@ func (f field) read(cmd *cobra.Command, body map[string]any) {
 		body, name = in, inner
 	}
 	switch f.typ {
+	case secret:
+		file, _ := flags.GetString(f.flag())
+		body[name], err = a.secretLine(file)
 	case text:
 		body[name], _ = flags.GetString(f.flag())
 	case number:
@@ -57,4 +78,5 @@ func (f field) read(cmd *cobra.Command, body map[string]any) {
 	case pairs:
 		body[name], _ = flags.GetStringToString(f.flag())
 	}
+	return err
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,8 @@ func (a *app) jobCommand() *cobra.Command {
 			"day, those that failed for good after a week.",
 	}
 	cmd.AddCommand(a.jobList(),
-		a.jobAction("retry", "Do a job now, once more if it is over", typed.Client.RetryJob),
-		a.jobAction("cancel", "End a job that is not over; who works on it is told", typed.Client.CancelJob))
+		a.jobAction("retry", "Do a job now, once more if it is over", false, typed.Client.RetryJob),
+		a.jobAction("cancel", "End a job that is not over; who works on it is told", true, typed.Client.CancelJob))
 	return cmd
 }
 
@@ -91,10 +92,16 @@ func (a *app) showJobs(all []typed.Job) error {
 }
 
 // jobAction makes a command of what is done to one job.
-func (a *app) jobAction(verb, short string, do func(c typed.Client, ctx context.Context, name string) (typed.Job, apiclient.Written, error)) *cobra.Command {
-	return &cobra.Command{
+func (a *app) jobAction(verb, short string, ask bool, do func(c typed.Client, ctx context.Context, name string) (typed.Job, apiclient.Written, error)) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
 		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1), Example: "  warren job " + verb + " 1234",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if ask {
+				if err := a.confirm(yes, "%s job %s? What it was to do is not done.", strings.ToUpper(verb[:1])+verb[1:], args[0]); err != nil {
+					return err
+				}
+			}
 			s, err := a.connect()
 			if err != nil {
 				return err
@@ -110,4 +117,8 @@ func (a *app) jobAction(verb, short string, do func(c typed.Client, ctx context.
 			return nil
 		},
 	}
+	if ask {
+		cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	}
+	return cmd
 }

@@ -81,7 +81,7 @@ func (a *app) siteCommand() *cobra.Command {
 	site := &cobra.Command{Use: "site", Short: "Let connectors join a site, revoke them; configure the device of a wireguard site"}
 	var file string
 	join := &cobra.Command{
-		Use: "join SITE CONNECTOR", Short: "Make a token with which a program becomes this connector, once, within ten minutes", Args: cobra.ExactArgs(2),
+		Use: "join SITE CONNECTOR", Aliases: []string{"token"}, Short: "Make a token with which a program becomes this connector, once, within ten minutes", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()
 			if err != nil {

@@ -15,6 +15,7 @@ const (
 	list
 	toggle // true if given
 	pairs  // key=value
+	secret // in a file: flags are seen by others on the machine, and kept by shells
 )
 
 // field is a writable field of a kind.
@@ -43,7 +44,7 @@ type kind struct {
 var providerFields = []field{
 	{"issuer", text, "URL that the provider's tokens say, such as https://accounts.example.com", true},
 	{"client_id", text, "what this cluster is registered as", true},
-	{"client_secret", text, "others on this machine may see flags: a manifest hides it", false},
+	{"client_secret", secret, "of what this cluster is registered as", false},
 	{"title", text, "on the button of the sign-in page (default: the name)", false},
 	{"scopes", list, "what is asked for beside openid (default: email, profile)", false},
 	{"provision", toggle, "who is not known yet, and to whom a rule gives a role, becomes a user", false},
@@ -144,7 +145,7 @@ var kinds = []*kind{
 			{"directory_url", text, "the authority's ACME directory; creating the issuer agrees to its terms of service", true},
 			{"contacts", list, "mail addresses that the authority may write to", false},
 			{"eab.key_id", text, "key id of the external account binding, where the authority wants one", false},
-			{"eab.hmac_key", text, "its key, base64url; others on this machine may see flags: a manifest hides it", false},
+			{"eab.hmac_key", secret, "its key, base64url", false},
 			{"roots_pem", text, "certificates in PEM that the authority's server is verified with (default: the system's)", false},
 			{"rank", number, "the lowest is asked first, 0 to 999 (default 100)", false},
 			{"profiles", pairs, "our word for a profile=the authority's; default is for certificates that name none", false},

@@ -71,8 +71,18 @@ func (a *app) loginCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "login", Short: "Sign in as a user, in a browser on this or any other machine", Args: cobra.NoArgs,
 		Long: "Sign in as a user. It shows an address and a code; whoever is signed in there approves it, and commands act for him from then on,\n" +
-			"until warren logout, or until he ends the session on his account page. An API key that is given wins over it.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.login(cmd.Context(), web) },
+			"until warren logout, or until he ends the session on his account page. An API key that is given wins over it.\n\n" +
+			"With --api-key-file nobody signs in: the key in the file is tried, and the settings name file and control plane from then on.",
+		Example: "  warren login --server https://control.example.org --web\n  warren login --server https://control.example.org --api-key-file ci.key",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case a.flags.APIKeyFile == "":
+				return a.login(cmd.Context(), web)
+			case web:
+				return usagef("--web is for people, --api-key-file for programs: give one of them")
+			}
+			return a.loginWithKey(cmd.Context())
+		},
 	}
 	cmd.Flags().BoolVar(&web, "web", false, "open the address in the browser of this machine")
 	return cmd
@@ -121,6 +131,41 @@ func (a *app) login(ctx context.Context, web bool) error {
 		}
 	}
 	return errors.New("nobody has approved the code in time")
+}
+
+// loginWithKey has commands act by a key from now on, once the control plane has taken it.
+func (a *app) loginWithKey(ctx context.Context) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	who, _, err := s.api.Me(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := a.flags.resolve()
+	if err != nil {
+		return err
+	}
+	for _, p := range []*string{&c.APIKeyFile, &c.CAFile} {
+		if *p == "" {
+			continue
+		}
+		if *p, err = filepath.Abs(*p); err != nil {
+			return err
+		}
+	}
+	err = a.flags.change(func(f *settingsFile) error {
+		name := firstOf(a.flags.Context, os.Getenv("WARREN_CONTEXT"), f.Current)
+		if have, ok := f.Contexts[name]; ok {
+			have.Server, have.APIKeyFile, have.CAFile = c.Server, c.APIKeyFile, c.CAFile
+			f.Contexts[name] = have
+			return nil
+		}
+		f.Server, f.APIKeyFile, f.CAFile = c.Server, c.APIKeyFile, c.CAFile
+		return nil
+	})
+	return a.saying("Commands act as "+whoIs(who)+" at "+c.Server+" from now on, by the key in "+c.APIKeyFile+".", err)
 }
 
 func (a *app) loggedIn(ctx context.Context, c connection, got credential) error {
@@ -250,7 +295,27 @@ func (a *app) userCommand() *cobra.Command {
 				return l, l.Link, false, err
 			})
 		},
-	})
+	}, a.signOutUser())
+	return cmd
+}
+
+func (a *app) signOutUser() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "sign-out ADDRESS", Short: "End all sessions of a user, at services as well", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.confirm(yes, "End all sessions of %s?", args[0]); err != nil {
+				return err
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			_, _, err = s.api.SignOutUser(cmd.Context(), args[0])
+			return a.saying("all sessions of "+args[0]+" are ended", err)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
 

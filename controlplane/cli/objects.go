@@ -93,8 +93,8 @@ func (a *app) createKind(k *kind) *cobra.Command {
 		Use: singular + " NAME", Aliases: append([]string{k.plural}, k.aliases...), Short: "Make " + k.one(), Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"name": args[0]}
-			for _, f := range k.fields {
-				f.read(cmd, body)
+			if err := a.read(cmd, k.fields, body); err != nil {
+				return err
 			}
 			s, err := a.connect()
 			if err != nil {

@@ -1,13 +1,19 @@
 package cli
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
 func TestLabel(t *testing.T) {
@@ -165,4 +171,92 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		}
 	}
 	visit((&app{}).root())
+}
+
+// What completes is there: no command, flag or kind of the tables is one that has gone.
+func TestCompletionsAreOfWhatThereIs(t *testing.T) {
+	flags := map[string]bool{}
+	paths := map[string]*cobra.Command{}
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		paths[c.CommandPath()] = c
+		for _, set := range []*pflag.FlagSet{c.LocalFlags(), c.PersistentFlags()} {
+			set.VisitAll(func(f *pflag.Flag) { flags[f.Name] = true })
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(Root(strings.NewReader(""), io.Discard, io.Discard))
+	of := func(where, plural string) {
+		if k, err := findKind(plural); err != nil || k.plural != plural {
+			t.Errorf("%s: no kind %s", where, plural)
+		}
+	}
+	for path, list := range argumentKinds {
+		if paths[path] == nil || paths[path].ValidArgsFunction == nil {
+			t.Errorf("%s: there is no such command, or it does not complete", path)
+		}
+		for _, plural := range list {
+			of(path, plural)
+		}
+	}
+	for name, plural := range flagKinds {
+		if of("--"+name, plural); !flags[name] {
+			t.Errorf("no command has --%s", name)
+		}
+	}
+	for name := range flagWords {
+		if !flags[name] {
+			t.Errorf("no command has --%s", name)
+		}
+	}
+	for path := range kindWords {
+		if paths[path] == nil || paths[path].Flags().Lookup("kind") == nil {
+			t.Errorf("%s has no --kind", path)
+		}
+	}
+	// Whoever takes the name of an object that is there completes it.
+	for path, c := range paths {
+		takes := regexp.MustCompile(`\b(NODE|SITE|SERVICE|POLICY|ISSUER|CONNECTOR|RULE|WEBHOOK)\b`).FindString(c.Use)
+		if takes != "" && c.ValidArgsFunction == nil {
+			t.Errorf("%s takes %s and completes none", path, takes)
+		}
+	}
+}
+
+// Whatever the API can do, a command does: who prefers a terminal never needs a browser.
+func TestEveryOperationHasACommand(t *testing.T) {
+	apart := map[string]string{
+		"Health": "for balancers", "Ready": "for balancers",
+		"BeginMyPasskey": "a browser makes passkeys", "CreateMyPasskey": "a browser makes passkeys",
+	}
+	var text strings.Builder
+	for _, pattern := range []string{"*.go", "../expose/*.go", "../apiclient/typed/collections.gen.go", "../apiclient/typed/typed.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.Write(b)
+		}
+	}
+	client := reflect.TypeFor[typed.Client]()
+	for i := range client.NumMethod() {
+		name := client.Method(i).Name
+		if apart[name] == "" && !regexp.MustCompile(`\.`+name+`\b`).MatchString(text.String()) {
+			t.Errorf("no command calls %s", name)
+		}
+		delete(apart, name)
+	}
+	for name := range apart {
+		t.Errorf("there is no %s any more", name)
+	}
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
+// formats are what -o knows. Commands that print lines as they come take fewer.
+var formats = []string{"table", "wide", "json", "yaml", "name"}
+
 // print writes a value as JSON or YAML.
 func (a *app) print(v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")

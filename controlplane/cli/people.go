@@ -105,11 +105,45 @@ func (a *app) removeOf(noun, verb, example string, of objectsOf) *cobra.Command 
 
 // peopleCommands are nouns of those who run a cluster.
 func (a *app) peopleCommands() []*cobra.Command {
+	role := a.nounCommand("Role", "Roles of the organization", "reader --permissions sites:read,services:read")
+	role.AddCommand(a.permissions())
 	return []*cobra.Command{
-		a.nounCommand("Role", "Roles of the organization", "reader --permissions sites:read,services:read"),
+		role,
 		a.nounCommand("Member", "Members of the organization", "ann@example.org --roles member"),
 		a.nounCommand("Group", "Groups of the organization's members", "writers --users ann@example.org"),
 		a.inviteCommand(), a.keyCommand(), a.sessionCommand(), a.accountCommand(),
+	}
+}
+
+// permissions is what roles and keys can permit.
+func (a *app) permissions() *cobra.Command {
+	return &cobra.Command{
+		Use: "permissions", Short: "Show what roles and keys can permit", Args: cobra.NoArgs, Example: "  warren role permissions",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			page, _, err := s.api.ListPermissions(cmd.Context(), typed.ListPermissionsParams{})
+			if err != nil {
+				return err
+			}
+			if a.structured() {
+				return a.print(page.Items)
+			}
+			var rows [][]string
+			for _, p := range page.Items {
+				if a.output == "name" {
+					a.line("%s", p.Name)
+					continue
+				}
+				rows = append(rows, []string{p.Name, map[bool]string{true: "an organization", false: "the cluster"}[p.InOrganization]})
+			}
+			if a.output == "name" {
+				return nil
+			}
+			return a.table([]string{"permission", "given in"}, rows)
+		},
 	}
 }
 
@@ -144,8 +178,8 @@ func (a *app) keyCommand() *cobra.Command {
 		Use: "create NAME", Short: "Make an API key; its secret is shown once", Args: cobra.ExactArgs(1), Example: "  warren key create laptop --mine",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"name": args[0]}
-			for _, f := range k.fields {
-				f.read(cmd, body)
+			if err := a.read(cmd, k.fields, body); err != nil {
+				return err
 			}
 			s, err := a.connect()
 			if err != nil {

@@ -55,8 +55,8 @@ func (a *app) createFromFile(k *kind) *cobra.Command {
 	return cmd
 }
 
-// secret is one of the two kinds of secret that open what a policy guards.
-type secret struct {
+// opener is one of the two kinds of secret that open what a policy guards.
+type opener struct {
 	one, many string // "link", "links"
 	what      string // "share link"
 	columns   []string
@@ -72,7 +72,7 @@ type madeSecret struct {
 	shown string // once
 }
 
-var secrets = []secret{
+var openers = []opener{
 	{
 		one: "link", many: "links", what: "share link", columns: []string{"id", "title", "expires_at", "max_uses", "uses"},
 		create: func(ctx context.Context, s *session, policy, named string, ends time.Time, uses uint32) (madeSecret, apiclient.Written, error) {
@@ -108,7 +108,7 @@ func (a *app) policyCommand() *cobra.Command {
 		Use: "policy", Short: "Share links and service tokens of policies",
 		Long: "Share links and service tokens of policies. Policies themselves are made with warren create policy -f, or warren apply.",
 	}
-	for _, s := range secrets {
+	for _, s := range openers {
 		group := &cobra.Command{Use: s.one, Aliases: []string{s.many}, Short: strings.ToUpper(s.what[:1]) + s.what[1:] + "s: create, list, revoke"}
 		group.AddCommand(a.createSecret(s), a.listSecrets(s), a.revokeSecret(s))
 		policy.AddCommand(group)
@@ -116,7 +116,7 @@ func (a *app) policyCommand() *cobra.Command {
 	return policy
 }
 
-func (a *app) createSecret(s secret) *cobra.Command {
+func (a *app) createSecret(s opener) *cobra.Command {
 	var w waiting
 	var life time.Duration
 	var uses uint32
@@ -163,7 +163,7 @@ func (a *app) createSecret(s secret) *cobra.Command {
 	return cmd
 }
 
-func (a *app) listSecrets(s secret) *cobra.Command {
+func (a *app) listSecrets(s opener) *cobra.Command {
 	return &cobra.Command{
 		Use: "list POLICY", Short: "Show the " + s.what + "s of a policy", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -199,11 +199,15 @@ func (a *app) listSecrets(s secret) *cobra.Command {
 	}
 }
 
-func (a *app) revokeSecret(s secret) *cobra.Command {
+func (a *app) revokeSecret(s opener) *cobra.Command {
 	var w waiting
+	var yes bool
 	cmd := &cobra.Command{
 		Use: "revoke POLICY " + strings.ToUpper(s.one), Short: "End a " + s.what + ", and what was opened with it", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.confirm(yes, "Revoke %s %s, and end what was opened with it?", s.what, args[1]); err != nil {
+				return err
+			}
 			conn, err := a.connect()
 			if err != nil {
 				return err
@@ -216,6 +220,7 @@ func (a *app) revokeSecret(s secret) *cobra.Command {
 			return w.after(a, cmd, conn, done.Revision)
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	w.flags(cmd)
 	return cmd
 }

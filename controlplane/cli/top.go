@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -57,15 +55,6 @@ func (a *app) topCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&once, "once", false, "show it once, also on a terminal")
 	cmd.Flags().DurationVar(&since, "for", since, "of so `long`")
 	return cmd
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	fi, err := f.Stat()
-	return err == nil && fi.Mode()&os.ModeCharDevice != 0
 }
 
 // showTop shows it once, in place of what the screen has.

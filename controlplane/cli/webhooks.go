@@ -167,9 +167,13 @@ func (a *app) delivered(ctx context.Context, api webhookAPI, name, event string)
 }
 
 func (a *app) webhookRotate(at func(*session) webhookAPI) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "rotate-secret NAME", Short: "Replace the key that events are signed with, and show it once; the old one signs nothing more", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.confirm(yes, "Replace the key of webhook %s? Its receiver refuses events until it has the new one.", args[0]); err != nil {
+				return err
+			}
 			s, err := a.connect()
 			if err != nil {
 				return err
@@ -185,4 +189,6 @@ func (a *app) webhookRotate(at func(*session) webhookAPI) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
 }

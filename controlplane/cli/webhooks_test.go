@@ -25,7 +25,8 @@ func TestWebhookCommands(t *testing.T) {
 		{"webhook describe ops", 0, "it says: no such hook\n"},
 		{"webhook test ops", 4, "500 in 12ms"},
 		{"webhook test --cluster all", 0, "204 in 12ms"},
-		{"webhook rotate-secret ops", 0, "whsec_x\n"},
+		{"webhook rotate-secret ops --yes", 0, "whsec_x\n"},
+		{"webhook rotate-secret ops", 2, ""},
 		{"create webhook ops --url https://hooks.example/x --events certificate.failed --enabled=false", 0, "whsec_y\n"},
 	} {
 		if code, stdout, stderr := run(t, "", strings.Fields(tc.args)...); code != tc.code || !strings.Contains(stdout, tc.says) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 // wireGuard are the flags of "site wireguard".
 type wireGuard struct {
 	waiting
-	rotate, qr           bool
+	rotate, qr, yes      bool
 	publicKey, node, out string
 }
 
@@ -42,6 +43,7 @@ func (a *app) wireGuardCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.node, "node", "", "only the tunnel to this `node`")
 	cmd.Flags().BoolVar(&f.qr, "qr", false, "print a QR code for the apps of WireGuard; with --file, an image (PNG)")
 	cmd.Flags().StringVar(&f.out, "file", "", "write to this `file` (mode 0600) instead of standard output")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "do not ask before a key is replaced")
 	f.flags(cmd)
 	return cmd
 }
@@ -65,6 +67,11 @@ func (a *app) wireGuard(cmd *cobra.Command, site string, f wireGuard) error {
 	var c typed.WireGuard
 	var done apiclient.Written
 	if f.rotate || f.publicKey != "" {
+		if err := a.askRotation(cmd.Context(), s, site, f.yes); err != nil {
+			return err
+		}
+	}
+	if f.rotate || f.publicKey != "" {
 		c, done, err = s.api.RotateSiteWireguard(cmd.Context(), s.org, site, typed.RotateSiteWireguardParams{Node: f.node}, typed.WireGuardKeySpec{PublicKey: f.publicKey})
 	} else {
 		c, done, err = s.api.GetSiteWireguard(cmd.Context(), s.org, site, typed.GetSiteWireguardParams{Node: f.node})
@@ -76,6 +83,18 @@ func (a *app) wireGuard(cmd *cobra.Command, site string, f wireGuard) error {
 		return err
 	}
 	return f.after(a, cmd, s, done.Revision)
+}
+
+// askRotation asks a person before the key that a device has is good no more.
+func (a *app) askRotation(ctx context.Context, s *session, site string, yes bool) error {
+	if yes {
+		return nil
+	}
+	is, _, err := s.api.GetSite(ctx, s.org, site)
+	if err != nil || is.WireguardPublicKey == "" {
+		return err
+	}
+	return a.confirm(false, "Replace the key of site %s? Its device is cut off until it has the new one.", site)
 }
 
 // writable reports what would keep a file from being written, as far as that can be known; "" is none.

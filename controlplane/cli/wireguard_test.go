@@ -15,6 +15,7 @@ const (
 func wireGuardAPI(t *testing.T) *fakeAPI {
 	t.Helper()
 	return newAPI(t, map[string]answer{
+		"GET /api/v1/orgs/default/sites/router":                   {200, "", `{"name":"router"}`},
 		"GET /api/v1/orgs/default/sites/router/wireguard":         {200, "", printed},
 		"POST /api/v1/orgs/default/sites/router/wireguard/rotate": {200, "7", rotated},
 		"GET /api/v1/wait": {200, "", `{}`},

@@ -37,7 +37,7 @@ func TestNoSecretIsFound(t *testing.T) {
 	c.publishApp()
 	c.must(c.StartAuthority(t.Context(), acmetest.Config{}))
 	c.warren("create", "webhook", "ops", "--url", "https://hooks.example/x")
-	rotated := strings.TrimSpace(c.warren("webhook", "rotate-secret", "ops"))
+	rotated := strings.TrimSpace(c.warren("webhook", "rotate-secret", "ops", "--yes"))
 	key := strings.TrimSpace(c.warren("create", "api-key", "second"))
 	c.until("the certificate is ordered", func() error {
 		var all []struct{ State, Certificate, Problem string }

@@ -199,12 +199,12 @@ func TestRevokedAtEveryNode(t *testing.T) {
 	if status, _, body := guest.get(v.service+link.Path, nil); status != http.StatusFound {
 		t.Fatalf("a share link: %d %s", status, body)
 	}
-	v.revoked("share link", cookiesOf(guest), func() { v.warren("", "policy", "link", "revoke", "staff", link.ID) })
+	v.revoked("share link", cookiesOf(guest), func() { v.warren("", "policy", "link", "revoke", "staff", link.ID, "--yes") })
 
 	var token struct{ ID, Secret string }
 	v.made(&token, v.warren("", "policy", "token", "create", "staff", "probe", "-o", "json", "--wait"))
 	v.revoked("service token", proof{"Warren-Token-Id": {token.ID}, "Warren-Token-Secret": {token.Secret}}, func() {
-		v.warren("", "policy", "token", "revoke", "staff", "probe")
+		v.warren("", "policy", "token", "revoke", "staff", "probe", "--yes")
 	})
 
 	v.revoked("user", signIn(), func() {

@@ -41,7 +41,7 @@ func startPeer(c *suite, site string, args ...string) *stockPeer {
 		p.host = c.Sites[0].Net.Host(site, "10.77.1.20")
 		return nil
 	}))
-	c.warren(append([]string{"site", "wireguard", site, "--rotate", "--file", p.file, "--wait"}, args...)...)
+	c.warren(append([]string{"site", "wireguard", site, "--rotate", "--yes", "--file", p.file, "--wait"}, args...)...)
 	var view struct{ Address string }
 	c.json(&view, "get", "site", site)
 	p.addr = netip.MustParseAddr(view.Address)
@@ -264,7 +264,7 @@ func TestWireGuardSiteMovesToAnotherNode(t *testing.T) {
 	c.servedBy(c.Nodes[2])
 
 	// The old key is good no more when there is another.
-	c.warren("site", "wireguard", "router", "--rotate", "--node", "n2", "--file", p.file+".new", "--wait")
+	c.warren("site", "wireguard", "router", "--rotate", "--yes", "--node", "n2", "--file", p.file+".new", "--wait")
 	c.until("nobody answers", func() error {
 		if r, err := c.Curl("https://"+app+"/", cluster.At(c.Nodes[1], app)...); err == nil {
 			return fmt.Errorf("%+v", r)
