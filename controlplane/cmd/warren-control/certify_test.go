@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,11 +18,18 @@ import (
 
 // certify makes what somebody has who gets his certificates elsewhere.
 func certify(ts *testscript.TestScript, neg bool, names []string) {
-	if neg || len(names) == 0 {
-		ts.Fatalf("usage: certify NAME...")
+	now, days := time.Now(), 90
+	if left, ok := strings.CutPrefix(append(names, "")[0], "left="); ok {
+		var err error
+		days, err = strconv.Atoi(left)
+		ts.Check(err)
+		names = names[1:]
 	}
-	now := time.Now()
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "elsewhere"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(90 * 24 * time.Hour),
+	if neg || len(names) == 0 {
+		ts.Fatalf("usage: certify [left=DAYS] NAME...")
+	}
+	end := now.Add(time.Duration(days) * 24 * time.Hour)
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "elsewhere"}, NotBefore: end.Add(-100 * 24 * time.Hour), NotAfter: end,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	own := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: names, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,6 +26,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/cli"
 	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
 )
 
@@ -34,8 +36,9 @@ const scripts = "testdata/script"
 
 // replica is a control plane, as it is started in earnest, on a database of its own.
 type replica struct {
-	url, keyFile string
-	api          typed.Client
+	url, home, keyFile string // home: where people sign in
+	api                typed.Client
+	db                 *store.Store
 }
 
 func startReplica(t *testing.T) *replica {
@@ -55,8 +58,15 @@ func startReplica(t *testing.T) *replica {
 	}
 	cfg.Listen = config.Listen{API: freeAddress(t), Push: freeAddress(t)}
 	r.url = "http://" + cfg.Listen.API
-	cfg.DatabaseURL, cfg.KEKFile, cfg.BootstrapKeyFile = config.Secret(storetest.DSN(t)), kekFile, r.keyFile
-	cfg.URL, cfg.SetupTokenFile, cfg.OutboundNetworks = r.url, filepath.Join(dir, "setup.url"), []string{"127.0.0.0/8"}
+	_, port, err := net.SplitHostPort(cfg.Listen.API)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.home = "http://localhost:" + port
+	dsn := storetest.DSN(t)
+	r.db = storetest.Open(t, dsn)
+	cfg.DatabaseURL, cfg.KEKFile, cfg.BootstrapKeyFile = config.Secret(dsn), kekFile, r.keyFile
+	cfg.URL, cfg.SetupTokenFile, cfg.OutboundNetworks = r.home, filepath.Join(dir, "setup.url"), []string{"127.0.0.0/8"}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, cfg, slog.New(slog.DiscardHandler)) }()
@@ -110,11 +120,22 @@ func freeAddress(t *testing.T) string {
 //	eventually CODE ARG...                the same, again and again until it exits so
 //	until REGEXP ARG... [-- ARG...]       call it until it says so, then end it as Ctrl-C does; meanwhile call the other again and again
 //	keep NAME                             make a variable of what was written to standard output
-//	certify NAME...                       write chain.pem and key.pem: a certificate of the names, by an authority of its own
+//	certify [left=DAYS] NAME...           write chain.pem and key.pem: a certificate of the names, by an authority of its own; with left, at its end
+//	first FIELD NAME                      the same of a field of the first object in a list in JSON
+//	person NAME ROLE                      act as a user of the organization from now on, who is signed in in a browser
+//	browser PASSWORD                      sign in in the browser once more
+//	approved ARG...                       call it, approve the code that it shows in the browser; it has to succeed
+//	app NAME                              make a variable of the code of an authenticator app with the secret in standard output
+//	passkey NAME PASSWORD                 add a passkey in the browser
+//	identity PROVIDER                     be somebody at a provider of identities
+//
+// $HOOK is where a webhook is taken, and $PASSWORD what people sign in with at first.
 func TestScripts(t *testing.T) {
 	t.Setenv("WARREN_CONFIG", "")
 	t.Setenv("EDITOR", "sed -i s/before/after/")
 	r := startReplica(t)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(hook.Close) // after the scripts, which run beside each other
 	testscript.Run(t, testscript.Params{
 		Dir: scripts, RequireExplicitExec: true, RequireUniqueNames: true, ContinueOnError: true,
 		Setup: func(env *testscript.Env) error {
@@ -122,12 +143,16 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ORG", name)
 			env.Setenv("SERVER", r.url)
 			env.Setenv("KEY", r.keyFile)
+			env.Setenv("HOOK", hook.URL)
+			env.Setenv("PASSWORD", passphrase)
+			env.Values[personKey{}] = &person{replica: r}
 			if _, _, err := r.api.CreateOrganization(context.Background(), typed.CreateOrganizationParams{}, typed.OrganizationBody{Name: name}); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "config.yaml"), fmt.Appendf(nil, "server: %s\napi_key_file: %s\norganization: %s\n", r.url, r.keyFile, name), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"warren": call, "eventually": eventually, "until": until, "keep": keep, "certify": certify},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"warren": call, "eventually": eventually, "until": until, "keep": keep,
+			"first": columnOf, "person": become, "browser": inBrowser, "approved": approved, "app": appCode, "passkey": addPasskey, "identity": addIdentity, "certify": certify},
 	})
 }
 
@@ -264,13 +289,20 @@ func commands(c *cobra.Command, yield func(path string, c *cobra.Command)) {
 	}
 }
 
-// Every command is called by some script, and tells how it is called, to standard output.
+// clusterScripts are those that take nodes.
+const clusterScripts = "../../../test/e2e/testdata/script"
+
+// Every command is called by some script that wants it to succeed, and tells how it is called, to standard output.
 func TestEveryCommandHasAScript(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(scripts, "*.txtar"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
+	var files []string
+	for _, dir := range []string{scripts, clusterScripts} {
+		found, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no scripts in %s: %v", dir, err)
+		}
+		files = append(files, found...)
 	}
-	called := regexp.MustCompile(`(?m)^(?:(?:warren|eventually) [0-5]|until (?:'[^']*'|\S+)) (.*)$`)
+	called := regexp.MustCompile(`(?m)^(?:(?:warren|eventually) 0|until (?:'[^']*'|\S+)|approved) (.*)$`)
 	var calls []string
 	for _, f := range files {
 		b, err := os.ReadFile(f)
@@ -287,7 +319,7 @@ func TestEveryCommandHasAScript(t *testing.T) {
 			found = found || strings.HasPrefix(c, path+" ")
 		}
 		if !found {
-			t.Errorf("no script in %s calls warren %s", scripts, path)
+			t.Errorf("no script in %s or %s calls warren %s and wants it to succeed", scripts, clusterScripts, path)
 		}
 		var out, errw bytes.Buffer
 		if code := cli.Main(append(strings.Fields(path), "--help"), strings.NewReader(""), &out, &errw); code != 0 || !strings.Contains(out.String(), "Usage:\n  warren "+path) || errw.Len() > 0 {
