@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,8 +12,14 @@ import (
 // rules is what the lab's firewalls hold. They stand in the segments, so that a sender does not learn
 // from its own kernel that a packet was dropped.
 type rules struct {
-	udp   map[*Host][]int // ports that no UDP packet passes; none named: no UDP at all
-	parts []partition
+	blocked map[block][]int // ports of which nothing passes; none named: nothing of the protocol at all
+	parts   []partition
+}
+
+// block is of one protocol at a host.
+type block struct {
+	host     *Host
+	protocol string
 }
 
 // A partition keeps what one group of hosts sends from another.
@@ -22,23 +29,33 @@ type partition struct {
 
 // BlockUDP drops every UDP packet that the host sends or is sent, or only those from or to the ports.
 // At a site's router it is the site's firewall.
-func (h *Host) BlockUDP(ports ...int) error {
+func (h *Host) BlockUDP(ports ...int) error { return h.block("udp", ports) }
+
+// AllowUDP ends BlockUDP.
+func (h *Host) AllowUDP() error { return h.allow("udp") }
+
+// BlockTCP is BlockUDP for the other protocol: connections hear nothing of it, they fall silent.
+func (h *Host) BlockTCP(ports ...int) error { return h.block("tcp", ports) }
+
+// AllowTCP ends BlockTCP.
+func (h *Host) AllowTCP() error { return h.allow("tcp") }
+
+func (h *Host) block(protocol string, ports []int) error {
 	for _, p := range ports {
 		if p < 1 || p > 65535 {
-			return fmt.Errorf("%s: block UDP: %d is no port", h.Name, p)
+			return fmt.Errorf("%s: block %s: %d is no port", h.Name, strings.ToUpper(protocol), p)
 		}
 	}
 	return h.lab.changeWall(func(r *rules) {
-		if r.udp == nil {
-			r.udp = map[*Host][]int{}
+		if r.blocked == nil {
+			r.blocked = map[block][]int{}
 		}
-		r.udp[h] = slices.Clone(ports)
+		r.blocked[block{h, protocol}] = slices.Clone(ports)
 	})
 }
 
-// AllowUDP ends BlockUDP.
-func (h *Host) AllowUDP() error {
-	return h.lab.changeWall(func(r *rules) { delete(r.udp, h) })
+func (h *Host) allow(protocol string) error {
+	return h.lab.changeWall(func(r *rules) { delete(r.blocked, block{h, protocol}) })
 }
 
 // Partition keeps two groups of hosts apart, both ways. A host in a private network is meant by its own address;
@@ -78,20 +95,22 @@ func (l *Lab) applyWallLocked() error {
 func (r rules) render(s *segment) string {
 	var b strings.Builder
 	b.WriteString("table bridge wall\ndelete table bridge wall\ntable bridge wall {\n\tchain forwarded {\n\t\ttype filter hook forward priority 0\n")
-	var blocked []*Host
-	for h := range r.udp {
-		if h.wire.seg == s {
-			blocked = append(blocked, h)
+	var blocked []block
+	for b := range r.blocked {
+		if b.host.wire.seg == s {
+			blocked = append(blocked, b)
 		}
 	}
-	slices.SortFunc(blocked, func(x, y *Host) int { return strings.Compare(x.Name, y.Name) })
-	for _, h := range blocked {
+	slices.SortFunc(blocked, func(x, y block) int {
+		return cmp.Or(strings.Compare(x.host.Name, y.host.Name), strings.Compare(x.protocol, y.protocol))
+	})
+	for _, at := range blocked {
 		for _, side := range []string{"iifname", "oifname"} {
-			if len(r.udp[h]) == 0 {
-				fmt.Fprintf(&b, "\t\t%s %s meta l4proto udp drop\n", side, h.wire.port)
+			if len(r.blocked[at]) == 0 {
+				fmt.Fprintf(&b, "\t\t%s %s meta l4proto %s drop\n", side, at.host.wire.port, at.protocol)
 			}
-			for _, port := range r.udp[h] {
-				fmt.Fprintf(&b, "\t\t%[1]s %[2]s udp sport %[3]d drop\n\t\t%[1]s %[2]s udp dport %[3]d drop\n", side, h.wire.port, port)
+			for _, port := range r.blocked[at] {
+				fmt.Fprintf(&b, "\t\t%[1]s %[2]s %[3]s sport %[4]d drop\n\t\t%[1]s %[2]s %[3]s dport %[4]d drop\n", side, at.host.wire.port, at.protocol, port)
 			}
 		}
 	}

@@ -93,6 +93,11 @@ func Deaf(h *Host) Fault {
 	return Fault{"block UDP of " + h.Name, func(*rand.Rand) (string, func() error, error) { return "", h.AllowUDP, h.BlockUDP() }}
 }
 
+// Streamless is a host whose TCP to and from a port is dropped.
+func Streamless(h *Host, port int) Fault {
+	return Fault{fmt.Sprintf("block TCP %d of %s", port, h.Name), func(*rand.Rand) (string, func() error, error) { return "", h.AllowTCP, h.BlockTCP(port) }}
+}
+
 // Rebound is a router that forgets its translations. There is nothing to put right.
 func Rebound(s *Site) Fault {
 	return Fault{"rebind " + s.Router.Name, func(*rand.Rand) (string, func() error, error) {

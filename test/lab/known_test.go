@@ -28,7 +28,7 @@ func TestKnownFaultsHappenAndEnd(t *testing.T) {
 
 	faults := []Fault{
 		Killed(p), Paused(p), Severed(pc), Lossy(pc), Slow(web), Parted("pc from web", []*Host{pc}, []*Host{web}),
-		Deaf(site.Router), Rebound(site), Moved(site.Router, netip.MustParseAddr("198.18.9.50")),
+		Deaf(site.Router), Streamless(site.Router, echoPort), Rebound(site), Moved(site.Router, netip.MustParseAddr("198.18.9.50")),
 	}
 	seen := map[string]int{}
 	in := l.Faults(4, faults...)

@@ -44,6 +44,37 @@ func TestUDPIsBlockedAndTCPIsNot(t *testing.T) {
 	}
 }
 
+func TestTCPIsBlockedAndUDPIsNot(t *testing.T) {
+	l := New(t)
+	web := l.Host("web", "198.18.9.1")
+	site := l.Site("s1", "198.18.9.2", "10.99.1.0/24")
+	pc := site.Host("pc", "10.99.1.10")
+	echo(web)
+	f := pc.flow(t, web.Addr)
+	for _, ports := range [][]int{nil, {echoPort}} {
+		must(t, site.Router.BlockTCP(ports...))
+		if seen, err := pc.tcp(web.Addr, time.Second); err == nil {
+			t.Errorf("ports %v: a connection from %s came about", ports, seen)
+		}
+		f.answers()
+		must(t, site.Router.BlockUDP()) // both at once
+		f.isSilent("both are blocked")
+		must(t, site.Router.AllowUDP())
+		must(t, site.Router.AllowTCP())
+		if _, err := pc.tcp(web.Addr, 10*time.Second); err != nil {
+			t.Errorf("ports %v, allowed again: %v", ports, err)
+		}
+		f.answers()
+	}
+	must(t, site.Router.BlockTCP(echoPort+1))
+	if _, err := pc.tcp(web.Addr, 10*time.Second); err != nil {
+		t.Errorf("another port is blocked: %v", err)
+	}
+	if err := pc.BlockTCP(0); err == nil || !strings.Contains(err.Error(), "block TCP: 0") {
+		t.Error(err)
+	}
+}
+
 // A firewall knows a host by its cable: what is put into the cable later changes nothing.
 func TestBlockHoldsWhenALinkIsMade(t *testing.T) {
 	l := New(t)
