@@ -5,11 +5,9 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -23,12 +21,8 @@ import (
 // probe asks nodes for the app, each request by a new connection, until ended is called.
 func (c *suite) probe(rate float64, nodes ...*cluster.Node) (p *lab.Prober, ended func() lab.Report) {
 	c.t.Helper()
-	pem, err := os.ReadFile(c.WebCA())
+	roots, err := c.Roots()
 	c.must(err)
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		c.t.Fatal("no certificate of the web authority")
-	}
 	var turn atomic.Int64
 	p, err = lab.NewProber(lab.Probe{
 		From: c.Client, URL: "https://" + app + "/", Rate: rate, Fresh: true, Timeout: 15 * time.Second, TLS: &tls.Config{RootCAs: roots},

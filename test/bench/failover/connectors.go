@@ -27,12 +27,12 @@ func (b *bench) connectorGone(ctx context.Context, name string, away end) error 
 	if err != nil {
 		return err
 	}
-	l.mark(name)
+	l.Mark(name)
 	back, err := away(b.Sites[0].Connector, b.Sites[0].Proc)
 	if err != nil {
 		return err
 	}
-	reports, err := l.end(ctx, 5*time.Second)
+	reports, err := l.EndAfter(ctx, 5*time.Second)
 	if err := errors.Join(err, back()); err != nil {
 		return err
 	}
@@ -48,21 +48,21 @@ func (b *bench) udpDropped(ctx context.Context, carrier string) error {
 	if err := b.pin(1, carrier); err != nil {
 		return err
 	}
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := measure.Pause(ctx, 3*time.Second); err != nil {
 		return err
 	}
 	l, err := b.load(ctx, client{site: 1, rate: 100, resolve: at(b.Nodes[0])}, client{site: 1, rate: 100, resolve: at(b.Nodes[2])})
 	if err != nil {
 		return err
 	}
-	l.mark("UDP dropped")
+	l.Mark("UDP dropped")
 	if err := b.Sites[1].Net.Router.BlockUDP(); err != nil {
 		return err
 	}
 	since := time.Now()
 	err = b.Until(ctx, "tunnels lead by TLS", func() error { return b.byTLS(b.Sites[1]) })
 	again := time.Since(since)
-	reports, ended := l.end(ctx, 3*time.Second)
+	reports, ended := l.EndAfter(ctx, 3*time.Second)
 	if err := errors.Join(err, ended, b.Sites[1].Net.Router.AllowUDP(), b.pin(1, "auto")); err != nil {
 		return err
 	}
@@ -72,6 +72,67 @@ func (b *bench) udpDropped(ctx context.Context, carrier string) error {
 		"healed": s.healed, "all_succeed_after_ms": measure.Milliseconds(s.after), "longest_gap_ms": measure.Milliseconds(s.longestGap),
 		"wireguard_reported_in_tls_after_ms": measure.Milliseconds(again), "wanted": "connected again <= 5000 ms",
 	}.Print(os.Stdout)
+}
+
+// streamPort is where nodes take streams.
+const streamPort = 443
+
+// tcpDropped lets the second site's firewall drop TCP to where nodes take streams.
+func (b *bench) tcpDropped(ctx context.Context) error {
+	l, err := b.load(ctx, client{site: 1, rate: 100, resolve: at(b.Nodes[0])}, client{site: 1, rate: 100, resolve: at(b.Nodes[2])})
+	if err != nil {
+		return err
+	}
+	l.Mark("TCP dropped")
+	router := b.Sites[1].Net.Router
+	if err := router.BlockTCP(streamPort); err != nil {
+		return err
+	}
+	reports, ended := l.EndAfter(ctx, 10*time.Second)
+	by := b.Until(ctx, "nodes reach the site by WireGuard", func() error { return b.carriers(b.Sites[1], "wireguard") })
+	allowed := router.AllowTCP()
+	if err := errors.Join(ended, by, allowed, b.Until(ctx, "nodes reach the site by streams again", func() error { return b.carriers(b.Sites[1], "stream") })); err != nil {
+		return err
+	}
+	s := together(reports)
+	return measure.Figure{
+		"bench": "TCP to the nodes dropped at a site, WireGuard stands in", "per_s": 200, "sent": s.sent, "failed": s.failed, "failures": s.failures,
+		"healed": s.healed, "all_succeed_after_ms": measure.Milliseconds(s.after), "longest_gap_ms": measure.Milliseconds(s.longestGap), "wanted": "connected again <= 5000 ms",
+	}.Print(os.Stdout)
+}
+
+// carriers returns nil when every node reaches a site's connector by this carrier.
+func (b *bench) carriers(s *cluster.Site, want string) error {
+	var st struct {
+		Nodes []struct {
+			Name    string `json:"name"`
+			Tunnels []struct {
+				Peer    string `json:"peer"`
+				Carrier string `json:"carrier"`
+			} `json:"tunnel_states"`
+		} `json:"nodes"`
+		Connectors []struct{ ID, Site string } `json:"connectors"`
+	}
+	if err := b.JSON(&st, "status"); err != nil {
+		return err
+	}
+	tunnels := 0
+	for _, c := range st.Connectors {
+		for _, n := range st.Nodes {
+			for _, t := range n.Tunnels {
+				if c.Site != s.Name || t.Peer != c.ID {
+					continue
+				}
+				if tunnels++; t.Carrier != want {
+					return fmt.Errorf("%s reaches %s by %q", n.Name, s.Name, t.Carrier)
+				}
+			}
+		}
+	}
+	if tunnels == 0 {
+		return fmt.Errorf("no tunnels of %s are reported", s.Name)
+	}
+	return nil
 }
 
 // byTLS returns nil when all tunnels of a site's connector are up in TLS. The connector reports it now and then:
@@ -176,8 +237,8 @@ func (b *bench) faultsOf(ctx context.Context, site int, progress func()) ([]lab.
 	}
 	for i, f := range faults {
 		faults[i].Start = func(r *rand.Rand) (string, func() error, error) {
-			l.mark("") // what fails from here on is the next fault's
-			if err := pause(ctx, underWay); err != nil {
+			l.Mark("") // what fails from here on is the next fault's
+			if err := measure.Pause(ctx, underWay); err != nil {
 				return "", nil, err
 			}
 			return f.Start(r)
@@ -188,11 +249,11 @@ func (b *bench) faultsOf(ctx context.Context, site int, progress func()) ([]lab.
 		Count: faultsEach, Quiet: [2]time.Duration{6 * time.Second, 8 * time.Second}, Duration: [2]time.Duration{faultsLeast, faultsMost},
 	}, func(step lab.Step, started bool) {
 		if !started {
-			l.mark(step.String())
+			l.Mark(step.String())
 			progress()
 		}
 	})
-	reports, ended := l.end(ctx, 8*time.Second)
+	reports, ended := l.EndAfter(ctx, 8*time.Second)
 	if err := errors.Join(err, ended); err != nil {
 		return nil, err
 	}

@@ -3,24 +3,16 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
+	"github.com/warrenedge/warren/test/bench/load"
+	"github.com/warrenedge/warren/test/bench/measure"
 	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
-
-// A load is clients that ask for a site's service.
-type load struct {
-	probers []*lab.Prober
-	wg      sync.WaitGroup
-	cancel  context.CancelFunc
-}
 
 // conns is how many connections a client has at most. Without a bound the bench would measure how it drowns in its
 // own handshakes whenever the machine is out of breath for a moment.
@@ -40,46 +32,18 @@ func at(n *cluster.Node) func(context.Context, string) (netip.Addr, error) {
 }
 
 // load starts clients on the outside host and returns once they have asked for a while.
-func (b *bench) load(ctx context.Context, clients ...client) (*load, error) {
-	pem, err := os.ReadFile(b.WebCA())
+func (b *bench) load(ctx context.Context, clients ...client) (*load.Load, error) {
+	roots, err := b.Roots()
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	l := &load{}
+	var probes []lab.Probe
 	for _, c := range clients {
-		p, err := lab.NewProber(lab.Probe{
+		probes = append(probes, lab.Probe{
 			From: b.Client, URL: "https://" + hostname(c.site) + "/", Rate: c.rate, TLS: &tls.Config{RootCAs: roots}, Resolve: c.resolve, Fresh: c.fresh, Conns: conns,
 		})
-		if err != nil {
-			return nil, err
-		}
-		l.probers = append(l.probers, p)
 	}
-	ctx, l.cancel = context.WithCancel(ctx)
-	for _, p := range l.probers {
-		l.wg.Go(func() { _ = p.Run(ctx) })
-	}
-	return l, pause(ctx, 1500*time.Millisecond)
-}
-
-func (l *load) mark(event string) {
-	for _, p := range l.probers {
-		p.Mark(event)
-	}
-}
-
-// end waits some time, lets the clients finish and accounts for them.
-func (l *load) end(ctx context.Context, after time.Duration) ([]lab.Report, error) {
-	err := pause(ctx, after)
-	l.cancel()
-	l.wg.Wait()
-	var out []lab.Report
-	for _, p := range l.probers {
-		out = append(out, p.Report())
-	}
-	return out, err
+	return load.Start(ctx, probes...)
 }
 
 // seen is what several clients saw of the one event that they were told of.
@@ -112,10 +76,7 @@ func together(reports []lab.Report) seen {
 func (b *bench) named(ctx context.Context, n *cluster.Node, host string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return b.Client.Dial(ctx, network, netip.AddrPortFrom(n.Host.Addr, 53))
-	}}
-	return r.LookupNetIP(ctx, "ip4", host+".")
+	return b.Named(ctx, n, host)
 }
 
 // following resolves as a client does whose resolver keeps nothing: what any of the nodes says, one in turn
@@ -135,7 +96,7 @@ func (b *bench) following(nodes ...*cluster.Node) func(context.Context, string) 
 		if err != nil {
 			return netip.Addr{}, err
 		}
-		return addrs[k/len(nodes)%len(addrs)].Unmap(), nil
+		return addrs[k/len(nodes)%len(addrs)], nil
 	}
 }
 
@@ -148,7 +109,7 @@ func (b *bench) watch(ctx context.Context, host string, addr netip.Addr, nodes .
 	var wg sync.WaitGroup
 	for _, n := range nodes {
 		wg.Go(func() {
-			for pause(ctx, 20*time.Millisecond) == nil {
+			for measure.Pause(ctx, 20*time.Millisecond) == nil {
 				addrs, err := b.named(ctx, n, host)
 				if err != nil {
 					continue
@@ -156,7 +117,7 @@ func (b *bench) watch(ctx context.Context, host string, addr netip.Addr, nodes .
 				mu.Lock()
 				answers++
 				for _, a := range addrs {
-					if a.Unmap() == addr {
+					if a == addr {
 						last = time.Now()
 					}
 				}
@@ -168,15 +129,5 @@ func (b *bench) watch(ctx context.Context, host string, addr netip.Addr, nodes .
 		cancel()
 		wg.Wait()
 		return last, answers
-	}
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }

@@ -54,10 +54,12 @@ func (b *bench) scenarios() []scenario {
 		{"node-killed-without-control", b.nodeKilledWithoutControl},
 		{"udp-dropped", func(ctx context.Context) error { return b.udpDropped(ctx, "auto") }},
 		{"udp-dropped-wireguard", func(ctx context.Context) error { return b.udpDropped(ctx, "wireguard") }},
+		{"tcp-dropped", b.tcpDropped},
 		{"replica-stopped", b.replicaStopped},
 		{"node-drained", b.nodeDrained},
 		{"connector-killed", func(ctx context.Context) error { return b.connectorGone(ctx, "connector killed", kill) }},
 		{"connector-lost", func(ctx context.Context) error { return b.connectorGone(ctx, "connector's cable cut", unplug) }},
+		{"ports", b.portsMoved},
 		{"connector-faults", b.connectorFaults},
 		{"pairs", b.pairsOfFaults},
 	}

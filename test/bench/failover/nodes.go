@@ -41,16 +41,16 @@ func (b *bench) nodeGone(ctx context.Context, name string, away end) error {
 		return err
 	}
 	stop := b.watch(ctx, hostname(0), dead.Host.Addr, stays, b.outside)
-	if err := pause(ctx, 500*time.Millisecond); err != nil {
+	if err := measure.Pause(ctx, 500*time.Millisecond); err != nil {
 		return err
 	}
-	l.mark(name)
+	l.Mark(name)
 	gone := time.Now()
 	back, err := away(dead.Host, dead.Proc)
 	if err != nil {
 		return err
 	}
-	reports, err := l.end(ctx, 5*time.Second)
+	reports, err := l.EndAfter(ctx, 5*time.Second)
 	last, answers := stop()
 	if err := errors.Join(err, back()); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (b *bench) nodeKilledWithoutControl(ctx context.Context) error {
 	for _, p := range append([]*lab.Process{b.DB, b.Cache}, b.Control...) {
 		p.Kill()
 	}
-	err := pause(ctx, 2*time.Second)
+	err := measure.Pause(ctx, 2*time.Second)
 	if err == nil {
 		err = b.nodeGone(ctx, "node killed, control plane dead", kill)
 	}
@@ -93,7 +93,7 @@ func (b *bench) nodeDrained(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.mark("drain")
+	l.Mark("drain")
 	since := time.Now()
 	if _, err := b.Warren("node", "drain", n.Name, "--wait"); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (b *bench) nodeDrained(ctx context.Context) error {
 		return nil
 	})
 	ended := time.Since(since)
-	reports, after := l.end(ctx, 3*time.Second)
+	reports, after := l.EndAfter(ctx, 3*time.Second)
 	if err := errors.Join(err, after); err != nil {
 		return err
 	}
@@ -126,9 +126,9 @@ func (b *bench) replicaStopped(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.mark("stop")
+	l.Mark("stop")
 	b.Control[0].Stop()
-	reports, err := l.end(ctx, 4*time.Second)
+	reports, err := l.EndAfter(ctx, 4*time.Second)
 	if err := errors.Join(err, b.Control[0].Restart()); err != nil {
 		return err
 	}
@@ -158,17 +158,17 @@ func (b *bench) relayHop(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			from := len(l.probers[0].Outcomes())
-			if err := pause(ctx, 2*time.Second); err != nil {
+			from := len(l.Clients[0].Outcomes())
+			if err := measure.Pause(ctx, 2*time.Second); err != nil {
 				return err
 			}
 			after, err := measure.CPU(programs...)
 			if err != nil {
 				return err
 			}
-			took[i] = append(took[i], measure.Took(l.probers[0].Outcomes()[from:])...)
+			took[i] = append(took[i], measure.Took(l.Clients[0].Outcomes()[from:])...)
 			used[i] += after - before
-			if _, err := l.end(ctx, 0); err != nil {
+			if _, err := l.EndAfter(ctx, 0); err != nil {
 				return err
 			}
 		}

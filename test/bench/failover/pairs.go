@@ -22,7 +22,7 @@ const (
 // pairsOfFaults lets every two of the lab's faults happen at once, and finds out when all nodes serve the first site
 // again and when all else is well, without help.
 func (b *bench) pairsOfFaults(ctx context.Context) error {
-	faults := b.faultsOfAll()
+	faults := b.Faults(b.outside, b.inside)
 	var served, whole []time.Duration
 	var pairs [][2]int
 	for i := range faults {
@@ -61,44 +61,6 @@ func (b *bench) pairsOfFaults(ctx context.Context) error {
 		"served_p50_ms": measure.Milliseconds(measure.Quantile(served, 0.5)), "served_max_ms": measure.Milliseconds(measure.Quantile(served, 1)),
 		"whole_p50_ms": measure.Milliseconds(measure.Quantile(whole, 0.5)), "whole_max_ms": measure.Milliseconds(measure.Quantile(whole, 1)), "wanted": "all recovered without help",
 	}.Print(os.Stdout)
-}
-
-// faultsOfAll are the faults that are known, each at a part of the cluster where it hurts.
-func (b *bench) faultsOfAll() []lab.Fault {
-	s, n := b.Sites[0], b.inside[0]
-	var inside []*lab.Host
-	for _, n := range b.inside {
-		inside = append(inside, n.Host)
-	}
-	return []lab.Fault{
-		lab.Killed(b.DB), lab.Killed(b.Cache), lab.Killed(b.Control[0]), lab.Paused(b.Control[1]), dead("control plane", b.Control...),
-		lab.Killed(n.Proc), lab.Paused(b.inside[1].Proc), lab.Parted("nodes", []*lab.Host{b.outside.Host}, inside), lab.Lossy(b.outside.Host), lab.Full(n.Name, b.Disks[n.Name]), lab.Mistimed(n.Proc),
-		lab.Killed(s.Proc), lab.Mistimed(s.Proc), lab.Severed(s.Net.Router), lab.Deaf(s.Net.Router), lab.Slow(s.Connector), b.elsewhere(s),
-	}
-}
-
-// dead is several programs that are killed at once.
-func dead(name string, all ...*lab.Process) lab.Fault {
-	return lab.Fault{Name: "kill " + name, Start: func(*rand.Rand) (string, func() error, error) {
-		for _, p := range all {
-			p.Kill()
-		}
-		return "", func() (err error) {
-			for _, p := range all {
-				err = errors.Join(err, p.Restart())
-			}
-			return err
-		}, nil
-	}}
-}
-
-// elsewhere is a site that has another address from one moment to the next, each time.
-func (b *bench) elsewhere(s *cluster.Site) lab.Fault {
-	turn := 0
-	return lab.Fault{Name: "another address of " + s.Name, Start: func(*rand.Rand) (string, func() error, error) {
-		turn++
-		return "", func() error { return nil }, s.Net.ChangeWAN(fmt.Sprintf("198.18.9.%d", turn))
-	}}
 }
 
 // servesFirst returns nil when every node serves the first site.

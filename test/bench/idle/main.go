@@ -63,7 +63,7 @@ func run(ctx context.Context, l *lab.Lab, o options) error {
 		return err
 	}
 	n := c.Nodes[0].Proc
-	if err := pause(ctx, 10*time.Second); err != nil {
+	if err := measure.Pause(ctx, 10*time.Second); err != nil {
 		return err
 	}
 	empty, err := measure.ResidentOf(n.PID())
@@ -74,7 +74,7 @@ func run(ctx context.Context, l *lab.Lab, o options) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d sites are up\n", o.sites)
-	if err := pause(ctx, o.settle); err != nil {
+	if err := measure.Pause(ctx, o.settle); err != nil {
 		return err
 	}
 	before, err := measure.CPU(n)
@@ -83,7 +83,7 @@ func run(ctx context.Context, l *lab.Lab, o options) error {
 	}
 	profiled := o.begin(c)
 	since := time.Now()
-	if err := pause(ctx, o.measured); err != nil {
+	if err := measure.Pause(ctx, o.measured); err != nil {
 		return err
 	}
 	after, err := measure.CPU(n)
@@ -169,14 +169,4 @@ func (o options) begin(c *cluster.Cluster) <-chan error {
 		done <- errors.Join(err, fetch("/debug/pprof/heap", "node.mem"), fetch("/debug/pprof/goroutine", "node.goroutines"), fetch("/metrics", "node.metrics"))
 	}()
 	return done
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/wgkey"
+	"github.com/warrenedge/warren/test/bench/measure"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
 
@@ -139,7 +140,7 @@ func runPeers(ctx context.Context, file string) error {
 		dials.Apply(streams.ConnectorConfig{Nodes: map[string]endpoint.Endpoint{o.Node.ID: endpoint.At(o.Node.TLS)}})
 		running.Go(func() { _ = p.run(ctx) })
 		running.Go(func() { _ = dials.Run(ctx) })
-		if pause(ctx, apart) != nil {
+		if measure.Pause(ctx, apart) != nil {
 			return nil
 		}
 	}
@@ -155,7 +156,7 @@ func runPeers(ctx context.Context, file string) error {
 			return err
 		}
 		fmt.Printf(upFormat+"\n", min(up, streams))
-		if pause(ctx, 2*time.Second) != nil {
+		if measure.Pause(ctx, 2*time.Second) != nil {
 			return nil
 		}
 	}

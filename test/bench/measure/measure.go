@@ -2,6 +2,7 @@
 package measure
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +41,16 @@ func Round(v float64) float64 {
 // Milliseconds is a duration as figures give it.
 func Milliseconds(d time.Duration) float64 {
 	return Round(float64(d) / float64(time.Millisecond))
+}
+
+// Pause waits, unless ctx ends first.
+func Pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // CPU is the processor time that running programs have used so far, in user mode and in the kernel.

@@ -69,7 +69,7 @@ func (b *bench) flooded(ctx context.Context, from *lab.Host, f flooder, kind str
 		var p *lab.Process
 		if round%2 == 1 {
 			p = from.Start(fmt.Sprintf("flooder-%t-%d", f.Garbage, round), nil, self, "-flood", string(order))
-			if err := pause(ctx, time.Second); err != nil { // it makes the handshakes
+			if err := measure.Pause(ctx, time.Second); err != nil { // it makes the handshakes
 				return err
 			}
 		}

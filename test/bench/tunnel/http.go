@@ -202,7 +202,7 @@ func (w *way) steady(ctx context.Context) error {
 	defer wg.Wait()
 	start := time.Now()
 	for i := range int(p99Slice * p99Rate / time.Second) {
-		if err := pause(ctx, time.Until(start.Add(time.Duration(i)*time.Second/p99Rate))); err != nil {
+		if err := measure.Pause(ctx, time.Until(start.Add(time.Duration(i)*time.Second/p99Rate))); err != nil {
 			return err
 		}
 		wg.Go(func() {

@@ -52,7 +52,7 @@ func (b *bench) loss(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := pause(ctx, 5*time.Second); err != nil { // heartbeats have seen the new network
+	if err := measure.Pause(ctx, 5*time.Second); err != nil { // heartbeats have seen the new network
 		return err
 	}
 	var congestion string
@@ -65,7 +65,7 @@ func (b *bench) loss(ctx context.Context) error {
 		return err
 	}
 	rates := map[string]map[byte]float64{}
-	for _, name := range []string{direct, stream, frp, wireguard} {
+	for _, name := range []string{direct, stream, frp, wireguard, stock} {
 		rates[name] = map[byte]float64{}
 		for _, way := range []byte{down, up} {
 			rate, err := b.rate(ctx, name, way)
@@ -83,7 +83,7 @@ func (b *bench) loss(ctx context.Context) error {
 		ours := rates[stream][way]
 		err := measure.Figure{
 			"bench": "stream carrier at 40 ms and 0.1 % loss, ratios", "congestion": congestion, "direction": direction(way), "of_direct": measure.Round(ours / rates[direct][way]),
-			"of_frp": measure.Round(ours / rates[frp][way]), "of_wireguard_netstack": measure.Round(ours / rates[wireguard][way]),
+			"of_frp": measure.Round(ours / rates[frp][way]), "of_wireguard_stock_netstack": measure.Round(ours / rates[stock][way]), "of_wireguard_our_netstack": measure.Round(ours / rates[wireguard][way]),
 			"wanted": "of direct >= 0.65, of frp >= 2, of WireGuard with the stock netstack >= 30 down",
 		}.Print(os.Stdout)
 		if err != nil {
@@ -156,11 +156,11 @@ func (b *bench) directRate(ctx context.Context, way byte) (float64, error) {
 
 // count waits for the windows to open and then says at which rate n grows.
 func count(ctx context.Context, n *atomic.Int64) (float64, error) {
-	if err := pause(ctx, warmup); err != nil {
+	if err := measure.Pause(ctx, warmup); err != nil {
 		return 0, err
 	}
 	before, since := n.Load(), time.Now()
-	if err := pause(ctx, measured); err != nil {
+	if err := measure.Pause(ctx, measured); err != nil {
 		return 0, err
 	}
 	got := n.Load() - before

@@ -69,8 +69,8 @@ func run(ctx context.Context, l *lab.Lab, bin, peers, congestion string, which *
 }
 
 // bench is two nodes, of which the first serves all but relays, and a site for each carrier: the first site is left
-// to its choice, the second is pinned to WireGuard. The third has a tunnel to one node only. The peers' programs stand
-// on hosts beside ours.
+// to its choice, the second is pinned to WireGuard. The third has a tunnel to one node only. The peers' programs, and
+// WireGuard's own devices, stand on hosts beside ours.
 type bench struct {
 	*cluster.Cluster
 	node  *cluster.Node
@@ -83,6 +83,7 @@ const (
 	direct    = "direct kernel TCP"
 	stream    = "warren, stream carrier"
 	wireguard = "warren, WireGuard on netstack"
+	stock     = "WireGuard, stock tun/netstack"
 	frp       = "frp 0.61, TLS, mux"
 	chisel    = "chisel 1.10.1"
 )
@@ -114,7 +115,7 @@ func start(ctx context.Context, l *lab.Lab, bin, peers string, compared bool) (*
 		"---\napiVersion: warren/v1\nkind: Site\nmetadata: {name: s3}\nspec: {pool: default, tunnels: 1}\n"
 	for i, s := range c.Sites {
 		target, addr := s.Net.Host(s.Name+"-target", fmt.Sprintf("10.77.%d.10", i+1)), fmt.Sprintf("10.77.%d.10", i+1)
-		b.serve(target)
+		b.serve(target.Listen)
 		for kind, port := range map[string]int{"raw": rawPort, "web": webPort} {
 			name := kind + s.Name
 			yaml += "---\n" + cluster.Service(name, "tls", name+"."+cluster.Domain, s.Name, addr, port)
@@ -126,6 +127,9 @@ func start(ctx context.Context, l *lab.Lab, bin, peers string, compared bool) (*
 	}
 	if compared {
 		if err := b.startPeers(peers); err != nil {
+			return nil, err
+		}
+		if err := b.startStock(); err != nil {
 			return nil, err
 		}
 	}
@@ -219,7 +223,7 @@ func set(h *lab.Host, key, value string) error {
 
 // idle prints what a connector holds that has nothing to do.
 func (b *bench) idle(ctx context.Context) error {
-	if err := pause(ctx, 5*time.Second); err != nil {
+	if err := measure.Pause(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	const interval = 5 * time.Second
@@ -229,7 +233,7 @@ func (b *bench) idle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, interval); err != nil {
+		if err := measure.Pause(ctx, interval); err != nil {
 			return err
 		}
 		after, err := measure.CPU(p)
@@ -248,14 +252,4 @@ func (b *bench) idle(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -140,10 +140,9 @@ func (c *behindHello) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// serve runs the targets on a host: raw bytes, and HTTP behind a ClientHello and without one.
-// The lab closes the listeners, which ends the servers.
-func (b *bench) serve(h *lab.Host) {
-	raw := h.Listen(rawPort)
+// serve runs the targets: raw bytes, and HTTP behind a ClientHello and without one. They end with their listeners.
+func (b *bench) serve(listen func(port int) net.Listener) {
+	raw := listen(rawPort)
 	go func() {
 		for {
 			c, err := raw.Accept()
@@ -154,7 +153,7 @@ func (b *bench) serve(h *lab.Host) {
 			}
 		}
 	}()
-	for _, ln := range []net.Listener{helloListener{h.Listen(webPort)}, h.Listen(appPort)} {
+	for _, ln := range []net.Listener{helloListener{listen(webPort)}, listen(appPort)} {
 		srv := &http.Server{ReadHeaderTimeout: 30 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "a short answer, as most are\n")
 		})}

@@ -3,16 +3,15 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/warrenedge/warren/test/bench/load"
+	"github.com/warrenedge/warren/test/bench/measure"
 	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
@@ -25,11 +24,11 @@ const (
 	callEvery           = 200 * time.Millisecond
 )
 
-// load is clients that follow DNS, by connections that they keep and by new ones, and somebody who calls the API.
-type load struct {
-	probers []*lab.Prober
-	running sync.WaitGroup
-	cancel  context.CancelFunc
+// clients follow DNS, by connections that they keep and by new ones; beside them somebody calls the API.
+type clients struct {
+	*load.Load
+	calling sync.WaitGroup
+	cancel  context.CancelFunc // of the calls
 
 	mu      sync.Mutex
 	calls   int      // guarded by mu
@@ -37,37 +36,32 @@ type load struct {
 }
 
 // load starts the clients and returns once they have asked for a while.
-func (b *bench) load(ctx context.Context) (*load, error) {
-	pem, err := os.ReadFile(b.WebCA())
+func (b *bench) load(ctx context.Context) (*clients, error) {
+	roots, err := b.Roots()
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	l := &load{}
-	for _, p := range []lab.Probe{{Rate: keptRate}, {Rate: freshRate, Fresh: true}} {
+	probes := []lab.Probe{{Rate: keptRate}, {Rate: freshRate, Fresh: true}}
+	for i := range probes {
+		p := &probes[i]
 		p.From, p.URL, p.Timeout, p.Conns = b.Client, "https://"+app+"/", patience, conns
 		p.TLS, p.Resolve = &tls.Config{RootCAs: roots}, lab.Resolver(b.Client, b.Client.Addr)
-		prober, err := lab.NewProber(p)
-		if err != nil {
-			return nil, err
-		}
-		l.probers = append(l.probers, prober)
+	}
+	l := &clients{}
+	if l.Load, err = load.Start(ctx, probes...); err != nil {
+		return nil, err
 	}
 	ctx, l.cancel = context.WithCancel(ctx)
-	for _, p := range l.probers {
-		l.running.Go(func() { _ = p.Run(ctx) })
-	}
-	l.running.Go(func() {
-		for pause(ctx, callEvery) == nil {
+	l.calling.Go(func() {
+		for measure.Pause(ctx, callEvery) == nil {
 			err := b.API(context.WithoutCancel(ctx), http.MethodGet, "/api/v1/nodes", nil, nil)
 			l.called(err)
 		}
 	})
-	return l, pause(ctx, 1500*time.Millisecond)
+	return l, nil
 }
 
-func (l *load) called(err error) {
+func (l *clients) called(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls++
@@ -77,27 +71,21 @@ func (l *load) called(err error) {
 	}
 }
 
-func (l *load) mark(event string) {
-	for _, p := range l.probers {
-		p.Mark(event)
-	}
-}
-
 // seen is what clients saw.
 type seen struct {
 	sent, failed, lost int
 	failures           map[string]int
+	at                 []string // what was done when requests failed, how many
 	longestGap         time.Duration
 	calls, refused     int
 }
 
-// end lets the clients finish and accounts for them.
-func (l *load) end() seen {
+// end lets the clients finish and accounts for them. It may be repeated.
+func (l *clients) end() seen {
 	l.cancel()
-	l.running.Wait()
+	l.calling.Wait()
 	s := seen{failures: map[string]int{}, calls: l.calls, refused: len(l.refused)}
-	for _, p := range l.probers {
-		r := p.Report()
+	for _, r := range l.End() {
 		s.sent, s.failed, s.lost = s.sent+r.Sent, s.failed+r.Failed, s.lost+r.Lost
 		s.longestGap = max(s.longestGap, r.LongestGap)
 		for why, n := range r.Failures {
@@ -105,7 +93,7 @@ func (l *load) end() seen {
 		}
 		for _, h := range r.Heals {
 			if h.Failed > 0 {
-				fmt.Fprintf(os.Stderr, "%d requests failed at %s\n", h.Failed, h.Event)
+				s.at = append(s.at, fmt.Sprintf("%s: %d", h.Event, h.Failed))
 			}
 		}
 	}
@@ -113,25 +101,8 @@ func (l *load) end() seen {
 }
 
 // named asks a node's own DNS for the addresses of the service.
-func (b *bench) named(n *cluster.Node) ([]string, error) {
+func (b *bench) named(n *cluster.Node) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return b.Client.Dial(ctx, network, netip.AddrPortFrom(n.Host.Addr, 53))
-	}}
-	addrs, err := r.LookupHost(ctx, app+".")
-	if err == nil && len(addrs) == 0 {
-		err = errors.New("no address")
-	}
-	return addrs, err
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
+	return b.Named(ctx, n, app)
 }

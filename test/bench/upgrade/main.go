@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -139,12 +138,12 @@ func (b *bench) upgrade(ctx context.Context, number int) error {
 	if err != nil {
 		return err
 	}
-	defer l.cancel()
+	defer l.end()
 	var names []string
 	since := time.Now()
 	for _, i := range o.steps {
 		p := b.programs[i]
-		l.mark(p.Name)
+		l.Mark(p.Name)
 		p.Become(b.to)
 		if err := p.upgrade(ctx); err != nil {
 			return fmt.Errorf("%s, after %v: %w", p.Name, names, err)
@@ -166,7 +165,7 @@ func (b *bench) upgrade(ctx context.Context, number int) error {
 	}
 	return measure.Figure{
 		"bench": "upgrade of every program", "from": b.from.revision, "order": o.name, "upgraded": names, "steps_of_the_schema": len(now) - len(schema), "took_s": measure.Round(took.Seconds()),
-		"requests": seen.sent, "failed": seen.failed, "failures": seen.failures, "connections_lost": seen.lost, "longest_gap_ms": measure.Milliseconds(seen.longestGap),
+		"requests": seen.sent, "failed": seen.failed, "failures": seen.failures, "failed_at": seen.at, "connections_lost": seen.lost, "longest_gap_ms": measure.Milliseconds(seen.longestGap),
 		"api_calls": seen.calls, "api_failed": seen.refused, "changes_applied_by_all": b.changes, "wanted": "0 failed, in any order",
 	}.Print(os.Stdout)
 }
@@ -195,7 +194,7 @@ func (b *bench) whole() error {
 	for _, n := range b.Nodes {
 		named, err := b.named(n)
 		if err == nil && len(named) != len(b.Nodes) {
-			err = fmt.Errorf("%v are named", slices.Sorted(slices.Values(named)))
+			err = fmt.Errorf("%v are named", named)
 		}
 		if err != nil {
 			return fmt.Errorf("DNS of %s: %w", n.Name, err)

@@ -3,11 +3,14 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -101,6 +104,31 @@ const webCA = "web.pem"
 
 // WebCA is the file with the authority that clients trust.
 func (c *Cluster) WebCA() string { return filepath.Join(c.Dir, webCA) }
+
+// Roots is that authority.
+func (c *Cluster) Roots() (*x509.CertPool, error) {
+	pem, err := os.ReadFile(c.WebCA())
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: no certificate", c.WebCA())
+	}
+	return roots, nil
+}
+
+// Named asks a node's own DNS for a name's addresses of IPv4.
+func (c *Cluster) Named(ctx context.Context, n *Node, host string) ([]netip.Addr, error) {
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return c.Client.Dial(ctx, network, netip.AddrPortFrom(n.Host.Addr, 53))
+	}}
+	addrs, err := r.LookupNetIP(ctx, "ip4", host+".")
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs, err
+}
 
 // Reply is what an echo target says of a request.
 type Reply struct {

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"os"
 	"strconv"
 
 	"github.com/warrenedge/warren/test/lab"
@@ -32,12 +30,10 @@ func (k *console) startProbe(ctx context.Context, args []string) error {
 			return fmt.Errorf("rate %q: want a number", args[0])
 		}
 	}
-	pem, err := os.ReadFile(k.cluster.WebCA())
+	roots, err := k.cluster.Roots()
 	if err != nil {
 		return err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
 	resolve := lab.Resolver(k.cluster.Client, k.cluster.Client.Addr)
 	if len(args) == 2 {
 		h, err := k.cluster.Host(args[1])
