@@ -48,7 +48,8 @@ func (c *suite) carriers(s *cluster.Site, at ...*cluster.Node) ([]string, error)
 }
 
 // Where a connector may have an interface of its system, as its nodes do, TCP goes through the tunnel; while
-// UDP is blocked it goes over streams, and not in TCP in TLS.
+// UDP is blocked it goes over streams, and not in TCP in TLS. Without such an interface it goes over streams, and through
+// the tunnel while those are blocked.
 func TestTUNAtBothEndsCarriesTCP(t *testing.T) {
 	c := newCluster(t)
 	c.publishApp()
@@ -70,6 +71,10 @@ func TestTUNAtBothEndsCarriesTCP(t *testing.T) {
 		}
 	}
 	shows("a connector without an interface gets streams", "stream by udp")
+	c.must(site.Net.Router.BlockTCP(443))
+	shows("no stream gets to the nodes, and the tunnel stands in", "wireguard by udp")
+	c.must(site.Net.Router.AllowTCP())
+	shows("streams work again", "stream by udp")
 
 	conf := filepath.Join(c.Dir, site.Name+".yaml")
 	b, err := os.ReadFile(conf)
