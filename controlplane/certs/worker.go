@@ -74,7 +74,7 @@ func (w *Worker) look(ctx context.Context, m *model.Model, now time.Time) {
 		w.do(ctx, "made", s.Hostname, func(tx *store.Tx) error { return w.renew(ctx, tx, s.ID, now) })
 	}
 	for _, c := range Superseded(m, now) {
-		w.do(ctx, "removed", c.Names[0], func(tx *store.Tx) error { return gone(tx.DeleteCertificate(ctx, c.ID)) })
+		w.do(ctx, "removed", c.Names[0], func(tx *store.Tx) error { return fault.Ignore(tx.DeleteCertificate(ctx, c.ID), fault.NotFound) })
 	}
 }
 
@@ -108,15 +108,7 @@ func (w *Worker) do(ctx context.Context, what, hostname string, step func(*store
 func (w *Worker) renew(ctx context.Context, tx *store.Tx, id model.ServiceID, now time.Time) error {
 	s, err := tx.GetService(ctx, id)
 	if err != nil {
-		return gone(err)
+		return fault.Ignore(err, fault.NotFound)
 	}
 	return w.issuer.Ensure(ctx, tx, s, now)
-}
-
-// gone makes no error of what somebody else has removed meanwhile.
-func gone(err error) error {
-	if fault.Of(err) == fault.NotFound {
-		return nil
-	}
-	return err
 }

@@ -105,7 +105,7 @@ func (w *Watch) ask(ctx context.Context, m *model.Model, d *model.Domain, now ti
 		return err
 	})
 	if err != nil || !mine {
-		return gone(err)
+		return fault.Ignore(err, fault.NotFound, fault.Invalid)
 	}
 	owned, why := Given(m, d), ""
 	if !owned {
@@ -119,12 +119,12 @@ func (w *Watch) ask(ctx context.Context, m *model.Model, d *model.Domain, now ti
 			if err == nil {
 				w.log.Info("domain is proved", "domain", d.Name, "org", d.Org.String())
 			}
-			return gone(err)
+			return fault.Ignore(err, fault.NotFound, fault.Invalid)
 		}
 		why = "it is within, or above, a domain of another organization"
 	}
 	f := &model.DomainFinding{Domain: d.ID, Delegated: true, Problem: why, NextCheck: now.Add(wait)}
-	return gone(w.tx(ctx, func(tx *store.Tx) error { return tx.SetDomainFinding(ctx, f) }))
+	return fault.Ignore(w.tx(ctx, func(tx *store.Tx) error { return tx.SetDomainFinding(ctx, f) }), fault.NotFound, fault.Invalid)
 }
 
 // Given reports whether a claim needs no proof: the cluster's administrators answer for its organization, or that has proved a
@@ -139,13 +139,5 @@ func Given(m *model.Model, d *model.Domain) bool {
 
 func (w *Watch) tx(ctx context.Context, fn func(*store.Tx) error) error {
 	_, err := w.store.Tx(ctx, "worker:claims", fn)
-	return err
-}
-
-// gone makes no error of what somebody else has removed meanwhile.
-func gone(err error) error {
-	if k := fault.Of(err); k == fault.NotFound || k == fault.Invalid {
-		return nil
-	}
 	return err
 }

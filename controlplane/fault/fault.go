@@ -5,6 +5,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Kind is what a caller can do about an error.
@@ -62,4 +63,12 @@ func Of(err error) Kind {
 		return e.Kind
 	}
 	return Internal
+}
+
+// Ignore makes no error of one of some kinds: of what somebody else has removed meanwhile, mostly.
+func Ignore(err error, kinds ...Kind) error {
+	if err != nil && slices.Contains(kinds, Of(err)) {
+		return nil
+	}
+	return err
 }

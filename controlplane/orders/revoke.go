@@ -87,7 +87,7 @@ func (w *Worker) revoke(ctx context.Context, r *model.Revocation) error {
 func unreplaced(ctx context.Context, tx *store.Tx, r *model.Revocation) (string, error) {
 	m, err := tx.GetManagedCertificate(ctx, r.Managed)
 	if err != nil || !m.Wanted {
-		return "", gone(err)
+		return "", fault.Ignore(err, fault.NotFound)
 	}
 	if m.Certificate != r.Certificate {
 		orders, err := tx.ListOrdersOf(ctx, m.ID, 20)

@@ -96,7 +96,7 @@ func (s *Survey) ask(ctx context.Context, d *model.Domain, names []string, known
 		return err
 	})
 	if err != nil || !mine {
-		return gone(err)
+		return fault.Ignore(err, fault.NotFound, fault.Invalid)
 	}
 	next := model.DomainFinding{Domain: d.ID, Delegated: true}
 	if known != nil {
@@ -123,7 +123,7 @@ func (s *Survey) ask(ctx context.Context, d *model.Domain, names []string, known
 		}
 		return tx.SetDomainFinding(ctx, &next)
 	}); err != nil {
-		return gone(err)
+		return fault.Ignore(err, fault.NotFound, fault.Invalid)
 	}
 	if known == nil || known.ByName() != next.ByName() || !slices.Equal(known.Provable, next.Provable) {
 		s.w.Log.Info("domain surveyed", "domain", d.Name, "delegated", next.Delegated, "provable", len(next.Provable), "problem", next.Problem)
@@ -139,13 +139,5 @@ func opened(was, is *model.DomainFinding) bool {
 
 func (s *Survey) tx(ctx context.Context, fn func(*store.Tx) error) error {
 	_, err := s.w.Store.Tx(ctx, actor, fn)
-	return err
-}
-
-// gone makes no error of what somebody else has removed meanwhile.
-func gone(err error) error {
-	if k := fault.Of(err); k == fault.NotFound || k == fault.Invalid {
-		return nil
-	}
 	return err
 }
