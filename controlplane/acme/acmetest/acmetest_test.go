@@ -125,29 +125,69 @@ func TestProxyFaults(t *testing.T) {
 
 // The book notes who comes too early, and nobody else.
 func TestBookOfLimits(t *testing.T) {
-	b, now := newBook(), time.Now()
-	a := asked{kind: NewOrder, account: "a", path: "/order-plz"}
-	b.limited(a, now, now.Add(10*time.Second))
-	for at, want := range map[time.Duration]int{900 * time.Millisecond: 0, 1100 * time.Millisecond: 1, 9999 * time.Millisecond: 1, 10 * time.Second: 0} {
-		before := len(b.broken)
-		b.arrived(a, now.Add(at))
-		if got := len(b.broken) - before; got != want {
-			t.Errorf("after %v: %d violations, want %d", at, got, want)
+	now := time.Now()
+	at := func(d time.Duration) time.Time { return now.Add(d) }
+	const ms = time.Millisecond
+	limit := asked{kind: NewOrder, account: "a", path: "/order-plz"}
+	for _, c := range []struct {
+		what      string
+		a         asked
+		heard, at time.Duration // 0: not heard
+		broken    bool
+		excused   bool
+	}{
+		{"on its way", limit, 0, 900 * ms, false, true},
+		{"after a second", limit, 0, 1100 * ms, true, false},
+		{"to the second", limit, 0, 9999 * ms, true, false},
+		{"when it is over", limit, 0, 10000 * ms, false, false},
+		{"another account", asked{kind: NewOrder, account: "b"}, 0, 2000 * ms, false, false},
+		{"another kind", asked{kind: OrderRead, account: "a"}, 0, 2000 * ms, true, false},
+		{"not signed", asked{kind: NewNonce}, 0, 2000 * ms, true, false},
+		{"began before anybody was told", asked{kind: OrderRead, account: "a", began: at(300 * ms)}, 0, 5000 * ms, false, true},
+		{"began before all were told", asked{kind: OrderRead, account: "a", began: at(300 * ms)}, 400 * ms, 5000 * ms, false, true},
+		{"began when all were told", asked{kind: OrderRead, account: "a", began: at(401 * ms)}, 400 * ms, 402 * ms, true, false},
+		{"began when all were told, arrived later", asked{kind: OrderRead, account: "a", began: at(401 * ms)}, 400 * ms, 10000 * ms, false, false},
+	} {
+		b := newBook()
+		n := b.limited(limit, now, at(10*time.Second))
+		if c.heard > 0 {
+			b.heard(n, at(c.heard))
+		}
+		b.arrived(c.a, at(c.at))
+		if (len(b.broken) > 0) != c.broken || (b.excused > 0) != c.excused {
+			t.Errorf("%s: %d violations, %d excused", c.what, len(b.broken), b.excused)
 		}
 	}
-	before := len(b.broken)
-	b.arrived(asked{kind: NewOrder, account: "b"}, now.Add(2*time.Second))
-	b.arrived(asked{kind: OrderRead, account: "a"}, now.Add(2*time.Second))
-	if len(b.broken) != before {
-		t.Error("another account's and another kind's requests are no violations")
+	b := newBook()
+	b.heard(b.limited(limit, now, at(10*time.Second)), at(100*ms))
+	b.heard(b.limited(limit, at(50*ms), at(10050*ms)), at(200*ms)) // by one that was on its way
+	for _, began := range []time.Duration{10010 * ms, 150 * ms} {
+		if b.arrived(asked{kind: OrderRead, account: "a", began: at(began)}, at(10020*ms)); len(b.broken) != 1 {
+			t.Errorf("a second limit holds for what began after it was told: %v", b.broken)
+		}
 	}
+}
+
+// The book notes who reads an order before it was asked to.
+func TestBookOfPolls(t *testing.T) {
+	b, now := newBook(), time.Now()
 	poll := asked{kind: AuthzRead, account: "a", path: "/authZ/1"}
-	b.answered(poll, 200, http.Header{"Retry-After": {"3"}}, []byte(`{"status":"pending"}`), now)
+	after := http.Header{"Retry-After": {"3"}}
+	b.answered(poll, 200, after, []byte(`{"status":"pending"}`), now)
 	b.arrived(poll, now.Add(2*time.Second))
 	b.answered(poll, 200, http.Header{}, []byte(`{"status":"invalid","identifier":{"value":"x.example"}}`), now.Add(2*time.Second))
 	b.arrived(poll, now.Add(2*time.Second))
 	if len(b.early) != 1 || b.failed["/authZ/1"] != "x.example" {
 		t.Errorf("early %v, failed %v", b.early, b.failed)
+	}
+	n := b.answered(asked{kind: Finalize, account: "a", path: "/finalize-order/2"}, 200, after, []byte(`{"status":"processing"}`), now)
+	read := asked{kind: OrderRead, account: "a", path: "/my-order/2", began: now.Add(2 * time.Second)}
+	if b.arrived(read, read.began); len(b.early) != 1 {
+		t.Errorf("what was lost is no reason to wait: %v", b.early)
+	}
+	b.heard(n, now.Add(time.Second))
+	if b.arrived(read, read.began); len(b.early) != 2 || b.awaiting != 2 {
+		t.Errorf("early %v of %d", b.early, b.awaiting)
 	}
 }
 

@@ -43,17 +43,9 @@ type book struct {
 	failed    map[string]string
 	invalid   map[string]string
 	issued    map[string]bool // paths of certificates in orders
-	limits    map[limitKey]span
-	polls     map[string]time.Time // path → not before
-	replaces  map[string]int       // certificates that orders say they replace (RFC 9773 §5)
-	broken    []Violation
-	early     []Violation
+	replaces  map[string]int  // certificates that orders say they replace (RFC 9773 §5)
 	repeated  int
-}
-
-type limitKey struct {
-	account string
-	kind    Kind
+	waits
 }
 
 // seen is an order that the CA has made.
@@ -63,57 +55,26 @@ type seen struct {
 	body          []byte // as it was read last
 }
 
-type span struct{ from, until time.Time }
-
-// inFlight is how long after a 429 others of its account need not have heard of it: they were on their way, and what one
-// process has been told reaches the others by the database. Obeying is to the second.
-const inFlight = time.Second
-
 func newBook() book {
 	return book{
 		requests: map[Kind]int{}, faults: map[Fault]int{}, newOrders: map[string]int{}, finalized: map[string]int{},
-		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, limits: map[limitKey]span{}, polls: map[string]time.Time{}, replaces: map[string]int{},
+		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, replaces: map[string]int{}, waits: newWaits(),
 	}
 }
 
 func (b *book) arrived(a asked, now time.Time) {
 	b.requests[a.kind]++
-	if l := b.limits[limitKey{a.account, a.kind}]; now.After(l.from.Add(inFlight)) && now.Before(l.until) {
-		b.broken = append(b.broken, Violation{a.kind, a.account, a.path, l.until.Sub(now)})
-	}
-	if until := b.polls[a.path]; now.Before(until) {
-		b.early = append(b.early, Violation{a.kind, a.account, a.path, until.Sub(now)})
-	}
+	b.waits.arrived(a, now)
 }
 
-func (b *book) limited(a asked, now, until time.Time) {
-	k := limitKey{a.account, a.kind}
-	if l := b.limits[k]; now.Before(l.until) { // those who heard the first have to obey from then on
-		now, until = l.from, later(l.until, until)
-	}
-	b.limits[k] = span{now, until}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// answered reads what the CA said, whether or not the client will.
-func (b *book) answered(a asked, status int, h http.Header, body []byte, now time.Time) {
+// answered reads what the CA said, whether or not the client will. It returns the number of the wait that the reply asks for, 0 if it asks for none.
+func (b *book) answered(a asked, status int, h http.Header, body []byte, now time.Time) int {
 	until := retryAfter(h, now)
 	if !until.IsZero() && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
-		b.limited(a, now, until)
-		return
+		return b.limited(a, now, until)
 	}
 	if status/100 != 2 {
-		return
-	}
-	delete(b.polls, a.path)
-	if !until.IsZero() && (a.kind == OrderRead || a.kind == AuthzRead) {
-		b.polls[a.path] = until
+		return 0
 	}
 	var o struct {
 		Status, Certificate string
@@ -147,6 +108,7 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 	if o.Certificate != "" {
 		b.issued[o.Certificate] = true
 	}
+	return b.polled(a, h, now)
 }
 
 // id is what the URLs of an order have in common.

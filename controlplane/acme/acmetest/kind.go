@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Kind is what a request asks a CA for.
@@ -47,7 +48,8 @@ type asked struct {
 	kind    Kind
 	account string // kid, or the hash of the public key in its place; empty: not signed
 	path    string
-	names   string // of new-order: sorted, joined by commas
+	began   time.Time // zero: nobody watches it
+	names   string    // of new-order: sorted, joined by commas
 
 	replaces string // of new-order: the certificate that it says it replaces
 }

@@ -29,6 +29,7 @@ type Proxy struct {
 	server   *http.Server
 	client   *http.Transport
 	served   chan struct{}
+	started  time.Time
 
 	mu     sync.Mutex
 	rand   *rand.Rand       // guarded by mu
@@ -74,7 +75,7 @@ func RunProxy(directory string, roots *x509.CertPool, listen string, seed uint64
 	p := &Proxy{
 		Directory: "https://" + l.Addr().String() + req.URL.Path, Roots: a.pool, RootsPEM: a.root, upstream: req.URL.Host,
 		client: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}, MaxIdleConnsPerHost: 32},
-		rand:   rand.New(rand.NewPCG(seed, 1)), next: map[Kind][]Fault{}, book: newBook(), served: make(chan struct{}),
+		rand:   rand.New(rand.NewPCG(seed, 1)), next: map[Kind][]Fault{}, book: newBook(), served: make(chan struct{}), started: time.Now(),
 	}
 	p.server = &http.Server{
 		Handler: p, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, ErrorLog: log.New(io.Discard, "", 0),
@@ -140,6 +141,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := read(r, body)
+	a.began = p.began(r)
 	fault, coin, limit, slow := p.plan(a, time.Now())
 	entry := Entry{At: time.Now(), Kind: a.kind, Account: a.account, Path: a.path, Names: a.names, Fault: fault}
 	if fault == Refuse || fault == Fail || fault == Limit || fault == HTML {
@@ -152,7 +154,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, []int{500, 502, 503}[coin%3], "serverInternal", "the proxy says no")
 		return
 	case Limit:
-		p.limited(a, limit)
+		w.Header().Set(waitHeader, strconv.Itoa(p.limited(a, limit)))
 		w.Header().Set("Retry-After", strconv.Itoa(int(limit/time.Second)))
 		problem(w, http.StatusTooManyRequests, "rateLimited", p.limitSays())
 		return
@@ -196,11 +198,11 @@ func (p *Proxy) enter(e Entry) {
 	p.book.enter(e)
 }
 
-func (p *Proxy) limited(a asked, d time.Duration) {
+func (p *Proxy) limited(a asked, d time.Duration) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.book.limited(a, now, now.Add(d))
+	return p.book.limited(a, now, now.Add(d))
 }
 
 // answer is what the CA says.
@@ -214,7 +216,9 @@ func (p *Proxy) answer(r *http.Request, a asked, body []byte) (int, http.Header,
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.book.answered(a, status, header, reply, time.Now())
+	if n := p.book.answered(a, status, header, reply, time.Now()); n > 0 {
+		header.Set(waitHeader, strconv.Itoa(n))
+	}
 	if p.boulder && (a.kind == NewAccount || a.kind == AccountRead) {
 		reply = withoutList(reply)
 	}

@@ -72,19 +72,34 @@ func (p *Proxy) Issued() int {
 	return len(p.book.issued)
 }
 
-// Violations are requests of an account and kind inside of the Retry-After of a 429 or 503 that it got for
-// this kind. Those that came within a second were on their way (inFlight).
+// Violations are requests of an account, of whatever kind, inside of the Retry-After of a 429 or 503 that it got; what is not signed counts as every
+// account's. Those that Watch knows to have begun before their sender was through with that reply were on their way; so were those that nobody
+// watches and that came within a second.
 func (p *Proxy) Violations() []Violation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.book.broken)
+	return slices.Clone(p.book.waits.broken)
+}
+
+// Excused counts the requests inside of such a Retry-After that were on their way.
+func (p *Proxy) Excused() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.book.waits.excused
+}
+
+// Awaiting counts the replies that said when to read an order or authorization again.
+func (p *Proxy) Awaiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.book.waits.awaiting
 }
 
 // EarlyPolls are reads of an order or authorization before the Retry-After of its last reply.
 func (p *Proxy) EarlyPolls() []Violation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.book.early)
+	return slices.Clone(p.book.waits.early)
 }
 
 // Replaced counts for each certificate (RFC 9773 §4.1) the orders that the CA has made and that say they replace it.
@@ -102,7 +117,7 @@ func (p *Proxy) String() string {
 	enc := json.NewEncoder(&b)
 	_ = enc.Encode(map[string]any{
 		"requests": p.book.requests, "faults": p.book.faults, "orders": len(p.book.newOrders), "failed": len(p.book.failed), "duplicates": len(p.book.twice),
-		"violations": len(p.book.broken), "early": len(p.book.early),
+		"violations": len(p.book.waits.broken), "excused": p.book.waits.excused, "early": len(p.book.waits.early), "awaiting": p.book.waits.awaiting,
 	})
 	return strings.TrimSpace(b.String())
 }
