@@ -161,10 +161,10 @@ func (r *rig) order() {
 			return err
 		}
 		o := &model.Order{ID: model.OrderID{}.New(), Org: s.Org, Managed: v.ID, Issuer: le.ID, Names: v.Names, KeyType: v.KeyType, Certificate: model.CertificateID{}.New(), NextAttempt: now}
-		if _, err := tx.CreateOrder(ctx, o, now); err != nil {
+		if _, err := tx.CreateOrders(ctx, []*model.Order{o}, now); err != nil {
 			return err
 		}
-		return tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with le"})
+		return tx.AddOrderEvents(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with le"})
 	}); err != nil {
 		r.t.Fatal(err)
 	}

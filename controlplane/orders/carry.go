@@ -124,7 +124,7 @@ func (w *Worker) write(ctx context.Context, o *model.Order, out *outcome) error 
 		}
 		if out.what != "" {
 			e := model.OrderEvent{Order: o.ID, At: now, State: written.State, What: out.what, Problem: written.Problem}
-			if err := tx.AddOrderEvent(ctx, e); err != nil {
+			if err := tx.AddOrderEvents(ctx, e); err != nil {
 				return err
 			}
 		}

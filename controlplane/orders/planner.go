@@ -17,11 +17,12 @@ import (
 )
 
 const (
-	planEvery  = 30 * time.Second
-	planBreath = 250 * time.Millisecond // at least, between two plans: each reads all services
-	mostDue    = 20000                  // certificates that are planned at a time
-	keepOrders = 30 * 24 * time.Hour
-	loadSpan   = 24 * time.Hour // over which requests say which of several certificates is needed most
+	planEvery   = 30 * time.Second
+	planBreath  = 250 * time.Millisecond // at least, between two plans: each reads all services
+	mostDue     = 20000                  // certificates that are planned at a time
+	writeAtOnce = 500                    // rows that one transaction makes
+	keepOrders  = 30 * 24 * time.Hour
+	loadSpan    = 24 * time.Hour // over which requests say which of several certificates is needed most
 )
 
 // Planner keeps a managed certificate for all that services need, begins the orders that are due, and asks when
@@ -117,12 +118,14 @@ func (p *Planner) sync(ctx context.Context, wanted []certs.Want, now time.Time) 
 			changed = append(changed, h)
 		}
 	}
+	var fresh []*model.ManagedCertificate
 	for _, w := range wanted {
-		if _, ok := missing[key(w.Org, w.Names)]; !ok {
-			continue
+		if _, ok := missing[key(w.Org, w.Names)]; ok {
+			fresh = append(fresh, &model.ManagedCertificate{ID: model.ManagedCertificateID{}.New(), Org: w.Org, Names: w.Names, KeyType: model.ECDSA, Wanted: true, NextAttempt: now})
 		}
-		v := &model.ManagedCertificate{ID: model.ManagedCertificateID{}.New(), Org: w.Org, Names: w.Names, KeyType: model.ECDSA, Wanted: true, NextAttempt: now}
-		if err := p.tx(ctx, func(tx *store.Tx) error { return tx.CreateManagedCertificate(ctx, v) }); err != nil && fault.Of(err) != fault.Invalid { // its organization is gone
+	}
+	for some := range slices.Chunk(fresh, writeAtOnce) {
+		if err := p.tx(ctx, func(tx *store.Tx) error { return tx.CreateManagedCertificates(ctx, some) }); err != nil {
 			return err
 		}
 	}
@@ -197,43 +200,73 @@ func (p *Planner) begin(ctx context.Context, m *model.Model, issuers []*model.Is
 		return err
 	}
 	certs.Urgent(due, certs.LoadOf(m, requests), now)
-	began := false
-	for _, s := range certs.Pick(due, issuers, room, now) {
-		made, err := p.start(ctx, s, now)
+	began := 0
+	for some := range slices.Chunk(certs.Pick(due, issuers, room, now), writeAtOnce) {
+		n, err := p.start(ctx, some, now)
 		if err != nil {
 			return err
 		}
-		began = began || made
+		began += n
 	}
-	if began {
+	if began > 0 {
 		p.w.Kick()
 	}
 	return nil
 }
 
-func (p *Planner) start(ctx context.Context, s certs.Start, now time.Time) (made bool, err error) {
-	o := &model.Order{
-		ID: model.OrderID{}.New(), Org: s.Managed.Org, Managed: s.Managed.ID, Issuer: s.Issuer.ID, Names: s.Managed.Names, KeyType: s.Managed.KeyType,
-		Profile: s.Managed.Profile, Renewal: s.Renewal, Certificate: model.CertificateID{}.New(), NextAttempt: now,
-	}
-	err = p.tx(ctx, func(tx *store.Tx) error {
-		if s.Renewal {
-			c, err := tx.GetCertificate(ctx, s.Managed.Certificate)
-			if err != nil && fault.Of(err) != fault.NotFound {
-				return err
-			}
-			if err == nil && c.Issuer == s.Issuer.ID {
-				if l, e := leaf(c.ChainPEM); e == nil {
-					o.Replaces, _ = acme.CertID(l) // "" when the certificate has no such name
-				}
-			}
+// start begins orders, and returns how many of them others had not begun yet.
+func (p *Planner) start(ctx context.Context, some []certs.Start, now time.Time) (made int, err error) {
+	all := make([]*model.Order, len(some))
+	with := map[model.OrderID]string{}
+	var before []model.CertificateID
+	for i, s := range some {
+		all[i] = &model.Order{
+			ID: model.OrderID{}.New(), Org: s.Managed.Org, Managed: s.Managed.ID, Issuer: s.Issuer.ID, Names: s.Managed.Names, KeyType: s.Managed.KeyType,
+			Profile: s.Managed.Profile, Renewal: s.Renewal, Certificate: model.CertificateID{}.New(), NextAttempt: now,
 		}
-		if made, err = tx.CreateOrder(ctx, o, now); err != nil || !made {
+		with[all[i].ID] = s.Issuer.Name
+		if s.Renewal {
+			before = append(before, s.Managed.Certificate)
+		}
+	}
+	p.w.point("plan: write planned before")
+	err = p.tx(ctx, func(tx *store.Tx) error {
+		have, err := tx.GetCertificates(ctx, before)
+		if err != nil {
 			return err
 		}
-		return tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with " + s.Issuer.Name})
+		for i, s := range some {
+			all[i].Replaces = ""
+			if c := have[s.Managed.Certificate]; s.Renewal && c != nil && c.Issuer == s.Issuer.ID {
+				all[i].Replaces = replaced(c)
+			}
+		}
+		ids, err := tx.CreateOrders(ctx, all, now)
+		if err != nil {
+			return err
+		}
+		events := make([]model.OrderEvent, len(ids))
+		for i, id := range ids {
+			events[i] = model.OrderEvent{Order: id, At: now, State: model.OrderPlanned, What: "planned with " + with[id]}
+		}
+		made = len(ids)
+		return tx.AddOrderEvents(ctx, events...)
 	})
+	p.w.point("plan: write planned after")
 	return made, err
+}
+
+// replaced is what an order says that it replaces (RFC 9773 §5); "" when the certificate has no such name.
+func replaced(c *model.Certificate) string {
+	l, err := leaf(c.ChainPEM)
+	if err != nil {
+		return ""
+	}
+	id, err := acme.CertID(l)
+	if err != nil {
+		return ""
+	}
+	return id
 }
 
 // Maintain asks for suggestions that are due, and removes what is no longer needed: certificates whose successor

@@ -113,10 +113,10 @@ func (w *world) managed(names ...string) model.ManagedCertificateID {
 			return err
 		}
 		o := &model.Order{ID: model.OrderID{}.New(), Org: org.ID, Managed: id, Issuer: issuers[0].ID, Names: names, KeyType: model.ECDSA, Certificate: model.CertificateID{}.New(), NextAttempt: now}
-		if _, err := tx.CreateOrder(ctx, o, now); err != nil {
+		if _, err := tx.CreateOrders(ctx, []*model.Order{o}, now); err != nil {
 			return err
 		}
-		return tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with le"})
+		return tx.AddOrderEvents(ctx, model.OrderEvent{Order: o.ID, At: now, State: model.OrderPlanned, What: "planned with le"})
 	})
 	if err != nil {
 		w.t.Fatal(err)

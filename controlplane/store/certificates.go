@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
 )
@@ -64,6 +66,20 @@ func (t *Tx) GetCertificate(ctx context.Context, id model.CertificateID) (*model
 		return nil, classify(err, "certificate")
 	}
 	return certificate(r), nil
+}
+
+// GetCertificates returns the rows of these IDs that are there.
+func (t *Tx) GetCertificates(ctx context.Context, ids []model.CertificateID) (map[model.CertificateID]*model.Certificate, error) {
+	in := make([]uuid.UUID, len(ids))
+	for i, id := range ids {
+		in[i] = id.UUID
+	}
+	rows, err := t.q.GetCertificates(ctx, in)
+	out := make(map[model.CertificateID]*model.Certificate, len(rows))
+	for _, r := range rows {
+		out[model.CertificateID{UUID: r.ID}] = certificate(r)
+	}
+	return out, classify(err, "list certificates")
 }
 
 // ListCertificates returns a page of rows ordered by ID.

@@ -1,8 +1,12 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -15,6 +19,20 @@ func (t *Tx) CreateManagedCertificate(ctx context.Context, v *model.ManagedCerti
 	return classify(t.q.InsertManagedCertificate(ctx, db.InsertManagedCertificateParams{
 		ID: v.ID.UUID, OrgID: v.Org.UUID, Names: v.Names, KeyType: string(v.KeyType), Profile: v.Profile, IssuerID: nullID(v.Issuer.UUID), NextAttempt: v.NextAttempt,
 	}), "create managed certificate")
+}
+
+// CreateManagedCertificates is CreateManagedCertificate for many that nobody has chosen profile or issuer of. Those of an organization that is gone
+// are left out.
+func (t *Tx) CreateManagedCertificates(ctx context.Context, all []*model.ManagedCertificate) error {
+	var in db.InsertManagedCertificatesParams
+	byName := func(a, b *model.ManagedCertificate) int {
+		return cmp.Or(slices.Compare(a.Names, b.Names), bytes.Compare(a.Org.UUID[:], b.Org.UUID[:]))
+	}
+	for _, v := range slices.SortedFunc(slices.Values(all), byName) { // as in CreateOrders
+		in.Ids, in.OrgIds, in.Names = append(in.Ids, v.ID.UUID), append(in.OrgIds, v.Org.UUID), append(in.Names, strings.Join(v.Names, " "))
+		in.KeyTypes, in.NextAttempts = append(in.KeyTypes, string(v.KeyType)), append(in.NextAttempts, v.NextAttempt)
+	}
+	return classify(t.q.InsertManagedCertificates(ctx, in), "create managed certificate")
 }
 
 // DeleteUnused removes managed certificates that nobody has needed since a moment, and that never came to anything.

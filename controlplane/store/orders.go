@@ -1,7 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,14 +18,26 @@ import (
 // ErrLeaseLost is what a write of an order returns when somebody else carries the order by now, or it is over.
 var ErrLeaseLost = fault.New(fault.Conflict, "the lease of the order is lost")
 
-// CreateOrder adds a planned order; its IDs are the caller's to make. It reports false, and does nothing, when
-// the issuer has an order of the same names under way, or is suspended or gone.
-func (t *Tx) CreateOrder(ctx context.Context, v *model.Order, now time.Time) (bool, error) {
-	n, err := t.q.InsertOrder(ctx, db.InsertOrderParams{
-		ID: v.ID.UUID, OrgID: v.Org.UUID, ManagedID: v.Managed.UUID, IssuerID: v.Issuer.UUID, Names: v.Names, KeyType: string(v.KeyType), Profile: v.Profile,
-		Renewal: v.Renewal, Replaces: v.Replaces, CertificateID: v.Certificate.UUID, NextAttempt: v.NextAttempt, CreatedAt: now,
-	})
-	return n > 0, classify(err, "create order")
+// CreateOrders adds planned orders; their IDs are the caller's to make. It returns those that it has added: for others the
+// issuer has an order of the same names under way, or is suspended or gone.
+func (t *Tx) CreateOrders(ctx context.Context, all []*model.Order, now time.Time) ([]model.OrderID, error) {
+	in := db.InsertOrdersParams{CreatedAt: now}
+	for _, v := range slices.SortedFunc(slices.Values(all), byNames) { // so that who adds others of the same names waits, and for nothing that waits for him
+		in.Ids, in.OrgIds, in.ManagedIds = append(in.Ids, v.ID.UUID), append(in.OrgIds, v.Org.UUID), append(in.ManagedIds, v.Managed.UUID)
+		in.IssuerIds, in.Names, in.KeyTypes = append(in.IssuerIds, v.Issuer.UUID), append(in.Names, strings.Join(v.Names, " ")), append(in.KeyTypes, string(v.KeyType))
+		in.Profiles, in.Renewals, in.Replaces = append(in.Profiles, v.Profile), append(in.Renewals, v.Renewal), append(in.Replaces, v.Replaces)
+		in.CertificateIds, in.NextAttempts = append(in.CertificateIds, v.Certificate.UUID), append(in.NextAttempts, v.NextAttempt)
+	}
+	rows, err := t.q.InsertOrders(ctx, in)
+	out := make([]model.OrderID, len(rows))
+	for i, id := range rows {
+		out[i] = model.OrderID{UUID: id}
+	}
+	return out, classify(err, "create order")
+}
+
+func byNames(a, b *model.Order) int {
+	return cmp.Or(slices.Compare(a.Names, b.Names), bytes.Compare(a.Issuer.UUID[:], b.Issuer.UUID[:]))
 }
 
 // EndPlannedOrders ends the orders that an issuer has not heard of, and says why: their certificates are due at once.
@@ -115,11 +131,14 @@ func (t *Tx) KnownOrderURLs(ctx context.Context, urls []string) (map[string]bool
 	return out, classify(err, "list orders by URL")
 }
 
-// AddOrderEvent writes a line in the timeline of an order.
-func (t *Tx) AddOrderEvent(ctx context.Context, e model.OrderEvent) error {
-	return classify(t.q.InsertOrderEvent(ctx, db.InsertOrderEventParams{
-		OrderID: e.Order.UUID, At: e.At, State: string(e.State), What: e.What, Problem: e.Problem,
-	}), "create order event")
+// AddOrderEvents writes lines in the timelines of orders.
+func (t *Tx) AddOrderEvents(ctx context.Context, all ...model.OrderEvent) error {
+	var in db.InsertOrderEventsParams
+	for _, e := range all {
+		in.OrderIds, in.Ats, in.States = append(in.OrderIds, e.Order.UUID), append(in.Ats, e.At), append(in.States, string(e.State))
+		in.Whats, in.Problems = append(in.Whats, e.What), append(in.Problems, e.Problem)
+	}
+	return classify(t.q.InsertOrderEvents(ctx, in), "create order event")
 }
 
 // ListOrderEvents returns the timelines of orders, oldest first.

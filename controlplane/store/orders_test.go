@@ -61,7 +61,8 @@ func (w *orderWorld) order() *model.Order {
 func (w *orderWorld) plan(t *testing.T, o *model.Order) (made bool) {
 	t.Helper()
 	w.tx(t, func(tx *store.Tx) (err error) {
-		made, err = tx.CreateOrder(t.Context(), o, orderTime)
+		all, err := tx.CreateOrders(t.Context(), []*model.Order{o}, orderTime)
+		made = len(all) == 1 && all[0] == o.ID
 		return err
 	})
 	return made
@@ -130,10 +131,8 @@ func TestOrdersAreSingleFlight(t *testing.T) {
 		wg.Go(func() {
 			o := w.order()
 			_, err := w.s.Tx(t.Context(), "test", func(tx *store.Tx) error {
-				ok, err := tx.CreateOrder(t.Context(), o, orderTime)
-				if ok {
-					made.Add(1)
-				}
+				all, err := tx.CreateOrders(t.Context(), []*model.Order{o}, orderTime)
+				made.Add(int64(len(all)))
 				return err
 			})
 			if err != nil {
@@ -192,7 +191,7 @@ func TestOrderLease(t *testing.T) {
 		if err := tx.WriteOrder(ctx, a, false); err != nil {
 			return err
 		}
-		return tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: orderTime, State: a.State, What: "x"})
+		return tx.AddOrderEvents(ctx, model.OrderEvent{Order: o.ID, At: orderTime, State: a.State, What: "x"})
 	})
 	if !errors.Is(err, store.ErrLeaseLost) {
 		t.Errorf("write with a stale token: %v", err)
@@ -200,7 +199,7 @@ func TestOrderLease(t *testing.T) {
 	b.State, b.URL, b.CSR, b.SealedKey, b.ChainPEM, b.Attempts, b.Class, b.Problem = model.OrderFinalized, "https://acme.example/order/1", []byte("csr"), []byte("key"), []byte("pem"), 2, "c", "p"
 	b.ChallengeRevision, b.PublishRevision, b.Intent, b.NextAttempt, b.Replaces = 4, 5, orderTime, orderTime.Add(time.Hour), ""
 	w.tx(t, func(tx *store.Tx) error {
-		return errors.Join(tx.WriteOrder(ctx, b, true), tx.AddOrderEvent(ctx, model.OrderEvent{Order: o.ID, At: orderTime, State: b.State, What: "finalized", Problem: "none"}))
+		return errors.Join(tx.WriteOrder(ctx, b, true), tx.AddOrderEvents(ctx, model.OrderEvent{Order: o.ID, At: orderTime, State: b.State, What: "finalized", Problem: "none"}))
 	})
 	w.tx(t, func(tx *store.Tx) error {
 		got, err := tx.GetOrder(ctx, o.ID)

@@ -3,6 +3,16 @@ INSERT INTO managed_certificates (id, org_id, names, key_type, profile, issuer_i
 VALUES (@id, @org_id, @names, @key_type, @profile, @issuer_id, @next_attempt)
     ON CONFLICT ON CONSTRAINT managed_certificates_names DO UPDATE SET wanted = true, updated_at = now();
 
+-- name: InsertManagedCertificates :exec
+-- What services need, as nobody has said anything else of it. An organization may be gone meanwhile. Names have no spaces.
+WITH new AS (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@org_ids::uuid[]) AS org_id, unnest(@names::text[]) AS names, unnest(@key_types::text[]) AS key_type,
+           unnest(@next_attempts::timestamptz[]) AS next_attempt
+)
+INSERT INTO managed_certificates (id, org_id, names, key_type, next_attempt)
+SELECT n.id, o.id, string_to_array(n.names, ' '), n.key_type, n.next_attempt FROM new n JOIN organizations o ON o.id = n.org_id FOR KEY SHARE OF o
+    ON CONFLICT ON CONSTRAINT managed_certificates_names DO UPDATE SET wanted = true, updated_at = now();
+
 -- name: UpdateManagedCertificate :execrows
 UPDATE managed_certificates
    SET profile = @profile, issuer_id = @issuer_id, wanted = @wanted, certificate_id = @certificate_id, renew_at = @renew_at, ari_start = @ari_start, ari_end = @ari_end,

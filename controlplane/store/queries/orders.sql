@@ -1,11 +1,16 @@
--- name: InsertOrder :execrows
--- Nothing happens when the account has an order of these names under way, or when the issuer is suspended or gone: who makes it so
--- waits for this, or this for him.
+-- name: InsertOrders :many
+-- Nothing happens to those whose account has an order of these names under way, or whose issuer is suspended or gone: who makes it so
+-- waits for this, or this for him. Names have no spaces.
+WITH new AS (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@org_ids::uuid[]) AS org_id, unnest(@managed_ids::uuid[]) AS managed_id, unnest(@issuer_ids::uuid[]) AS issuer_id,
+           unnest(@names::text[]) AS names, unnest(@key_types::text[]) AS key_type, unnest(@profiles::text[]) AS profile, unnest(@renewals::boolean[]) AS renewal,
+           unnest(@replaces::text[]) AS replaces, unnest(@certificate_ids::uuid[]) AS certificate_id, unnest(@next_attempts::timestamptz[]) AS next_attempt
+)
 INSERT INTO orders (id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, next_attempt, created_at)
-SELECT @id::uuid, @org_id::uuid, @managed_id::uuid, i.id, @names::text[], @key_type::text, @profile::text, @renewal::boolean, @replaces::text, @certificate_id::uuid,
-       @next_attempt::timestamptz, @created_at::timestamptz
-  FROM issuers i WHERE i.id = @issuer_id AND NOT i.suspended FOR SHARE
-    ON CONFLICT DO NOTHING;
+SELECT n.id, n.org_id, n.managed_id, i.id, string_to_array(n.names, ' '), n.key_type, n.profile, n.renewal, n.replaces, n.certificate_id, n.next_attempt, @created_at::timestamptz
+  FROM new n JOIN issuers i ON i.id = n.issuer_id AND NOT i.suspended FOR SHARE OF i
+    ON CONFLICT DO NOTHING
+RETURNING id;
 
 -- name: EndPlannedOrders :exec
 -- Those that the authority has not heard of; their certificates are due. Who carries one has lost it.
@@ -63,8 +68,9 @@ SELECT issuer_id, count(*) AS orders FROM orders WHERE finished_at IS NULL AND u
 -- name: KnownOrderURLs :many
 SELECT url FROM orders WHERE url = ANY(@urls::text[]);
 
--- name: InsertOrderEvent :exec
-INSERT INTO order_events (order_id, at, state, what, problem) VALUES (@order_id, @at, @state, @what, @problem);
+-- name: InsertOrderEvents :exec
+INSERT INTO order_events (order_id, at, state, what, problem)
+SELECT unnest(@order_ids::uuid[]), unnest(@ats::timestamptz[]), unnest(@states::text[]), unnest(@whats::text[]), unnest(@problems::text[]);
 
 -- name: ListOrderEvents :many
 SELECT id, order_id, at, state, what, problem FROM order_events WHERE order_id = ANY(@orders::uuid[]) ORDER BY id;

@@ -307,6 +307,36 @@ func (q *Queries) InsertManagedCertificate(ctx context.Context, arg InsertManage
 	return err
 }
 
+const insertManagedCertificates = `-- name: InsertManagedCertificates :exec
+WITH new AS (
+    SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS org_id, unnest($3::text[]) AS names, unnest($4::text[]) AS key_type,
+           unnest($5::timestamptz[]) AS next_attempt
+)
+INSERT INTO managed_certificates (id, org_id, names, key_type, next_attempt)
+SELECT n.id, o.id, string_to_array(n.names, ' '), n.key_type, n.next_attempt FROM new n JOIN organizations o ON o.id = n.org_id FOR KEY SHARE OF o
+    ON CONFLICT ON CONSTRAINT managed_certificates_names DO UPDATE SET wanted = true, updated_at = now()
+`
+
+type InsertManagedCertificatesParams struct {
+	Ids          []uuid.UUID
+	OrgIds       []uuid.UUID
+	Names        []string
+	KeyTypes     []string
+	NextAttempts []time.Time
+}
+
+// What services need, as nobody has said anything else of it. An organization may be gone meanwhile. Names have no spaces.
+func (q *Queries) InsertManagedCertificates(ctx context.Context, arg InsertManagedCertificatesParams) error {
+	_, err := q.db.Exec(ctx, insertManagedCertificates,
+		arg.Ids,
+		arg.OrgIds,
+		arg.Names,
+		arg.KeyTypes,
+		arg.NextAttempts,
+	)
+	return err
+}
+
 const listManagedCertificates = `-- name: ListManagedCertificates :many
 SELECT id, org_id, names, key_type, profile, issuer_id, wanted, certificate_id, renew_at, ari_start, ari_end, ari_poll_at, next_attempt, ladder_step, last_problem, failing_since,
        created_at, updated_at, held

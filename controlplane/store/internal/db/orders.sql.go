@@ -186,73 +186,91 @@ func (q *Queries) HoldOrder(ctx context.Context, arg HoldOrderParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
-const insertOrder = `-- name: InsertOrder :execrows
-INSERT INTO orders (id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, next_attempt, created_at)
-SELECT $1::uuid, $2::uuid, $3::uuid, i.id, $4::text[], $5::text, $6::text, $7::boolean, $8::text, $9::uuid,
-       $10::timestamptz, $11::timestamptz
-  FROM issuers i WHERE i.id = $12 AND NOT i.suspended FOR SHARE
-    ON CONFLICT DO NOTHING
+const insertOrderEvents = `-- name: InsertOrderEvents :exec
+INSERT INTO order_events (order_id, at, state, what, problem)
+SELECT unnest($1::uuid[]), unnest($2::timestamptz[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[])
 `
 
-type InsertOrderParams struct {
-	ID            uuid.UUID
-	OrgID         uuid.UUID
-	ManagedID     uuid.UUID
-	Names         []string
-	KeyType       string
-	Profile       string
-	Renewal       bool
-	Replaces      string
-	CertificateID uuid.UUID
-	NextAttempt   time.Time
-	CreatedAt     time.Time
-	IssuerID      uuid.UUID
+type InsertOrderEventsParams struct {
+	OrderIds []uuid.UUID
+	Ats      []time.Time
+	States   []string
+	Whats    []string
+	Problems []string
 }
 
-// Nothing happens when the account has an order of these names under way, or when the issuer is suspended or gone: who makes it so
-// waits for this, or this for him.
-func (q *Queries) InsertOrder(ctx context.Context, arg InsertOrderParams) (int64, error) {
-	result, err := q.db.Exec(ctx, insertOrder,
-		arg.ID,
-		arg.OrgID,
-		arg.ManagedID,
-		arg.Names,
-		arg.KeyType,
-		arg.Profile,
-		arg.Renewal,
-		arg.Replaces,
-		arg.CertificateID,
-		arg.NextAttempt,
-		arg.CreatedAt,
-		arg.IssuerID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const insertOrderEvent = `-- name: InsertOrderEvent :exec
-INSERT INTO order_events (order_id, at, state, what, problem) VALUES ($1, $2, $3, $4, $5)
-`
-
-type InsertOrderEventParams struct {
-	OrderID uuid.UUID
-	At      time.Time
-	State   string
-	What    string
-	Problem string
-}
-
-func (q *Queries) InsertOrderEvent(ctx context.Context, arg InsertOrderEventParams) error {
-	_, err := q.db.Exec(ctx, insertOrderEvent,
-		arg.OrderID,
-		arg.At,
-		arg.State,
-		arg.What,
-		arg.Problem,
+func (q *Queries) InsertOrderEvents(ctx context.Context, arg InsertOrderEventsParams) error {
+	_, err := q.db.Exec(ctx, insertOrderEvents,
+		arg.OrderIds,
+		arg.Ats,
+		arg.States,
+		arg.Whats,
+		arg.Problems,
 	)
 	return err
+}
+
+const insertOrders = `-- name: InsertOrders :many
+WITH new AS (
+    SELECT unnest($2::uuid[]) AS id, unnest($3::uuid[]) AS org_id, unnest($4::uuid[]) AS managed_id, unnest($5::uuid[]) AS issuer_id,
+           unnest($6::text[]) AS names, unnest($7::text[]) AS key_type, unnest($8::text[]) AS profile, unnest($9::boolean[]) AS renewal,
+           unnest($10::text[]) AS replaces, unnest($11::uuid[]) AS certificate_id, unnest($12::timestamptz[]) AS next_attempt
+)
+INSERT INTO orders (id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, next_attempt, created_at)
+SELECT n.id, n.org_id, n.managed_id, i.id, string_to_array(n.names, ' '), n.key_type, n.profile, n.renewal, n.replaces, n.certificate_id, n.next_attempt, $1::timestamptz
+  FROM new n JOIN issuers i ON i.id = n.issuer_id AND NOT i.suspended FOR SHARE OF i
+    ON CONFLICT DO NOTHING
+RETURNING id
+`
+
+type InsertOrdersParams struct {
+	CreatedAt      time.Time
+	Ids            []uuid.UUID
+	OrgIds         []uuid.UUID
+	ManagedIds     []uuid.UUID
+	IssuerIds      []uuid.UUID
+	Names          []string
+	KeyTypes       []string
+	Profiles       []string
+	Renewals       []bool
+	Replaces       []string
+	CertificateIds []uuid.UUID
+	NextAttempts   []time.Time
+}
+
+// Nothing happens to those whose account has an order of these names under way, or whose issuer is suspended or gone: who makes it so
+// waits for this, or this for him. Names have no spaces.
+func (q *Queries) InsertOrders(ctx context.Context, arg InsertOrdersParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, insertOrders,
+		arg.CreatedAt,
+		arg.Ids,
+		arg.OrgIds,
+		arg.ManagedIds,
+		arg.IssuerIds,
+		arg.Names,
+		arg.KeyTypes,
+		arg.Profiles,
+		arg.Renewals,
+		arg.Replaces,
+		arg.CertificateIds,
+		arg.NextAttempts,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const knownOrderURLs = `-- name: KnownOrderURLs :many
