@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -37,6 +38,8 @@ type accounts struct {
 	userAgent string
 	pauses    *pauses
 	wrap      func(CA) CA // nil, or what tests put around clients
+
+	around func(model.IssuerID, http.RoundTripper) http.RoundTripper // nil, or what tests put around requests
 
 	mu   sync.Mutex
 	open map[model.IssuerID]*account // guarded by mu
@@ -83,9 +86,11 @@ func (a *accounts) make(ctx context.Context, i *model.Issuer) (*account, error) 
 		}
 	}
 	tr := acme.Transport(roots)
-	c, err := acme.New(acme.Options{
-		Directory: i.DirectoryURL, Key: key, AccountURL: i.AccountURL, UserAgent: a.userAgent, Transport: patient{tr, i.ID, a.pauses},
-	})
+	var way http.RoundTripper = patient{tr, i.ID, a.pauses}
+	if a.around != nil {
+		way = a.around(i.ID, way)
+	}
+	c, err := acme.New(acme.Options{Directory: i.DirectoryURL, Key: key, AccountURL: i.AccountURL, UserAgent: a.userAgent, Transport: way})
 	if err != nil {
 		return nil, err
 	}

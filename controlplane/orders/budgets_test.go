@@ -24,28 +24,46 @@ func (e except) Ready(ctx context.Context, rev model.Revision, all []*model.Chal
 	return e.probing.Ready(ctx, rev, slices.DeleteFunc(slices.Clone(all), func(c *model.Challenge) bool { return c.Name == e.name }))
 }
 
-// lossy is how often an authority in these tests does the work and loses the answer: of what costs something.
-func (r *rig) lossy() {
-	for _, k := range []acmetest.Kind{acmetest.NewOrder, acmetest.Initiate, acmetest.Finalize} {
-		r.proxy.Next(k, acmetest.Lose, acmetest.Pass, acmetest.Lose, acmetest.Pass, acmetest.Lose)
+// hostile is what the authority of these tests does beside rejecting half of the nonces.
+var hostile = acmetest.Faults{Fail: 0.2, Lose: 0.1, HTML: 0.02, HTMLAfter: 0.02, LimitFor: 10 * time.Second}
+
+// newHostileRig is a rig whose authority does all that, answers with 429 now and then, and says when an order is to be read again. Its limits are
+// small.
+func newHostileRig(t *testing.T, limits model.IssuerLimits) *rig {
+	t.Helper()
+	c := acmetest.Config{NonceReject: 50}
+	c.RetryAfter.Order = 1
+	r := newRig(t, c)
+	r.issuer.Limits = limits
+	r.tx(t, func(tx *store.Tx) error { return tx.UpdateIssuer(t.Context(), r.issuer) })
+	r.proxy.Set(hostile)
+	for _, k := range []acmetest.Kind{acmetest.NewOrder, acmetest.AuthzRead, acmetest.OrderRead, acmetest.Finalize} {
+		r.proxy.Next(k, acmetest.Pass, acmetest.Limit)
 	}
+	r.proxy.Next(acmetest.OrderRead, acmetest.HTML, acmetest.HTMLAfter, acmetest.Fail, acmetest.Lose) // of each fault one at least
+	return r
 }
 
-// What the authority counts of certificates for a domain and for a set of names, and of failed validations, is what it allows: not one
-// more, whoever of three replicas orders, and although answers are lost.
-func TestBudgetsOfNames(t *testing.T) {
-	r := newRig(t, acmetest.Config{})
-	r.issuer.Limits = model.IssuerLimits{NewOrders: 10000, PerDomain: 6, PerSet: 3, FailedValidations: 2} // a third of the first three is for renewals
-	r.tx(t, func(tx *store.Tx) error { return tx.UpdateIssuer(t.Context(), r.issuer) })
-	r.lossy()
-	r.dns.Add("_acme-challenge.f.test", "somebody else's")
-	r.mute("f.test")
-	var w *Worker
+// three replicas carry orders. They return one of the workers.
+func (r *rig) three(t *testing.T, g Gate) (w *Worker) {
+	t.Helper()
 	for _, name := range []string{"a", "b", "c"} {
 		o := r.options(name)
-		o.Gate = except{probing{r.dns.Addr}, "f.test"}
+		o.Gate, o.Lease = g, 15*time.Second
 		w, _ = r.run(t, o)
 	}
+	return w
+}
+
+// Three replicas at an authority that rejects half of the nonces, answers a fifth of the requests with 5xx, loses a tenth of its answers after the
+// work was done, says 429 with Retry-After and answers with HTML: everything is issued in the end, once. No request of whatever kind comes inside a
+// Retry-After. What the authority counts of certificates for a domain and for a set of names, and of failed validations, is what it allows: not
+// one more.
+func TestHostileAuthority(t *testing.T) {
+	r := newHostileRig(t, model.IssuerLimits{NewOrders: 10000, PerDomain: 6, PerSet: 3, FailedValidations: 2}) // a third of the first three is for renewals
+	r.dns.Add("_acme-challenge.f.test", "somebody else's")
+	r.mute("f.test")
+	w := r.three(t, except{probing{r.dns.Addr}, "f.test"})
 	const plain, allowed = 6, 4
 	for n := range plain {
 		r.publish(t, fmt.Sprintf("h%d.test", n))
@@ -98,7 +116,7 @@ func TestBudgetsOfNames(t *testing.T) {
 		}
 		return nil
 	})
-	r.once(t)
+	r.obeyed(t)
 	spent := r.proxy.Spent()
 	domains := map[string]int{}
 	for set, n := range spent.Certificates {
@@ -124,17 +142,11 @@ func TestBudgetsOfNames(t *testing.T) {
 	t.Log(r.proxy)
 }
 
-// What an account may order in three hours is never exceeded, whoever of three replicas spends it. A third of it is
+// What an account may order in three hours is never exceeded at such an authority, whoever of three replicas spends it. A third of it is
 // for renewals, and they get it.
 func TestBudgetIsKept(t *testing.T) {
-	r := newRig(t, acmetest.Config{})
-	r.issuer.Limits.NewOrders = 9
-	r.tx(t, func(tx *store.Tx) error { return tx.UpdateIssuer(t.Context(), r.issuer) })
-	r.lossy()
-	var w *Worker
-	for _, name := range []string{"a", "b", "c"} {
-		w, _ = r.run(t, r.options(name))
-	}
+	r := newHostileRig(t, model.IssuerLimits{NewOrders: 9, PerDomain: 10000})
+	w := r.three(t, probing{r.dns.Addr})
 	for n := range 12 {
 		r.publish(t, fmt.Sprintf("b%d.test", n))
 	}
@@ -172,7 +184,7 @@ func TestBudgetIsKept(t *testing.T) {
 	if n := len(r.proxy.Replaced()); n != 3 {
 		t.Errorf("%d orders say that they replace a certificate, want all three", n)
 	}
-	r.once(t)
+	r.obeyed(t)
 	t.Log(r.proxy)
 }
 
@@ -185,6 +197,24 @@ func (r *rig) once(t *testing.T) {
 	for path, n := range r.proxy.Finalized() {
 		if n != 1 {
 			t.Errorf("%s finalized %d times", path, n)
+		}
+	}
+}
+
+// obeyed wants that the authority was asked for nothing twice, nor before it wanted to be asked again, and that it did all its faults.
+func (r *rig) obeyed(t *testing.T) {
+	t.Helper()
+	r.once(t)
+	if v := r.proxy.Violations(); len(v) != 0 {
+		t.Errorf("%d requests within a Retry-After: %v", len(v), v)
+	}
+	if v := r.proxy.EarlyPolls(); len(v) != 0 || r.proxy.Awaiting() == 0 {
+		t.Errorf("%d reads before their time, of %d that were told one: %v", len(v), r.proxy.Awaiting(), v)
+	}
+	done := r.proxy.Done()
+	for _, f := range []acmetest.Fault{acmetest.Fail, acmetest.Lose, acmetest.Limit, acmetest.HTML, acmetest.HTMLAfter} {
+		if done[f] == 0 {
+			t.Errorf("fault %d never happened", f)
 		}
 	}
 }

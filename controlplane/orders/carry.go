@@ -111,7 +111,7 @@ func (w *Worker) write(ctx context.Context, o *model.Order, out *outcome) error 
 	if out.order.State.Final() {
 		out.order.Finished = now
 	}
-	point := "write " + string(out.order.State)
+	point := string(Next(o)) + ": write " + string(out.order.State)
 	w.point(point + " before")
 	var written model.Order
 	_, err := w.Store.Tx(ctx, actor, func(tx *store.Tx) error {
@@ -150,9 +150,9 @@ func (w *Worker) point(name string) {
 }
 
 // hold keeps the lease by heartbeats. The context that it returns ends when the lease may be lost, early enough
-// for the authority to have done by then what it was asked last.
+// for the authority to have done by then what it was asked last; by what is in it each request makes sure that the lease is not another's.
 func (w *Worker) hold(ctx context.Context, o *model.Order) (context.Context, context.CancelFunc) {
-	held, cancel := context.WithCancelCause(ctx)
+	held, cancel := context.WithCancelCause(context.WithValue(ctx, leaseKey{}, lease{o.ID, o.Fence}))
 	safe := w.Lease * 2 / 3
 	id, fence := o.ID, o.Fence
 	done := make(chan struct{})

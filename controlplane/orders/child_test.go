@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,11 +21,20 @@ import (
 )
 
 // childEnv makes the test's own program a worker: a replica that may be killed for real.
-const childEnv = "WARREN_ORDERS_CHILD"
+const (
+	childEnv = "WARREN_ORDERS_CHILD"
+	killEnv  = "WARREN_ORDERS_KILL"
+	stopEnv  = "WARREN_ORDERS_STOP"
+)
 
-// child runs a worker until it is told to end. At the point that WARREN_ORDERS_KILL names it kills itself.
+// child runs a worker until it is told to end. At the point that WARREN_ORDERS_KILL names it kills itself; such a one plans, too. At that of
+// WARREN_ORDERS_STOP it stops, and goes on when it is told to. It says so, and in that case all else that it logs, at its output.
 func child() int {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	out, level := os.Stderr, slog.LevelError
+	if os.Getenv(stopEnv) != "" {
+		out, level = os.Stdout, slog.LevelInfo
+	}
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	kek, err := base64.StdEncoding.DecodeString(os.Getenv("WARREN_ORDERS_KEK"))
@@ -45,12 +53,20 @@ func child() int {
 		return 1
 	}
 	defer db.Close()
+	world := model.NewCurrent()
 	w := New(Options{
-		Store: db, Sealer: sealer, World: model.NewCurrent(), Gate: probing{os.Getenv("WARREN_ORDERS_DNS")}, Preflight: &allowing{}, Fleet: &nodes{}, Replica: os.Getenv(childEnv),
+		Store: db, Sealer: sealer, World: world, Gate: probing{os.Getenv("WARREN_ORDERS_DNS")}, Preflight: &allowing{}, Fleet: &nodes{}, Replica: os.Getenv(childEnv),
 		UserAgent: "warren-test", Log: log, Reg: prometheus.NewRegistry(), Lease: 3 * time.Second, Every: 100 * time.Millisecond, AtOnce: 4,
 	})
-	w.at = killer(os.Getenv("WARREN_ORDERS_KILL"))
+	w.at = interrupter()
 	w.accounts.wrap = func(c CA) CA { return pointed{c, w.at} }
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop()
+	if os.Getenv(stopEnv) == "" {
+		beside.Go(func() { follow(ctx, db, world, 100*time.Millisecond, func(model.Batch) {}) })
+		beside.Go(func() { _ = NewPlanner(w).Run(ctx) })
+	}
 	if err := w.Run(ctx); err != nil {
 		log.Error("child", "err", err)
 		return 1
@@ -58,17 +74,28 @@ func child() int {
 	return 0
 }
 
-// killer ends the process where it is told to, without a word to anybody.
-func killer(at string) func(string) {
+// interrupter ends or stops the process where it is told to, without a word to the other replicas.
+func interrupter() func(string) {
+	kill, stop := os.Getenv(killEnv), os.Getenv(stopEnv)
 	var once sync.Once
-	return func(point string) {
-		if point == at {
-			once.Do(func() {
-				fmt.Println("killed at " + point)
-				_ = os.Stdout.Sync()
+	said := func(what, point string) {
+		once.Do(func() {
+			fmt.Println(what + " at " + point)
+			_ = os.Stdout.Sync()
+			if what == "killed" {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {}
-			})
+			}
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			_, _ = os.Stdin.Read(make([]byte, 1)) // the signal is there a moment later
+		})
+	}
+	return func(point string) {
+		switch point {
+		case kill:
+			said("killed", point)
+		case stop:
+			said("stopped", point)
 		}
 	}
 }
@@ -125,13 +152,17 @@ func (p pointed) Certificate(ctx context.Context, url string) (chain []byte, alt
 	return chain, alt, err
 }
 
-// points are all moments between two writes or requests of an order. Who lists orders does so because another one
-// was killed: those two come first.
+// points are all moments between two writes or requests of an order, by the step that writes, and its plan. Who recovers does so because
+// another one was killed around newOrder: those come first, but not all at once.
 func points() []string {
-	var all []string
-	for _, name := range strings.Split("orders,write planned,newOrder,write ordered,order,authorization,write challenges_written,write nodes_acked,initiate,write initiated,"+
-		"write ready,finalize,write finalized,certificate,write downloaded,write published,write acked", ",") {
-		all = append(all, name+" before", name+" after")
+	around := func(names ...string) (all []string) {
+		for _, name := range names {
+			all = append(all, name+" before", name+" after")
+		}
+		return all
 	}
-	return all
+	return append(around("orders", "place: write planned", "recover: write ordered", "newOrder", "place: write ordered"),
+		around("plan: write planned", "order", "authorization", "challenge: write challenges_written", "await: write nodes_acked", "initiate", "initiate: write initiated",
+			"validate: write ready", "key: write ready", "finalize", "finalize: write finalized", "certificate", "collect: write downloaded", "publish: write published",
+			"apply: write acked")...)
 }

@@ -2,7 +2,6 @@ package orders
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,10 +49,7 @@ func (x *replicas) once(t *testing.T, i int) bool {
 	if len(x.todo) > 0 {
 		at, x.todo = x.todo[0], x.todo[1:]
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=replica-%d", childEnv, i), "WARREN_ORDERS_KILL="+at, "WARREN_ORDERS_DSN="+x.r.dsn, "WARREN_ORDERS_KEK="+encode(x.r.kek), "WARREN_ORDERS_DNS="+x.r.dns.Addr)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd := x.r.replica(fmt.Sprintf("replica-%d", i), killEnv+"="+at)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -79,6 +75,15 @@ func (x *replicas) once(t *testing.T, i int) bool {
 	return !x.ending
 }
 
+// replica is a worker in a process of its own.
+func (r *rig) replica(name string, env ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), childEnv+"="+name, "WARREN_ORDERS_DSN="+r.dsn, "WARREN_ORDERS_KEK="+encode(r.kek), "WARREN_ORDERS_DNS="+r.dns.Addr), env...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
 // next has a replica that starts now killed at a point: those that run are ended.
 func (x *replicas) next(point string) {
 	x.mu.Lock()
@@ -99,42 +104,35 @@ func (x *replicas) end() {
 	x.wg.Wait()
 }
 
-func (x *replicas) left() (todo int, killed int) {
+// missed are points at which nobody was killed yet.
+func (x *replicas) missed(of []string) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(points()) - len(x.killed), len(x.killed)
+	return slices.DeleteFunc(slices.Clone(of), func(p string) bool { return x.killed[p] })
 }
 
-// Three replicas, each of which is killed for real, again and again: once before and once after every write of
-// every state and every request. All orders complete, the authority made one order for each set of names, and
-// every key is there.
+// Three replicas, each of which plans and carries orders and is killed for real, again and again: once before and once after every write of
+// every step and every request (points). All orders complete, the authority made one order for each set of names, and every key is there.
 func TestKilledAtEveryPoint(t *testing.T) {
-	r := newRig(t, acmetest.Config{})
+	r := newRigAlone(t, acmetest.Config{})
 	x := &replicas{r: r, todo: slices.Clone(points()), killed: map[string]bool{}, cmds: map[int]*exec.Cmd{}}
 	x.start(t, 3)
-	planner := NewPlanner(New(r.options("planner")))
-	ctx, cancel := context.WithCancel(t.Context())
-	var planning sync.WaitGroup
-	planning.Go(func() { _ = planner.Run(ctx) })
-	defer planning.Wait()
-	defer cancel()
 	// Orders come as long as there is somebody to be killed with them.
 	made := 0
-	for end := time.Now().Add(5 * time.Minute); ; {
-		if todo, _ := x.left(); todo == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("points that were not reached: %v", slices.DeleteFunc(points(), func(p string) bool { return x.killed[p] }))
-		}
+	for end := time.Now().Add(6 * time.Minute); len(x.missed(points())) > 0 && time.Now().Before(end); time.Sleep(time.Second) {
 		for range 3 {
 			r.publish(t, fmt.Sprintf("k%d.test", made))
 			made++
 		}
-		time.Sleep(time.Second)
+	}
+	for _, p := range points() {
+		t.Run("killed at "+p, func(t *testing.T) {
+			if slices.Contains(x.missed(points()), p) {
+				t.Error("nobody came there")
+			}
+		})
 	}
 	got := r.served(t, made, 3*time.Minute)
-	_, killed := x.left()
 	x.end()
 	for _, c := range got {
 		r.usable(t, c)
@@ -150,6 +148,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	if n := r.proxy.Issued(); n != made {
 		t.Errorf("%d certificates issued, want %d", n, made)
 	}
+	r.once(t)
 	r.tx(t, func(tx *store.Tx) error {
 		for _, m := range r.managed(t, tx) {
 			all, err := tx.ListOrdersOf(t.Context(), m.ID, 10)
@@ -162,5 +161,5 @@ func TestKilledAtEveryPoint(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("killed at %d points, %d orders", killed, made)
+	t.Logf("killed at %d points, %d orders", len(points())-len(x.missed(points())), made)
 }

@@ -41,7 +41,7 @@ func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error
 	until := acme.RetryAfter(err)
 	switch class := acme.Class(err); class {
 	case acme.RateLimited:
-		return t.limited(step, err, until, now), nil
+		return t.limited(ctx, step, err, until, now), nil
 	case acme.AlreadyReplaced:
 		out := t.undone("ordered without replaces: the authority says that it is replaced already", now)
 		out.order.Replaces = ""
@@ -71,7 +71,12 @@ func (t *turn) failed(ctx context.Context, step Step, err error) (outcome, error
 		return out, nil
 	}
 	if asked := t.pauses.get(t.order.Issuer); asked.After(now) { // in the middle of the step
-		return outcome{order: t.order, wait: asked.Sub(now)}, nil
+		out := outcome{order: t.order}
+		if _, unsent := errors.AsType[*waiting](err); unsent && step == Place && t.sent {
+			out = t.undone("", now)
+		}
+		out.wait = asked.Sub(now)
+		return out, nil
 	}
 	out := t.delayed("retry", words(err), 0)
 	out.wait = backoff(out.order.Attempts, certs.Random())
@@ -135,9 +140,9 @@ func (t *turn) undone(what string, now time.Time) outcome {
 
 // limited obeys a 429 to the second. Where the authority says that a long one is about these names, this order alone waits, or is sent
 // elsewhere; where it does not, no name is ordered there before the time. All else is about the account: nothing is asked.
-func (t *turn) limited(step Step, err error, until, now time.Time) outcome {
+func (t *turn) limited(ctx context.Context, step Step, err error, until, now time.Time) outcome {
 	if until.IsZero() {
-		until = now.Add(time.Minute)
+		until = now.Add(unspecified)
 	}
 	problem := words(err)
 	out := outcome{order: t.order}
@@ -156,14 +161,11 @@ func (t *turn) limited(step Step, err error, until, now time.Time) outcome {
 		return out
 	}
 	if t.sent {
+		if !named {
+			t.pauses.limitAll(ctx, t.issuer.ID, model.AskNewOrder, until, problem)
+		}
 		if next, ok := t.handOver(problem, model.Hold{Until: until, Why: model.HeldByLimit}, now); ok {
 			out = next
-		}
-		if !named {
-			t.pauses.limit(t.issuer.ID, model.AskNewOrder, until)
-			out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
-				return tx.LimitIssuer(ctx, t.issuer.ID, model.AskNewOrder, until, problem)
-			})
 		}
 	}
 	return out
@@ -174,10 +176,7 @@ func (t *turn) paused(ctx context.Context, tx *store.Tx, until time.Time, proble
 	if err != nil {
 		return err
 	}
-	if !until.After(i.PausedUntil) {
-		return nil
-	}
-	i.PausedUntil, i.LastProblem = until, problem
+	i.PausedUntil, i.LastProblem = later(i.PausedUntil, until), problem // the pause is there already; what it was said with is not
 	return tx.SetIssuerHealth(ctx, i)
 }
 
@@ -257,104 +256,3 @@ func (t *turn) cleared(ctx context.Context, tx *store.Tx, now time.Time) (*model
 	_, err = tx.DeleteChallengesOfOrder(ctx, t.order.ID)
 	return m, err
 }
-
-// notPermitted is how long an issuer is passed over that CAA forbids, while another one may issue.
-const notPermitted = 6 * time.Hour
-
-// refused ends an order that pre-flight speaks against. An issuer that CAA forbids is passed over. That a stand-in may not issue is no
-// failure of the customer's: the certificate waits for the issuer that may.
-func (t *turn) refused(r *Refusal, now time.Time) outcome {
-	standIn, back := false, now.Add(notPermitted)
-	if t.better != nil && t.managed.Held[t.better.ID].Why != model.HeldByCAA {
-		standIn, back = true, later(certs.Back(t.managed, t.better), now.Add(time.Second))
-	}
-	if r.CAA {
-		if out, ok := t.handOver(r.Reason, model.Hold{Until: back, Why: model.HeldByCAA}, now); ok {
-			return out
-		}
-	}
-	if !r.CAA || !standIn {
-		out := t.fail("pre-flight", r.Reason, false, time.Time{}, now)
-		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
-			return tx.RecheckDomains(ctx, t.order.Org, t.order.Names, now) // other names may have to be ordered
-		})
-		return out
-	}
-	return t.abandonUntil(r.Reason, back, now)
-}
-
-// handOver ends an order that its authority has not made, so that another issuer gets the next one, as soon as there is one that
-// neither is away nor passed over; false if that is not before this one is back.
-func (t *turn) handOver(why string, h model.Hold, now time.Time) (outcome, bool) {
-	next := *t.managed
-	next.Held = certs.Hold(next.Held, t.issuer.ID, h, now)
-	at, ok := certs.Soonest(&next, t.all, now)
-	if !ok || !at.Before(h.Until) {
-		return outcome{}, false
-	}
-	out := t.abandonUntil(why, at, now)
-	if t.sent {
-		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
-			return t.refund(ctx, tx, budget.ForOrder(), now)
-		})
-	}
-	out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
-		m, err := tx.LockManagedCertificate(ctx, t.order.Managed)
-		if err != nil {
-			return err
-		}
-		m.Held = certs.Hold(m.Held, t.issuer.ID, h, now)
-		return tx.UpdateManagedCertificate(ctx, m)
-	})
-	return out, true
-}
-
-// abandonUntil ends an order that is nobody's failure; another one may begin at a time.
-func (t *turn) abandonUntil(why string, at, now time.Time) outcome {
-	out := t.to(model.OrderFailed, model.OrderAbandoned)
-	out.order.Class, out.order.Problem = model.OrderAbandoned, why
-	out.also = func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
-		m, err := t.cleared(ctx, tx, now)
-		if err != nil {
-			return err
-		}
-		m.NextAttempt, m.LastProblem = at, why
-		return tx.UpdateManagedCertificate(ctx, m)
-	}
-	return out
-}
-
-// leave says why an order is better begun anew with another issuer; "": it is not. Only an order that nothing can
-// have been issued for is left, and at once only if its issuer has not heard of it. One that a suspended issuer has heard of goes on.
-func leave(o *model.Order, m *model.ManagedCertificate, i *model.Issuer, all []*model.Issuer, now time.Time) string {
-	fresh := o.State == model.OrderPlanned && o.Intent.IsZero()
-	if i.Suspended && fresh {
-		return i.Name + " is suspended"
-	}
-	limited, silent := fresh && i.Limited[model.AskNewOrder].After(now), i.PausedUntil.After(now) && away(i, now)
-	if len(o.CSR) > 0 || !limited && !silent {
-		return ""
-	}
-	if other := certs.Choice(m, all, now); other == nil || other.ID == i.ID {
-		return ""
-	}
-	switch {
-	case limited:
-		return i.Name + " takes no orders of the account until " + i.Limited[model.AskNewOrder].UTC().Format(time.RFC3339) + ": " + i.LastProblem
-	case fresh:
-		return i.Name + " does not answer: " + i.LastProblem
-	case now.Sub(i.FailingSince) > giveUp:
-		return i.Name + " has not answered for an hour: " + i.LastProblem
-	}
-	return ""
-}
-
-// better returns the issuer that an order would be sent to if none were paused, nil if that is the order's.
-func better(m *model.ManagedCertificate, i *model.Issuer, all []*model.Issuer) *model.Issuer {
-	if first := certs.Choice(m, all, endOfTime); first != nil && first.ID != i.ID {
-		return first
-	}
-	return nil
-}
-
-var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)

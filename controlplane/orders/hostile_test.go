@@ -2,7 +2,6 @@ package orders
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,41 +11,6 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 )
-
-// Half of the nonces rejected, a fifth of 5xx, a tenth of replies lost after the work was done, 429 with
-// Retry-After, HTML: everything is issued in the end, once, and nothing is asked within a Retry-After.
-func TestHostileAuthority(t *testing.T) {
-	r := newRig(t, acmetest.Config{NonceReject: 50})
-	r.proxy.Set(acmetest.Faults{Fail: 0.2, Lose: 0.1, Limit: 0.01, HTML: 0.02, HTMLAfter: 0.02, LimitFor: 3 * time.Second})
-	for _, name := range []string{"a", "b", "c"} {
-		r.run(t, r.options(name))
-	}
-	const certs = 12
-	for n := range certs {
-		r.publish(t, fmt.Sprintf("h%d.test", n))
-	}
-	for _, c := range r.served(t, certs, 6*time.Minute) {
-		r.usable(t, c)
-	}
-	if v := r.proxy.Violations(); len(v) != 0 {
-		t.Errorf("%d requests within a Retry-After: %v", len(v), v)
-	}
-	for names, n := range r.proxy.NewOrders() {
-		if n != 1 {
-			t.Errorf("%d orders of %s", n, names)
-		}
-	}
-	if f := r.proxy.FailedValidations(); len(f) != 0 {
-		t.Errorf("failed validations: %v", f)
-	}
-	done := r.proxy.Done()
-	for _, f := range []acmetest.Fault{acmetest.Fail, acmetest.Lose, acmetest.Limit, acmetest.HTML, acmetest.HTMLAfter} {
-		if done[f] == 0 {
-			t.Errorf("fault %d never happened", f)
-		}
-	}
-	t.Log(r.proxy)
-}
 
 // What is sealed for one order's certificate does not open as another's.
 func TestSwappedKeysDoNotOpen(t *testing.T) {

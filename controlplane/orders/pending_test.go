@@ -1,11 +1,9 @@
 package orders
 
 import (
-	"context"
 	"fmt"
 	"os/exec"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -42,25 +40,15 @@ func TestPendingOrderIsGoneOnWith(t *testing.T) {
 // Workers that are killed around newOrder at such an authority: each order completes, none is made twice, and what it cost is
 // counted once for each newOrder at most.
 func TestKilledAroundNewOrderWithoutList(t *testing.T) {
-	r := newRig(t, acmetest.Config{})
+	r := newRigAlone(t, acmetest.Config{})
 	r.proxy.LikeBoulder()
-	todo := []string{"newOrder before", "newOrder after", "write ordered before", "write ordered after"}
+	todo := []string{"newOrder before", "newOrder after", "place: write ordered before", "place: write ordered after"}
 	x := &replicas{r: r, todo: slices.Clone(todo), killed: map[string]bool{}, cmds: map[int]*exec.Cmd{}}
 	x.start(t, 2)
-	ctx, cancel := context.WithCancel(t.Context())
-	var planning sync.WaitGroup
-	planning.Go(func() { _ = NewPlanner(New(r.options("planner"))).Run(ctx) })
-	defer planning.Wait()
-	defer cancel()
-	alive := func() []string { // points at which nobody was killed yet
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		return slices.DeleteFunc(slices.Clone(todo), func(p string) bool { return x.killed[p] })
-	}
 	made := 0
-	for end := time.Now().Add(2 * time.Minute); len(alive()) > 0; time.Sleep(time.Second) {
+	for end := time.Now().Add(2 * time.Minute); len(x.missed(todo)) > 0; time.Sleep(time.Second) {
 		if time.Now().After(end) {
-			t.Fatalf("nobody was killed at %q", alive())
+			t.Fatalf("nobody was killed at %q", x.missed(todo))
 		}
 		for range 2 {
 			r.publish(t, fmt.Sprintf("k%d.test", made))

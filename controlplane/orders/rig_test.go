@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -48,7 +49,20 @@ type rig struct {
 	muted string // guarded by mu
 }
 
+// places bounds how many rigs there are at a time: most of what tests do is waiting, and each rig has a database, an authority and workers.
+var places = make(chan struct{}, 3)
+
+// newRig makes a rig for a test that may run beside others.
 func newRig(t *testing.T, c acmetest.Config) *rig {
+	t.Helper()
+	t.Parallel()
+	places <- struct{}{}
+	t.Cleanup(func() { <-places })
+	return newRigAlone(t, c)
+}
+
+// newRigAlone is newRig for tests whose replicas are killed: their leases are short.
+func newRigAlone(t *testing.T, c acmetest.Config) *rig {
 	t.Helper()
 	r := &rig{dsn: storetest.DSN(t), world: model.NewCurrent(), dns: acmetest.StartDNS(t)}
 	r.db = storetest.Open(t, r.dsn)
@@ -86,21 +100,11 @@ func (r *rig) tx(t *testing.T, fn func(*store.Tx) error) {
 // follow is what feed and nodes do: the model, and the answers to challenges.
 func (r *rig) follow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-done })
-	go func() {
-		defer close(done)
-		served := map[string]string{}
-		for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-			if ctx.Err() != nil {
-				tick.Stop()
-				return
-			}
-			m := r.world.Get()
-			b, err := r.db.Changes(ctx, m.Revision(), 1000)
-			if err != nil || b.To == m.Revision() {
-				continue
-			}
+	var following sync.WaitGroup
+	t.Cleanup(func() { cancel(); following.Wait() })
+	served := map[string]string{}
+	following.Go(func() {
+		follow(ctx, r.db, r.world, 20*time.Millisecond, func(b model.Batch) {
 			for id, c := range b.Challenges {
 				if c != nil && r.answers(c.Name) {
 					served[id.String()] = "_acme-challenge." + c.Name + " " + string(c.Value)
@@ -110,9 +114,19 @@ func (r *rig) follow(t *testing.T) {
 					r.dns.Remove(name, value)
 				}
 			}
-			r.world.Set(m.Apply(b))
+		})
+	})
+}
+
+// follow keeps a world at what is in a database, until ctx ends.
+func follow(ctx context.Context, db *store.Store, world *model.Current, every time.Duration, see func(model.Batch)) {
+	for ; ctx.Err() == nil; pause(ctx, every) {
+		m := world.Get()
+		if b, err := db.Changes(ctx, m.Revision(), 1000); err == nil && b.To != m.Revision() {
+			see(b)
+			world.Set(m.Apply(b))
 		}
-	}()
+	}
 }
 
 // publish makes a domain with a service, which needs a certificate.
@@ -216,6 +230,12 @@ func (r *rig) options(name string) Options {
 func (r *rig) run(t *testing.T, o Options) (w *Worker, end func()) {
 	t.Helper()
 	w = New(o)
+	w.accounts.around = func(id model.IssuerID, next http.RoundTripper) http.RoundTripper {
+		if id != r.issuer.ID {
+			return next
+		}
+		return r.proxy.Watch(next)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = w.Run(ctx) })
@@ -225,10 +245,10 @@ func (r *rig) run(t *testing.T, o Options) (w *Worker, end func()) {
 	return w, end
 }
 
-// until waits for something in the database.
+// until waits for something in the database, for three times as long as it takes a test that is alone.
 func (r *rig) until(t *testing.T, what string, limit time.Duration, ok func(tx *store.Tx) (bool, error)) {
 	t.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(3 * limit); ; time.Sleep(30 * time.Millisecond) {
 		found := false
 		r.tx(t, func(tx *store.Tx) (err error) { found, err = ok(tx); return err })
 		if found {
@@ -236,7 +256,7 @@ func (r *rig) until(t *testing.T, what string, limit time.Duration, ok func(tx *
 		}
 		if time.Now().After(end) {
 			r.dump(t)
-			t.Fatalf("%s: not within %v; %s", what, limit, r.proxy)
+			t.Fatalf("%s: not within %v; %s", what, 3*limit, r.proxy)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestRolloverWhileOrdersGoOn(t *testing.T) {
 // A replica is killed for real at each point of a rollover: when the key is stored, before and after the authority has heard of it, and
 // before the row says so. Another one ends it, with the key that is stored, and orders go on at the same account.
 func TestRolloverSurvivesKills(t *testing.T) {
-	r := newRig(t, acmetest.Config{})
+	r := newRigAlone(t, acmetest.Config{})
 	points := []string{"rollover stored", "rollover before", "rollover after", "rollover finish before"}
 	x := &replicas{r: r, killed: map[string]bool{}, cmds: map[int]*exec.Cmd{}}
 	x.start(t, 1)

@@ -3,11 +3,12 @@ package orders
 import (
 	"context"
 	"crypto/x509"
-	"net/http"
+	"errors"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
 	"github.com/warrenedge/warren/controlplane/certs"
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -25,37 +26,26 @@ const tries = 4
 func again[V any](ctx context.Context, s steady, ask func() (V, error)) (v V, err error) {
 	for n := 1; ; n++ {
 		v, err = ask()
-		if err == nil || n == tries || acme.Class(err) != acme.Retry || ctx.Err() != nil || s.pauses.get(s.issuer).After(time.Now()) || !acme.RetryAfter(err).IsZero() {
+		_, ours := errors.AsType[*fault.Error](err) // that nobody may be asked is not the authority's failure
+		if err == nil || ours || n == tries || acme.Class(err) != acme.Retry || ctx.Err() != nil || s.pauses.get(s.issuer).After(time.Now()) || !acme.RetryAfter(err).IsZero() {
 			return v, err
 		}
 		pause(ctx, backoff(n, certs.Random()))
 	}
 }
 
-// allowed is an error in the authority's stead while it does not want requests of a kind of the account.
-func (s steady) allowed(r model.AskedFor) error {
-	until := s.pauses.limitOf(s.issuer, r)
-	if !until.After(time.Now()) {
-		return nil
-	}
-	return &acme.Problem{
-		Type: "urn:ietf:params:acme:error:rateLimited", Status: http.StatusTooManyRequests, RetryAfter: until,
-		Detail: "the authority wants no such request of the account before " + until.UTC().Format(time.RFC3339),
-	}
-}
-
 func (s steady) NewOrder(ctx context.Context, names []string, profile, replaces string) (*acme.Order, error) {
-	if err := s.allowed(model.AskNewOrder); err != nil {
+	if err := s.pauses.allowed(s.issuer, model.AskNewOrder); err != nil {
 		return nil, err
 	}
-	return s.CA.NewOrder(ctx, names, profile, replaces)
+	return s.CA.NewOrder(context.WithValue(ctx, askKey{}, model.AskNewOrder), names, profile, replaces)
 }
 
 func (s steady) RenewalInfo(ctx context.Context, leaf *x509.Certificate) (*acme.RenewalInfo, error) {
-	if err := s.allowed(model.AskRenewalInfo); err != nil {
+	if err := s.pauses.allowed(s.issuer, model.AskRenewalInfo); err != nil {
 		return nil, err
 	}
-	return s.CA.RenewalInfo(ctx, leaf)
+	return s.CA.RenewalInfo(context.WithValue(ctx, askKey{}, model.AskRenewalInfo), leaf)
 }
 
 func (s steady) Directory(ctx context.Context) (acme.Directory, error) {

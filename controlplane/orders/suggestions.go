@@ -29,6 +29,8 @@ const (
 // is due again later.
 func (p *Planner) poll(ctx context.Context, now time.Time) error {
 	var due []*model.ManagedCertificate
+	var have map[model.CertificateID]*model.Certificate
+	issuers := map[model.IssuerID]*model.Issuer{}
 	err := p.w.Store.View(ctx, func(tx *store.Tx) error {
 		all, err := tx.ListIssuers(ctx)
 		if err != nil {
@@ -36,8 +38,16 @@ func (p *Planner) poll(ctx context.Context, now time.Time) error {
 		}
 		for _, i := range all {
 			p.w.pauses.learn(i)
+			issuers[i.ID] = i
 		}
-		due, err = tx.ManagedCertificatesToPoll(ctx, now, mostPolled)
+		if due, err = tx.ManagedCertificatesToPoll(ctx, now, mostPolled); err != nil {
+			return err
+		}
+		ids := make([]model.CertificateID, len(due))
+		for n, m := range due {
+			ids[n] = m.Certificate
+		}
+		have, err = tx.GetCertificates(ctx, ids)
 		return err
 	})
 	if err != nil {
@@ -52,7 +62,7 @@ func (p *Planner) poll(ctx context.Context, now time.Time) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if e := p.suggestion(ctx, m, quiet, now); e != nil && fault.Of(e) != fault.NotFound {
+			if e := p.suggestion(ctx, m, have[m.Certificate], issuers, quiet, now); e != nil && fault.Of(e) != fault.NotFound {
 				mu.Lock()
 				defer mu.Unlock()
 				err = errors.Join(err, e)
@@ -84,24 +94,24 @@ func (s *silence) enough(id model.IssuerID) bool {
 	return s.in[id] >= mostSilence
 }
 
-// suggestion asks the issuer of a certificate when to renew it. What can't be asked or is no answer counts as none.
-func (p *Planner) suggestion(ctx context.Context, m *model.ManagedCertificate, quiet *silence, now time.Time) error {
-	var c *model.Certificate
-	var i *model.Issuer
-	err := p.w.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.GetCertificate(ctx, m.Certificate); err == nil {
-			i, err = tx.GetIssuer(ctx, c.Issuer)
-		}
-		return err
-	})
-	if err != nil {
-		return err
+// suggestion asks the issuer of a certificate when to renew it. What can't be asked or is no answer counts as none. A certificate that
+// is gone (nil) is not asked about again.
+func (p *Planner) suggestion(ctx context.Context, m *model.ManagedCertificate, c *model.Certificate, issuers map[model.IssuerID]*model.Issuer, quiet *silence, now time.Time) error {
+	if c == nil || issuers[c.Issuer] == nil {
+		return p.tx(ctx, func(tx *store.Tx) error {
+			v, err := tx.LockManagedCertificate(ctx, m.ID)
+			if err != nil || v.Certificate != m.Certificate {
+				return err
+			}
+			v.ARIPollAt = time.Time{}
+			return tx.UpdateManagedCertificate(ctx, v)
+		})
 	}
 	l, err := leaf(c.ChainPEM)
 	if err != nil {
 		return err
 	}
-	got, after := p.answer(ctx, i, l, quiet, now)
+	got, after := p.answer(ctx, issuers[c.Issuer], l, quiet, now)
 	if ctx.Err() != nil {
 		return nil // it was cut short, and is still due
 	}
@@ -131,25 +141,17 @@ func (p *Planner) answer(ctx context.Context, i *model.Issuer, l *x509.Certifica
 		return nil, time.Time{}
 	}
 	got, err := a.ca.RenewalInfo(asking, l)
+	if w, ok := errors.AsType[*waiting](err); ok {
+		return nil, w.until
+	}
 	_, lost := errors.AsType[*url.Error](err)
 	quiet.heard(i.ID, !lost && asking.Err() == nil)
 	if err != nil {
 		until := acme.RetryAfter(err)
 		if acme.Class(err) == acme.RateLimited && until.Sub(now) > shortPause {
-			p.limit(ctx, i, until, err)
+			p.w.pauses.limitAll(ctx, i.ID, model.AskRenewalInfo, until, words(err))
 		}
 		return nil, until
 	}
 	return &certs.Suggestion{Start: got.Start.UTC(), End: got.End.UTC()}, got.RetryAfter
-}
-
-// limit has no replica ask an authority for suggestions before a time.
-func (p *Planner) limit(ctx context.Context, i *model.Issuer, until time.Time, why error) {
-	if !until.After(p.w.pauses.limitOf(i.ID, model.AskRenewalInfo)) {
-		return // it is known
-	}
-	p.w.pauses.limit(i.ID, model.AskRenewalInfo, until)
-	if err := p.tx(ctx, func(tx *store.Tx) error { return tx.LimitIssuer(ctx, i.ID, model.AskRenewalInfo, until, words(why)) }); err != nil && ctx.Err() == nil {
-		p.w.Log.Warn("limit of an issuer not written", "issuer", i.Name, "err", err)
-	}
 }

@@ -63,7 +63,7 @@ type Worker struct {
 // New makes a Worker; Run does the work.
 func New(o Options) *Worker {
 	o.Lease, o.AtOnce, o.Every = cmp.Or(o.Lease, 30*time.Second), cmp.Or(o.AtOnce, 16), cmp.Or(o.Every, time.Second)
-	asked := &pauses{}
+	asked := &pauses{store: o.Store, log: o.Log}
 	w := &Worker{
 		Options: o, kick: make(chan struct{}, 1), replan: make(chan struct{}, 1), pauses: asked,
 		accounts: &accounts{store: o.Store, sealer: o.Sealer, userAgent: o.UserAgent, pauses: asked, open: map[model.IssuerID]*account{}},
@@ -91,32 +91,6 @@ func New(o Options) *Worker {
 // String names the task.
 func (w *Worker) String() string { return "orders" }
 
-// heedEvery is how soon a replica heeds a Retry-After that another one got.
-const heedEvery = 150 * time.Millisecond
-
-// heed learns from the rows, while orders are carried, which issuers are not to be asked.
-func (w *Worker) heed(ctx context.Context, places chan struct{}) {
-	tick := time.NewTicker(heedEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if len(places) == 0 {
-			continue
-		}
-		_ = w.Store.View(ctx, func(tx *store.Tx) error { // a step that can't read them either is not taken
-			all, err := tx.ListIssuers(ctx)
-			for _, i := range all {
-				w.pauses.learn(i)
-			}
-			return err
-		})
-	}
-}
-
 // Kick makes the worker look for due orders at once.
 func (w *Worker) Kick() {
 	select {
@@ -139,7 +113,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer w.accounts.Close()
 	defer carrying.Wait()
 	places := make(chan struct{}, w.AtOnce)
-	carrying.Go(func() { w.heed(ctx, places) })
 	carrying.Go(func() { w.rollovers(ctx) })
 	carrying.Go(func() { w.revocations(ctx) })
 	tick := time.NewTicker(w.Every)

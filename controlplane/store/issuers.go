@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
 )
@@ -127,6 +128,39 @@ func (t *Tx) SetIssuerHealth(ctx context.Context, v *model.Issuer) error {
 		ID: v.ID.UUID, PausedUntil: nullTime(v.PausedUntil), Failures: int32(v.Failures), FailingSince: nullTime(v.FailingSince), LastProblem: v.LastProblem,
 	})
 	return affected(n, err, "update issuer")
+}
+
+// PauseIssuer lets nothing be asked of an issuer before a time.
+func (t *Tx) PauseIssuer(ctx context.Context, id model.IssuerID, until time.Time) error {
+	n, err := t.q.PauseIssuer(ctx, db.PauseIssuerParams{ID: id.UUID, Until: until})
+	return affected(n, err, "pause issuer")
+}
+
+// Heeded is what stands between an issuer and a request at a moment.
+type Heeded struct {
+	PausedUntil time.Time
+	Limited     map[model.AskedFor]time.Time
+}
+
+// HeedIssuer says what has been committed of an issuer by now. The request may be for an order that somebody carries: ErrLeaseLost when that is
+// somebody else by now. The zero order is none.
+func (s *Store) HeedIssuer(ctx context.Context, id model.IssuerID, order model.OrderID, fence int64) (Heeded, error) {
+	rows, err := db.New(s.pool).HeedIssuer(ctx, db.HeedIssuerParams{ID: id.UUID, OrderID: order.UUID, Fence: fence})
+	switch {
+	case err != nil:
+		return Heeded{}, classify(err, "issuer")
+	case len(rows) == 0:
+		return Heeded{}, fault.New(fault.NotFound, "the issuer is gone")
+	case !order.IsZero() && !rows[0].Held:
+		return Heeded{}, ErrLeaseLost
+	}
+	out := Heeded{PausedUntil: timeOrZero(rows[0].PausedUntil), Limited: map[model.AskedFor]time.Time{}}
+	for _, r := range rows {
+		if r.Request != "" {
+			out.Limited[model.AskedFor(r.Request)] = r.Until
+		}
+	}
+	return out, nil
 }
 
 // LimitIssuer lets no request of a kind be sent to an issuer before a time, and says why.

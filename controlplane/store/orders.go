@@ -61,12 +61,10 @@ func (s *Store) ClaimOrder(ctx context.Context, holder string, ttl time.Duration
 	return o, err
 }
 
-// HoldOrder makes a lease last for another while; ErrLeaseLost when somebody else has it.
+// HoldOrder makes a lease last for another while; ErrLeaseLost when somebody else has it. It is one statement: whoever is stopped in the
+// middle of it locks nobody out.
 func (s *Store) HoldOrder(ctx context.Context, id model.OrderID, fence int64, ttl time.Duration) error {
-	return s.run(ctx, pgxDefault, As{All: true}, func(t *Tx) error {
-		n, err := t.q.HoldOrder(ctx, db.HoldOrderParams{ID: id.UUID, Fence: fence, Seconds: ttl.Seconds()})
-		return held(n, err)
-	})
+	return held(db.New(s.pool).HoldOrder(ctx, db.HoldOrderParams{ID: id.UUID, Fence: fence, Seconds: ttl.Seconds()}))
 }
 
 // WriteOrder writes an order whose lease the caller has, and with release gives the lease back. ErrLeaseLost,

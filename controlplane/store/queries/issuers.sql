@@ -66,6 +66,16 @@ UPDATE issuers SET account_url = @account_url, updated_at = now() WHERE id = @id
 -- name: SetIssuerHealth :execrows
 UPDATE issuers SET paused_until = @paused_until, failures = @failures, failing_since = @failing_since, last_problem = @last_problem, updated_at = now() WHERE id = @id;
 
+-- name: PauseIssuer :execrows
+UPDATE issuers SET paused_until = greatest(paused_until, @until::timestamptz), updated_at = now() WHERE id = @id;
+
+-- name: HeedIssuer :many
+-- What stands between an issuer and a request at this moment: a row without a limit or one for each, and whether the order that the request is for
+-- is still its carrier's.
+SELECT i.paused_until, coalesce(l.request, '')::text AS request, coalesce(l.until, i.created_at)::timestamptz AS until,
+       EXISTS (SELECT FROM orders o WHERE o.id = @order_id AND o.fence = @fence AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL) AS held
+  FROM issuers i LEFT JOIN issuer_limits l ON l.issuer_id = i.id WHERE i.id = @id;
+
 -- name: FillBuckets :exec
 INSERT INTO budgets (issuer_id, kind, key, tokens, updated_at)
 SELECT @issuer_id, unnest(@kinds::text[]), unnest(@keys::text[]), unnest(@tokens::float8[]), @at

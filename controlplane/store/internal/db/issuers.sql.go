@@ -356,6 +356,52 @@ func (q *Queries) HasOrdersInValidation(ctx context.Context, issuerID *uuid.UUID
 	return exists, err
 }
 
+const heedIssuer = `-- name: HeedIssuer :many
+SELECT i.paused_until, coalesce(l.request, '')::text AS request, coalesce(l.until, i.created_at)::timestamptz AS until,
+       EXISTS (SELECT FROM orders o WHERE o.id = $1 AND o.fence = $2 AND o.lease_until > clock_timestamp() AND o.finished_at IS NULL) AS held
+  FROM issuers i LEFT JOIN issuer_limits l ON l.issuer_id = i.id WHERE i.id = $3
+`
+
+type HeedIssuerParams struct {
+	OrderID uuid.UUID
+	Fence   int64
+	ID      uuid.UUID
+}
+
+type HeedIssuerRow struct {
+	PausedUntil *time.Time
+	Request     string
+	Until       time.Time
+	Held        bool
+}
+
+// What stands between an issuer and a request at this moment: a row without a limit or one for each, and whether the order that the request is for
+// is still its carrier's.
+func (q *Queries) HeedIssuer(ctx context.Context, arg HeedIssuerParams) ([]HeedIssuerRow, error) {
+	rows, err := q.db.Query(ctx, heedIssuer, arg.OrderID, arg.Fence, arg.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []HeedIssuerRow
+	for rows.Next() {
+		var i HeedIssuerRow
+		if err := rows.Scan(
+			&i.PausedUntil,
+			&i.Request,
+			&i.Until,
+			&i.Held,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertIssuer = `-- name: InsertIssuer :exec
 INSERT INTO issuers (id, name, directory_url, contacts, eab_key_id, sealed_eab_key, roots_pem, rank, profiles, caa_identities, limits, suspended)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -650,6 +696,23 @@ func (q *Queries) LockIssuer(ctx context.Context, id uuid.UUID) (Issuer, error) 
 		&i.Suspended,
 	)
 	return i, err
+}
+
+const pauseIssuer = `-- name: PauseIssuer :execrows
+UPDATE issuers SET paused_until = greatest(paused_until, $1::timestamptz), updated_at = now() WHERE id = $2
+`
+
+type PauseIssuerParams struct {
+	Until time.Time
+	ID    uuid.UUID
+}
+
+func (q *Queries) PauseIssuer(ctx context.Context, arg PauseIssuerParams) (int64, error) {
+	result, err := q.db.Exec(ctx, pauseIssuer, arg.Until, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setAccountKeys = `-- name: SetAccountKeys :execrows
