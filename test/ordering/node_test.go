@@ -38,6 +38,7 @@ type node struct {
 	mu      sync.Mutex
 	model   *model.Model // guarded by mu; applied, and kept while it restarts
 	down    bool         // guarded by mu
+	turns   int          // guarded by mu; how often it has come up or gone down
 	servers *servers     // guarded by mu; nil while it is down
 }
 
@@ -109,6 +110,7 @@ func (n *node) start() error {
 	running.Go(func() { _ = s.asked.TLS(ctx, proofs) })
 	s.end = func() { cancel(); running.Wait() }
 	n.servers, n.down = s, false
+	n.turns++
 	return nil
 }
 
@@ -133,6 +135,7 @@ func (n *node) stop() {
 	n.mu.Lock()
 	s := n.servers
 	n.servers, n.down = nil, true
+	n.turns++
 	n.mu.Unlock()
 	if s != nil {
 		s.end()
@@ -167,9 +170,15 @@ func (n *node) follow(ctx context.Context, t testing.TB, world *model.Current, d
 }
 
 func (n *node) isDown() bool {
+	_, up := n.standing()
+	return !up
+}
+
+// standing is whether it is up, and for which time: it has been all along if it is the same as before.
+func (n *node) standing() (turn int, up bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.down
+	return n.turns, !n.down
 }
 
 // fleet is a gate.Fleet and an orders.Fleet of nodes in this process.

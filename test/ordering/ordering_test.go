@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/warrenedge/warren/controlplane/acme/acmetest"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/test/bench/measure"
@@ -30,23 +31,33 @@ func zonesAndHosts(orders int) (zones, hosts []string) {
 	return zones, hosts
 }
 
-// prober asks all the time, at one node after the other, names that wildcards answer, beside challenges.
+// prober asks all the time, at one node after the other, names that wildcards answer: beside challenges and where they are. Whatever a node that
+// was up all along does not answer with addresses counts, silence too.
 type prober struct {
 	asked, denied int
 	why           string
 }
 
+// patience is how long one answer may take on a busy machine.
+const patience = 10 * time.Second
+
 func (p *prober) run(ctx context.Context, f fleet, zones []string, dice *rand.Rand) {
-	c := dns.Client{Timeout: time.Second}
+	c := dns.Client{Timeout: patience}
 	for rest(ctx, 2*time.Millisecond) {
 		n := f[dice.IntN(len(f))]
-		name := []string{"beside.", "beside.below."}[dice.IntN(2)] + zones[dice.IntN(len(zones))] + "."
-		in, _, err := c.ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, dns.TypeA), netip.AddrPortFrom(n.row.Addresses[0], n.dnsPort).String())
-		if err != nil { // it restarts
-			continue
+		labels := []string{"beside.", "beside.below.", "_acme-challenge.", "_acme-challenge.below."}
+		name := labels[dice.IntN(len(labels))] + zones[dice.IntN(len(zones))] + "."
+		turn, up := n.standing()
+		in, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), netip.AddrPortFrom(n.row.Addresses[0], n.dnsPort).String())
+		if now, _ := n.standing(); !up || now != turn {
+			continue // it has restarted
 		}
 		p.asked++
-		if in.Rcode != dns.RcodeSuccess || len(in.Answer) == 0 {
+		switch {
+		case err != nil:
+			p.denied++
+			p.why = fmt.Sprintf("%s at %s: %v", name, n.row.Name, err)
+		case in.Rcode != dns.RcodeSuccess || len(in.Answer) == 0:
 			p.denied++
 			p.why = fmt.Sprintf("%s at %s: %s, %d answers", name, n.row.Name, dns.RcodeToString[in.Rcode], len(in.Answer))
 		}
@@ -55,9 +66,10 @@ func (p *prober) run(ctx context.Context, f fleet, zones []string, dice *rand.Ra
 
 // order has so many certificates ordered at once while nodes lag and restart, and fails unless each took one order, no validation
 // failed, and wildcards went on.
-func order(t testing.TB, count int, limit time.Duration) (took time.Duration, r *rig, p *prober) {
+func order(t testing.TB, count int, c acmetest.Config, faults acmetest.Faults, limit time.Duration) (took time.Duration, r *rig, p *prober) {
 	zones, hosts := zonesAndHosts(count)
-	r = newRig(t, lag, zones...)
+	r = newRig(t, lag, c, zones...)
+	r.proxy.Set(faults)
 	r.publish(t, hosts...)
 	ctx, cancel := context.WithCancel(t.Context())
 	var beside sync.WaitGroup
@@ -74,6 +86,11 @@ func order(t testing.TB, count int, limit time.Duration) (took time.Duration, r 
 	beside.Wait()
 	if len(all) != count {
 		t.Errorf("%d orders for %d certificates", len(all), count)
+	}
+	for names, n := range r.proxy.NewOrders() {
+		if n != 1 {
+			t.Errorf("%d orders of %s at the authority", n, names)
+		}
 	}
 	if f := r.proxy.FailedValidations(); len(f) > 0 {
 		t.Errorf("failed validations: %v", f)
@@ -97,13 +114,19 @@ func order(t testing.TB, count int, limit time.Duration) (took time.Duration, r 
 
 // Orders over five nodes that apply with random delays of up to two seconds and restart in between, Unbound before Pebble.
 func TestNodesLagAndRestart(t *testing.T) {
-	order(t, 80, 3*time.Minute)
+	order(t, 80, acmetest.Config{}, acmetest.Faults{}, 3*time.Minute)
+}
+
+// The same at an authority that rejects half of the nonces, fails, loses answers after the work was done, limits and answers with HTML.
+func TestHostileAuthority(t *testing.T) {
+	faults := acmetest.Faults{Fail: 0.2, Lose: 0.1, Limit: 0.005, HTML: 0.02, HTMLAfter: 0.02, LimitFor: 2 * time.Second}
+	order(t, 12, acmetest.Config{NonceReject: 50}, faults, 5*time.Minute)
 }
 
 // Without the gate the same nodes make authorities refuse: what is proved above is the gate's doing.
 func TestWithoutTheGate(t *testing.T) {
 	zones, hosts := zonesAndHosts(20)
-	r := newRig(t, lag, zones...)
+	r := newRig(t, lag, acmetest.Config{}, zones...)
 	r.publish(t, hosts...)
 	r.work(t, ungated{}, model.DNS01)
 	for end := time.Now().Add(time.Minute); len(r.proxy.FailedValidations()) == 0; rest(t.Context(), 50*time.Millisecond) {
@@ -116,7 +139,7 @@ func TestWithoutTheGate(t *testing.T) {
 // Pebble dials the TLS port of nodes that the name leads to, and gets the proof from whichever it asks (RFC 8737). Port 80, which would
 // be as good and is asked first, is open at no node.
 func TestTLSALPN(t *testing.T) {
-	r := newRig(t, lag/4, "alpn.test")
+	r := newRig(t, lag/4, acmetest.Config{}, "alpn.test")
 	hosts := []string{"www.alpn.test", "mail.alpn.test", "deep.below.alpn.test"}
 	r.publish(t, hosts...)
 	r.tx(t, func(tx *store.Tx) error { // not delegated: each name by itself
@@ -146,7 +169,7 @@ func TestTLSALPN(t *testing.T) {
 func BenchmarkThousandOrders(b *testing.B) {
 	const count = 1000
 	for b.Loop() {
-		took, r, p := order(b, count, 20*time.Minute)
+		took, r, p := order(b, count, acmetest.Config{}, acmetest.Faults{}, 20*time.Minute)
 		restarts := int64(0)
 		for _, n := range r.nodes {
 			restarts += n.restarts.Load()

@@ -62,8 +62,8 @@ type rig struct {
 	zones  []string
 }
 
-// newRig starts five nodes that apply within lag and serve zones.
-func newRig(t testing.TB, lag time.Duration, zones ...string) *rig {
+// newRig starts five nodes that apply within lag and serve zones, and an authority.
+func newRig(t testing.TB, lag time.Duration, c acmetest.Config, zones ...string) *rig {
 	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -102,8 +102,8 @@ func newRig(t testing.TB, lag time.Duration, zones ...string) *rig {
 	for _, n := range r.nodes {
 		servers = append(servers, netip.AddrPortFrom(n.row.Addresses[0], n.dnsPort))
 	}
-	ca := acmetest.Start(t, acmetest.Config{DNS: acmetest.StartResolver(t, zones, servers...), TLSPort: int(r.nodes[0].tlsPort)})
-	r.proxy = acmetest.StartProxy(t, ca, seed)
+	c.DNS, c.TLSPort = acmetest.StartResolver(t, zones, servers...), int(r.nodes[0].tlsPort)
+	r.proxy = acmetest.StartProxy(t, acmetest.Start(t, c), seed)
 	many := model.IssuerLimits{NewOrders: 100_000, PerDomain: 100_000, PerSet: 100_000, FailedValidations: 100_000}
 	r.tx(t, func(tx *store.Tx) error {
 		return tx.CreateIssuer(t.Context(), &model.Issuer{
