@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -60,6 +61,8 @@ func TestConnectorFollowsANodesName(t *testing.T) {
 	c.apply(fmt.Sprintf("apiVersion: warren/v1\nkind: Node\nmetadata: {name: %s}\nspec: {pool: default, wireguard_endpoint: \"edge.lab.test:51820\", stream_endpoint: \"edge.lab.test:443\"}\n", n.Name), "--wait")
 	there := func(what, want string) {
 		t.Helper()
+		since := time.Now()
+		defer func() { t.Logf("%s: after %v", what, time.Since(since).Round(time.Millisecond)) }()
 		c.until(what, func() error {
 			got, err := c.carriers(site, n)
 			if err == nil && strings.Join(got, ", ") != want {
