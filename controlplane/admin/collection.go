@@ -83,18 +83,25 @@ func (k *Collection[M, S, V]) CreateWith(ctx context.Context, p access.Principal
 }
 
 func (k *Collection[M, S, V]) make(c *call, name string, s S, w Write) (v V, err error) {
+	if _, err := k.made(c, name, s, w); err != nil {
+		return v, err
+	}
+	return k.shown(c, name)
+}
+
+func (k *Collection[M, S, V]) made(c *call, name string, s S, w Write) (*M, error) {
 	m, err := k.build(c, nil, name, s)
 	if err != nil {
-		return v, err
+		return nil, err
 	}
 	if err := k.create(c, m); err != nil {
-		return v, err
+		return nil, err
 	}
 	if _, err := label(c, m, w); err != nil {
-		return v, err
+		return nil, err
 	}
 	k.did(c, "create", m)
-	return k.shown(c, name)
+	return m, nil
 }
 
 // Put makes an object be as wanted: it is made when it is not there, and not written when it is so already;
@@ -113,31 +120,38 @@ func (k *Collection[M, S, V]) PutWith(ctx context.Context, p access.Principal, o
 }
 
 func (k *Collection[M, S, V]) put(c *call, name string, s S, w Write) (v V, did Did, err error) {
+	if _, did, err = k.written(c, name, s, w); err != nil {
+		return v, did, err
+	}
+	v, err = k.shown(c, name)
+	return v, did, err
+}
+
+// written is put without a look at what came of it.
+func (k *Collection[M, S, V]) written(c *call, name string, s S, w Write) (m *M, did Did, err error) {
 	old, err := k.held(c, name, w.IfMatch)
 	if err != nil && (fault.Of(err) != fault.NotFound || isID(name) || w.IfMatch != "") {
-		return v, did, err
+		return nil, did, err
 	}
 	did = Did{Created: err != nil, Changed: true}
 	if did.Created {
-		v, err = k.make(c, name, s, w)
-		return v, did, err
+		m, err = k.made(c, name, s, w)
+		return m, did, err
 	}
-	m, err := k.build(c, old, name, s)
-	if err != nil {
-		return v, did, err
+	if m, err = k.build(c, old, name, s); err != nil {
+		return nil, did, err
 	}
 	if did.Changed, err = k.update(c, m); err != nil {
-		return v, did, err
+		return nil, did, err
 	}
 	relabelled, err := label(c, m, w)
 	if err != nil {
-		return v, did, err
+		return nil, did, err
 	}
 	if did.Changed = did.Changed || relabelled; did.Changed {
 		k.did(c, "update", m)
 	}
-	v, err = k.shown(c, name)
-	return v, did, err
+	return m, did, nil
 }
 
 // Label changes an object's labels and nothing else, and returns them. Of change, an empty pointer takes a label away.

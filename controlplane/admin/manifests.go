@@ -52,12 +52,21 @@ func (k *Collection[M, S, V]) Want(kind, org, name string, s S, w Write) Wanted 
 		} else if fault.Of(err) != fault.NotFound {
 			return out, err
 		}
-		after, did, err := k.put(c, name, s, w)
+		m, did, err := k.written(c, name, s, w)
 		if err != nil {
 			return out, err
 		}
-		out.After, out.Created, out.Changed = after, did.Created, did.Changed
-		return out, k.identify(c, &out, name)
+		out.Created, out.Changed, out.After = did.Created, did.Changed, out.Before
+		if did.Changed { // of a thousand objects most are as they were: what is known of these is not asked for again
+			if out.After, err = k.shown(c, name); err != nil {
+				return out, err
+			}
+		}
+		out.ID, out.Name = named(any(m))
+		if k.inOrg {
+			out.Org, err = c.orgName(c.org)
+		}
+		return out, err
 	}}
 }
 
