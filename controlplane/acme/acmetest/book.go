@@ -42,8 +42,10 @@ type book struct {
 	finalized map[string]int // path of finalize → how often the CA accepted it
 	failed    map[string]string
 	invalid   map[string]string
-	issued    map[string]bool // paths of certificates in orders
-	replaces  map[string]int  // certificates that orders say they replace (RFC 9773 §5)
+	issued    map[string]bool   // paths of certificates in orders
+	replaces  map[string]int    // certificates that orders say they replace (RFC 9773 §5)
+	types     map[string]string // last part of a challenge's URL → its type, as authorizations say
+	initiated map[string]string // path of a challenge that the CA was told to look at → its type
 	repeated  int
 	waits
 }
@@ -58,7 +60,7 @@ type seen struct {
 func newBook() book {
 	return book{
 		requests: map[Kind]int{}, faults: map[Fault]int{}, newOrders: map[string]int{}, finalized: map[string]int{},
-		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, replaces: map[string]int{}, waits: newWaits(),
+		failed: map[string]string{}, invalid: map[string]string{}, orders: map[string]*seen{}, last: map[string]*seen{}, issued: map[string]bool{}, replaces: map[string]int{}, types: map[string]string{}, initiated: map[string]string{}, waits: newWaits(),
 	}
 }
 
@@ -79,6 +81,7 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 	var o struct {
 		Status, Certificate string
 		Identifier          struct{ Value string }
+		Challenges          []struct{ Type, URL string }
 	}
 	_ = json.Unmarshal(body, &o) // chains are no JSON
 	switch a.kind {
@@ -94,7 +97,12 @@ func (b *book) answered(a asked, status int, h http.Header, body []byte, now tim
 		b.orders[id(made.url)], b.last[a.names] = made, made
 	case Finalize:
 		b.finalized[a.path]++
+	case Initiate:
+		b.initiated[a.path] = b.types[id(a.path)]
 	case AuthzRead:
+		for _, c := range o.Challenges {
+			b.types[id(c.URL)] = c.Type
+		}
 		if o.Status == "invalid" {
 			b.failed[a.path] = o.Identifier.Value
 		}

@@ -54,12 +54,19 @@ func StartProxy(t testing.TB, ca *CA, seed uint64) *Proxy {
 
 // RunProxy starts a Proxy before the CA with a directory.
 func RunProxy(directory string, roots *x509.CertPool, listen string, seed uint64) (*Proxy, error) {
-	req, err := http.NewRequest(http.MethodGet, directory, nil)
+	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", listen)
+	return ServeProxy(directory, roots, l, nil, seed)
+}
+
+// ServeProxy starts one at a listener, which may stand elsewhere, on a host of the lab for instance: dial then is how the CA is reached from
+// there. It closes the listener.
+func ServeProxy(directory string, roots *x509.CertPool, l net.Listener, dial func(ctx context.Context, network, address string) (net.Conn, error), seed uint64) (*Proxy, error) {
+	req, err := http.NewRequest(http.MethodGet, directory, nil)
 	if err != nil {
+		l.Close()
 		return nil, err
 	}
 	a, err := newAuthority(l.Addr().String())
@@ -74,7 +81,7 @@ func RunProxy(directory string, roots *x509.CertPool, listen string, seed uint64
 	}
 	p := &Proxy{
 		Directory: "https://" + l.Addr().String() + req.URL.Path, Roots: a.pool, RootsPEM: a.root, upstream: req.URL.Host,
-		client: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}, MaxIdleConnsPerHost: 32},
+		client: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}, DialContext: dial, MaxIdleConnsPerHost: 32},
 		rand:   rand.New(rand.NewPCG(seed, 1)), next: map[Kind][]Fault{}, book: newBook(), served: make(chan struct{}), started: time.Now(),
 	}
 	p.server = &http.Server{

@@ -36,6 +36,17 @@ func (p *Proxy) Finalized() map[string]int {
 	return maps.Clone(p.book.finalized)
 }
 
+// Initiated counts by type the challenges that the CA was told to look at, each once.
+func (p *Proxy) Initiated() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[string]int{}
+	for _, kind := range p.book.initiated {
+		out[kind]++
+	}
+	return out
+}
+
 // FailedValidations names the authorizations that were seen invalid: path → name.
 func (p *Proxy) FailedValidations() map[string]string {
 	p.mu.Lock()

@@ -23,7 +23,7 @@ func (c *Cluster) startParent(context.Context) error {
 	for _, n := range c.Nodes {
 		zone += fmt.Sprintf("%[1]s. 60 IN NS ns-%[2]s.%[1]s.\nns-%[2]s.%[1]s. 60 IN A %[3]s\n", Domain, n.Name, n.Host.Addr)
 	}
-	zoneFile, err := c.Write("root.zone", zone)
+	zoneFile, err := c.Write("root.zone", zone+c.cfg.Root)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	// Families of the sites, in turn, "4", "6" or "46"; "4". With any "6" the balancer, the nodes and the client have
 	// addresses of both, and nodes are reached by IPv6.
 	Families []string
+	Root     string // more records of the root zone, a line each
 	Patience time.Duration
 }
 

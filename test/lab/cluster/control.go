@@ -180,6 +180,15 @@ listen api
 	return nil
 }
 
+// ControlCommand runs a command of warren-control with the settings of the first replica, on its host.
+func (c *Cluster) ControlCommand(args ...string) (string, error) {
+	out, err := c.Lab.Find("control1").Command(c.bin("warren-control"), append(args, "--config", filepath.Join(c.Dir, "control1.yaml"))...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("warren-control %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
 // Warren runs the command line on the administrator's host.
 func (c *Cluster) Warren(args ...string) (string, error) {
 	cmd := c.Admin.Command(c.bin("warren"), args...)
