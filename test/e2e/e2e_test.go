@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
 
@@ -307,6 +308,9 @@ func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 			if len(got) != 2 || slices.Contains(got, dead.Host.Addr.String()) {
 				return fmt.Errorf("answers %v", got)
 			}
+			if ns := c.Dig(n.Host.Addr.String(), domain, "NS"); len(ns) != 2 || slices.Contains(ns, "ns-"+dead.Name+"."+domain+".") {
+				return fmt.Errorf("name servers %v", ns)
+			}
 			return nil
 		})
 	}
@@ -317,8 +321,8 @@ func TestNodeDeathChangesThePathAndTheDNS(t *testing.T) {
 	c.answered("https://" + app + "/") // as the resolver says
 	c.restart(dead.Proc)
 	c.until("the node is named again", func() error {
-		if got := c.Dig(alive.Host.Addr.String(), app, "A"); len(got) != 3 {
-			return fmt.Errorf("answers %v", got)
+		if got, ns := c.Dig(alive.Host.Addr.String(), app, "A"), c.Dig(alive.Host.Addr.String(), domain, "NS"); len(got) != 3 || len(ns) != 3 {
+			return fmt.Errorf("answers %v and %v", got, ns)
 		}
 		return nil
 	})
@@ -463,7 +467,7 @@ func (c *suite) sentResources() [2]int {
 }
 
 // load asks every node for the host again and again until stop is called.
-func (c *suite) load(host string) (stop func() (requests int, failed []error)) {
+func (c *suite) load(host string, args ...string) (stop func() (requests int, failed []error)) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var requests int
@@ -477,7 +481,7 @@ func (c *suite) load(host string) (stop func() (requests int, failed []error)) {
 					return
 				case <-time.After(50 * time.Millisecond):
 				}
-				_, err := c.Curl("https://"+host+"/", cluster.At(n, host)...)
+				_, err := c.Curl("https://"+host+"/", append(cluster.At(n, host), args...)...)
 				mu.Lock()
 				requests++
 				if err != nil {
@@ -545,10 +549,16 @@ func (c *suite) relayed(n *cluster.Node) float64 {
 	return c.seriesOf(n, `node_fabric_relayed_total{status="connected"}`)
 }
 
-// metric reads one series of a node; 0 if there is none.
+// seriesOf reads one series of a node; 0 if there is none.
 func (c *suite) seriesOf(n *cluster.Node, series string) float64 {
 	c.t.Helper()
-	for line := range strings.Lines(n.Host.Run("curl", "-sS", "http://127.0.0.1:9090/metrics")) {
+	return c.seriesAt(n.Host, series)
+}
+
+// seriesAt does the same of the program on a host.
+func (c *suite) seriesAt(h *lab.Host, series string) float64 {
+	c.t.Helper()
+	for line := range strings.Lines(h.Run("curl", "-sS", "http://127.0.0.1:9090/metrics")) {
 		if !strings.HasPrefix(line, series+" ") {
 			continue
 		}
