@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -35,7 +36,10 @@ func TestNoSecretIsFound(t *testing.T) {
 	}
 	c := newCluster(t)
 	c.publishApp()
-	c.must(c.StartAuthority(t.Context(), acmetest.Config{}))
+	hmac := base64.RawURLEncoding.EncodeToString([]byte("canary of the account's binding 5f1c09"))
+	proxy, err := c.StartAuthorityBehind(t.Context(), acmetest.Config{EAB: map[string]string{"customer-7": hmac}}, 1)
+	c.must(err)
+	t.Cleanup(proxy.Stop)
 	c.warren("create", "webhook", "ops", "--url", "https://hooks.example/x")
 	rotated := strings.TrimSpace(c.warren("webhook", "rotate-secret", "ops", "--yes"))
 	key := strings.TrimSpace(c.warren("create", "api-key", "second"))
@@ -50,9 +54,11 @@ func TestNoSecretIsFound(t *testing.T) {
 		return nil
 	})
 	c.answered("https://"+app+"/", "--insecure")
+	c.pendingKeys(proxy)
 	_, _ = c.Warren("webhook", "test", "ops") // nobody is there: the failure is logged and shown
-	secrets := append(append(c.accessSecrets(), c.sealedSecrets()...), c.diskSecrets()...)
-	secrets = append(secrets, canary.Text("webhook's key", rotated), canary.Text("API key", key), canary.Text("first API key", c.Key))
+	secrets := append(c.accessSecrets(), c.personSecrets()...)
+	secrets = append(append(secrets, c.sealedSecrets()...), c.diskSecrets()...)
+	secrets = append(secrets, canary.Text("HMAC key of the account's binding", hmac), canary.Text("webhook's key", rotated), canary.Text("API key", key), canary.Text("first API key", c.Key))
 	c.must(everyKind(secrets))
 	where := c.haystacks()
 	if len(where) < 60 {
@@ -67,11 +73,12 @@ func TestNoSecretIsFound(t *testing.T) {
 
 // everyKind fails if a kind of secret has not been made: the search would look for nothing.
 func everyKind(secrets []canary.Secret) error {
+	kinds := []string{"identity.key", "wireguard.key", "snapshot.key", ".token", "API key"}
+	for _, col := range store.SealedColumns {
+		kinds = append(kinds, col.Table+"."+col.Column+" of")
+	}
 	var missing []string
-	for _, kind := range []string{
-		"authorities.sealed_key", "certificates.sealed_key", "issuers.sealed_account_key", "gossip_keys.sealed_key", "ticket_keys.sealed_key",
-		"webhooks.sealed_secret", "identity_providers.sealed_client_secret", "access_keys.sealed_key", "identity.key", "wireguard.key", "snapshot.key", ".token", "API key",
-	} {
+	for _, kind := range kinds {
 		if !slices.ContainsFunc(secrets, func(s canary.Secret) bool { return strings.Contains(s.Name, kind) }) {
 			missing = append(missing, kind)
 		}
