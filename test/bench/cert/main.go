@@ -31,8 +31,8 @@ func main() {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err = run(ctx, which, *runs)
-	if err == nil && which.MatchString(served) {
-		err = lab.Program(os.Stderr, func(l *lab.Lab) error { return serve(ctx, l, *bin, *orders) })
+	if err == nil && (which.MatchString(served) || which.MatchString(ten)) {
+		err = lab.Program(os.Stderr, func(l *lab.Lab) error { return inCluster(ctx, l, which, *bin, *orders, *runs) })
 	}
 	cancel()
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *scenario) run(ctx context.Context, number, runs int) error {
 		return err
 	}
 	defer ours.client.Close()
-	theirs, err := newLego(ca, dns)
+	theirs, err := newLego(ca.Directory, newCounter(ca.Roots), &provider{dns}, atOnce)
 	if err != nil {
 		return err
 	}
