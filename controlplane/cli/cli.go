@@ -114,8 +114,11 @@ func code(err error) int {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "warren",
-		Short:         "Publish services of private networks through an open, clustered edge",
+		Use:   "warren",
+		Short: "Publish services of private networks through an open, clustered edge",
+		Long: "Publish services of private networks through an open, clustered edge.\n\n" +
+			"Data goes to standard output, words to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 differences found (diff),\n" +
+			"4 not ready (status, wait), 5 denied.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 
