@@ -21,6 +21,14 @@ type Write struct {
 	IfMatch string        // tag that the object has to have; "": any
 }
 
+// keeper is the set that keeps an object once it is written, of which before is what was shown of it; nil: it was not there.
+func (w Write) keeper(before any) string {
+	if was, ok := before.(kept); ok && was.keeper() != "" && (w.Adopt || w.Set == "") {
+		return was.keeper()
+	}
+	return w.Set
+}
+
 // place is where labels of a row are kept; the zero place is that of kinds that have none.
 type place struct {
 	table string

@@ -18,6 +18,8 @@ type Manifests interface {
 	exported(c *call, org string, with model.Labels, each func(name string, v any)) error
 	// spare removes the objects of a set that are not among those to keep.
 	spare(c *call, org, set string, keep map[string]bool) ([]Outcome, error)
+	// digested is an object's name now, a digest of what is written of it, and the set that keeps it.
+	digested(c *call, org, ref string) (name, digest, by string, err error)
 }
 
 // Wanted is one object as a file describes it.
@@ -37,6 +39,8 @@ type Outcome struct {
 	Changed bool // what is written of it, labels among it
 	Before  any  // as it was shown before; nil: it was not there
 	After   any  // as it is shown now; nil: it is gone
+	digest  string
+	keeper  string // the set that keeps it now
 }
 
 // Want is what a file wants of an object of the collection.
@@ -62,6 +66,7 @@ func (k *Collection[M, S, V]) Want(kind, org, name string, s S, w Write) Wanted 
 				return out, err
 			}
 		}
+		out.digest, out.keeper = k.digest(out.After.(V)), w.keeper(out.Before)
 		out.ID, out.Name = named(any(m))
 		if k.inOrg {
 			out.Org, err = c.orgName(c.org)
@@ -164,10 +169,10 @@ func (a *Admin) ApplyWanted(ctx context.Context, p access.Principal, wanted []Wa
 			}
 			gone = append(gone, out...)
 		}
-		if len(gone) == 0 {
-			return nil
-		}
 		c.org = org
+		if err := c.applied(prune, wanted, done, gone); err != nil || len(gone) == 0 {
+			return err
+		}
 		return c.passed(prune.Set)
 	})
 	return done, gone, rev, err

@@ -146,6 +146,9 @@ func (a *Admin) RemovePassed(ctx context.Context, now time.Time) (set *model.Pas
 			}
 		}
 		tx.Audit(audit.Entry{ActorName: c.p.Name, Action: "manifests.pass", Object: set.Name, ObjectName: set.Name, Result: audit.Done, Organization: set.Org.String()})
+		if err := tx.DeleteManifestSet(ctx, set.Org, set.Name); err != nil {
+			return err
+		}
 		return tx.DeletePassingSet(ctx, set.Org, set.Name)
 	})
 	if fault.Of(err) == fault.NotFound && set == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/store"
 )
 
 // Traffic is how much there was, in a step of time, or of a service, site or node.
@@ -102,6 +103,22 @@ func (a *Admin) Traffic(ctx context.Context, p access.Principal, org string, q T
 			if out[i].Name = names[v.Of]; q.By == model.ByNode && !p.Can(access.NodesRead, model.OrgID{}) {
 				out[i].Name = "" // nodes are the cluster's
 			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// NodeTraffic adds up what each node has carried, of whatever organization: how busy they are is the cluster's own.
+func (a *Admin) NodeTraffic(ctx context.Context, p access.Principal, since, until time.Time) (out []Traffic, err error) {
+	if err := p.Check(access.NodesRead); err != nil {
+		return nil, err
+	}
+	q := TrafficQuery{Since: since, Until: until, By: model.ByNode}
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.SumTraffic(ctx, model.OrgID{}, model.TrafficQuery{Since: since, Until: until, By: model.ByNode}, time.Now().UTC())
+		for _, v := range list {
+			out = append(out, viewTraffic(v, q))
 		}
 		return err
 	})

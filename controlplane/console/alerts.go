@@ -66,6 +66,24 @@ func silenceAlertRule(q *Request) (*Done, error) {
 	return &Done{To: q.here("alerts", v.Name), Said: said}, nil
 }
 
+// acknowledgeAlert has the caller take care of an alert until it is over, or takes that back.
+func acknowledgeAlert(q *Request) (*Done, error) {
+	f := formOf(q)
+	if f.Get("object") == "" { // all of the rule is more than a button of this page stands for
+		return nil, fault.Field("object", "missing")
+	}
+	back := f.Get("back") == "on"
+	list, err := q.Admin.AcknowledgeAlerts(q.Context(), q.Who, q.scope(), q.PathValue("name"), f.Get("object"), back)
+	if err != nil {
+		return nil, err
+	}
+	said := "You take care of " + list[0].Name + ": it counts as known until it is over."
+	if back {
+		said = "Nobody takes care of " + list[0].Name + " now."
+	}
+	return &Done{To: q.here("alerts"), Said: said}, nil
+}
+
 // alertKinds are what a rule can watch here, as people say it.
 func (q *Request) alertKinds() []Option {
 	words := map[model.AlertKind]string{
@@ -140,7 +158,7 @@ func editAlertRule(q *Request) (*Page, error) {
 	if v.Enabled {
 		f.Set("enabled", "on")
 	}
-	return q.alertForm(v.Name, f, 0)
+	return q.keeping(v.ManagedBy)(q.alertForm(v.Name, f, 0))
 }
 
 func changeAlertRule(q *Request) (*Done, error) {

@@ -50,6 +50,38 @@ func TestAlertRule(t *testing.T) {
 	}
 }
 
+// Whoever takes care of an alert says so by a button, and takes it back by another; who may only look sees who it is.
+func TestAcknowledge(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	ann, eve := r.browser(r.user("ann@example.org", "", "default", "admin")), r.browser(r.user("eve@example.org", "", "default", "viewer"))
+	list, err := r.admin.Alerts(t.Context(), r.key, "default")
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v %v", list, err)
+	}
+	const at = "/console/orgs/default/alerts/slow/acknowledge"
+	if got := eve.get("/console/orgs/default/alerts"); strings.Contains(got.body, "Acknowledge") {
+		t.Error("a viewer is shown the button")
+	}
+	if got := ann.post(at); got.status != 422 {
+		t.Errorf("of no alert: %d", got.status)
+	}
+	if got := ann.post(at, "object", "service_01h455vb4pex5vsknk084sn02q"); got.status != 404 {
+		t.Errorf("of one that is not there: %d", got.status)
+	}
+	for range 2 { // who was first stays
+		if got := ann.post(at, "object", list[0].Object); got.status != 200 || got.path != "/console/orgs/default/alerts" || !strings.Contains(got.body, "You take care of wiki") {
+			t.Errorf("%d %s %s", got.status, got.path, got.body)
+		}
+	}
+	if got := eve.get("/console/orgs/default/alerts"); !strings.Contains(got.body, "ann@example.org") || strings.Contains(got.body, "Take back") {
+		t.Errorf("%s", got.body)
+	}
+	if got := ann.post(at, "object", list[0].Object, "back", "on"); !strings.Contains(got.body, "Nobody takes care of wiki") || !strings.Contains(got.body, ">Acknowledge<") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
 // The log of an organization is read back page by page, and exported; the whole chain is the cluster's.
 func TestAuditPages(t *testing.T) {
 	r := newRig(t)

@@ -45,7 +45,7 @@ func (r *rig) chromium(t *testing.T, token string) *tab {
 	if err != nil {
 		t.Fatal("chromium is not installed: apt-get install chromium")
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("host-resolver-rules", "MAP example.com:443 "+r.srv.Listener.Addr().String()), chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("no-proxy-server", true))
 	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(stop)
@@ -135,7 +135,12 @@ func TestBrowserEveryPage(t *testing.T) {
 		scheme string
 	}{{1280, "light"}, {360, "dark"}} {
 		b.do("screen", chromedp.EmulateViewport(as.width, 800), dark(as.scheme))
+		seen := map[string]bool{}
 		for _, p := range everyPage {
+			if seen[p.path] { // it shows several things
+				continue
+			}
+			seen[p.path] = true
 			t.Run(fmt.Sprintf("%d-%s%s", as.width, as.scheme, p.path), func(t *testing.T) {
 				b.t = t
 				b.see(r.path(p.path))

@@ -22,6 +22,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
 	"github.com/warrenedge/warren/controlplane/recovery"
+	"github.com/warrenedge/warren/controlplane/reference"
 	"github.com/warrenedge/warren/controlplane/signin"
 )
 
@@ -45,11 +46,13 @@ type Options struct {
 	Push      *push.Server
 	Presence  *presence.Store
 	Gate      Gate
-	Preflight Preflight            // nil: nobody can check domains
-	Previewer Previewer            // nil: nobody knows what writes would do to nodes
-	Cookie    string               // that holds the token of a session
-	Control   []string             // host:port where nodes and connectors reach the control plane
-	Database  func() time.Duration // since the database last answered
+	Preflight Preflight                         // nil: nobody can check domains
+	Previewer Previewer                         // nil: nobody knows what writes would do to nodes
+	Diagnose  func(ctx context.Context) []Check // looks at what this replica stands on; nil: nobody can
+	Reference []reference.Operation             // of the API
+	Cookie    string                            // that holds the token of a session
+	Control   []string                          // host:port where nodes and connectors reach the control plane
+	Database  func() time.Duration              // since the database last answered
 	Log       *slog.Logger
 	Reg       prometheus.Registerer
 }
@@ -61,6 +64,7 @@ type Console struct {
 	served  []string // the patterns of all pages and forms
 	m       metrics
 	streams places
+	flows   flows
 	checks  chan struct{} // one for each check of a domain at work
 	over    chan struct{} // closed when streams have to end
 }

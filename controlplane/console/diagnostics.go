@@ -2,9 +2,11 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/snapshot"
@@ -70,8 +72,71 @@ func (q *Request) diagnose() Diagnosis {
 	return d
 }
 
-func showDiagnostics(q *Request) (*Page, error) {
-	return &Page{Title: "Diagnostics", Live: diagnosticsView(q, q.diagnose())}, nil
+func showDiagnostics(q *Request) (*Page, error) { return q.diagnostics(nil), nil }
+
+// diagnostics is the page, with what this replica found when it looked at what it stands on; nil: it was not asked to.
+func (q *Request) diagnostics(found []Check) *Page {
+	p := &Page{Title: "Diagnostics", Actions: diagnosticsActions(q), Live: diagnosticsView(q, q.diagnose(), q.between())}
+	if found != nil {
+		p.Top = checksView(q.Presence.Replica(), found)
+	}
+	return p
+}
+
+// Check is one thing that a replica stands on: "ok", "warning", "failed" or "skipped", why, and what to do.
+type Check struct{ Name, State, Cause, Fix string }
+
+// checkTime bounds a look at what a replica stands on.
+const checkTime = 5 * time.Second
+
+// checkReplica has this replica look at what it stands on: database, schema, keys, cache, mail, disk.
+func checkReplica(q *Request) (*Done, error) {
+	if q.Diagnose == nil {
+		return nil, fault.New(fault.Unavailable, "Nobody can look here.")
+	}
+	ctx, cancel := context.WithTimeout(q.Context(), checkTime)
+	defer cancel()
+	found := append([]Check{}, q.Diagnose(ctx)...)
+	q.URL.Path = q.ToCluster("diagnostics") // what the page follows from here on
+	return &Done{Page: q.diagnostics(found)}, nil
+}
+
+func checkBadge(c Check) Badge {
+	return Badge{map[string]string{"ok": good, "warning": warn, "failed": bad}[c.State], c.State, ""}
+}
+
+// Between is a tunnel between two nodes, as the one sees it.
+type Between struct {
+	From string
+	Tunnel
+}
+
+// mostBetween is how many tunnels between nodes are listed: those that are worst.
+const mostBetween = 50
+
+// between are the tunnels between nodes, those that are worst first.
+func (q *Request) between() []Between {
+	worst := firsts[Between]{most: mostBetween, order: func(a, b Between) int {
+		return cmp.Or(cmp.Compare(upRank(a), upRank(b)), cmp.Compare(b.Loss, a.Loss), cmp.Compare(b.RoundTrip, a.RoundTrip), cmp.Compare(a.From, b.From), cmp.Compare(a.Name, b.Name))
+	}}
+	for n := range q.m.Nodes() {
+		if !n.Enrolled() {
+			continue
+		}
+		for _, t := range q.node(n).Tunnels {
+			if id, err := (model.NodeID{}).Parse(t.Peer); err == nil && q.m.Node(id) != nil {
+				worst.add(Between{n.Name, t})
+			}
+		}
+	}
+	return worst.items
+}
+
+func upRank(b Between) int {
+	if b.Up {
+		return 1
+	}
+	return 0
 }
 
 func databaseBadge(age time.Duration) Badge {

@@ -100,20 +100,25 @@ func showDomain(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.domainPage(d, nil), nil
+	return q.domainPage(d, nil)
 }
 
-// domainPage shows a domain, with what a check has found, if there was one.
-func (q *Request) domainPage(d *model.Domain, found *preflight.Report) *Page {
+// domainPage shows a domain, with what a check has found, if there was one. What is in the database alone is left out while
+// that is away.
+func (q *Request) domainPage(d *model.Domain, found *preflight.Report) (*Page, error) {
+	known, err := q.Admin.Domains.Get(q.Context(), q.Who, q.Org.ID.String(), d.ID.String())
+	if err != nil && fault.Of(err) != fault.Unavailable {
+		return nil, err
+	}
 	answers := q.answersOf(d)
-	p := &Page{Title: d.Name, Crumbs: q.domainCrumbs(), Actions: domainActions(q, d), Live: domainView(q, d, answers)}
+	p := &Page{Title: d.Name, Crumbs: q.domainCrumbs(), Actions: domainActions(q, d), Live: domainView(q, d, known, answers)}
 	if answers.Total > perPage || answers.Query != "" {
 		p.Top = finder(q, answers.Query, "Search answers")
 	}
 	if found != nil {
 		p.Top = checkView(*found)
 	}
-	return p
+	return p, nil
 }
 
 // asked is what has to be found out of a domain: whether the names that need certificates can have them, or, while there
@@ -173,7 +178,26 @@ func checkDomain(q *Request) (*Done, error) {
 		return nil, fault.New(fault.Unavailable, "The check was cut short: %v", err)
 	}
 	q.URL.Path = q.To("domains", d.Name) // what the page follows from here on
-	return &Done{Page: q.domainPage(d, &r)}, nil
+	p, err := q.domainPage(d, &r)
+	return &Done{Page: p}, err
+}
+
+// dnsBadge is what a node's DNS said when somebody asked at its public address.
+func (q *Request) dnsBadge(n *model.Node) Badge {
+	f := q.facts()
+	if f.Outside == nil || f.Outside(n.ID).DNS.At.IsZero() {
+		return Badge{idle, "not asked", ""}
+	}
+	seen := f.Outside(n.ID).DNS
+	switch {
+	case seen.Silent:
+		return Badge{bad, "no answer", seen.Err}
+	case f.Older != nil && f.Older(n.ID) != nil:
+		return Badge{warn, "older", f.Older(n.ID).String()}
+	case seen.Serial != nil:
+		return Badge{good, "answers", "serial " + itoa(int(*seen.Serial)) + ", " + ago(q.Now, seen.At)}
+	}
+	return Badge{good, "answers", ago(q.Now, seen.At)}
 }
 
 // nameServers are the nodes that answer for a domain.

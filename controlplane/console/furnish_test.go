@@ -51,12 +51,13 @@ func (r *rig) furnish() {
 	wiki := r.target("wiki")
 	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
 	head := r.world.Get().Revision()
-	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Load: &presence.Load{Processors: .07, Connections: 42}, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
 	r.report(presence.Entry{
 		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
 		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
 	})
 	r.alarm()
+	r.files()
 	r.people()
 	r.order()
 	jobs, err := r.admin.Jobs(ctx, r.key, store.JobFilter{Kind: "alert_mail"}, 0, 1)
@@ -70,6 +71,19 @@ func (r *rig) furnish() {
 		&model.Request{Path: "/api/list", Status: 502, Decision: model.DecisionAllowed, Error: "the target refused the connection"},
 	)
 	r.count()
+}
+
+// files keep two policies in a set, of which one was changed by hand since.
+func (r *rig) files() {
+	r.t.Helper()
+	ctx, w := r.t.Context(), admin.Write{Set: "shop"}
+	all := []admin.Wanted{
+		r.admin.Policies.Want("Policy", "default", "customers", admin.PolicySpec{Otherwise: "allow"}, w), r.admin.Policies.Want("Policy", "default", "partners", admin.PolicySpec{Otherwise: "allow"}, w),
+	}
+	_, _, rev, err := r.admin.ApplyWanted(ctx, r.key, all, admin.Pruning{Set: "shop", Org: "default"})
+	r.must(rev, err)
+	_, _, rev, err = r.admin.Policies.Put(ctx, r.key, "default", "partners", admin.PolicySpec{Otherwise: "deny"})
+	r.must(rev, err)
 }
 
 // people makes a group, a role, a service account with a key, an invitation, an identity provider and a webhook.

@@ -29,6 +29,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/preflight"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/reference"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
@@ -115,8 +116,10 @@ func newRig(t testing.TB) *rig {
 	})
 	r.admin.Inviter = people
 	pages := web.New(web.Options{SignIn: people, URL: base, Cookie: session, Log: log, Reg: reg})
+	api := rest.New(rest.Options{Log: log, Reg: prometheus.NewRegistry()})
 	r.con = New(Options{
-		Admin: r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Preflight: registrar{}, Previewer: snapshot.New(sealer.Open), Cookie: session, Control: []string{"control.example.com:8443"},
+		Reference: reference.Of(api.Document()),
+		Admin:     r.admin, World: r.world, Push: r.push, Presence: r.seen, Gate: pages, Preflight: registrar{}, Previewer: snapshot.New(sealer.Open), Cookie: session, Control: []string{"control.example.com:8443"},
 		Database: func() time.Duration { return 0 }, Log: log, Reg: reg,
 	})
 	pages.Home = r.con.Home

@@ -1,10 +1,14 @@
 package console
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/hops"
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/controlplane/presence"
 )
 
 // facts is what was seen of the cluster, once for a request: without what is in the database alone.
@@ -55,18 +59,63 @@ func hopsOf(r hops.Report) []Hop {
 	return out
 }
 
+// siteHops is the way into a site as a strip: the nodes of its pool, what leads into it, its targets.
+func (q *Request) siteHops(s SiteState) []Hop {
+	nodes := q.facts().Nodes(s.Pool)
+	out := hopsOf(nodes)
+	into := q.facts().Into(s.Site)
+	hop := Hop{toneOf(into.State), "Tunnels", into.Reason}
+	if into.State == hops.Healthy {
+		hop.Text = itoa(s.Up) + " of " + plural(len(s.Tunnels), "tunnel", "tunnels") + " up"
+	}
+	if s.Kind == model.LocalSite {
+		hop.Name, hop.Text = "Its network", cmp.Or(into.Reason, "nodes stand in it")
+	}
+	out = append(out, hop)
+	if !q.Can(access.TargetsRead) {
+		return out
+	}
+	well, ill := 0, 0
+	for t := range q.m.TargetsAt(s.ID) {
+		switch q.facts().Verdict(t).State {
+		case presence.TargetHealthy:
+			well++
+		case presence.TargetUnhealthy:
+			ill++
+		}
+	}
+	targets := Hop{idle, "Targets", "none is checked"}
+	switch {
+	case ill > 0 && well == 0:
+		targets.Tone = bad
+	case ill > 0:
+		targets.Tone = warn
+	case well > 0:
+		targets.Tone = good
+	}
+	if well+ill > 0 {
+		targets.Text = itoa(well) + " of " + itoa(well+ill) + " that are checked are healthy"
+	}
+	if s.Targets == 0 {
+		targets.Text = "none yet"
+	}
+	return append(out, targets)
+}
+
 // partNames are what a hop consists of, the first few of it.
 func partNames(parts []hops.Part) string {
-	const most = 3
-	text := ""
+	names := make([]string, len(parts))
 	for i, p := range parts {
-		if i == most {
-			return text + " and " + itoa(len(parts)-most) + " more"
-		}
-		if i > 0 {
-			text += ", "
-		}
-		text += p.Name
+		names[i] = p.Name
 	}
-	return text
+	return fewOf(names)
+}
+
+// fewOf names the first of many.
+func fewOf(names []string) string {
+	const most = 3
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + " and " + itoa(len(names)-most) + " more"
+	}
+	return strings.Join(names, ", ")
 }

@@ -41,6 +41,8 @@ var navigation = []section{
 	{"Settings", false, []entry{
 		{"Webhooks", "webhooks", access.WebhooksRead},
 		{"Settings", "settings", access.BrandingRead},
+		{"GitOps", "gitops", access.StatusRead},
+		{"API", "api", access.StatusRead},
 	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},

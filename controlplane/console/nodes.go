@@ -18,10 +18,14 @@ func (q *Request) nodeNamed() (*model.Node, error) {
 }
 
 func listNodes(q *Request) (*Page, error) {
+	flow, err := q.nodeFlow()
+	if err != nil {
+		return nil, err
+	}
 	r := rows(q, q.m.Nodes(), func(n *model.Node) string { return n.Name }, func(n *model.Node) []string {
 		return []string{q.poolName(n.Pool), q.regionName(n.Region), addresses(n)}
 	})
-	return &Page{Title: "Nodes", Top: finder(q, r.Query, "Search nodes"), Live: nodesView(q, r)}, nil
+	return &Page{Title: "Nodes", Top: finder(q, r.Query, "Search nodes"), Live: nodesView(q, r, flow)}, nil
 }
 
 func addresses(n *model.Node) string {
@@ -41,7 +45,11 @@ func showNode(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: n.Name, Crumbs: q.nodeCrumbs(), Actions: nodeActions(q, n), Live: nodeView(q, n, q.node(n))}, nil
+	flow, err := q.nodeFlow()
+	if err != nil {
+		return nil, err
+	}
+	return &Page{Title: n.Name, Crumbs: q.nodeCrumbs(), Actions: nodeActions(q, n), Live: nodeView(q, n, q.node(n), flow)}, nil
 }
 
 func askDrain(q *Request) (*Page, error) {

@@ -92,7 +92,7 @@ func (q *Request) countTargets(s *Summary) {
 			continue
 		}
 		s.Checked++
-		switch q.Presence.Verdict(q.m, t).State {
+		switch q.facts().Verdict(t).State {
 		case presence.TargetHealthy:
 			s.Healthy++
 		case presence.TargetUnhealthy:
@@ -141,11 +141,29 @@ func overview(q *Request) (*Page, error) {
 			return nil, err
 		}
 	}
+	var alerts []admin.Alert
+	if q.Can(access.AlertsRead) {
+		var err error
+		if alerts, err = q.Admin.Alerts(q.Context(), q.Who, q.Org.ID.String()); err != nil && fault.Of(err) != fault.Unavailable {
+			return nil, err
+		}
+		alerts = slices.DeleteFunc(alerts, func(a admin.Alert) bool { return a.State != "firing" })
+	}
 	now, err := q.recent()
 	if err != nil && fault.Of(err) != fault.Unavailable {
 		return nil, err
 	}
-	return &Page{Title: q.Org.Name, Live: overviewView(q, s, now, done, events), Charts: chartsView(q, "", "")}, nil
+	return &Page{Title: q.Org.Name, Live: overviewView(q, s, now, alerts, done, events), Charts: true}, nil
+}
+
+// unknown counts the alerts of which nobody has said that he takes care.
+func unknown(list []admin.Alert) (n int) {
+	for _, a := range list {
+		if a.Acknowledged == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func listOrganizations(q *Request) (*Page, error) {

@@ -152,7 +152,7 @@ func editGroup(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.groupForm(v.Name, filled("users", strings.Join(v.Users, "\n")), 0)
+	return q.keeping(v.ManagedBy)(q.groupForm(v.Name, filled("users", strings.Join(v.Users, "\n")), 0))
 }
 
 func changeGroup(q *Request) (*Done, error) {

@@ -82,7 +82,7 @@ func editPolicy(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.policyPage(v.Name, policyForm(spec), 0)
+	return q.keeping(v.ManagedBy)(q.policyPage(v.Name, policyForm(spec), 0))
 }
 
 func changePolicy(q *Request) (*Done, error) {

@@ -63,10 +63,11 @@ type Page struct {
 	Title   string
 	Crumbs  []Crumb         // the way here, without the page itself
 	Actions templ.Component // beside the title
+	Kept    *Kept           // who changes back what is written here; nil: nobody
 	Top     templ.Component // never replaced while somebody looks at it: what is typed into it stays
 	Live    templ.Component // rendered anew whenever something changes
 	Stream  string          // where Live comes from then, if it is not the page itself
-	Charts  templ.Component // below it, never replaced: what a script draws
+	Charts  bool            // there are charts on it, which a script draws
 	Status  int             // 200 if 0
 }
 

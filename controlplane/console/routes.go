@@ -87,8 +87,15 @@ func (c *Console) routes() {
 	c.page(org+"/certificates/{certificate}", access.CertificatesRead, showCertificate)
 	c.form(org+"/certificates/{certificate}/renew", access.CertificatesWrite, renewCertificate)
 
+	c.page(org+"/gitops", access.StatusRead, listSets)
+	c.page(org+"/gitops/{set}", access.StatusRead, showSet)
+	c.page(org+"/api", access.StatusRead, listCalls)
+	c.page(org+"/api/{call}", access.StatusRead, showCall)
+
 	c.jobRoutes(cluster)
 	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
+	c.form(cluster+"/diagnostics/check", access.ClusterManage, checkReplica)
+	c.mux.HandleFunc("GET "+cluster+"/diagnostics/report", c.report)
 	c.page(cluster+"/nodes", access.NodesRead, listNodes)
 	c.page(cluster+"/nodes/{node}", access.NodesRead, showNode)
 	c.snapshotRoutes(cluster+"/nodes/{node}", (*Request).nodeHolder)
@@ -105,6 +112,7 @@ func (c *Console) alertRoutes(at string, read, write access.Permission, r remova
 	c.page(at+"/alerts/{name}/edit", write, editAlertRule)
 	c.form(at+"/alerts/{name}/edit", write, changeAlertRule)
 	c.form(at+"/alerts/{name}/silence", write, silenceAlertRule)
+	c.form(at+"/alerts/{name}/acknowledge", write, acknowledgeAlert)
 	c.removable(at+"/alerts/{name}", write, r)
 }
 

@@ -154,7 +154,7 @@ func editService(q *Request) (*Page, error) {
 		"proxy_protocol", strconv.Itoa(v.ProxyProtocol))
 	f.tick("terminate", v.Terminate)
 	f.setDelivery(v.Delivery, v.Maintenance)
-	return q.serviceForm(s, f, 0)
+	return q.keeping(v.ManagedBy)(q.serviceForm(s, f, 0))
 }
 
 func changeService(q *Request) (*Done, error) {
@@ -314,7 +314,7 @@ func editTarget(q *Request) (*Page, error) {
 		f.Set("check_path", c.Path)
 		f.Set("check_interval", c.Interval)
 	}
-	return q.targetForm(s, t, f, 0), nil
+	return q.keeping(v.ManagedBy)(q.targetForm(s, t, f, 0), nil)
 }
 
 // changeTarget keeps what the form does not show.

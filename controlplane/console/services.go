@@ -22,9 +22,13 @@ func (q *Request) serviceNamed() (*model.Service, error) {
 }
 
 func listServices(q *Request) (*Page, error) {
+	flow, err := q.flow(model.ByService)
+	if err != nil {
+		return nil, err
+	}
 	r := rows(q, of(q.m.Services(), func(s *model.Service) bool { return s.Org == q.Org.ID }), func(s *model.Service) string { return s.Name },
 		func(s *model.Service) []string { return []string{s.Hostname, string(s.Kind), s.Ports.String()} })
-	return &Page{Title: "Services", Actions: servicesActions(q), Top: finder(q, r.Query, "Search services"), Live: servicesView(q, r)}, nil
+	return &Page{Title: "Services", Actions: servicesActions(q), Top: finder(q, r.Query, "Search services"), Live: servicesView(q, r, flow)}, nil
 }
 
 func (q *Request) serviceCrumbs(more ...Crumb) []Crumb {
@@ -40,7 +44,7 @@ func showService(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, way), Charts: chartsView(q, "service", s.ID.String())}, nil
+	return &Page{Title: s.Name, Crumbs: q.serviceCrumbs(), Actions: serviceActions(q, s), Live: serviceView(q, s, way), Charts: true}, nil
 }
 
 // targetsOf are the targets of a service, by name.

@@ -160,7 +160,7 @@ func editWebhook(q *Request) (*Page, error) {
 		f.Add("events", string(e))
 	}
 	f.tick("enabled", v.Enabled)
-	return q.webhookForm(v.Name, f, 0)
+	return q.keeping(v.ManagedBy)(q.webhookForm(v.Name, f, 0))
 }
 
 func changeWebhook(q *Request) (*Done, error) {

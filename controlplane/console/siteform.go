@@ -56,29 +56,29 @@ func (q *Request) sitePage(s *model.Site, f Form, status int) (*Page, error) {
 	return &Page{Title: "Edit " + s.Name, Crumbs: q.siteCrumbs(Crumb{s.Name, q.To("sites", s.Name)}), Status: status, Top: siteFormView(q, s, f)}, nil
 }
 
-// siteWritten is the site of the path, and what is written of it.
-func (q *Request) siteWritten() (s *model.Site, spec admin.SiteSpec, err error) {
+// siteWritten is the site of the path, what is written of it, and what keeps it.
+func (q *Request) siteWritten() (s *model.Site, spec admin.SiteSpec, by string, err error) {
 	if s, err = q.siteNamed(); err != nil {
-		return nil, spec, err
+		return nil, spec, "", err
 	}
 	v, err := q.Admin.Sites.Get(q.Context(), q.Who, q.scope(), s.ID.String())
 	if err != nil {
-		return nil, spec, err
+		return nil, spec, "", err
 	}
 	spec, err = specOf[admin.SiteSpec](v)
-	return s, spec, err
+	return s, spec, v.ManagedBy, err
 }
 
 func editSite(q *Request) (*Page, error) {
-	s, spec, err := q.siteWritten()
+	s, spec, by, err := q.siteWritten()
 	if err != nil {
 		return nil, err
 	}
-	return q.sitePage(s, siteForm(spec), 0)
+	return q.keeping(by)(q.sitePage(s, siteForm(spec), 0))
 }
 
 func changeSite(q *Request) (*Done, error) {
-	s, spec, err := q.siteWritten()
+	s, spec, _, err := q.siteWritten()
 	if err != nil {
 		return nil, err
 	}

@@ -31,8 +31,12 @@ func (q *Request) siteNamed() (*model.Site, error) {
 }
 
 func listSites(q *Request) (*Page, error) {
+	flow, err := q.flow(model.BySite)
+	if err != nil {
+		return nil, err
+	}
 	r := rows(q, values(q.sitesOf()), func(s *model.Site) string { return s.Name }, func(s *model.Site) []string { return []string{string(s.Kind)} })
-	return &Page{Title: "Sites", Actions: sitesActions(q), Top: finder(q, r.Query, "Search sites"), Live: sitesView(q, r)}, nil
+	return &Page{Title: "Sites", Actions: sitesActions(q), Top: finder(q, r.Query, "Search sites"), Live: sitesView(q, r, flow)}, nil
 }
 
 func (q *Request) siteCrumbs(more ...Crumb) []Crumb {
@@ -49,7 +53,7 @@ func showSite(q *Request) (*Page, error) {
 		return nil, err
 	}
 	targets := q.targetsAt(s)
-	p := &Page{Title: s.Name, Crumbs: q.siteCrumbs(), Actions: siteActions(q, s), Live: siteView(q, q.site(s), targets, published), Charts: chartsView(q, "site", s.ID.String())}
+	p := &Page{Title: s.Name, Crumbs: q.siteCrumbs(), Actions: siteActions(q, s), Live: siteView(q, q.site(s), targets, published), Charts: true}
 	if targets.Total > perPage || targets.Query != "" {
 		p.Top = finder(q, targets.Query, "Search targets here")
 	}
@@ -108,6 +112,17 @@ func revokeConnector(q *Request) (*Done, error) {
 // kindOf says how a site is reached, as people say it.
 func kindOf(k model.SiteKind) string {
 	return map[model.SiteKind]string{model.ConnectorSite: "connectors", model.LocalSite: "network of nodes", model.WireGuardSite: "WireGuard device"}[k]
+}
+
+// reachedBy is the same with how many there are.
+func reachedBy(s SiteState) string {
+	switch s.Kind {
+	case model.ConnectorSite:
+		return plural(len(s.Connectors), "connector", "connectors")
+	case model.LocalSite:
+		return plural(len(s.Connectors), "node stands in it", "nodes stand in it")
+	}
+	return kindOf(s.Kind)
 }
 
 func (q *Request) poolName(id model.PoolID) string {

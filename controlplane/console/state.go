@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -36,6 +37,7 @@ type Member struct {
 	Replica string
 	Since   time.Time
 	Tunnels []Tunnel
+	Load    *presence.Load // of a node; nil: it does not say
 }
 
 // Tunnel is one of a member's tunnels.
@@ -79,7 +81,7 @@ func (q *Request) member(kind identity.Kind, id, name string, enrolled, revoked 
 	if !online {
 		return v
 	}
-	v.Version, v.Replica, v.Since = e.Version, e.Replica, e.Since
+	v.Version, v.Replica, v.Since, v.Load = e.Version, e.Replica, e.Since, e.Load
 	for _, t := range e.Tunnels {
 		v.Tunnels = append(v.Tunnels, q.tunnel(t))
 	}
@@ -130,6 +132,52 @@ func (v Member) up() (n int) {
 		}
 	}
 	return n
+}
+
+// processors is how busy a node is, connections how many clients it has.
+func (v Member) processors() string {
+	if v.Load == nil {
+		return "–"
+	}
+	return percent(v.Load.Processors)
+}
+
+func (v Member) connections() string {
+	if v.Load == nil {
+		return "–"
+	}
+	return itoa(v.Load.Connections)
+}
+
+// versions are those of the programs of a site.
+func (s SiteState) versions() string {
+	var out []string
+	for _, m := range s.Connectors {
+		if m.Version != "" && !slices.Contains(out, m.Version) {
+			out = append(out, m.Version)
+		}
+	}
+	slices.Sort(out)
+	return dash(strings.Join(out, ", "))
+}
+
+// ends are the nodes to which tunnels are up, or, of a local site, those that stand in it: the first few of them.
+func (s SiteState) ends() string {
+	var out []string
+	for _, t := range s.Tunnels {
+		if t.Up && !slices.Contains(out, t.Name) {
+			out = append(out, t.Name)
+		}
+	}
+	if s.Kind == model.LocalSite {
+		for _, m := range s.Connectors {
+			if m.Up {
+				out = append(out, m.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return dash(fewOf(out))
 }
 
 // nearest is the shortest round trip of tunnels that are up, 0 if none was measured.
@@ -234,7 +282,7 @@ func (q *Request) target(t *model.Target) Badge {
 	if t.HealthCheck == nil {
 		return Badge{idle, "not checked", "It counts as healthy"}
 	}
-	v := q.Presence.Verdict(q.m, t)
+	v := q.facts().Verdict(t)
 	switch v.State {
 	case presence.TargetHealthy:
 		return Badge{good, "healthy", ""}

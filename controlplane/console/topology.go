@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/warrenedge/warren/controlplane/access"
-	"github.com/warrenedge/warren/controlplane/admin"
-	"github.com/warrenedge/warren/controlplane/fault"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -108,6 +106,19 @@ func (e edge) says() string {
 	return strings.TrimPrefix(e.title+", ", ", ") + perSecond(e.rate) + " requests a second"
 }
 
+// toneWord is a tone for who does not see colours.
+func toneWord(tone string) string {
+	switch tone {
+	case good:
+		return "well"
+	case warn:
+		return "look"
+	case bad:
+		return "fails"
+	}
+	return "unknown"
+}
+
 func columnX(i int) int { return i * (boxWidth + columnGap) }
 
 func rank(tone string) int {
@@ -128,26 +139,20 @@ func (l Line) middle() int { return (l.X1 + l.X2) / 2 }
 // rates are requests a second of the last minutes, by the ids of sites, services and nodes.
 type rates map[string]float64
 
-// rates finds out how much goes where; while the database is away, or to who may not know, that is nothing.
+// rates finds out how much goes where.
 func (q *Request) rates() (rates, error) {
 	out := rates{}
-	if !q.Can(access.TrafficRead) {
-		return out, nil
-	}
 	by := []model.TrafficBy{model.BySite, model.ByService}
 	if q.Can(access.NodesRead) {
 		by = append(by, model.ByNode)
 	}
 	for _, by := range by {
-		list, err := q.Admin.Traffic(q.Context(), q.Who, q.Org.ID.String(), admin.TrafficQuery{Since: q.Now.Add(-recentTime), Until: q.Now, By: by})
-		if fault.Of(err) == fault.Unavailable {
-			return out, nil
-		}
+		f, err := q.flow(by)
 		if err != nil {
 			return nil, err
 		}
-		for _, v := range list {
-			out[v.ID] = v.Rate
+		for id, v := range f {
+			out[id] = v.Rate
 		}
 	}
 	return out, nil

@@ -48,6 +48,8 @@ type Facts struct {
 	NodeName func(*model.Node) string
 
 	tunnels map[model.NodeID][2]int // tunnels that are up, and all, once they were counted
+	into    map[model.SiteID]Part   // ways into sites, once they were looked at
+	tried   map[model.PoolID]failing
 }
 
 // Sight is what was seen of a node from outside. What nobody looked at is zero.

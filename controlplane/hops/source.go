@@ -39,7 +39,7 @@ func (s *Source) Facts(now time.Time) *Facts {
 	return &Facts{
 		Model: m, Now: now, Entry: s.Seen.Get,
 		Online:  func(k presence.Key) presence.Health { return s.Seen.Online(now, k) },
-		Verdict: func(t *model.Target) presence.Verdict { return s.Seen.Verdict(m, t) },
+		Verdict: s.Seen.Verdicts(m),
 		Behind:  func(id model.NodeID) bool { return s.behind(m, now, id) },
 		Older:   func(id model.NodeID) *Serials { return s.older(m.Revision(), now, id) },
 		Outside: s.Outside,

@@ -17,9 +17,16 @@ type failed struct {
 	nodes int // how many say so
 }
 
-// attempts collects the failed attempts of a pool's nodes.
+// attempts collects the failed attempts of a pool's nodes, once.
 func (f *Facts) attempts(pool model.PoolID) failing {
+	if out, ok := f.tried[pool]; ok {
+		return out
+	}
 	out := failing{}
+	if f.tried == nil {
+		f.tried = map[model.PoolID]failing{}
+	}
+	f.tried[pool] = out
 	for n := range f.Model.NodesOf(pool) {
 		e, ok := f.entry(identity.Node, n.ID.String())
 		if !ok {

@@ -15,6 +15,18 @@ func (f *Facts) Into(s *model.Site) Part { return f.site(s) }
 
 // site says how nodes get into a site.
 func (f *Facts) site(s *model.Site) Part {
+	p, ok := f.into[s.ID]
+	if !ok {
+		if f.into == nil {
+			f.into = map[model.SiteID]Part{}
+		}
+		p = f.way(s)
+		f.into[s.ID] = p
+	}
+	return p
+}
+
+func (f *Facts) way(s *model.Site) Part {
 	switch s.Kind {
 	case model.LocalSite:
 		return f.local(s)

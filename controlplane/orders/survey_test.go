@@ -106,7 +106,7 @@ func TestUndelegatedDomain(t *testing.T) {
 		}
 	}
 	r.publish(t, "far.test")
-	r.until(t, "the refusal of what can't be proved", 20*time.Second, func(tx *store.Tx) (bool, error) {
+	r.until(t, "the refusal of what can't be proved", time.Minute, func(tx *store.Tx) (bool, error) {
 		all := r.managed(t, tx)
 		return len(all) == 1 && strings.HasSuffix(all[0].LastProblem, "is not delegated"), nil
 	})
@@ -144,7 +144,7 @@ func TestUndelegatedDomain(t *testing.T) {
 	look()
 	whole := r.wait(t, "*.far.test")
 	r.usable(t, whole)
-	r.until(t, "the exact one to give way", 20*time.Second, func(tx *store.Tx) (bool, error) {
+	r.until(t, "the exact one to give way", time.Minute, func(tx *store.Tx) (bool, error) {
 		c, err := tx.GetCertificate(t.Context(), exact.ID)
 		return err == nil && c.SupersededBy == whole.ID, err
 	})
@@ -152,7 +152,7 @@ func TestUndelegatedDomain(t *testing.T) {
 	reg.set(func() { reg.delegated["far.test"] = false })
 	recheck()
 	look()
-	r.until(t, "another exact one", 20*time.Second, func(tx *store.Tx) (bool, error) {
+	r.until(t, "another exact one", time.Minute, func(tx *store.Tx) (bool, error) {
 		m, err := tx.GetManagedCertificate(t.Context(), exact.Managed)
 		return err == nil && m.Wanted && m.Certificate != exact.ID, err
 	})
@@ -161,7 +161,7 @@ func TestUndelegatedDomain(t *testing.T) {
 // wait returns the certificate that is kept for a name, once there is one that all have.
 func (r *rig) wait(t *testing.T, name string) (c *model.Certificate) {
 	t.Helper()
-	r.until(t, "certificate of "+name, 30*time.Second, func(tx *store.Tx) (bool, error) {
+	r.until(t, "certificate of "+name, time.Minute, func(tx *store.Tx) (bool, error) {
 		all, err := tx.FindManagedCertificates(t.Context(), r.org.ID, name)
 		if err != nil || len(all) == 0 || !all[0].Wanted || all[0].Certificate.IsZero() {
 			return false, err

@@ -57,8 +57,15 @@ type Entry struct {
 	Targets  []Target   `json:"targets,omitempty"` // of a connector, ordered by id, each once
 	// Attempts are targets that a node's own traffic does not reach, ordered by id, each once.
 	Attempts []Attempt `json:"attempts,omitempty"`
+	Load     *Load     `json:"load,omitempty"` // of a node; nil: it does not say
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
+}
+
+// Load is how much a node has to do.
+type Load struct {
+	Processors  float64 `json:"processors"`  // share of its machine's that its program used lately, 0 to 1
+	Connections int     `json:"connections"` // of clients, open
 }
 
 // Rejected is a resource at the version that a node or connector did not apply.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -125,9 +126,21 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 		e.Targets = targets(req.GetTargets())
 	}
 	if k.Kind == identity.Node {
-		e.Attempts = attempts(now, req.GetAttempts())
+		e.Attempts, e.Load = attempts(now, req.GetAttempts()), load(req.GetLoad())
 	}
 	return e
+}
+
+// load takes what can be, as measure does.
+func load(l *nodev1.Load) *Load {
+	if l == nil {
+		return nil
+	}
+	out := &Load{Connections: int(min(l.GetConnections(), math.MaxInt32))}
+	if p := l.GetProcessors(); p > 0 { // NaN is not
+		out.Processors = min(p, 1)
+	}
+	return out
 }
 
 // measure takes what can be: a number that is none would make the whole table unreadable as JSON, and words that

@@ -35,6 +35,33 @@ func TestMeasuresOfTunnels(t *testing.T) {
 	}
 }
 
+func TestLoadOfANode(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		kind identity.Kind
+		said *nodev1.Load
+		want *Load
+	}{
+		"nothing":     {identity.Node, nil, nil},
+		"idle":        {identity.Node, &nodev1.Load{}, &Load{}},
+		"busy":        {identity.Node, &nodev1.Load{Processors: .25, Connections: 7}, &Load{.25, 7}},
+		"no number":   {identity.Node, &nodev1.Load{Processors: math.NaN()}, &Load{}},
+		"too much":    {identity.Node, &nodev1.Load{Processors: math.Inf(1), Connections: math.MaxUint32}, &Load{1, math.MaxInt32}},
+		"a connector": {identity.Connector, &nodev1.Load{Processors: .25}, nil},
+	} {
+		e := entry(Key{c.kind, "x"}, now, now, &nodev1.ReportRequest{Load: c.said})
+		if (e.Load == nil) != (c.want == nil) || e.Load != nil && *e.Load != *c.want {
+			t.Errorf("%s: %+v, want %+v", name, e.Load, c.want)
+		}
+		if _, err := json.Marshal(e); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if was := (Entry{Load: &Load{Processors: .9}}); material(was, Entry{Load: e.Load}) {
+			t.Errorf("%s: told at once", name)
+		}
+	}
+}
+
 func TestWhatIsTold(t *testing.T) {
 	was := Entry{Tunnels: []Tunnel{{Peer: "a", Up: true, RoundTrip: 1, Carrier: "stream", Transport: "udp"}}}
 	for name, c := range map[string]struct {

@@ -123,6 +123,38 @@ func (s *Store) Verdict(m *model.Model, t *model.Target) Verdict {
 	return s.judge(m, t)
 }
 
+// Verdicts is Verdict of many targets of one moment: who has a say in a site, and what they said, is looked up once. What it
+// returns is not safe for concurrent use.
+func (s *Store) Verdicts(m *model.Model) func(*model.Target) Verdict {
+	voices := map[model.SiteID][]Entry{}
+	return func(t *model.Target) Verdict {
+		list, ok := voices[t.Site]
+		if !ok {
+			s.mu.Lock()
+			list = s.voices(m, t.Site)
+			s.mu.Unlock()
+			voices[t.Site] = list
+		}
+		is := judge(list, t)
+		if is.State == TargetUnknown && t.HealthCheck != nil {
+			s.mu.Lock()
+			is = s.verdicts[t.ID]
+			s.mu.Unlock()
+		}
+		return is
+	}
+}
+
+// voices are the newest entries of who has a say on the targets of a site. It needs the lock.
+func (s *Store) voices(m *model.Model, site model.SiteID) (out []Entry) {
+	for _, k := range checkers(m, site) {
+		if e, ok := newest(s.entries[k]); ok {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // checkers are who has a say on the targets of a site: its connectors, the nodes that stand in a local one, or those
 // that hold the peer which a WireGuard site is.
 func checkers(m *model.Model, id model.SiteID) []Key {
@@ -146,13 +178,21 @@ func (s *Store) judge(m *model.Model, t *model.Target) Verdict {
 	if t.HealthCheck == nil {
 		return Verdict{}
 	}
-	is := Verdict{}
-	for _, k := range checkers(m, t.Site) {
-		e, ok := newest(s.entries[k])
-		if !ok {
-			continue
-		}
-		said, ok := e.target(t.ID.String())
+	is := judge(s.voices(m, t.Site), t)
+	if is.State == TargetUnknown {
+		return s.verdicts[t.ID]
+	}
+	return is
+}
+
+// judge is what they say together.
+func judge(voices []Entry, t *model.Target) (is Verdict) {
+	if t.HealthCheck == nil {
+		return is
+	}
+	id := t.ID.String()
+	for i := range voices {
+		said, ok := voices[i].target(id)
 		if !ok || said.Health == TargetUnknown {
 			continue
 		}
@@ -163,13 +203,10 @@ func (s *Store) judge(m *model.Model, t *model.Target) Verdict {
 			is.State = said.Health
 		}
 	}
-	if is.State == TargetUnknown {
-		return s.verdicts[t.ID]
-	}
 	return is
 }
 
-func (e Entry) target(id string) (Target, bool) {
+func (e *Entry) target(id string) (Target, bool) {
 	i, ok := slices.BinarySearchFunc(e.Targets, id, func(t Target, id string) int { return strings.Compare(t.ID, id) })
 	if !ok {
 		return Target{}, false

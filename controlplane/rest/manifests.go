@@ -131,6 +131,31 @@ func (a *API) manifests() {
 		"Make objects be as manifests say, all of them or none; each needs the permission to write it", "manifests", access.MeRead, 200)
 	apply.MaxBodyBytes = maxManifests
 	huma.Register(a.huma, apply, a.applyManifests)
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/orgs/{org}/manifest-sets", "list-manifest-sets", "List sets of manifests by what the last apply of each that changed anything did", "manifests", access.MeRead, 200),
+		func(ctx context.Context, in *struct {
+			OrgPath
+			PageQuery
+		}) (*answer[page[admin.ManifestSet]], error) {
+			scope := "manifest-sets/" + in.Org
+			after, err := a.openMark(scope, in.Token)
+			if err != nil {
+				return nil, err
+			}
+			items, next, err := a.Admin.ManifestSets(ctx, caller(ctx), in.Org, after, in.Size)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[page[admin.ManifestSet]]{Status: http.StatusOK, Body: page[admin.ManifestSet]{items, a.sealMark(scope, next)}}, nil
+		})
+	huma.Register(a.huma, operation(http.MethodGet, "/api/v1/orgs/{org}/manifest-sets/{name}", "get-manifest-set",
+		"Show a set of manifests, with what was changed elsewhere since it was applied", "manifests", access.MeRead, 200),
+		func(ctx context.Context, in *oneOrgInput) (*answer[admin.ManifestSetState], error) {
+			v, err := a.Admin.ManifestSet(ctx, caller(ctx), in.Org, in.Name)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &answer[admin.ManifestSetState]{Status: http.StatusOK, Body: v}, nil
+		})
 	huma.Register(a.huma, operation(http.MethodPost, "/api/v1/orgs/{org}/manifest-sets/{name}/renew", "renew-manifest-set",
 		"Let a set of manifests with a lifetime live on; only who has applied it may", "manifests", access.MeRead, 200),
 		func(ctx context.Context, in *oneOrgInput) (*answer[admin.PassingSet], error) {

@@ -111,6 +111,9 @@ func New(o Options) *API {
 	return a
 }
 
+// Document is the description of the API, which nobody changes.
+func (a *API) Document() *huma.OpenAPI { return a.huma.OpenAPI() }
+
 // OpenAPI is the description of the API as YAML.
 func (a *API) OpenAPI() ([]byte, error) { return a.huma.OpenAPI().YAML() }
 

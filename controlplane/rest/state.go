@@ -203,7 +203,13 @@ type memberView struct {
 	TunnelUp int          `json:"tunnels_up"`
 	Tunnels  int          `json:"tunnels"`
 	States   []tunnelView `json:"tunnel_states"`
+	Load     *loadView    `json:"load,omitempty" doc:"Of a node"`
 	Alarm    *alarmView   `json:"alarm,omitempty"`
+}
+
+type loadView struct {
+	Processors  float64 `json:"processors" doc:"Share of its machine's processors that its program used in the last seconds, 0 to 1"`
+	Connections int     `json:"connections" doc:"Of clients, open now"`
 }
 
 type tunnelView struct {
@@ -270,6 +276,9 @@ func (a *API) member(kind identity.Kind, id, name string, enrolled, revoked bool
 	}
 	v.Applied, v.Replica, v.Version = uint64(e.Applied), e.Replica, e.Version
 	v.Rejected, v.Omitted = len(e.Rejected)+e.Omitted, e.Omitted
+	if e.Load != nil {
+		v.Load = &loadView{e.Load.Processors, e.Load.Connections}
+	}
 	for _, t := range e.Tunnels {
 		tv := tunnelView{Peer: t.Peer, Up: t.Up, ReceivedBytes: t.ReceivedBytes, SentBytes: t.SentBytes, Loss: t.Loss, Carrier: t.Carrier, Transport: t.Transport}
 		if t.RoundTrip > 0 {

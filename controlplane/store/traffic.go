@@ -65,7 +65,9 @@ func (t *Tx) SumTraffic(ctx context.Context, org model.OrgID, q model.TrafficQue
 		table = "traffic_5m"
 	}
 	var w where
-	w.add("org_id = %s", org.UUID)
+	if !org.IsZero() {
+		w.add("org_id = %s", org.UUID)
+	}
 	w.add("at >= %s AND at < %s", q.Since, q.Until)
 	if !q.Service.IsZero() {
 		w.add("service_id = %s", q.Service.UUID)

@@ -25,7 +25,7 @@ func (r *rig) chromium(t *testing.T) (ctx context.Context, complaints func() []s
 		t.Fatal("chromium is not installed: apt-get install chromium")
 	}
 	addr := r.srv.Listener.Addr().String()
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("host-resolver-rules", "MAP example.com:443 "+addr), chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("no-proxy-server", true))
 	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(stop)

@@ -56,6 +56,13 @@ type Source struct {
 	Carrier func(peer string) string  // over what TCP goes to a peer now; may be nil
 	Targets func() []health.State     // of those with a verdict, ordered by target
 	Failing func() []balance.Attempt  // targets that traffic does not reach, ordered by target; may be nil
+	Load    func() Load               // since the last call; may be nil
+}
+
+// Load is how much there is to do.
+type Load struct {
+	Processors  float64 // share of the machine's that the program used, 0 to 1
+	Connections int     // of clients, open
 }
 
 // maxReason bounds what a failure may say, in bytes; maxFailing how many targets are named that traffic does not reach.
@@ -144,6 +151,7 @@ func (r *Reporter) stream(ctx context.Context, sent func()) error {
 			tunnels, looked, seen = r.tunnels(now), now, changes
 		}
 		if next.Tunnels = tunnels; last == nil || now.Sub(at) >= max(Every, apart) || differs(last, next) {
+			next.Load = r.load()
 			if err := s.Send(next); err != nil {
 				return <-ended // the reason
 			}
@@ -168,7 +176,16 @@ func (r *Reporter) changes() uint64 {
 	return r.src.Changes()
 }
 
-// collect makes a report without tunnels.
+// load is what there was to do since the last report.
+func (r *Reporter) load() *nodev1.Load {
+	if r.src.Load == nil {
+		return nil
+	}
+	l := r.src.Load()
+	return &nodev1.Load{Processors: l.Processors, Connections: uint32(min(max(l.Connections, 0), math.MaxInt32))}
+}
+
+// collect makes a report without tunnels and load.
 func (r *Reporter) collect() *nodev1.ReportRequest {
 	req := &nodev1.ReportRequest{SoftwareVersion: version.Version, StartedAt: timestamppb.New(r.started), AppliedRevision: r.src.Applied(), Instance: r.instance}
 	if r.src.Targets != nil {

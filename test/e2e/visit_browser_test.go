@@ -33,7 +33,7 @@ func newChromium(t *testing.T, host string) *chromium {
 	if err != nil {
 		t.Fatal("chromium is not installed: apt-get install chromium")
 	}
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("host-resolver-rules", "MAP "+host+" 127.0.0.1"), chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("no-proxy-server", true))...)
 	t.Cleanup(stop)
 	return newTab(t, alloc)

@@ -32,6 +32,7 @@ type ReportRequest struct {
 	Targets         []*TargetReport        `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`                                         // of a connector: the targets with a health check, sorted by target_id
 	Instance        string                 `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`                                       // drawn at random by each process when it starts, 64 bytes at most
 	Attempts        []*AttemptReport       `protobuf:"bytes,7,rep,name=attempts,proto3" json:"attempts,omitempty"`                                       // of a node: targets that its last attempts did not reach, sorted by target_id
+	Load            *Load                  `protobuf:"bytes,8,opt,name=load,proto3" json:"load,omitempty"`                                               // of a node
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -115,6 +116,66 @@ func (x *ReportRequest) GetAttempts() []*AttemptReport {
 	return nil
 }
 
+func (x *ReportRequest) GetLoad() *Load {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+// Load is how much a node has to do.
+type Load struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Processors    float64                `protobuf:"fixed64,1,opt,name=processors,proto3" json:"processors,omitempty"`  // share of its machine's processors that its program used since the last report, 0..1
+	Connections   uint32                 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"` // of clients, open now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Load) Reset() {
+	*x = Load{}
+	mi := &file_node_v1_report_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Load) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Load) ProtoMessage() {}
+
+func (x *Load) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_report_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Load.ProtoReflect.Descriptor instead.
+func (*Load) Descriptor() ([]byte, []int) {
+	return file_node_v1_report_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Load) GetProcessors() float64 {
+	if x != nil {
+		return x.Processors
+	}
+	return 0
+}
+
+func (x *Load) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
 type TunnelState struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	PeerId           string                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`                                 // node_…, or connector_… as seen from a node
@@ -132,7 +193,7 @@ type TunnelState struct {
 
 func (x *TunnelState) Reset() {
 	*x = TunnelState{}
-	mi := &file_node_v1_report_proto_msgTypes[1]
+	mi := &file_node_v1_report_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -144,7 +205,7 @@ func (x *TunnelState) String() string {
 func (*TunnelState) ProtoMessage() {}
 
 func (x *TunnelState) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[1]
+	mi := &file_node_v1_report_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -157,7 +218,7 @@ func (x *TunnelState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TunnelState.ProtoReflect.Descriptor instead.
 func (*TunnelState) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{1}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *TunnelState) GetPeerId() string {
@@ -234,7 +295,7 @@ type TargetReport struct {
 
 func (x *TargetReport) Reset() {
 	*x = TargetReport{}
-	mi := &file_node_v1_report_proto_msgTypes[2]
+	mi := &file_node_v1_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +307,7 @@ func (x *TargetReport) String() string {
 func (*TargetReport) ProtoMessage() {}
 
 func (x *TargetReport) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[2]
+	mi := &file_node_v1_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +320,7 @@ func (x *TargetReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetReport.ProtoReflect.Descriptor instead.
 func (*TargetReport) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{2}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TargetReport) GetTargetId() string {
@@ -297,7 +358,7 @@ type AttemptReport struct {
 
 func (x *AttemptReport) Reset() {
 	*x = AttemptReport{}
-	mi := &file_node_v1_report_proto_msgTypes[3]
+	mi := &file_node_v1_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +370,7 @@ func (x *AttemptReport) String() string {
 func (*AttemptReport) ProtoMessage() {}
 
 func (x *AttemptReport) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[3]
+	mi := &file_node_v1_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +383,7 @@ func (x *AttemptReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptReport.ProtoReflect.Descriptor instead.
 func (*AttemptReport) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AttemptReport) GetTargetId() string {
@@ -368,7 +429,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_node_v1_report_proto_msgTypes[4]
+	mi := &file_node_v1_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -380,7 +441,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[4]
+	mi := &file_node_v1_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -393,14 +454,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{4}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{5}
 }
 
 var File_node_v1_report_proto protoreflect.FileDescriptor
 
 const file_node_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xe6\x02\n" +
+	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\x90\x03\n" +
 	"\rReportRequest\x12)\n" +
 	"\x10software_version\x18\x01 \x01(\tR\x0fsoftwareVersion\x129\n" +
 	"\n" +
@@ -409,7 +470,13 @@ const file_node_v1_report_proto_rawDesc = "" +
 	"\atunnels\x18\x04 \x03(\v2\x1b.warren.node.v1.TunnelStateR\atunnels\x126\n" +
 	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\x12\x1a\n" +
 	"\binstance\x18\x06 \x01(\tR\binstance\x129\n" +
-	"\battempts\x18\a \x03(\v2\x1d.warren.node.v1.AttemptReportR\battempts\"\xcb\x02\n" +
+	"\battempts\x18\a \x03(\v2\x1d.warren.node.v1.AttemptReportR\battempts\x12(\n" +
+	"\x04load\x18\b \x01(\v2\x14.warren.node.v1.LoadR\x04load\"H\n" +
+	"\x04Load\x12\x1e\n" +
+	"\n" +
+	"processors\x18\x01 \x01(\x01R\n" +
+	"processors\x12 \n" +
+	"\vconnections\x18\x02 \x01(\rR\vconnections\"\xcb\x02\n" +
 	"\vTunnelState\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x0e\n" +
 	"\x02up\x18\x02 \x01(\bR\x02up\x12G\n" +
@@ -448,33 +515,35 @@ func file_node_v1_report_proto_rawDescGZIP() []byte {
 	return file_node_v1_report_proto_rawDescData
 }
 
-var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_node_v1_report_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 0: warren.node.v1.ReportRequest
-	(*TunnelState)(nil),           // 1: warren.node.v1.TunnelState
-	(*TargetReport)(nil),          // 2: warren.node.v1.TargetReport
-	(*AttemptReport)(nil),         // 3: warren.node.v1.AttemptReport
-	(*ReportResponse)(nil),        // 4: warren.node.v1.ReportResponse
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
-	(TargetState)(0),              // 7: warren.node.v1.TargetState
+	(*Load)(nil),                  // 1: warren.node.v1.Load
+	(*TunnelState)(nil),           // 2: warren.node.v1.TunnelState
+	(*TargetReport)(nil),          // 3: warren.node.v1.TargetReport
+	(*AttemptReport)(nil),         // 4: warren.node.v1.AttemptReport
+	(*ReportResponse)(nil),        // 5: warren.node.v1.ReportResponse
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(TargetState)(0),              // 8: warren.node.v1.TargetState
 }
 var file_node_v1_report_proto_depIdxs = []int32{
-	5, // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
-	1, // 1: warren.node.v1.ReportRequest.tunnels:type_name -> warren.node.v1.TunnelState
-	2, // 2: warren.node.v1.ReportRequest.targets:type_name -> warren.node.v1.TargetReport
-	3, // 3: warren.node.v1.ReportRequest.attempts:type_name -> warren.node.v1.AttemptReport
-	6, // 4: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
-	6, // 5: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
-	7, // 6: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
-	6, // 7: warren.node.v1.AttemptReport.age:type_name -> google.protobuf.Duration
-	0, // 8: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
-	4, // 9: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	6,  // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
+	2,  // 1: warren.node.v1.ReportRequest.tunnels:type_name -> warren.node.v1.TunnelState
+	3,  // 2: warren.node.v1.ReportRequest.targets:type_name -> warren.node.v1.TargetReport
+	4,  // 3: warren.node.v1.ReportRequest.attempts:type_name -> warren.node.v1.AttemptReport
+	1,  // 4: warren.node.v1.ReportRequest.load:type_name -> warren.node.v1.Load
+	7,  // 5: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
+	7,  // 6: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
+	8,  // 7: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
+	7,  // 8: warren.node.v1.AttemptReport.age:type_name -> google.protobuf.Duration
+	0,  // 9: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
+	5,  // 10: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
+	10, // [10:11] is the sub-list for method output_type
+	9,  // [9:10] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_report_proto_init() }
@@ -489,7 +558,7 @@ func file_node_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_report_proto_rawDesc), len(file_node_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -500,6 +500,15 @@ var collections = map[string]collection{
 			return c.DeleteManagedCertificate(ctx, org, name, DeleteManagedCertificateParams{})
 		},
 	},
+	"orgs/{org}/manifest-sets": {
+		list: func(ctx context.Context, c Client, org string, l Listing) ([]json.RawMessage, string, error) {
+			page, _, err := c.ListManifestSets(ctx, org, ListManifestSetsParams{PageSize: l.size, PageToken: l.token})
+			return objects(page.Items, page.NextPageToken, err)
+		},
+		get: func(ctx context.Context, c Client, org, name string) (json.RawMessage, apiclient.Written, error) {
+			return object(c.GetManifestSet(ctx, org, name))
+		},
+	},
 	"orgs/{org}/members": {
 		list: func(ctx context.Context, c Client, org string, l Listing) ([]json.RawMessage, string, error) {
 			page, _, err := c.ListMembers(ctx, org, ListMembersParams{PageSize: l.size, PageToken: l.token, Label: l.Labels})

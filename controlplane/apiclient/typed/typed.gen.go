@@ -1148,6 +1148,15 @@ type LinkAnswer struct {
 	Link string `json:"link"`
 }
 
+// LoadView defines model for LoadView.
+type LoadView struct {
+	// Connections Of clients, open now
+	Connections int64 `json:"connections"`
+
+	// Processors Share of its machine's processors that its program used in the last seconds, 0 to 1
+	Processors float64 `json:"processors"`
+}
+
 // Maintenance defines model for Maintenance.
 type Maintenance struct {
 	// Message Paragraphs by line
@@ -1229,6 +1238,16 @@ type Manifest struct {
 	Spec map[string]interface{} `json:"spec,omitzero"`
 }
 
+// ManifestDrift defines model for ManifestDrift.
+type ManifestDrift struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	Kind string `json:"kind"`
+
+	// State changed: something else was written of it; gone: it was deleted; released: another set keeps it now
+	State string `json:"state"`
+}
+
 // ManifestMeta defines model for ManifestMeta.
 type ManifestMeta struct {
 	Name string `json:"name"`
@@ -1238,6 +1257,46 @@ type ManifestMeta struct {
 
 	// Organization By name or id; that of the path if absent. Not of kinds that belong to no organization
 	Organization string `json:"organization,omitempty,omitzero"`
+}
+
+// ManifestSet defines model for ManifestSet.
+type ManifestSet struct {
+	Name string `json:"name"`
+
+	// AppliedAt When an apply last changed anything
+	AppliedAt time.Time `json:"applied_at"`
+	AppliedBy string    `json:"applied_by"`
+	Changed   int64     `json:"changed"`
+
+	// Created By that apply
+	Created int64 `json:"created"`
+
+	// Objects That it keeps
+	Objects int64 `json:"objects"`
+	Removed int64 `json:"removed"`
+}
+
+// ManifestSetState defines model for ManifestSetState.
+type ManifestSetState struct {
+	Name string `json:"name"`
+
+	// AppliedAt When an apply last changed anything
+	AppliedAt time.Time `json:"applied_at"`
+	AppliedBy string    `json:"applied_by"`
+	Changed   int64     `json:"changed"`
+
+	// Compared How many objects were looked at, of kinds that the caller may read
+	Compared int64 `json:"compared"`
+
+	// Created By that apply
+	Created int64 `json:"created"`
+
+	// Drift What the next apply changes back, of kinds that the caller may read
+	Drift []ManifestDrift `json:"drift"`
+
+	// Objects That it keeps
+	Objects int64 `json:"objects"`
+	Removed int64 `json:"removed"`
 }
 
 // Me defines model for Me.
@@ -1296,6 +1355,7 @@ type MemberView struct {
 	ID              string     `json:"id"`
 	Alarm           *AlarmView `json:"alarm,omitempty"`
 	AppliedRevision int64      `json:"applied_revision"`
+	Load            *LoadView  `json:"load,omitempty"`
 
 	// Rejected How many resources it did not apply; /debug/snapshots/{name} says which
 	Rejected int64 `json:"rejected,omitempty,omitzero"`
@@ -1610,6 +1670,12 @@ type PageManaged struct {
 type PageManifest struct {
 	Items         []Manifest `json:"items"`
 	NextPageToken string     `json:"next_page_token,omitempty,omitzero"`
+}
+
+// PageManifestSet defines model for PageManifestSet.
+type PageManifestSet struct {
+	Items         []ManifestSet `json:"items"`
+	NextPageToken string        `json:"next_page_token,omitempty,omitzero"`
 }
 
 // PageMember defines model for PageMember.
@@ -3659,6 +3725,14 @@ type DeleteManagedCertificateParams struct {
 	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// ListManifestSetsParams defines parameters for ListManifestSets.
+type ListManifestSetsParams struct {
+	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken string `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+}
+
 // ExportManifestsParams defines parameters for ExportManifests.
 type ExportManifestsParams struct {
 	// Kind Kinds as in manifests; all that the caller may read if absent
@@ -5423,6 +5497,18 @@ func (c Client) PutManagedCertificate(ctx context.Context, org string, name stri
 // RenewManagedCertificate: Order anew now, whatever the next attempt was.
 func (c Client) RenewManagedCertificate(ctx context.Context, org string, name string) (out Managed, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "POST", "/api/v1/orgs/{org}/managed-certificates/{name}/renew", []string{org, name}, nil, nil, &out)
+	return
+}
+
+// ListManifestSets: List sets of manifests by what the last apply of each that changed anything did.
+func (c Client) ListManifestSets(ctx context.Context, org string, params ListManifestSetsParams) (out PageManifestSet, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/orgs/{org}/manifest-sets", []string{org}, params, nil, &out)
+	return
+}
+
+// GetManifestSet: Show a set of manifests, with what was changed elsewhere since it was applied.
+func (c Client) GetManifestSet(ctx context.Context, org string, name string) (out ManifestSetState, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/orgs/{org}/manifest-sets/{name}", []string{org, name}, nil, nil, &out)
 	return
 }
 

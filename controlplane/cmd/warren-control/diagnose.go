@@ -11,6 +11,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/console"
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/store"
@@ -33,6 +34,14 @@ func (d diagnosis) look(ctx context.Context) []rest.Diagnosis {
 		all.Go(func() { out[i] = check(ctx) })
 	}
 	all.Wait()
+	return out
+}
+
+// shown is what look found, for the console.
+func (d diagnosis) shown(ctx context.Context) (out []console.Check) {
+	for _, v := range d.look(ctx) {
+		out = append(out, console.Check(v))
+	}
 	return out
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/presence"
 	"github.com/warrenedge/warren/controlplane/publish"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/reference"
 	"github.com/warrenedge/warren/controlplane/rest"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
 	"github.com/warrenedge/warren/controlplane/snapshot"
@@ -195,7 +196,7 @@ func (r *instance) api() ([]daemon.Task, error) {
 		return nil, err
 	}
 	operators := people.console(r.cfg, console.Options{
-		Preflight: checker, Previewer: snapshot.New(r.sealer.Open), Admin: r.admin, World: r.world, Push: r.pusher, Presence: r.seen, Database: r.age, Log: r.log, Reg: r.reg,
+		Reference: reference.Of(programs.Document()), Diagnose: diagnosis{r.cfg, r.db, r.sealer, r.seen}.shown, Preflight: checker, Previewer: snapshot.New(r.sealer.Open), Admin: r.admin, World: r.world, Push: r.pusher, Presence: r.seen, Database: r.age, Log: r.log, Reg: r.reg,
 	})
 	serve := daemon.Func("api", func(ctx context.Context) error {
 		return serveHTTP(ctx, l, forwarded.Handler(r.cfg.Proxies(), people.handler(programs, operators)))

@@ -4,6 +4,13 @@
 	const tones = ["accent", "warn", "bad", "muted"];
 	const tone = { failed: "bad", "2xx": "good", "3xx": "muted", "4xx": "warn", "5xx": "bad", p99: "warn", out: "warn" };
 
+	// Times as the browser's language writes them, with 24 hours.
+	const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hour12: false });
+	const day = new Intl.DateTimeFormat([], { month: "short", day: "numeric" });
+	const moment = new Intl.DateTimeFormat([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
+
+	const faint = (value) => value.replace(/^rgb\((.*)\)$/, "rgba($1, .12)");
+
 	const colour = (at, name) => {
 		const probe = at.appendChild(document.createElement("i"));
 		probe.className = "tone-" + name;
@@ -30,9 +37,9 @@
 		at.plot = new uPlot({
 			width: at.clientWidth, height: 180, cursor: { drag: { x: false, y: false } },
 			scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
-			axes: [axis, { ...axis, size: 64, values: (_, list) => list.map((v) => short(v, unit)) }],
-			series: [{ label: "at" }, ...names.map(([key, label], i) => ({
-				label, stroke: colour(at, tone[key] || tones[i]), width: 2, points: { show: false }, value: (_, v) => short(v, unit),
+			axes: [{ ...axis, values: (_, list, __, ___, step) => list.map((v) => (step >= 86400 ? day : clock).format(v * 1000)) }, { ...axis, size: 64, values: (_, list) => list.map((v) => short(v, unit)) }],
+			series: [{ label: "at", value: (_, v) => (v == null ? "–" : moment.format(v * 1000)) }, ...names.map(([key, label], i) => ({
+				label, stroke: colour(at, tone[key] || tones[i]), width: 2, fill: names.length === 1 ? faint(colour(at, tone[key] || tones[i])) : undefined, points: { show: false }, value: (_, v) => short(v, unit),
 			}))],
 		}, values, at);
 	};

@@ -4,10 +4,11 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/warrenedge/warren/dataplane/report"
 )
 
-// meter measures what this node carries, in thousandths of what it can: of its processors or of the connections
-// that it may have, whichever is scarcer. Use by one goroutine.
+// meter measures what this node carries: of its processors, and of the connections that it may have. Use by one goroutine.
 type meter struct {
 	conns, mostConns func() int
 	now              func() time.Time
@@ -21,15 +22,22 @@ func newMeter(conns, mostConns func() int) *meter {
 	return &meter{conns: conns, mostConns: mostConns, now: time.Now, processor: processorTime}
 }
 
-// load is what it is now; of the processors, since the last call.
-func (m *meter) load() int {
+// load is what it is now, in thousandths of what it can be, whichever is scarcer.
+func (m *meter) load() int { return max(m.busy(), thousandths(int64(m.conns()), int64(m.mostConns()))) }
+
+// report is the same as the control plane is told of it.
+func (m *meter) report() report.Load {
+	return report.Load{Processors: float64(m.busy()) / 1000, Connections: m.conns()}
+}
+
+// busy is how much of the processors was used since the last call, in thousandths.
+func (m *meter) busy() (share int) {
 	now, used := m.now(), m.processor()
-	busy := 0
 	if !m.at.IsZero() && now.After(m.at) {
-		busy = thousandths(int64(used-m.used), int64(now.Sub(m.at))*int64(runtime.GOMAXPROCS(0)))
+		share = thousandths(int64(used-m.used), int64(now.Sub(m.at))*int64(runtime.GOMAXPROCS(0)))
 	}
 	m.at, m.used = now, used
-	return max(busy, thousandths(int64(m.conns()), int64(m.mostConns())))
+	return share
 }
 
 // thousandths is a part of a whole, within its bounds.

@@ -32,8 +32,12 @@ func TestMeter(t *testing.T) {
 		{"a clock that goes back", -time.Hour, time.Second, 0, 0},
 	} {
 		now, used, conns = now.Add(tt.took), used+processors*tt.used, tt.conns
+		told := *m // as it looked then
 		if got := m.load(); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+		if got := told.report(); got.Connections != tt.conns || got.Processors < 0 || got.Processors > 1 || tt.conns == 0 && got.Processors != float64(tt.want)/1000 {
+			t.Errorf("%s: told %+v", tt.name, got)
 		}
 	}
 	m.mostConns = func() int { return 0 }

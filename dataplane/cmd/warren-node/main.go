@@ -87,10 +87,11 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	clients := func() int { _, n := f.limit.Open(); return n }
 	sub := apply.Subsystems{
 		Tunnel: w.tun, Streams: w.ends, Nodes: w.others, Relay: w.relays, Local: w.local, Checks: w.checks, Fabric: w.fabric,
 		Proxy: f.proxy, L4: f.ports, SNI: f.forward, Tenants: f.tenants, Access: f.access, Sessions: f.sessions, Gate: f.gate, DNS: f.names, Asked: f.asked, Health: f.targets, Trust: id.Trust, Up: w.up, Changes: w.changes.Load,
-		Load: newMeter(func() int { _, n := f.limit.Open(); return n }, inbound.MaxConns).load,
+		Load: newMeter(clients, inbound.MaxConns).load,
 	}
 	told, tell := talk(open, &sub, log, reg)
 	node := apply.NewNode(id.ID, sub, disk, log, reg)
@@ -105,7 +106,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		}
 		close(restored)
 		client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
-		reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: w.tun.Peers, Changes: w.changes.Load, Carrier: w.fabric.CarrierOf, Targets: w.checks.States, Failing: f.targets.Failing}, log, reg)
+		reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: w.tun.Peers, Changes: w.changes.Load, Carrier: w.fabric.CarrierOf, Targets: w.checks.States, Failing: f.targets.Failing, Load: newMeter(clients, inbound.MaxConns).report}, log, reg)
 		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, nil, conns, log))
 	}))
 	tasks = append(tasks, f.places)

@@ -385,6 +385,17 @@ type ManagedCertificate struct {
 	Held          []byte
 }
 
+type ManifestSet struct {
+	OrgID     uuid.UUID
+	Name      string
+	AppliedAt time.Time
+	AppliedBy string
+	Created   int32
+	Changed   int32
+	Removed   int32
+	Objects   []byte
+}
+
 type Membership struct {
 	OrgID     uuid.UUID
 	UserID    uuid.UUID
