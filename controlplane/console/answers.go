@@ -3,6 +3,7 @@ package console
 import (
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/warrenedge/warren/controlplane/model"
@@ -11,7 +12,7 @@ import (
 // Answered is what nodes answer for a name of a domain.
 type Answered struct {
 	Name, Type, Value string
-	To                string // page of the service, "" for names of the domain itself
+	Service           string // by name; "" of names of the domain itself
 }
 
 // answers is what nodes answer for the names of a domain: its own first, then those of services. For services they name
@@ -31,13 +32,16 @@ func (q *Request) answers(d *model.Domain) iter.Seq[Answered] {
 				return
 			}
 		}
-		addresses := q.named(d.Pool)
+		addresses := map[string]string{}
+		for kind, list := range q.named(d.Pool) {
+			addresses[kind] = strings.Join(list, ", ")
+		}
 		for s := range q.m.ServicesWithin(d.Name) {
 			if s.Raw() || s.Org != d.Org || s.Pool != d.Pool || q.m.DomainCovering(s.Hostname) != d {
 				continue
 			}
 			for _, kind := range []string{"A", "AAAA"} {
-				if list := addresses[kind]; len(list) > 0 && !yield(Answered{s.Hostname, kind, strings.Join(list, ", "), q.To("services", s.Name)}) {
+				if list := addresses[kind]; list != "" && !yield(Answered{s.Hostname, kind, list, s.Name}) {
 					return
 				}
 			}
@@ -77,17 +81,29 @@ func (q *Request) named(pool model.PoolID) map[string][]string {
 	return out
 }
 
-// answersOf is a page of the answers for a domain, those that are searched for.
+// answersOf is a page of the answers for a domain, those that are searched for, in the order in which they come: what a page
+// begins after is the place of an answer.
 func (q *Request) answersOf(d *model.Domain) Rows[Answered] {
-	n := 0
-	place := map[Answered]string{} // they stand in the order in which they come
-	return rows(q, func(yield func(Answered) bool) {
-		for a := range q.answers(d) {
-			n++
-			place[a] = string(rune('0'+len(itoa(n)))) + itoa(n)
-			if !yield(a) {
-				return
-			}
+	out := Rows[Answered]{Query: strings.TrimSpace(q.URL.Query().Get("q"))}
+	after, _ := strconv.Atoi(q.URL.Query().Get("after")) // 0: from the first on
+	words := strings.Fields(strings.ToLower(out.Query))
+	place, last := 0, 0
+	for a := range q.answers(d) {
+		place++
+		if !matches(words, a.Name, a, func(a Answered) []string { return []string{a.Type, a.Value} }) {
+			continue
 		}
-	}, func(a Answered) string { return place[a] }, func(a Answered) []string { return []string{a.Name, a.Type, a.Value} })
+		out.Total++
+		switch {
+		case place <= after:
+		case len(out.Items) < perPage:
+			out.Items, last = append(out.Items, a), place
+		case out.Next == "":
+			out.Next = listURL(q, out.Query, strconv.Itoa(last))
+		}
+	}
+	if after > 0 {
+		out.First = listURL(q, out.Query, "")
+	}
+	return out
 }

@@ -25,16 +25,16 @@ func TestAnswers(t *testing.T) {
 	}
 	has := func(list []Answered, want Answered) bool { return slices.Contains(list, want) }
 	wiki := func(kind, value string) Answered {
-		return Answered{"wiki.example.org", kind, value, "/console/orgs/default/services/wiki"}
+		return Answered{"wiki.example.org", kind, value, "wiki"}
 	}
 	got := answers()
 	if !has(got, wiki("A", "192.0.2.1")) || !has(got, wiki("AAAA", "2001:db8::1")) { // edge-2 has not joined
 		t.Errorf("%+v", got)
 	}
-	if !slices.ContainsFunc(got, func(a Answered) bool { return a.Type == "NS" && a.Name == "example.org" && a.To == "" }) {
+	if !slices.ContainsFunc(got, func(a Answered) bool { return a.Type == "NS" && a.Name == "example.org" && a.Service == "" }) {
 		t.Errorf("no name server: %+v", got)
 	}
-	if slices.ContainsFunc(got, func(a Answered) bool { return a.To == "/console/orgs/default/services/db" }) {
+	if slices.ContainsFunc(got, func(a Answered) bool { return a.Service == "db" }) {
 		t.Errorf("a service without a hostname: %+v", got)
 	}
 	_, rev, err := r.admin.Drain(t.Context(), r.key, "edge-1")

@@ -9,6 +9,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/access"
 	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/fault/httpfault"
+	"github.com/warrenedge/warren/controlplane/model"
 )
 
 // span of a chart, and the step in which it is drawn.
@@ -134,11 +135,12 @@ func (q *Request) recent() (*admin.Traffic, error) {
 	if !q.Can(access.TrafficRead) {
 		return nil, nil
 	}
-	list, err := q.Admin.Traffic(q.Context(), q.Who, q.Org.ID.String(), admin.TrafficQuery{Since: q.Now.Add(-recentTime), Until: q.Now})
-	if err != nil || len(list) == 0 {
+	all, err := q.flow(model.ByNothing)
+	if all == nil || err != nil {
 		return &admin.Traffic{}, err
 	}
-	return &list[0], nil
+	now := all[""]
+	return &now, nil
 }
 
 // recentTime is over which time the overview counts.

@@ -84,5 +84,9 @@ func why(a *explain.Answer) string {
 	case a.Policy == nil:
 		return "The service has no policy: everybody may."
 	}
-	return a.Decision.Why()
+	d := a.Decision
+	if d.Rule != policy.NoRule {
+		d.Rule++ // people count from one, as the form of the policy does
+	}
+	return d.Why()
 }

@@ -78,7 +78,7 @@ func TestEveryTableIsFollowed(t *testing.T) {
 		"membership_roles", "memberships", "roles", "service_account_roles", "service_accounts", "user_group_members", "user_groups", "user_sessions", "users",
 		"budgets", "issuer_limits", "managed_certificates", "order_events", "orders", "domain_findings", "revocations", "compromised_keys",
 		"device_logins", "identity_providers", "invitation_roles", "invitations", "organization_security", "signin_flows", "user_backup_codes", "user_identities", "user_passkeys",
-		"user_passwords", "user_totps", "share_link_uses", "traffic_5m", "request_log_settings", "alert_rules", "alerts", "alert_rounds", "alert_mails", "object_labels", "passing_sets",
+		"user_passwords", "user_totps", "share_link_uses", "traffic_5m", "request_log_settings", "alert_rules", "alerts", "alert_rounds", "alert_mails", "object_labels", "passing_sets", "manifest_sets",
 	}
 	rows, err := connect(t, storetest.DSN(t)).Query(t.Context(), `
 		SELECT r.relname || ' ' || count(g.oid) FROM pg_class r LEFT JOIN pg_trigger g ON g.tgrelid = r.oid AND g.tgname LIKE 'log\_%'
