@@ -17,6 +17,14 @@ type failed struct {
 	nodes int // how many say so
 }
 
+// words say what became of the last attempts.
+func (f failed) words() string {
+	if f.Failures == 1 {
+		return fmt.Sprintf("the last attempt of node %s failed: %s", f.node, f.Reason)
+	}
+	return fmt.Sprintf("the last %d attempts of node %s failed: %s", f.Failures, f.node, f.Reason)
+}
+
 // attempts collects the failed attempts of a pool's nodes, once.
 func (f *Facts) attempts(pool model.PoolID) failing {
 	if out, ok := f.tried[pool]; ok {
@@ -55,19 +63,15 @@ func (f *Facts) target(t *model.Target, site Part, tried failed) Part {
 		v = f.Verdict(t)
 	}
 	fails := tried.nodes > 0 && !tried.NoWay
-	words := fmt.Sprintf("the last %d attempts of node %s failed: %s", tried.Failures, tried.node, tried.Reason)
-	if tried.Failures == 1 {
-		words = fmt.Sprintf("the last attempt of node %s failed: %s", tried.node, tried.Reason)
-	}
 	switch {
 	case site.State == Down || site.State == Inactive:
 		return part("target", t.Name, Unknown, NoWay, "site "+site.Name+" is not reached")
 	case v.State == presence.TargetUnhealthy:
 		return part("target", t.Name, Down, Unhealthy, v.Reason)
 	case fails && v.State == presence.TargetHealthy:
-		return part("target", t.Name, Degraded, Failing, "checks find it healthy, but "+words)
+		return part("target", t.Name, Degraded, Failing, "checks find it healthy, but "+tried.words())
 	case fails:
-		return part("target", t.Name, Down, Failing, words)
+		return part("target", t.Name, Down, Failing, tried.words())
 	case v.State == presence.TargetHealthy:
 		return healthy("target", t.Name)
 	case t.HealthCheck != nil:
