@@ -106,6 +106,7 @@ func TestRenewalInformationOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := simulate(t, dsn, begin, model.IssuerLimits{NewOrders: limit, PerDomain: 1 << 20})
 		l, id, ends := s.issuedBefore(*certificates)
+		storetest.Analyze(t, dsn)
 		answers, given := brokenInfo(l), 0
 		s.ca.info = func() (int, string, string) {
 			given++

@@ -92,6 +92,20 @@ func fresh(t testing.TB, template string) string {
 	return server.DSN(name)
 }
 
+// Analyze lets a database know how much a test has put into it. Otherwise the plans that connections have made when it was empty stay, and each row is
+// looked for among all.
+func Analyze(t testing.TB, dsn string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // New opens a fresh migrated database.
 func New(t testing.TB) *store.Store {
 	t.Helper()
