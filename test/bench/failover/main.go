@@ -137,8 +137,11 @@ func (b *bench) settled(ctx context.Context) error {
 		}
 		for _, n := range b.Nodes {
 			named, err := b.named(ctx, n, hostname(0))
-			if err != nil || len(named) != len(b.Nodes) {
-				return fmt.Errorf("%s names %v: %w", n.Name, named, err)
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			if len(named) != len(b.Nodes) {
+				return fmt.Errorf("%s names %v", n.Name, named)
 			}
 			for i := range b.Sites {
 				if _, err := b.Curl("https://"+hostname(i)+"/", cluster.At(n, hostname(i))...); err != nil {

@@ -45,11 +45,11 @@ func (b *bench) pairsOfFaults(ctx context.Context) error {
 		}
 		what := faults[p[0]].Name + " and " + faults[p[1]].Name
 		if err := b.Until(ctx, "the first site is served after "+what, b.servesFirst); err != nil {
-			return err
+			return b.withLogs(err)
 		}
 		served = append(served, time.Since(over))
 		if err := b.settled(ctx); err != nil {
-			return fmt.Errorf("after %s: %w", what, err)
+			return b.withLogs(fmt.Errorf("after %s: %w", what, err))
 		}
 		whole = append(whole, time.Since(over))
 		if n%10 == 9 {
@@ -71,4 +71,12 @@ func (b *bench) servesFirst() error {
 		}
 	}
 	return nil
+}
+
+// withLogs adds what nodes said last: a pair that is not got over is rare, and the lab is gone afterwards.
+func (b *bench) withLogs(err error) error {
+	for _, n := range b.Nodes {
+		err = fmt.Errorf("%w\n%s:\n%s", err, n.Name, n.Proc.Tail(20))
+	}
+	return err
 }
