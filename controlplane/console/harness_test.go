@@ -158,6 +158,9 @@ func (r *rig) must(rev model.Revision, err error) {
 	if err := r.push.WaitPublished(r.t.Context(), rev); err != nil {
 		r.t.Fatal(err)
 	}
+	if _, err := r.world.Wait(r.t.Context(), rev); err != nil { // which is set a moment later
+		r.t.Fatal(err)
+	}
 }
 
 // catchUp waits until the world has all that is written.
