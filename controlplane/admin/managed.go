@@ -129,10 +129,19 @@ func managedByRef(c *call, ref string) (*model.ManagedCertificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return nil, notHere("managed certificate")
+	if len(found) > 0 {
+		return found[0], nil
 	}
-	return found[0], nil
+	// Who ends the one of *.example.org does so for more names than the one that he has typed.
+	if wild, ok := hostname.Wildcard(name); ok {
+		if found, err = c.tx.FindManagedCertificates(c, c.org, wild); err == nil && len(found) > 0 {
+			err = fault.New(fault.NotFound, "no such managed certificate: that of %s covers this name", wild)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, notHere("managed certificate")
 }
 
 func viewManaged(c *call, v *model.ManagedCertificate) (out Managed, err error) {
