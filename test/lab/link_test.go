@@ -181,9 +181,7 @@ func numbered(t *testing.T, a, b *Host, k *Link, count int) (first uint64, arriv
 		mac := h[1].Run("cat", "/sys/class/net/eth0/address")
 		h[0].Run("ip", "neigh", "replace", h[1].Addr.String(), "lladdr", mac[:17], "dev", "eth0", "nud", "permanent")
 	}
-	before := k.Stats(Up)
-	first = before.Frames
-	var done atomic.Bool
+	var open, done atomic.Bool
 	var read atomic.Uint64
 	got := make(chan []uint64, 1)
 	go func() {
@@ -196,6 +194,8 @@ func numbered(t *testing.T, a, b *Host, k *Link, count int) (first uint64, arriv
 			case err == nil && n == 8:
 				all = append(all, binary.BigEndian.Uint64(buf))
 				read.Add(1)
+			case err == nil:
+				open.Store(true)
 			case done.Load():
 				got <- all
 				return
@@ -205,6 +205,19 @@ func numbered(t *testing.T, a, b *Host, k *Link, count int) (first uint64, arriv
 	out, err := a.Dial(t.Context(), "udp", netip.AddrPortFrom(b.Addr, 9))
 	must(t, err)
 	defer out.Close()
+	var before Stats
+	Eventually(t, 20*time.Second, "a way there", func() error { // a bridge takes a moment to see that a cable is in
+		if !open.Load() {
+			_, err := out.Write([]byte{0})
+			must(t, err)
+			return errors.New("nothing has arrived")
+		}
+		if before = k.Stats(Up); before.Left+before.Lost != before.Frames {
+			return fmt.Errorf("%+v", before)
+		}
+		return nil
+	})
+	first = before.Frames
 	for i := range count {
 		for k.Stats(Up).Frames+200 < first+uint64(i) { // what the device holds is bounded
 			runtime.Gosched()
