@@ -357,7 +357,7 @@ func TestUnavailable(t *testing.T) {
 	}
 	// A statement that waits too long is given up, and the connection stays of use.
 	dsn := storetest.DSN(t)
-	hasty, err := store.Open(ctx, dsn, store.Options{StatementTimeout: 50 * time.Millisecond, MaxConns: 1})
+	hasty, err := store.Open(ctx, dsn, store.Options{StatementTimeout: 2 * time.Second, MaxConns: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
