@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Server listens on loopback, without TLS.
+// Server speaks SMTP, without TLS.
 type Server struct {
 	Addr string
 
@@ -29,13 +29,19 @@ type Message struct {
 	Header                  mail.Header
 }
 
-// Start runs a server until the test ends.
+// Start runs a server on loopback until the test ends.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return StartOn(t, l)
+}
+
+// StartOn runs a server until the test ends, somewhere else.
+func StartOn(t testing.TB, l net.Listener) *Server {
+	t.Helper()
 	s := &Server{Addr: l.Addr().String(), got: make(chan Message, 100)}
 	var wg sync.WaitGroup
 	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
