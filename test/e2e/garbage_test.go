@@ -57,6 +57,13 @@ func strange(r *rand.Rand) []byte {
 // strangers sends datagrams and opens connections until all are sent.
 func (c *suite) strangers(r *rand.Rand, from *lab.Host, n *cluster.Node) {
 	c.t.Helper()
+	c.until("a way to "+n.Name, func() error { // datagrams don't wait until neighbours have found each other
+		conn, err := from.Dial(c.t.Context(), "tcp", netip.AddrPortFrom(n.Host.Addr, 443))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
 	for _, port := range []uint16{51820, 7946} {
 		var conns []net.Conn
 		for range 8 { // as many sources
