@@ -278,17 +278,35 @@ func (p *Planner) Maintain(ctx context.Context, now time.Time) error {
 
 func (p *Planner) clean(ctx context.Context, now time.Time) error {
 	return p.tx(ctx, func(tx *store.Tx) error {
-		e0 := superseded(ctx, tx, now)
-		old, err := tx.SupersededCertificates(ctx, now.Add(-certs.Overlap))
-		for _, id := range old {
-			if e := tx.DeleteCertificate(ctx, id); e != nil && fault.Of(e) != fault.NotFound {
-				err = errors.Join(err, e)
+		for _, step := range []func() error{
+			func() error { return superseded(ctx, tx, now) },
+			func() error { return removeSuperseded(ctx, tx, now.Add(-certs.Overlap)) },
+			func() error { _, err := tx.PruneOrders(ctx, now.Add(-keepOrders)); return err },
+			func() error { return tx.DeleteUnused(ctx, now.Add(-certs.Overlap)) },
+			func() error { return superseded(ctx, tx, now) }, // once more: what others gave way to may just have gone
+			func() error { _, err := tx.DeleteExpiredChallenges(ctx, now); return err },
+			func() error { return tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)) },
+			func() error { return tx.DeletePastLimits(ctx, now) },
+			func() error { return tx.DeleteRevocations(ctx, now) },
+		} {
+			if err := step(); err != nil { // the transaction is over: what comes after it would only hide why
+				return err
 			}
 		}
-		_, e1 := tx.PruneOrders(ctx, now.Add(-keepOrders))
-		e3 := tx.DeleteUnused(ctx, now.Add(-certs.Overlap))
-		e4 := superseded(ctx, tx, now) // once more: what others gave way to may just have gone
-		_, e2 := tx.DeleteExpiredChallenges(ctx, now)
-		return errors.Join(e0, err, e1, e2, e3, e4, tx.DeleteFullBuckets(ctx, now.Add(-budget.LongestWindow)), tx.DeletePastLimits(ctx, now), tx.DeleteRevocations(ctx, now))
+		return nil
 	})
+}
+
+// removeSuperseded deletes certificates that gave way before a moment.
+func removeSuperseded(ctx context.Context, tx *store.Tx, before time.Time) error {
+	old, err := tx.SupersededCertificates(ctx, before)
+	if err != nil {
+		return err
+	}
+	for _, id := range old {
+		if err := fault.Ignore(tx.DeleteCertificate(ctx, id), fault.NotFound); err != nil {
+			return err
+		}
+	}
+	return nil
 }
