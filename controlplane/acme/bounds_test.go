@@ -10,10 +10,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // hung never answers, or never ends its answer.
@@ -50,7 +50,7 @@ func (u *untilDone) Read(p []byte) (int, error) {
 
 func TestDeadlineAndCancel(t *testing.T) {
 	for name, body := range map[string]io.Reader{"no reply": nil, "half a reply": strings.NewReader(`{"status":`)} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			c, err := acme.New(acme.Options{
 				Directory: base + "/dir", Key: newKey(t), AccountURL: base + "/acct/1", Timeout: 20 * time.Second,
 				Transport: &hung{newFake(t, nil), body},
@@ -79,7 +79,7 @@ func TestDeadlineAndCancel(t *testing.T) {
 
 // A cancelled call does not wait for the pause between bad nonces to end.
 func TestCancelBetweenNonces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
 		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func base64Reader(s string) io.Reader {
@@ -19,7 +19,7 @@ func base64Reader(s string) io.Reader {
 
 // A nonce is used once; a reply's is used before another is asked for; replies that refuse bring nonces, too.
 func TestNonces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		seen := map[string]int{}
 		bad := 0
 		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +77,7 @@ func TestBadNonceWithRetryAfter(t *testing.T) {
 }
 
 func TestRetryAfterOnEveryReply(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		at := time.Now().Add(90 * time.Second)
 		for _, header := range []string{"90", at.UTC().Format(http.TimeFormat)} {
 			body, status := orderJSON("processing"), http.StatusOK
@@ -148,7 +148,7 @@ func TestTransportIsLeftAlone(t *testing.T) {
 
 // The directory is read once an hour, however many calls there are.
 func TestDirectoryIsKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		f := newFake(t, nil)
 		f.meta = `{"profiles":{"classic":"x"}}`
 		c := f.client(t)

@@ -9,11 +9,11 @@ import (
 	"math/big"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
 	"github.com/warrenedge/warren/controlplane/acme/acmetest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // rfc9773 is the certificate of RFC 9773, appendix A. Its dates lie before year 1's end.
@@ -57,7 +57,7 @@ func TestCertID(t *testing.T) {
 
 // Whatever is wrong with renewal information, there is none, and never a reason to renew.
 func TestNoRenewalInfo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		leaf := selfSigned(t, "a.example", nil)
 		now := time.Now()
 		window := func(start, end time.Duration) string {
@@ -119,7 +119,7 @@ func TestNoRenewalInfo(t *testing.T) {
 }
 
 func TestRenewalInfo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		leaf, now := selfSigned(t, "a.example", nil), time.Now()
 		for again, want := range map[string]time.Duration{"3600": time.Hour, "1": time.Minute, "0": time.Minute, "864000": 24 * time.Hour, "99999999999999999999": 24 * time.Hour} {
 			for _, start := range []time.Duration{-30 * 24 * time.Hour, -time.Hour, 5 * time.Hour} { // a window in the past means soon

@@ -14,10 +14,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/netcheck"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // healthy is what the control plane says of a way on which all is well, but for one hop.
@@ -201,7 +201,7 @@ func TestDoctorBeforeANode(t *testing.T) {
 
 // However many checks hang, all of them together end in time, and say so.
 func TestDoctorEndsInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), doctorTime)
 		defer cancel()
 		hangs := check{"nodes", func(ctx context.Context) ([]finding, error) { <-ctx.Done(); return nil, ctx.Err() }}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -130,7 +131,7 @@ func value(t *testing.T, c prometheus.Collector) float64 {
 }
 
 func TestHintsShortenTheWaitAndPollsFindTheRest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		src := newSource(5)
 		f, got, stop := follow(t, src, slog.New(slog.DiscardHandler))
 		begin := time.Now()
@@ -160,7 +161,7 @@ func TestHintsShortenTheWaitAndPollsFindTheRest(t *testing.T) {
 
 // A thousand hints while one batch is being delivered cost one question, and the last change is not missed.
 func TestHintsMerge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		src := newSource(1)
 		busy := make(chan struct{})
 		var got []model.Batch
@@ -196,7 +197,7 @@ func TestHintsMerge(t *testing.T) {
 
 // During an outage the log has its beginning and its end, and nothing is lost.
 func TestOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var text bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&text, nil))
 		src := newSource(3)
@@ -239,7 +240,7 @@ func TestOutage(t *testing.T) {
 
 // Without notifications the poll goes on; after the connection is lost it is made again.
 func TestListenerComesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		src := newSource(1)
 		src.deaf = true
 		f, _, stop := follow(t, src, slog.New(slog.DiscardHandler))
@@ -266,7 +267,7 @@ func TestListenerComesBack(t *testing.T) {
 }
 
 func TestReloadInTheMiddle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		src := newSource(9)
 		f, got, stop := follow(t, src, slog.New(slog.DiscardHandler))
 		src.set(true, func(s *fakeSource) { s.rev, s.reload = 4, true }) // restored to the past

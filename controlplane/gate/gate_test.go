@@ -9,12 +9,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/model/modeltest"
 	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 const rows = `
@@ -91,7 +91,7 @@ func newGate(t testing.TB, policy Policy) (*Gate, *cluster, []*model.Challenge) 
 
 // Nobody is asked before all have acknowledged; then everybody is, until all answer.
 func TestReadyWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		g, c, all := newGate(t, Wait)
 		c.standing[node("n2")] = presence.Behind
 		c.says["2001:db8::2"] = errors.New("lacks a value")
@@ -117,7 +117,7 @@ func TestReadyWaits(t *testing.T) {
 }
 
 func TestNotReadyNamesNodes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		g, c, all := newGate(t, Wait)
 		c.standing[node("n1")] = presence.Behind
 		short, cancel := context.WithTimeout(t.Context(), 3*time.Second)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/model/modeltest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,7 +22,7 @@ func at(rev model.Revision) *model.Model {
 }
 
 func TestCurrentWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c := model.NewCurrent()
 		if m, err := c.Wait(t.Context(), 0); err != nil || m.Revision() != 0 {
 			t.Fatalf("Wait(0) = %d, %v", m.Revision(), err)
@@ -54,7 +55,7 @@ func TestCurrentWait(t *testing.T) {
 }
 
 func TestCurrentWaitEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c := model.NewCurrent()
 		c.Set(at(3))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

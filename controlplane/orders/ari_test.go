@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/acme"
@@ -14,6 +13,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // window is renewal information as authorities send it.
@@ -103,7 +103,7 @@ func TestRenewalInformationOfMany(t *testing.T) {
 	t.Parallel()
 	const limit, past = 40, 100
 	dsn, begin := storetest.DSN(t), time.Now()
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := simulate(t, dsn, begin, model.IssuerLimits{NewOrders: limit, PerDomain: 1 << 20})
 		l, id, ends := s.issuedBefore(*certificates)
 		storetest.Analyze(t, dsn)

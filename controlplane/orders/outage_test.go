@@ -3,12 +3,12 @@ package orders
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // The authority answers nobody for ten days, just when certificates of 45 days are to be renewed: planner and worker go on asking, at
@@ -17,7 +17,7 @@ import (
 func TestTenDaysWithoutAuthority(t *testing.T) {
 	t.Parallel()
 	dsn, begin := storetest.DSN(t), time.Now()
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := simulate(t, dsn, begin, model.IssuerLimits{})
 		s.ca.life = 45 * day
 		var services []*model.Service

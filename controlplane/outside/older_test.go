@@ -12,6 +12,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/model/modeltest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // A node that goes on answering with a certificate that was replaced is counted after a minute, until it answers with the newest.
@@ -27,7 +28,7 @@ func TestOlderCertificate(t *testing.T) {
 	for _, name := range []string{"old", "new", "rsa"} {
 		b.Certificates[model.CertificateID{UUID: modeltest.UUID("certificate", name)}].ChainPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte(name)})
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		w := newWatch(t)
 		w.with.World.Set(model.Empty().Apply(b))
 		var shown atomic.Value

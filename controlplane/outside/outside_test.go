@@ -20,6 +20,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/model/modeltest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,7 +49,7 @@ func newWatch(t *testing.T) *Watch {
 
 // What silence means depends on who else answers.
 func TestSilence(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		w := newWatch(t)
 		var mu sync.Mutex
 		says := map[model.NodeID]error{node("n1"): errSilent, node("n2"): errSilent}

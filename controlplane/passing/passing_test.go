@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // sets are removed one at a time; one of them can't be.
@@ -38,7 +39,7 @@ func (s *sets) RemovePassed(context.Context, time.Time) (*model.PassingSet, erro
 
 // All that is over goes at once, whatever can't be removed; what is not known yet, a little later.
 func TestAllThatIsOverIsRemoved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := &sets{over: []string{"a", "b", "c"}, stuck: "b"}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)

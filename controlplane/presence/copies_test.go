@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/controlplane/presence/presencetest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
@@ -142,7 +142,7 @@ func instance(process string) Entry {
 
 // One replica is told of both by turns.
 func TestCopiesAtOneReplica(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var log bytes.Buffer
 		reg := prometheus.NewRegistry()
 		s := New("r1", Memory{}, slog.New(slog.NewTextHandler(&log, nil)), reg)

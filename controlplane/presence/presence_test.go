@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence/presencetest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
@@ -35,7 +35,7 @@ type fakeBus struct {
 func (b *fakeBus) Live() bool { return b.live }
 
 func TestHealth(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		bus := &fakeBus{live: true}
 		s := newStore("r1", bus)
 		ctx := t.Context()
@@ -67,7 +67,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestHealthOfTheNeverSeen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := newStore("r1", Memory{})
 		time.Sleep(Settle - time.Second)
 		if got := s.Health(time.Now(), []string{"node_a"})["node_a"]; got != Unknown {

@@ -3,15 +3,16 @@ package push
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // run marks at the given moments and returns when flushes came, all in time since the start.
 func flushes(t *testing.T, w Window, took time.Duration, marks ...time.Duration) []time.Duration {
 	t.Helper()
 	var out []time.Duration
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		begin := time.Now()
 		c := NewCoalescer(w, func() {
 			out = append(out, time.Since(begin))

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/access"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/policy"
 )
 
@@ -27,7 +27,7 @@ func address(format string) func(int) netip.Addr {
 }
 
 func TestAttempts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		a := access.NewAttempts()
 		one := func(int) netip.Addr { return netip.MustParseAddr("192.0.2.1") }
 		if n := guesses(a, "p", one, 100); n != 5 {
@@ -62,7 +62,7 @@ func TestAttempts(t *testing.T) {
 
 // The nodes of a pool allow together what one would allow alone.
 func TestAttemptsInSum(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		for _, nodes := range []int{2, 7, 30} {
 			sum := 0
 			var all []*access.Attempts

@@ -3,11 +3,11 @@ package apply
 import (
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/ads"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // selfIs is a transaction that says whether this node drains.
@@ -90,7 +90,7 @@ func TestDrainOrder(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				n, _ := newNode(t, t.TempDir())
 				must(t, n, world(t))
 				c.order(t, n)
@@ -104,7 +104,7 @@ func TestDrainOrder(t *testing.T) {
 
 // Clients are asked to connect elsewhere from the order on, or from the signal, and no longer when it is taken back.
 func TestDrainingNodeSendsClientsElsewhere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n, m := newNode(t, t.TempDir())
 		must(t, n, world(t))
 		for i, want := range []bool{true, false, true} {
@@ -126,7 +126,7 @@ func TestDrainingNodeMayBeStarted(t *testing.T) {
 	dir := t.TempDir()
 	first, _ := newNode(t, dir)
 	must(t, first, world(t)) // which says that it is active
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		for _, from := range []string{"disk, active", "disk, draining"} {
 			n, m := newNode(t, dir)
 			if _, err := n.Restore(t.Context()); err != nil {

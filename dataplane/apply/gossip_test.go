@@ -20,6 +20,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/dataplane/gossip"
 	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/resource"
 )
@@ -151,7 +152,7 @@ func TestGossipGetsKeysAndPeers(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n, m := newNode(t, t.TempDir())
 		c := &chatter{changed: make(chan struct{}, 1)}
 		var up atomic.Bool

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // stored makes a folder with three generations: revisions 5, 6 and 7.
@@ -118,7 +120,7 @@ func TestT24_FilesAreSealedAndPrivate(t *testing.T) {
 // A disk that takes no more does not stop the node: it serves what it was told, keeps the generations that it has,
 // and writes the newest as soon as it can.
 func TestFullDiskDoesNotStopTheNode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		dir := t.TempDir()
 		n, m := newNode(t, dir)
 		must(t, n, world(t))

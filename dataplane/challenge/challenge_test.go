@@ -15,13 +15,13 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -207,7 +207,7 @@ func TestPlainIsBounded(t *testing.T) {
 }
 
 func TestChallengesExpire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		a := newAnswerer(t, inbound.NewLimiter(1, 1), sample(time.Now().Add(10*time.Minute)))
 		known := func() (file, tls bool) {
 			_, file = a.known.Load().file("new.example.org", "tok", time.Now())

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func addrs(texts ...string) []netip.Addr {
@@ -114,7 +115,7 @@ func TestEveryAddressIsTried(t *testing.T) {
 		"the second overtakes a slow": {[]string{"192.0.2.1", "192.0.2.2"}, nil, map[string]time.Duration{"192.0.2.1": 2 * time.Second, "192.0.2.2": time.Second}, "192.0.2.2", 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				n := &network{names: map[string][]netip.Addr{"c.example": addrs(tc.addrs...)}, refuses: map[string]bool{}, answers: tc.answers}
 				for _, a := range tc.refuses {
 					n.refuses[a] = true
@@ -136,7 +137,7 @@ func TestEveryAddressIsTried(t *testing.T) {
 }
 
 func TestNamesAreLookedUpEachTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n := &network{names: map[string][]netip.Addr{"c.example": addrs("192.0.2.1")}, refuses: map[string]bool{}, answers: map[string]time.Duration{"192.0.2.1": 0}}
 		d := n.dialer()
 		for _, want := range []string{"192.0.2.1", "192.0.2.7", "2001:db8::7"} {
@@ -151,7 +152,7 @@ func TestNamesAreLookedUpEachTime(t *testing.T) {
 }
 
 func TestErrorsNameWhatWasTried(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n := &network{
 			names:   map[string][]netip.Addr{"c.example": addrs("192.0.2.1", "192.0.2.2"), "empty.example": nil},
 			refuses: map[string]bool{"192.0.2.1": true},

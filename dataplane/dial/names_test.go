@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 )
 
@@ -68,7 +69,7 @@ func run(t *testing.T, n *Names) {
 
 func TestNamesAreLookedUpAsOftenAsWanted(t *testing.T) {
 	for wanted, every := range map[time.Duration]time.Duration{20 * time.Second: 20 * time.Second, time.Hour: time.Hour, time.Second: LookSoonest} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			d := newDirectory()
 			d.set("edge.example", "192.0.2.1")
 			n := NewNames(d.lookup, func(string) {})
@@ -84,7 +85,7 @@ func TestNamesAreLookedUpAsOftenAsWanted(t *testing.T) {
 }
 
 func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		d, changes := newDirectory(), new(atomic.Int32)
 		d.set("edge.example", "192.0.2.1", "2001:db8::1")
 		n := NewNames(d.lookup, func(string) { changes.Add(1) })
@@ -126,7 +127,7 @@ func TestNamesAreLookedUpAgainAndAgain(t *testing.T) {
 }
 
 func TestWhoeverAsksIsHeardOnceASecond(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		d := newDirectory()
 		d.set("a.example", "192.0.2.1")
 		n := NewNames(d.lookup, func(string) {})
@@ -154,7 +155,7 @@ func TestWhoeverAsksIsHeardOnceASecond(t *testing.T) {
 
 // A name server that does not answer holds up nobody else, nor the end.
 func TestSlowNames(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		d := newDirectory()
 		d.takes = time.Minute
 		var names []string
@@ -172,7 +173,7 @@ func TestSlowNames(t *testing.T) {
 }
 
 func TestRememberedAddresses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		d := newDirectory()
 		n := network{answers: map[string]time.Duration{"192.0.2.1": 0, "192.0.2.9": 0}}
 		dialer := n.dialer()

@@ -7,10 +7,11 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func challenged(cfg Config, challenges ...Challenge) Config {
@@ -106,7 +107,7 @@ func TestChallengesChangeNothingElse(t *testing.T) {
 
 // A node that hears from nobody forgets a challenge by itself, over both transports.
 func TestChallengeExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s, _ := newServer(t, challenged(example(), Challenge{Name: "new.example.org", Text: "v", Expires: time.Now().Add(10 * time.Minute)}))
 		q := query(t, "_acme-challenge.new.example.org.", dns.TypeTXT, 0)
 		answers := func() (n int) {

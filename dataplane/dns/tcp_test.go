@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // serveTCPOn runs s on a loopback listener and returns its address.
@@ -171,7 +173,7 @@ func (p *pipes) dial() net.Conn {
 
 // inBubble runs f against a server on pipes, with fake time.
 func inBubble(t *testing.T, f func(t *testing.T, p *pipes, conns func() float64)) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s, reg := newServer(t, example())
 		p := newPipes()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -277,7 +279,7 @@ func TestTCPConnectionLimit(t *testing.T) {
 
 // The end of Serve does not wait for idle clients.
 func TestTCPStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s, _ := newServer(t, example())
 		p := newPipes()
 		ctx, cancel := context.WithCancel(t.Context())

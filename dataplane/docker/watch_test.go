@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/docker/dockertest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // pipes is a listener in memory, so that its connections wait in fake time.
@@ -133,7 +134,7 @@ func labelled(name, service, address string) dockertest.Container {
 }
 
 func TestWatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		e := &dockertest.Engine{}
 		e.Start(dockertest.Container{Name: "other", Address: "172.17.0.9", Ports: []int{80}})
 		web := e.Start(labelled("web-1", "shop", "172.17.0.2"))
@@ -160,7 +161,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestStorm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		e := &dockertest.Engine{}
 		r := newRig(t, e)
 		r.after(2 * time.Second)
@@ -177,7 +178,7 @@ func TestStorm(t *testing.T) {
 }
 
 func TestEngineAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		e := &dockertest.Engine{}
 		web := e.Start(labelled("web-1", "shop", "172.17.0.2"))
 		r := newRig(t, e)
@@ -203,7 +204,7 @@ func TestEngineAway(t *testing.T) {
 func TestEventsEnd(t *testing.T) {
 	for name, e := range map[string]*dockertest.Engine{"hangs up": {}, "has none": {Mute: true}} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				r := newRig(t, e)
 				r.want(time.Minute, "")
 				e.HangUp()
@@ -215,7 +216,7 @@ func TestEventsEnd(t *testing.T) {
 }
 
 func TestPodman(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		e := &dockertest.Engine{Podman: true}
 		e.Start(labelled("web-1", "shop", "10.88.0.2"))
 		r := newRig(t, e)
@@ -250,7 +251,7 @@ func TestBadEngines(t *testing.T) {
 		{"many containers", version, `{"ID":"x"}`, "[" + strings.Repeat(`{},`, maxContainers) + "{}]", "5001 containers with the label warren.enable, want 5000 at most"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					say := map[string]string{"/version": tt.version, "/v1.47/info": tt.info, "/v1.47/containers/json": tt.list}[r.URL.Path]
 					if say == "" {

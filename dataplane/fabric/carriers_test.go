@@ -6,10 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestChoice(t *testing.T) {
@@ -112,7 +112,7 @@ func TestCarriersStandIn(t *testing.T) {
 			{"nothing but dead connections", standby{up: true, dead: 99}, standby{up: true}, 0, "first"},
 		} {
 			t.Run(pinned+" "+tt.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubbletest.Run(t, func(t *testing.T) {
 					first, second := tt.first, tt.second
 					c, names := Carriers{Stream: &first, WireGuard: &second}, map[string]string{"first": CarrierStream, "second": CarrierWireGuard}
 					if pinned == CarrierWireGuard {

@@ -10,10 +10,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // never is a carrier that nobody asks.
@@ -89,7 +90,7 @@ func peers(ids ...string) (cs []candidate) {
 }
 
 func TestRaceTakesTheFirstAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		r := newRunner(map[string]behaviour{"a": {after: 10 * time.Millisecond}, "b": {}})
 		conn, _, err := newFabric(never{}).race(t.Context(), peers("a", "b"), r.try)
 		if err != nil {
@@ -103,7 +104,7 @@ func TestRaceTakesTheFirstAnswer(t *testing.T) {
 }
 
 func TestRaceStaggersAndClosesLosers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		// a is silent; b is slow; c answers first, then a connects although it was told to stop.
 		r := newRunner(map[string]behaviour{"a": {after: 600 * time.Millisecond, deaf: true}, "b": {after: time.Hour}, "c": {after: 20 * time.Millisecond}})
 		f := newFabric(never{})
@@ -133,7 +134,7 @@ func TestRaceStaggersAndClosesLosers(t *testing.T) {
 }
 
 func TestRaceGoesOnAtOnceAfterRefusal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		no := statusError(StatusNoTunnel)
 		r := newRunner(map[string]behaviour{"a": {after: time.Millisecond, err: no}, "b": {after: time.Millisecond, err: no}, "c": {after: time.Millisecond}})
 		conn, _, err := newFabric(never{}).race(t.Context(), peers("a", "b", "c"), r.try)
@@ -156,7 +157,7 @@ func TestRaceAsksAPeerOnce(t *testing.T) {
 		{statusError(StatusNotAllowed), []string{"a", "b"}},
 		{io.EOF, []string{"a", "a", "b", "b"}},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			var asks []string
 			cs := []candidate{{peer: "a", carrier: CarrierStream}, {peer: "a", carrier: CarrierWireGuard}, {peer: "b", carrier: CarrierStream}, {peer: "b", carrier: CarrierWireGuard}}
 			_, _, err := newFabric(never{}).race(t.Context(), cs, func(_ context.Context, c candidate) (net.Conn, error) {
@@ -182,7 +183,7 @@ func TestRaceReportsTheClosestAnswer(t *testing.T) {
 		{"an answer of the future", []error{statusError(0x77), io.EOF, io.EOF}, StatusNoTunnel},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				r := newRunner(map[string]behaviour{"a": {err: tt.errs[0]}, "b": {err: tt.errs[1]}, "c": {err: tt.errs[2]}})
 				_, status, err := newFabric(never{}).race(t.Context(), peers("a", "b", "c"), r.try)
 				if err == nil || status != tt.want {
@@ -197,7 +198,7 @@ func TestRaceReportsTheClosestAnswer(t *testing.T) {
 }
 
 func TestRaceEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		r := newRunner(map[string]behaviour{"a": {after: time.Hour}, "b": {after: 700 * time.Millisecond, deaf: true}})
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()

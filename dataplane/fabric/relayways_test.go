@@ -8,11 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // Streams between nodes and the tunnel between them stand in for each other, in the time in which another node would
@@ -31,7 +32,7 @@ func TestRelayStandsIn(t *testing.T) {
 		{"kept connections are dead", standby{up: true, dead: triesMost}, standby{up: true}, 0, CarrierWireGuard},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				stream, wireguard := tt.stream, tt.wireguard
 				f := New(Carriers{WireGuard: &wireguard, Nodes: &stream}, newFabric(never{}).log, newRegistry())
 				f.Apply(Config{Self: "n1", Nodes: []Node{{ID: "n1"}, {ID: "n2", Addr: overlay(2)}}, Sites: []Site{{ID: "s", Nodes: []string{"n2"}}}})
@@ -150,7 +151,7 @@ func TestRelayDrains(t *testing.T) {
 		"one that doesn't": {time.Hour, RelayDrain},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				l := &pipes{conns: make(chan net.Conn), shut: make(chan struct{})}
 				f := newFabric(holding{})
 				f.Apply(Config{Self: "n2", Nodes: []Node{{ID: "n1", Addr: overlay(1)}}, Sites: []Site{{ID: "s", Connectors: []Connector{{ID: "c1"}}}}})

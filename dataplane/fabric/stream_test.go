@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pires/go-proxyproto"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -198,7 +199,7 @@ func TestReadHeaderEndsEarly(t *testing.T) {
 }
 
 func TestReadHeaderTakesFiveSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		a, b := net.Pipe()
 		defer a.Close()
 		defer b.Close()
@@ -221,7 +222,7 @@ func TestReadHeaderTakesFiveSeconds(t *testing.T) {
 }
 
 func TestReadHeaderLeavesNoDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		a, b := net.Pipe()
 		defer a.Close()
 		defer b.Close()

@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // A stream inside the tunnel to a relay is told of silence behind that, and goes on; one that is not kept is as it was.
@@ -155,7 +156,7 @@ func TestAttemptsEndWithSilence(t *testing.T) {
 		{"another one", "c2", true, true, stagger + attemptTime},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				stream, wg := &mute{}, &mute{}
 				f := New(Carriers{Stream: stream, WireGuard: wg}, newFabric(never{}).log, newRegistry())
 				f.Apply(Config{Self: "n1", Nodes: []Node{{ID: "n1"}}, Sites: []Site{{ID: "s", Connectors: []Connector{{ID: "c1"}}, Nodes: []string{"n1"}}}})
@@ -184,7 +185,7 @@ func TestAttemptsEndWithSilence(t *testing.T) {
 // A relay that waits for a connector says at once that there is no way when that has fallen silent, and whoever asked
 // goes elsewhere.
 func TestRelaySaysThatThereIsNoWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		stream, silent := &mute{}, "c1"
 		f := New(Carriers{Stream: stream, WireGuard: never{}}, newFabric(never{}).log, newRegistry())
 		f.Apply(Config{Self: "n2", Nodes: []Node{{ID: "n1"}, {ID: "n2"}}, Sites: []Site{{ID: "s", Connectors: []Connector{{ID: "c1"}}, Nodes: []string{"n2"}}}})

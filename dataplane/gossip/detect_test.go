@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // rounds is how many probes each node makes in a time.
@@ -25,7 +27,7 @@ func TestDeadEverywhere(t *testing.T) {
 		for _, n := range []int{2, 3, 5, 20} {
 			var took []int
 			for seed := range uint64(3) {
-				synctest.Test(t, func(t *testing.T) {
+				bubbletest.Run(t, func(t *testing.T) {
 					s := newSim(seed)
 					c := newCluster(t, s, n)
 					c.together()
@@ -83,7 +85,7 @@ func TestNobodyIsDeclaredDeadForBeingLate(t *testing.T) {
 		{10, 30 * time.Millisecond, 200 * time.Millisecond},
 		{5, 150 * time.Millisecond, 200 * time.Millisecond},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			s := newSim(uint64(tt.n))
 			s.delay, s.loss = tt.delay, 0.05
 			stalls(s, tt.longest)
@@ -109,7 +111,7 @@ func TestNobodyIsDeclaredDeadForBeingLate(t *testing.T) {
 }
 
 func TestFarPeersAreProbedMoreSlowly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := newSim(1)
 		s.delay = 100 * time.Millisecond
 		c := newCluster(t, s, 3)
@@ -132,7 +134,7 @@ func TestFarPeersAreProbedMoreSlowly(t *testing.T) {
 
 func TestLeaveIsToldAtOnce(t *testing.T) {
 	for _, n := range []int{2, 5, 20} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			c := newCluster(t, newSim(1), n)
 			c.together()
 			c.all[0].end()
@@ -157,7 +159,7 @@ func TestLeaveIsToldAtOnce(t *testing.T) {
 }
 
 func TestKilledNodeComesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c := newCluster(t, newSim(1), 4)
 		c.together()
 		c.kill(2)
@@ -195,7 +197,7 @@ func TestDrainingSpreads(t *testing.T) {
 }
 
 func draining(t *testing.T, seed uint64) (took time.Duration) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c := newCluster(t, newSim(seed), 8)
 		c.together()
 		c.all[3].Drain()
@@ -228,7 +230,7 @@ func TestPartitions(t *testing.T) {
 		{"two of six", 6, 2, Unknown},
 		{"one of two", 2, 1, Dead},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			c := newCluster(t, newSim(1), tt.n)
 			c.together()
 			in := func(h *host) bool { return h.index < tt.inner }
@@ -275,7 +277,7 @@ func TestPartitions(t *testing.T) {
 }
 
 func TestSitesSpread(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := newSim(1)
 		s.loss = 0.05
 		c := newCluster(t, s, 5)
@@ -318,7 +320,7 @@ func TestSitesSpread(t *testing.T) {
 }
 
 func TestLoadIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c := newCluster(t, newSim(1), 4)
 		c.together()
 		c.all[0].SetLoad(1000)

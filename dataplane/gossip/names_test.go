@@ -3,11 +3,11 @@ package gossip
 import (
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 )
 
@@ -35,7 +35,7 @@ func byName(t *testing.T, s *sim, n int) *cluster {
 // A node that is known by a name is called at what the name has, whatever was pushed with it. When it moves it is missed
 // until the name has followed, and is the same member then; so it is if it moves before the name, or behind it.
 func TestNodeByName(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := newSim(1)
 		c := byName(t, s, 4)
 		defer c.stop()

@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +105,7 @@ func (s *switchboard) set(id string, err error) {
 }
 
 func TestCheckerFollowsTargets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := &switchboard{off: map[string]error{}, dials: map[string]int{}}
 		c, stop := start(t, s.dial)
 		defer stop()
@@ -148,7 +150,7 @@ func TestCheckerFollowsTargets(t *testing.T) {
 }
 
 func TestManyTargetsAreNotCheckedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var now, most atomic.Int64
 		c, stop := start(t, func(ctx context.Context, _ string) (net.Conn, error) {
 			n := now.Add(1)
@@ -242,7 +244,7 @@ func TestHTTPChecks(t *testing.T) {
 
 // A target that sends its answer a byte at a time, for ever, takes no longer than the check's timeout.
 func TestSlowAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c := New(func(context.Context, string) (net.Conn, error) {
 			near, far := net.Pipe()
 			go func() {

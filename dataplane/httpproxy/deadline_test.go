@@ -20,6 +20,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/terminate"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // bubble is a Proxy for a.example without a network, for the fake time of synctest.
@@ -99,7 +100,7 @@ func TestT10_EveryStateHasADeadline(t *testing.T) {
 		{"idle after an upgrade", upgradeEcho, false, "GET / HTTP/1.1\r\n" + head + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", idleTime, "101"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				b, end := newBubble(t, tt.target)
 				var c net.Conn
 				if tt.raw {
@@ -148,7 +149,7 @@ func TestT10_SlowBodies(t *testing.T) {
 		{"a slow target is not the client's fault", 1 << 20, 2 * time.Second, "200"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				b, end := newBubble(t, func(_ http.ResponseWriter, r *http.Request) {
 					for buf := make([]byte, 1<<20); ; time.Sleep(tt.target) {
 						if _, err := io.ReadFull(r.Body, buf); err != nil {
@@ -180,7 +181,7 @@ func TestT10_SlowBodies(t *testing.T) {
 
 // TestDrainIsBounded ends Serve while a request never does.
 func TestDrainIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b, end := newBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		c := b.secure(t)
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/reach"
 	"github.com/warrenedge/warren/dataplane/sni"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // port is a whole TLS port: sni, and a Proxy that ends when sni says that nothing more will come.
@@ -139,7 +140,7 @@ func TestEndWaitsForAFirstRequest(t *testing.T) {
 	for name, c := range map[string]struct{ after, ends time.Duration }{
 		"in time": {firstTime - time.Second, firstTime - time.Second}, "never": {0, firstTime},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			b, end := newBubble(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answer") })
 			conn := b.secure(t)
 			synctest.Wait()
@@ -170,7 +171,7 @@ func TestEndWaitsForAFirstRequest(t *testing.T) {
 
 // A handshake that never goes on ends with the drain, though its own time is not over.
 func TestEndIsBoundedDuringAHandshake(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b, end := newBubble(t, nil)
 		conn := b.connect()
 		var hello bytes.Buffer

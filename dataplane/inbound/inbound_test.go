@@ -8,10 +8,11 @@ import (
 	"os"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,7 +77,7 @@ func (l *tired) Accept() (net.Conn, error) {
 func (*tired) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestAcceptGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		const fails = 12
 		l := &tired{fail: fails, conns: make(chan net.Conn)}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // pipes is a listener without a network, all of whose clients come from one address.
@@ -76,7 +77,7 @@ func TestConnectionsOfAClosedPortEnd(t *testing.T) {
 		"process ends":      func(_ *Server, cancel func()) { cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				s := newServer(sink)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error)
@@ -109,7 +110,7 @@ func TestConnectionsOfAClosedPortEnd(t *testing.T) {
 }
 
 func TestUnchangedServiceKeepsItsConnections(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := newServer(sink)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -137,7 +138,7 @@ func TestUnchangedServiceKeepsItsConnections(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := newServer(sink)
 		s.limit = inbound.NewLimiter(3, 100)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -15,6 +15,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/udp"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func udpForward(service string, port uint16, ids ...string) Forward {
@@ -202,7 +203,7 @@ func client(n int) netip.AddrPort {
 }
 
 func TestFlowEndsWhenIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		far := make(chan stream, 1)
 		s := newServer(streams(far))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -259,7 +260,7 @@ func TestFlowEndsWhenIdle(t *testing.T) {
 
 // A target that does not answer is looked for once a second, whatever a client sends.
 func TestFlowWithoutATarget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		dials := 0
 		s := newServer(func(context.Context, fabric.Request) (net.Conn, error) {
 			dials++
@@ -285,7 +286,7 @@ func TestFlowWithoutATarget(t *testing.T) {
 // A flood from many sources: no more streams are asked for at once, no more flows kept than there may be,
 // and who talked before goes on talking.
 func TestFloodOfSources(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		block := make(chan struct{})
 		var mu sync.Mutex
 		opened := 0
@@ -383,7 +384,7 @@ func TestFloodOfSources(t *testing.T) {
 
 // A stream that takes nothing holds up to its bound, and nobody else.
 func TestSlowStream(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		far := make(chan stream, 2)
 		s := newServer(streams(far))
 		ctx, cancel := context.WithCancel(t.Context())

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 const testPort = 7102
@@ -141,7 +143,7 @@ func start(t *testing.T, l *lan, addr netip.Addr, o Options, peers ...Peer) *hos
 // inBubble runs a test in its own time; cleanups of f's t end before it does.
 func inBubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	synctest.Test(t, f)
+	bubbletest.Run(t, f)
 }
 
 func pairOn(t *testing.T, l *lan) (a, b *host) {

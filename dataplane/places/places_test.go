@@ -14,6 +14,8 @@ import (
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -83,7 +85,7 @@ func TestPlaces(t *testing.T) {
 func TestPlacesChange(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.mmdb")
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		p := New([]string{path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		done := make(chan struct{})
 		go func() { defer close(done); _ = p.Run(t.Context()) }()

@@ -4,8 +4,9 @@ import (
 	"context"
 	"runtime/debug"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestPercent(t *testing.T) {
@@ -30,7 +31,7 @@ func TestThrift(t *testing.T) {
 		debug.SetGCPercent(p)
 		return p
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- (Thrift{}).Run(ctx) }()

@@ -23,6 +23,7 @@ import (
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/docker"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -61,7 +62,7 @@ func (c conns) Conn(context.Context) (*grpc.ClientConn, error) { return c.Client
 
 // within runs a test of a Publisher and its control plane in a bubble.
 func within(t *testing.T, test func(t *testing.T, c *control, p *Publisher, log *bytes.Buffer)) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c, l := &control{}, bufconn.Listen(1<<16)
 		srv := grpc.NewServer()
 		nodev1.RegisterPublicationServiceServer(srv, c)

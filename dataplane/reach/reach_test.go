@@ -7,13 +7,13 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func newDialer(dial DialFunc) *Dialer {
@@ -95,7 +95,7 @@ func TestHealthLearns(t *testing.T) {
 }
 
 func TestTimeIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		d := newDialer(func(ctx context.Context, _ fabric.Request) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/loglinear"
 	"github.com/warrenedge/warren/shared/policy"
 )
@@ -54,7 +55,7 @@ func run(l *Log) (stop func()) {
 }
 
 func TestWhatIsAddedIsPassedOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		l, c := New(prometheus.NewRegistry()), &consumer{}
 		l.Consume(c)
 		stop := run(l)

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/warrenedge/warren/shared/accesstoken"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -188,7 +189,7 @@ func TestOnePlaceForTwo(t *testing.T) {
 // TestOfflineBound is what a node promises that hears nothing: who was let in stays in until his token expires, and not
 // longer, whatever he has open.
 func TestOfflineBound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		p := newPlane(t) // away
 		s, open := newSessions(p), NewOpen()
 		defer run(t, s, open)()
@@ -224,7 +225,7 @@ func TestOfflineBound(t *testing.T) {
 }
 
 func TestRenewal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		p := newPlane(t)
 		s, open := newSessions(p), NewOpen()
 		defer run(t, s, open)()
@@ -303,7 +304,7 @@ func TestBadRenewals(t *testing.T) {
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				p := newPlane(t)
 				s := newSessions(p)
 				defer run(t, s)()
@@ -368,7 +369,7 @@ func TestRevocation(t *testing.T) {
 
 // What is open is looked at when somebody says so, not at the next tick.
 func TestReviewIsImmediate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		open := NewOpen()
 		defer run(t, open)()
 		ended := 0

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/shared/accesstoken"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // issued signs what is true now.
@@ -30,7 +30,7 @@ func stale(subject string) Revoked {
 func TestAChangeIsSeenAtTwoNodes(t *testing.T) {
 	for _, who := range []string{"user_1", "org_1"} {
 		t.Run(who, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				p := newPlane(t)
 				p.say(func(string) (string, error) { return p.issued(t, "after"), nil })
 				token := p.issued(t, "before")
@@ -82,7 +82,7 @@ func TestAChangeIsSeenAtTwoNodes(t *testing.T) {
 // Who can't be asked about is not believed: not at a new request, and after a moment not for what is open either. A node that
 // has not heard of the change goes on until the token expires: see TestOfflineBound.
 func TestStaleAndTheControlPlaneIsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		p := newPlane(t) // away
 		s, open := newSessions(p), NewOpen()
 		defer run(t, s, open)()
@@ -117,7 +117,7 @@ func TestStaleAndTheControlPlaneIsAway(t *testing.T) {
 
 // A request waits for the renewal, and not for longer than a moment; what a program shows nobody renews.
 func TestHowLongARequestWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		p := newPlane(t)
 		s := newSessions(p)
 		defer run(t, s)()
@@ -156,7 +156,7 @@ func TestHowLongARequestWaits(t *testing.T) {
 
 // Who has left an organization gets no other token: he is out, wherever he was.
 func TestStaleAndNobodyAnyMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		p := newPlane(t)
 		s := newSessions(p)
 		defer run(t, s)()
@@ -200,7 +200,7 @@ func TestMomentsWithinASecond(t *testing.T) {
 
 // More visitors change at once than may wait for a renewal: whoever was left out has his with his next request.
 func TestThousandsAreStaleAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		const visitors = 1100
 		p := newPlane(t)
 		s := newSessions(p)

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // TestDrainIsBounded ends Serve while a passthrough connection never does.
 func TestDrainIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		far, target := net.Pipe()
 		f := New(options(NewHandoff(), func(context.Context, fabric.Request) (net.Conn, error) { return far, nil }))
 		f.Apply(Config{Routes: []Route{passRoute("www.example.org")}})
@@ -42,7 +43,7 @@ func TestDrainIsBounded(t *testing.T) {
 // TestHandedIsBounded ends Serve just after connections of which one says nothing, and another no whole hello.
 func TestHandedIsBounded(t *testing.T) {
 	for name, first := range map[string][]byte{"nothing": nil, "half a hello": clientHello(t, "www.example.org", nil)[:10]} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			f := New(options(NewHandoff(), nil))
 			l := NewHandoff()
 			ctx, cancel := context.WithCancel(t.Context())

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
@@ -199,7 +199,7 @@ func TestT10_StalledHelloIsClosed(t *testing.T) {
 		}, wholeHelloTime},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				client, server := net.Pipe()
 				var wg sync.WaitGroup
 				wg.Go(func() { tt.send(client) })

@@ -5,16 +5,17 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestIdleConnectionEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		client, near := net.Pipe()
 		far, target := net.Pipe()
 		var wg sync.WaitGroup
@@ -43,7 +44,7 @@ func TestIdleConnectionEnds(t *testing.T) {
 }
 
 func TestFailedDirectionEndsTheOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		client, near := net.Pipe()
 		far, target := net.Pipe()
 		_ = target.Close()

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
@@ -178,7 +179,7 @@ func inBubble(t *testing.T, f func(t *testing.T, b *bubble)) { inBubbleOf(t, ide
 // inBubbleOf is inBubble with somebody of a kind in the connector's place.
 func inBubbleOf(t *testing.T, kind identity.Kind, f func(t *testing.T, b *bubble)) {
 	ca := identitytest.New(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b := &bubble{peer: string(kind) + "_1", conns: make(chan net.Conn), shut: make(chan struct{}), silent: make(chan struct{}, 9)}
 		b.node = NewNode(NodeOptions{
 			Credentials: ca.Credentials(t, identity.Node, "node_0"), From: kind, Silent: b.isSilent, Log: quiet(), Registerer: prometheus.NewRegistry(),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
@@ -185,7 +186,7 @@ func FuzzReadFrame(f *testing.F) {
 
 // A link whose other end does not read drops, keeps nothing more, and ends by itself.
 func TestLinkDrops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
 		l := newTLSLink(ours)

@@ -3,16 +3,17 @@ package tunnel
 import (
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestInflight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var f inflight
 		waits := func(want time.Duration) {
 			t.Helper()

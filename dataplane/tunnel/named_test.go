@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/nettest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 	"github.com/warrenedge/warren/shared/wgkey"
@@ -72,7 +72,7 @@ func (n *names) lookup(context.Context, string) ([]netip.Addr, error) {
 
 // A node is reached by a name. It starts anew elsewhere, knowing nobody, and the connector follows by itself.
 func TestNodeIsFollowedByItsName(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var running sync.WaitGroup
 		defer running.Wait()
@@ -198,7 +198,7 @@ func TestNameWithAnAddress(t *testing.T) {
 // A node is reached by UDP at one of several addresses, and in TLS whichever of them the tunnel has taken: the tunnel works
 // all the time, and goes by UDP again by itself.
 func TestUDPIsLookedForAtEveryAddressWhileTLSWorks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var running sync.WaitGroup
 		defer running.Wait()

@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/nettest"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -99,7 +99,7 @@ func seed(t testing.TB) uint64 {
 // Whatever happens to a connector's network, its tunnels come back by themselves, soon after the network does.
 func TestTunnelsRecoverFromWhateverHappensToTheNetwork(t *testing.T) {
 	from := seed(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		s := nettest.Summarize(ordeal(t, from, 8, 3, 90*time.Second))
 		if len(s.Lost) > 0 || s.Max > 15*time.Second { // the bench has enough of them for a percentile
 			t.Errorf("%d of %d recovered, p50 %v, worst %+v, lost %+v", s.Recovered, s.Faults, s.P50, s.Worst, s.Lost)
@@ -135,6 +135,6 @@ func BenchmarkOrdeal(b *testing.B) {
 // runBubble runs f in simulated time: synctest wants a test.
 func runBubble(f func(t *testing.T)) (ok bool) {
 	return testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{
-		{Name: "simulation", F: func(t *testing.T) { synctest.Test(t, f) }},
+		{Name: "simulation", F: func(t *testing.T) { bubbletest.Run(t, f) }},
 	})
 }

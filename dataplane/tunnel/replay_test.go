@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -13,6 +12,7 @@ import (
 	"golang.zx2c4.com/wireguard/tai64n"
 
 	"github.com/warrenedge/warren/dataplane/liveness"
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // heardLater makes a node have heard a connector whose clock was ahead.
@@ -69,7 +69,7 @@ func TestConnectorWhoseClockWentBack(t *testing.T) {
 
 // Who may call twice in thirty seconds would end each session that begins.
 func TestNewBeginningsAreFew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var r refusals
 		peer, other := new(device.Peer), new(device.Peer)
 		refuse := func(p *device.Peer) { r.note(refusedSays, []any{p, tai64n.Now()}, time.Now()) }

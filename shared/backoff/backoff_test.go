@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // ceilings of the first waits: no wait is longer, and the longest of many comes near.
@@ -54,7 +56,7 @@ func TestManyFailures(t *testing.T) {
 }
 
 func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b := Backoff{Min: time.Minute, Max: time.Minute}
 		start := time.Now()
 		if !b.Wait(t.Context()) {

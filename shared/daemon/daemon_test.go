@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestMain(m *testing.M) {
@@ -44,7 +46,7 @@ func until(name string, cleanup time.Duration, err error) Task {
 }
 
 func TestContextEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		log, out := logger()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -73,7 +75,7 @@ func TestTaskFails(t *testing.T) {
 		{"nil", nil, "bad: ended by itself"},
 		{"cancelled by itself", fmt.Errorf("dial: %w", context.Canceled), "bad: dial: context canceled"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			log, _ := logger()
 			cleaned := false
 			good := Func("good", func(ctx context.Context) error {
@@ -101,7 +103,7 @@ func TestTaskFails(t *testing.T) {
 }
 
 func TestFirstFailureWins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		log, out := logger()
 		first := Func("first", func(context.Context) error { return errors.New("broken") })
 		err := Run(t.Context(), log, first, until("second", time.Second, errors.New("flush failed")))
@@ -116,7 +118,7 @@ func TestFirstFailureWins(t *testing.T) {
 
 func TestTaskHangs(t *testing.T) {
 	for _, failed := range []error{nil, errors.New("broken")} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			log, out := logger()
 			ctx, cancel := context.WithCancel(t.Context())
 			release := make(chan struct{})
@@ -147,7 +149,7 @@ func TestTaskHangs(t *testing.T) {
 }
 
 func TestNoTasks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		log, _ := logger()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestDrainComesBeforeTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		log, _ := logger()
 		begin := make(chan struct{})
 		start := time.Now()
@@ -38,7 +39,7 @@ func TestDrainComesBeforeTheEnd(t *testing.T) {
 }
 
 func TestDrainEndsWithATask(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		log, _ := logger()
 		begin := make(chan struct{})
 		close(begin)

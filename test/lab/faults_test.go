@@ -7,10 +7,11 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // all compares what a step draws for its faults as well.
@@ -83,7 +84,7 @@ func journal(lines *[]string, names ...string) []Fault {
 
 func TestInjectorReplaysFromItsSeed(t *testing.T) {
 	run := func(seed uint64) (lines []string) {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			in := &Injector{Seed: seed, faults: journal(&lines, "a", "b", "c"), logf: t.Logf}
 			s := Schedule{Count: 20, Quiet: [2]time.Duration{0, time.Hour}, Duration: [2]time.Duration{0, time.Hour}, Pairs: 0.5}
 			if err := in.Run(t.Context(), s, nil); err != nil {
@@ -102,7 +103,7 @@ func TestInjectorReplaysFromItsSeed(t *testing.T) {
 }
 
 func TestInjectorPutsRightWhatItInterrupts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var lines []string
 		in := &Injector{Seed: 1, faults: journal(&lines, "a", "b"), logf: t.Logf}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -145,7 +146,7 @@ func (p *printed) Logf(format string, args ...any) {
 func TestPairsReplayFromThePrintedSeed(t *testing.T) {
 	s := Schedule{Count: 30, Quiet: [2]time.Duration{time.Second, time.Minute}, Duration: [2]time.Duration{time.Second, time.Hour}, Pairs: 1}
 	run := func(seed uint64) (out, lines []string) {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			p := &printed{}
 			l := &Lab{t: p, Seed: rand.Uint64()}
 			in := l.Faults(seed, journal(&lines, "control plane", "PostgreSQL", "Valkey", "node", "connector")...)

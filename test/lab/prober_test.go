@@ -19,8 +19,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // fakeNode is a machine with an HTTPS server that can die.
@@ -148,7 +149,7 @@ func probeFor(t *testing.T, p Probe, d time.Duration, meanwhile func(*Prober)) R
 }
 
 func TestProberMeasuresAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n, conf := newFakeNode(t, func(http.ResponseWriter, *http.Request) {})
 		r := probeFor(t, Probe{From: n, URL: "https://app.test/", Rate: 100, TLS: conf, Resolve: resolved("192.0.2.1")}, 9995*time.Millisecond, func(p *Prober) {
 			time.Sleep(2995 * time.Millisecond)
@@ -171,7 +172,7 @@ func TestProberMeasuresAnOutage(t *testing.T) {
 
 // Requests are sent when they are due, whatever becomes of those before.
 func TestProberIsOpenLoop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n, conf := newFakeNode(t, func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
@@ -188,7 +189,7 @@ func TestProberIsOpenLoop(t *testing.T) {
 
 // A request on a connection that breaks under it has failed: net/http's second try would hide it.
 func TestProberTriesNothingTwice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		var n *fakeNode
 		requests := 0
 		n, conf := newFakeNode(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -205,7 +206,7 @@ func TestProberTriesNothingTwice(t *testing.T) {
 }
 
 func TestProberSaysWhy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		n, conf := newFakeNode(t, func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/502":

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 // pemPair is a certificate of a serial number, and its key, in PEM.
@@ -49,7 +51,7 @@ func TestAPICertificateIsReadAgain(t *testing.T) {
 	cert, key := pemPair(t, 1)
 	write(certFile, cert)
 	write(keyFile, key)
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c, err := newAPICert(certFile, keyFile, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/daemon"
 )
 
@@ -26,7 +26,7 @@ func TestOrderOfTheEnd(t *testing.T) {
 		"requests end":   {5 * time.Second, []string{"sni at 1s", "http at 3s", "tunnel at 8s"}},
 		"requests don't": {time.Minute, []string{"sni at 1s", "http at 3s", "tunnel at 19s"}},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			toldCh, handedCh := make(chan struct{}), make(chan struct{})
 			e := newEnd(toldCh, handedCh)
 			ctx, end := context.WithCancel(t.Context())
@@ -85,7 +85,7 @@ func TestDrain(t *testing.T) {
 		"the order of a drain":  {told: true},
 		"with the second early": {leaves: true, second: time.Nanosecond, want: time.Nanosecond},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubbletest.Run(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if c.second > 0 {
