@@ -321,6 +321,7 @@ func TestApplyKeepsWhatIsKnown(t *testing.T) {
 		if s := a.Status("b"); s != (Status{}) {
 			t.Errorf("b: %+v after it was removed", s)
 		}
+		synctest.Wait() // for a question that was on its way into the socket
 		l.count(addrA)
 		time.Sleep(time.Second)
 		if n := l.count(addrA); n != 0 {
