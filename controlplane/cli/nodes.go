@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/goccy/go-yaml"
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
@@ -121,11 +123,12 @@ func (a *app) showNodes(all []nodeState) error {
 }
 
 func (a *app) nodeConfig() *cobra.Command {
-	var diff bool
+	var compare bool
 	cmd := &cobra.Command{
 		Use: "config NODE", Short: "Show what a node should hold, resource by resource, without secrets", Args: cobra.ExactArgs(1),
 		Long: "Show what a node should hold: each resource with its version and contents, as YAML documents; private keys appear as fingerprints.\n" +
-			"With --diff only those that it does not hold so: what it has instead, and why. Exits with 3 then, with 0 if there are none.",
+			"With --diff only those that it does not hold so, and why: line by line against what it has applied. What it has of a resource that it\n" +
+			"rejected, or while it is offline, only the node knows: then against what was wanted before. Exits with 3 then, with 0 if there are none.",
 		Example: "  warren node config n1\n  warren node config n1 --diff",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()
@@ -138,45 +141,67 @@ func (a *app) nodeConfig() *cobra.Command {
 			}
 			kept := []typed.ResourceView{}
 			for _, r := range one.Resources {
-				if !diff || r.Status != "synced" {
+				if !compare || r.Status != "synced" {
 					kept = append(kept, r)
 				}
 			}
 			if a.structured() {
 				err = a.print(kept)
 			} else {
-				err = a.showResources(kept)
+				err = a.showResources(kept, compare)
 			}
-			if err == nil && diff && len(kept) > 0 {
+			if err == nil && compare && len(kept) > 0 {
 				err = errDiffers
 			}
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&diff, "diff", false, "only what the node does not hold as it should")
+	cmd.Flags().BoolVar(&compare, "diff", false, "only what the node does not hold as it should")
 	return cmd
 }
 
-func (a *app) showResources(all []typed.ResourceView) error {
+func (a *app) showResources(all []typed.ResourceView, compare bool) error {
 	for _, r := range all {
 		a.line("---\n# %s %s", r.Type, r.Name)
 		a.line("# should be %s, is %s: %s", orDash(versionOf(r.Desired)), orDash(versionOf(r.Applied)), r.Status)
 		if r.Reason != "" {
 			a.line("# %s", r.Reason)
 		}
-		if r.Content == nil {
-			continue
-		}
-		b, err := json.Marshal(r.Content)
-		if err == nil {
-			b, err = yaml.JSONToYAML(b)
-		}
+		now, err := contentText(r.Content)
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", r.Type, r.Name, err)
 		}
-		if _, err := a.out.Write(b); err != nil {
-			return err
+		if !compare || r.Former == nil {
+			if compare && r.Applied != nil {
+				a.line("# what it is was replaced too long ago: the control plane does not know it any more")
+			}
+			if _, err := io.WriteString(a.out, now); err != nil {
+				return err
+			}
+			continue
 		}
+		before, err := contentText(r.Former.Content)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", r.Type, r.Name, err)
+		}
+		is := "is/"
+		if !r.Former.Applied {
+			a.line("# what it is only the node knows; until revision %d it should have been %.8s", r.Former.UntilRevision, r.Former.Version)
+			is = "was/"
+		}
+		a.unified(diff.Diff(is+r.Name, []byte(before), "should-be/"+r.Name, []byte(now)))
 	}
 	return nil
+}
+
+// contentText is the content of a resource as YAML, "" if there is none.
+func contentText(content any) (string, error) {
+	if content == nil {
+		return "", nil
+	}
+	b, err := json.Marshal(content)
+	if err == nil {
+		b, err = yaml.JSONToYAML(b)
+	}
+	return string(b), err
 }

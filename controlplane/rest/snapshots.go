@@ -55,6 +55,14 @@ type resourceView struct {
 	Acknowledged *versionView    `json:"acknowledged,omitempty"`
 	Applied      *versionView    `json:"applied,omitempty"`
 	Content      json.RawMessage `json:"content,omitempty" doc:"What is desired; keys as fingerprints"`
+	Former       *formerView     `json:"former,omitempty" doc:"What it was before, of a resource that is not in sync, as far as the replica that answers knows"`
+}
+
+type formerView struct {
+	Version string          `json:"version"`
+	Until   uint64          `json:"until_revision" doc:"That replaced it"`
+	Applied bool            `json:"applied" doc:"It is what is applied; else what is applied is not known, and this is what it was last"`
+	Content json.RawMessage `json:"content,omitempty" doc:"Keys as fingerprints"`
 }
 
 type presenceView struct {
@@ -155,12 +163,33 @@ func (a *API) snapshot(ctx context.Context, r reader) (*snapshotAnswer, error) {
 				return nil, a.failed(ctx, err)
 			}
 		}
+		if view.Former, err = a.former(res); err != nil {
+			return nil, a.failed(ctx, err)
+		}
 		b.Resources = append(b.Resources, view)
 	}
 	if b.Presence, err = a.presence(v.Presence); err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	return out, nil
+}
+
+// former is what a resource that is not in sync was: as it is applied or, if nobody can say what is applied, as it was last.
+// It is nil when that is forgotten, and when there was nothing before.
+func (a *API) former(res push.ResourceView) (*formerView, error) {
+	if res.Status == push.StatusSynced {
+		return nil, nil
+	}
+	list := a.Push.Former(res.TypeURL, res.Name)
+	for i := len(list) - 1; i >= 0; i-- {
+		f := list[i]
+		if f.Version == res.Desired.Version || res.Applied.Version != "" && res.Applied.Version != f.Version {
+			continue
+		}
+		content, err := f.Shown()
+		return &formerView{f.Version, uint64(f.Until), res.Applied.Version != "", content}, err
+	}
+	return nil, nil
 }
 
 func (a *API) presence(list []push.PresenceView) ([]presenceView, error) {

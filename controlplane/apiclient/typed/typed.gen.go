@@ -744,6 +744,19 @@ type FleetEntry struct {
 	Status  string `json:"status"`
 }
 
+// FormerView defines model for FormerView.
+type FormerView struct {
+	// Applied It is what is applied; else what is applied is not known, and this is what it was last
+	Applied bool `json:"applied"`
+
+	// Content Keys as fingerprints
+	Content interface{} `json:"content,omitempty,omitzero"`
+
+	// UntilRevision That replaced it
+	UntilRevision int64  `json:"until_revision"`
+	Version       string `json:"version"`
+}
+
 // GossipKey defines model for GossipKey.
 type GossipKey struct {
 	ID        string    `json:"id"`
@@ -2313,6 +2326,7 @@ type ResourceView struct {
 	// Content What is desired; keys as fingerprints
 	Content interface{}  `json:"content,omitempty,omitzero"`
 	Desired *VersionView `json:"desired,omitempty"`
+	Former  *FormerView  `json:"former,omitempty"`
 
 	// Reason Why it was rejected, is not known, or can't be compiled
 	Reason string       `json:"reason,omitempty,omitzero"`
