@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -301,5 +302,8 @@ func DescribeManifests() ([]byte, error) {
 		out.Kinds = append(out.Kinds, KindSchema{d.name, d.inOrg, d.schema})
 		follow(d.schema)
 	}
-	return yaml.Marshal(out)
+	return yaml.MarshalWithOptions(out, yaml.CustomMarshaler(plainNumber))
 }
+
+// plainNumber writes a bound of a schema as people do: 1000000, not 1e+06.
+func plainNumber(f float64) ([]byte, error) { return strconv.AppendFloat(nil, f, 'f', -1, 64), nil }

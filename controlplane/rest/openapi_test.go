@@ -3,6 +3,7 @@ package rest
 import (
 	"bytes"
 	"os"
+	"regexp"
 	"testing"
 )
 
@@ -18,6 +19,9 @@ func TestDescriptionIsCurrent(t *testing.T) {
 		}
 		if !bytes.Equal(have, want) {
 			t.Errorf("api/rest/%s is not what the routes say: run make generate", name)
+		}
+		if m := regexp.MustCompile(`(?m): [0-9.]+e[+-]?[0-9]+$`).Find(have); m != nil {
+			t.Errorf("api/rest/%s has a number that readers of YAML take for text%s", name, m)
 		}
 		again, err := describe()
 		if err != nil {
