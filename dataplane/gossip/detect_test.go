@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -108,6 +109,45 @@ func TestNobodyIsDeclaredDeadForBeingLate(t *testing.T) {
 			c.stop()
 		})
 	}
+}
+
+// Keys change while the members stay members: nobody is anything but alive from the first to the last.
+func TestKeyRotation(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		c := newCluster(t, newSim(1), 4)
+		c.together()
+		changes := func() (n float64) {
+			for _, m := range c.all {
+				n += testutil.ToFloat64(m.m.changes)
+			}
+			return n
+		}
+		before := changes()
+		for _, keys := range []string{"ab", "ba", "b", "bc", "cb", "c"} {
+			for _, i := range rand.Perm(len(c.all)) { // one after the other: they hold different keys meanwhile
+				c.all[i].cfg.Keys = ringOf(keys)
+				if err := c.all[i].Apply(c.all[i].cfg); err != nil {
+					t.Fatal(err)
+				}
+				seen := testutil.ToFloat64(c.all[i].m.received)
+				until(t, time.Minute, "some rounds of packets", func() bool { return testutil.ToFloat64(c.all[i].m.received) > seen+300 })
+				for j := range c.all {
+					if !c.every(Alive, j, but()) {
+						t.Fatalf("with %s at %d: node %d is not alive for everybody", keys, i, j)
+					}
+				}
+			}
+		}
+		if n := changes() - before; n != 0 {
+			t.Errorf("%v changes of what is believed", n)
+		}
+		for _, m := range c.all {
+			if n := testutil.ToFloat64(m.m.restarts); n != 1 {
+				t.Errorf("%s was started %v times", m.id, n)
+			}
+		}
+		c.stop()
+	})
 }
 
 func TestFarPeersAreProbedMoreSlowly(t *testing.T) {

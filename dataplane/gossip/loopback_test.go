@@ -141,49 +141,11 @@ func TestKillOnLoopback(t *testing.T) {
 	_, _ = all[0].udp.Close(), all[0].tcp.Close() // as the kernel does for a process that is killed
 	eventually(t, "dead everywhere", func() bool { return see(all[1:], "node_0", Dead) })
 	t.Logf("dead everywhere after about %d probe rounds", rounds(time.Since(start)))
-	for i := 1; i < 5; i++ {
-		if id := all[i].cfg.Self; !see(all[1:], id, Alive) {
-			t.Errorf("%s is not alive", id)
-		}
-	}
+	allAlive(t, all[1:]) // all the time: see TestDeadEverywhere, where no machine is slow
 	select {
-	case <-all[1].Changed():
-	default:
+	case <-all[1].Changed(): // a moment after View
+	case <-time.After(time.Minute):
 		t.Error("nobody was told of a change")
-	}
-}
-
-// Keys change while the members stay members: nobody is anything but alive from the first to the last.
-func TestKeyRotation(t *testing.T) {
-	all := startReal(t, 4)
-	allAlive(t, all)
-	changes := func() (n float64) {
-		for _, r := range all {
-			n += testutil.ToFloat64(r.m.changes)
-		}
-		return n
-	}
-	before := changes()
-	for _, keys := range []string{"ab", "ba", "b", "bc", "cb", "c"} {
-		for _, i := range mrand.Perm(len(all)) { // one after the other: they hold different keys meanwhile
-			all[i].cfg.Keys = ringOf(keys)
-			all[i].apply(t)
-			seen := testutil.ToFloat64(all[i].m.received)
-			eventually(t, "some rounds of packets", func() bool { return testutil.ToFloat64(all[i].m.received) > seen+300 })
-			for _, r := range all {
-				if !see(all, r.cfg.Self, Alive) {
-					t.Fatalf("with %s at %d: %s is not alive for everybody", keys, i, r.cfg.Self)
-				}
-			}
-		}
-	}
-	if n := changes() - before; n != 0 {
-		t.Errorf("%v changes of what is believed", n)
-	}
-	for _, r := range all {
-		if n := testutil.ToFloat64(r.m.restarts); n != 1 {
-			t.Errorf("%s was started %v times", r.cfg.Self, n)
-		}
 	}
 }
 
@@ -272,11 +234,7 @@ func TestRevokedMember(t *testing.T) {
 	if !gone() {
 		t.Error("it is back")
 	}
-	for _, r := range rest {
-		if !see(rest, r.cfg.Self, Alive) {
-			t.Errorf("%s is not alive for the others", r.cfg.Self)
-		}
-	}
+	allAlive(t, rest)
 }
 
 // A node that is off is turned on, and off again, by its configuration alone.

@@ -18,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
@@ -31,10 +32,11 @@ func counter(t testing.TB, c prometheus.Counter) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// eventually waits for a condition that other goroutines bring about.
+// eventually waits for a condition that other goroutines bring about: for as long as several tries take that are up to 15 s
+// apart (askSilent), on a machine that has better things to do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
@@ -146,7 +148,7 @@ func exchange(t *testing.T, c net.Conn, n int) {
 	_, _ = rand.Read(out)
 	go func() { _, _ = c.Write(out) }()
 	in := make([]byte, n)
-	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Minute)) // 4 MiB under the race detector beside five other builds: 17 s
 	if _, err := io.ReadFull(c, in); err != nil || !bytes.Equal(in, out) {
 		t.Fatalf("%d bytes did not come back as they were sent: %v", n, err)
 	}
@@ -169,9 +171,14 @@ func TestTransferGoesOnAcrossApply(t *testing.T) {
 		t.Fatal("no such peer")
 		return PeerState{}
 	}
-	before := state()
-	if !before.Endpoint.IsValid() {
+	if !state().Endpoint.IsValid() {
 		t.Fatal("the connector's endpoint was not learned")
+	}
+	heals := func() (n float64) { // on a machine that pauses, the silence gets another session, which is right
+		for _, s := range []liveness.Step{liveness.Handshake, liveness.Endpoint, liveness.Rekey, liveness.Rebind} {
+			n += node.heals(t, s) + connector.heals(t, s)
+		}
+		return n
 	}
 	keep := connector.seenBy(node)
 	other := with(testPeer("other", 7, 0x77), func(p *Peer) {
@@ -184,14 +191,21 @@ func TestTransferGoesOnAcrossApply(t *testing.T) {
 		{with(keep, func(p *Peer) { p.Keepalive = 25 * time.Second })},
 		{keep},
 	} {
-		node.apply(t, peers...)
-		exchange(t, conn, 300_000)
-		after := state()
-		if !after.LastHandshake.Equal(before.LastHandshake) {
-			t.Errorf("apply %d: handshake at %v, was %v: the session is another", i, after.LastHandshake, before.LastHandshake)
-		}
-		if after.Endpoint != before.Endpoint {
-			t.Errorf("apply %d: endpoint %v, was %v", i, after.Endpoint, before.Endpoint)
+		for healed := true; healed; {
+			before, n := state(), heals()
+			node.apply(t, peers...)
+			exchange(t, conn, 300_000)
+			after := state()
+			if healed = heals() != n; healed {
+				node.apply(t, keep) // and once more
+				continue
+			}
+			if !after.LastHandshake.Equal(before.LastHandshake) {
+				t.Errorf("apply %d: handshake at %v, was %v: the session is another", i, after.LastHandshake, before.LastHandshake)
+			}
+			if after.Endpoint != before.Endpoint {
+				t.Errorf("apply %d: endpoint %v, was %v", i, after.Endpoint, before.Endpoint)
+			}
 		}
 	}
 }
