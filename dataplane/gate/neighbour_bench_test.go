@@ -1,98 +1,283 @@
 package gate_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/httpproxy"
 	"github.com/warrenedge/warren/dataplane/inbound"
 )
 
+// A part is what a process does in BenchmarkAccessNeighbour other than the one that was started.
+const (
+	partOf    = "WARREN_BENCH_PART"
+	partNode  = "node"
+	partFlood = "flood"
+)
+
+// order is what a part is told, answer what it says of it.
+type (
+	order struct {
+		To    string        `json:",omitempty"` // the target's address, or the node's; the first order
+		Quota int           `json:",omitempty"` // of the flooded organization
+		Rate  int           `json:",omitempty"` // of the flood
+		Long  time.Duration `json:",omitempty"`
+	}
+	answer struct {
+		Addr            string        `json:",omitempty"`
+		CPU             time.Duration `json:",omitempty"`
+		Served, Refused int           `json:",omitempty"`
+		Failed          string        `json:",omitempty"`
+	}
+)
+
 // BenchmarkAccessNeighbour prints what one organization notices of another one of which ten times its quota is asked, on the same
-// node: the 99th percentile of its requests alone, beside that, and beside the same without a quota, by turns (T38). Clients,
-// targets and node are this process, so what the flood costs those who make it is in it, too.
+// node: the 99th percentile of its requests alone, beside that, and beside the same without a quota, by turns (T38), and what a
+// request that is refused takes of the node. The node is a process of its own with the first half of the processors, the flood
+// one with the other half, which it shares with this one, the neighbour and his target.
 func BenchmarkAccessNeighbour(b *testing.B) {
-	const turns, each, rate, quota, times = 8, 2 * time.Second, 200, 500, 10
+	switch os.Getenv(partOf) {
+	case partNode:
+		beNode(b)
+		return
+	case partFlood:
+		beFlood(b)
+		return
+	}
+	const turns, each, rate, quota, times = 15, time.Second, 200, 200, 10
+	const asked = quota * times
+	keepTo(b, false)
+	node, flood := newPart(b, partNode), newPart(b, partFlood)
+	at := node.tell(b, order{To: plain(b)}).Addr
+	flood.tell(b, order{To: at})
+	quiet := newSide(b, at, host)
+	few, failed := quiet.dial(8), atomic.Int64{}
+	calm := func() time.Duration {
+		took := paced(rate, each, 0, few, func(c *tls.Conn, buf []byte) {
+			if err := quiet.send(c, buf); err != nil {
+				failed.Add(1)
+				b.Log(err)
+			}
+		})
+		slices.Sort(took)
+		return took[len(took)*99/100]
+	}
+	beside := func(quota int) (p99, cpu time.Duration, a answer) {
+		before := node.tell(b, order{Quota: quota}).CPU
+		var both sync.WaitGroup
+		both.Go(func() { a = flood.tell(b, order{Rate: asked, Long: each}) })
+		p99 = calm()
+		both.Wait()
+		return p99, node.tell(b, order{Quota: quota}).CPU - before, a
+	}
+	for b.Loop() {
+		var alone, held, free []time.Duration
+		var aloneCPU, heldCPU, freeCPU time.Duration
+		var let, not, all int
+		for range turns {
+			before := node.tell(b, order{}).CPU
+			alone = append(alone, calm())
+			aloneCPU += node.tell(b, order{}).CPU - before
+			p99, cpu, a := beside(quota)
+			held, heldCPU, let, not = append(held, p99), heldCPU+cpu, let+a.Served, not+a.Refused
+			p99, cpu, a = beside(0)
+			free, freeCPU, all = append(free, p99), freeCPU+cpu, all+a.Served
+		}
+		median := func(p99 []time.Duration) float64 {
+			slices.Sort(p99)
+			return ms(p99[len(p99)/2])
+		}
+		a, h, f := median(alone), median(held), median(free)
+		share := func(cpu time.Duration) float64 { return cpu.Seconds() / (turns * each).Seconds() } // of one processor
+		served := us(freeCPU-aloneCPU) / float64(all)
+		_, _ = fmt.Fprintf(os.Stdout, "{\"bench\":\"access-neighbour\",\"quiet_rate\":%d,\"quota\":%d,\"asked_rate\":%d,\"served_per_second\":%d,\"refused_per_second\":%d,\"quiet_failed\":%d,\"want_quiet_failed\":0,"+
+			"\"alone_p99_ms\":%.3f,\"beside_p99_ms\":%.3f,\"ratio\":%.2f,\"want_ratio_at_most\":1.2,\"without_quota_p99_ms\":%.3f,\"without_quota_ratio\":%.2f,\"alone_cpu\":%.3f,\"beside_cpu\":%.3f,\"without_quota_cpu\":%.3f,\"cpu_us_served\":%.1f,\"cpu_us_refused\":%.1f}\n",
+			rate, quota, asked, let*int(time.Second)/(turns*int(each)), not*int(time.Second)/(turns*int(each)), failed.Load(), a, h, h/a, f, f/a,
+			share(aloneCPU), share(heldCPU), share(freeCPU), served, (us(heldCPU-aloneCPU)-served*float64(let))/float64(not))
+	}
+}
+
+// newSide asks for a page of a host at a node.
+func newSide(b *testing.B, addr, host string) *side {
+	return &side{b: b, addr: addr, host: host, request: fmt.Appendf(nil, "GET /wiki/page HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n\r\n", host)}
+}
+
+// beNode is the node. It answers each order with the processor time that it has used.
+func beNode(b *testing.B) {
+	keepTo(b, true)
 	n := newNode(b, members(), hello)
-	n.to = plain(b)
 	n.level.Set(slog.LevelWarn)
 	tenants := inbound.NewTenants(inbound.NewLimiter(inbound.PerIP, 10_000))
-	bounded, unbounded := map[string]inbound.Quota{"quiet": {}, "noisy": {PerSecond: quota}}, map[string]inbound.Quota{"quiet": {}, "noisy": {}}
-	tenants.Apply(bounded)
+	tenants.Apply(map[string]inbound.Quota{"quiet": {}, "noisy": {}})
 	to := []httpproxy.Rule{{PathPrefix: "/", Targets: []balance.Target{{ID: "t", Site: "s", Weight: 1}}}}
 	other := certificate(b, openHost)
 	n.proxy.Apply(httpproxy.Config{Certificates: []httpproxy.Certificate{n.cert, other}, Routes: []httpproxy.Route{
 		{Service: "service_1", Tenant: tenants.Of("quiet"), Hostname: host, Certificate: n.cert.Name, Rules: to},
 		{Service: "service_2", Tenant: tenants.Of("noisy"), Hostname: openHost, Certificate: other.Name, Rules: to},
 	}})
-	quiet, noisy := &side{b: b, addr: n.addr, host: host}, &side{b: b, addr: n.addr, host: openHost}
-	for _, s := range []*side{quiet, noisy} {
-		s.request = fmt.Appendf(nil, "GET /wiki/page HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n\r\n", s.host)
-	}
-	few, many := quiet.dial(8), noisy.dial(32)
-	var served, refused, failed atomic.Int64
-	calm := func() []time.Duration {
-		return paced(rate, each, few, func(c *tls.Conn, buf []byte) {
-			if err := quiet.send(c, buf); err != nil {
-				failed.Add(1)
-				b.Log(err)
+	obey(b, func(o order) answer {
+		if o.To != "" {
+			n.to = o.To
+		}
+		tenants.Apply(map[string]inbound.Quota{"quiet": {}, "noisy": {PerSecond: o.Quota}})
+		return answer{Addr: n.addr, CPU: processor(b)}
+	})
+}
+
+// beFlood asks for a page of one organization.
+func beFlood(b *testing.B) {
+	keepTo(b, false)
+	var noisy *side
+	var many []*tls.Conn
+	obey(b, func(o order) answer {
+		if o.To != "" {
+			noisy = newSide(b, o.To, openHost)
+			many = noisy.dial(256) // who is refused waits a tenth of a second: fewer could not ask for as much
+			return answer{}
+		}
+		var served, refused atomic.Int64
+		var failed atomic.Pointer[error]
+		paced(o.Rate, o.Long, 50*time.Millisecond, many, func(c *tls.Conn, buf []byte) {
+			switch status, err := noisy.either(c, buf); {
+			case err != nil:
+				failed.Store(&err)
+			case status == http.StatusOK:
+				served.Add(1)
+			default:
+				refused.Add(1)
 			}
 		})
-	}
-	beside := func(q map[string]inbound.Quota) (took []time.Duration) {
-		tenants.Apply(q)
-		var both sync.WaitGroup
-		both.Go(func() {
-			paced(quota*times, each, many, func(c *tls.Conn, buf []byte) {
-				status, err := noisy.either(c, buf)
-				if err != nil {
-					b.Error(err)
-				}
-				if status == http.StatusOK {
-					served.Add(1)
-				} else {
-					refused.Add(1)
-				}
-			})
-		})
-		took = calm()
-		both.Wait()
-		return took
-	}
-	p99 := func(took []time.Duration) float64 {
-		slices.Sort(took)
-		return ms(took[len(took)*99/100])
-	}
-	for b.Loop() {
-		var alone, held, free []time.Duration
-		let, not := int64(0), int64(0)
-		for range turns {
-			alone = append(alone, calm()...)
-			served.Store(0)
-			refused.Store(0)
-			held = append(held, beside(bounded)...)
-			let, not = let+served.Load(), not+refused.Load()
-			free = append(free, beside(unbounded)...)
+		a := answer{Served: int(served.Load()), Refused: int(refused.Load())}
+		if err := failed.Load(); err != nil {
+			a.Failed = (*err).Error()
 		}
-		a, h, f := p99(alone), p99(held), p99(free)
-		_, _ = fmt.Fprintf(os.Stdout, "{\"bench\":\"access-neighbour\",\"quiet_rate\":%d,\"quota\":%d,\"asked_rate\":%d,\"served_per_second\":%d,\"refused_per_second\":%d,\"quiet_failed\":%d,\"want_quiet_failed\":0,"+
-			"\"alone_p99_ms\":%.3f,\"beside_p99_ms\":%.3f,\"ratio\":%.2f,\"want_ratio_at_most\":1.2,\"without_quota_p99_ms\":%.3f,\"without_quota_ratio\":%.2f}\n",
-			rate, quota, quota*times, let/int64(turns*each/time.Second), not/int64(turns*each/time.Second), failed.Load(), a, h, h/a, f, f/a)
+		return a
+	})
+}
+
+// keepTo keeps this process to its half of the processors.
+func keepTo(b *testing.B, first bool) {
+	var had, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &had); err != nil {
+		b.Fatal(err)
+	}
+	var all []int
+	for cpu := range len(had) * 64 {
+		if had.IsSet(cpu) {
+			all = append(all, cpu)
+		}
+	}
+	mine := all[len(all)/2:]
+	if first {
+		mine = all[:max(1, len(all)/2)]
+	}
+	for _, cpu := range mine {
+		set.Set(cpu)
+	}
+	runtime.GOMAXPROCS(len(mine))
+	threads, err := filepath.Glob("/proc/self/task/*")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, t := range threads { // those to come are of one of these
+		id, err := strconv.Atoi(filepath.Base(t))
+		if err == nil {
+			err = unix.SchedSetaffinity(id, &set)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
-// paced sends so many requests a second, each when it is due, and returns how long after that each was answered.
-func paced(rate int, long time.Duration, conns []*tls.Conn, send func(*tls.Conn, []byte)) (took []time.Duration) {
+// part is a process of this program that does what it is told.
+type part struct {
+	orders  *json.Encoder
+	answers *json.Decoder
+}
+
+// newPart starts one, which ends with the benchmark.
+func newPart(b *testing.B, name string) *part {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, theirs, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = out.Close() })
+	cmd := exec.Command(self, "-test.run", "^$", "-test.bench", "^BenchmarkAccessNeighbour$", "-test.benchtime", "1x")
+	cmd.Env = append(os.Environ(), partOf+"="+name)
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs}, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	_ = theirs.Close()
+	b.Cleanup(func() {
+		_ = in.Close()
+		if err := cmd.Wait(); err != nil {
+			b.Errorf("%s: %v", name, err)
+		}
+	})
+	return &part{json.NewEncoder(in), json.NewDecoder(bufio.NewReader(out))}
+}
+
+func (p *part) tell(b *testing.B, o order) (a answer) {
+	b.Helper()
+	err := p.orders.Encode(o)
+	if err == nil {
+		err = p.answers.Decode(&a)
+	}
+	if err != nil || a.Failed != "" {
+		b.Error(err, a.Failed)
+	}
+	return a
+}
+
+// obey does what is ordered until no more can come.
+func obey(b *testing.B, do func(order) answer) {
+	in, out := json.NewDecoder(os.Stdin), os.NewFile(3, "answers")
+	defer out.Close()
+	for {
+		var o order
+		if err := in.Decode(&o); err == io.EOF {
+			return
+		} else if err != nil {
+			b.Fatal(err)
+		}
+		if err := json.NewEncoder(out).Encode(do(o)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// paced sends so many requests a second, each when it is due, and returns how long after that each was answered. One that is late
+// by more than some time, because the machine has other things to do, is not sent; 0: each is sent.
+func paced(rate int, long, late time.Duration, conns []*tls.Conn, send func(*tls.Conn, []byte)) (took []time.Duration) {
 	queue := make(chan time.Time, rate*int(long/time.Second)) // nobody who sends ever waits
 	var all sync.WaitGroup
 	var mu sync.Mutex // guards took
@@ -100,6 +285,9 @@ func paced(rate int, long time.Duration, conns []*tls.Conn, send func(*tls.Conn,
 		all.Go(func() {
 			buf, mine := make([]byte, 4096), []time.Duration(nil)
 			for due := range queue {
+				if late > 0 && time.Since(due) > late {
+					continue
+				}
 				send(c, buf)
 				mine = append(mine, time.Since(due))
 			}

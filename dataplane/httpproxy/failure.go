@@ -34,12 +34,14 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, x *exchange, stat
 	if !ok {
 		text = "This request can't be served."
 	}
-	d, err := failurePages.Draw(look, page.Page{
-		Title: http.StatusText(status), Host: host, Content: struct{ Text, ID string }{text, x.id},
-		Text: http.StatusText(status) + "\nRequest " + x.id + "\n",
-	})
+	words := http.StatusText(status) + "\nRequest " + x.id + "\n"
+	if !page.Wanted(r) { // a page takes longer to draw than all else of a refusal
+		page.Words(w, r, status, words)
+		return
+	}
+	d, err := failurePages.Draw(look, page.Page{Title: http.StatusText(status), Host: host, Content: struct{ Text, ID string }{text, x.id}, Text: words})
 	if err != nil {
 		p.log.Error("page not made", "err", err)
 	}
-	d.Answer(w, r, status, page.Wanted(r))
+	d.Answer(w, r, status, true)
 }

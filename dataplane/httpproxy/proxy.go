@@ -163,7 +163,8 @@ func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, up
 		p.refuse(rw, r, x, ref)
 		return
 	}
-	if x.route.tenant.Take(start) != nil {
+	if t := x.route.tenant; t.Take(start) != nil {
+		t.Hold(ctx)
 		rw.Header().Set("Retry-After", "1")
 		p.refuse(rw, r, x, refuseQuota)
 		return

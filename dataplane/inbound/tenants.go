@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,13 @@ import (
 // all of them gets eight of nine; however many want all, there is room for who comes next, and nobody has to say how much
 // each is worth (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
 const shareOfFree = 8
+
+// Who is refused is told so holdTime later, if not mostHeld others of the organization wait for the same: whoever asks again as soon
+// as he is answered would otherwise take as much of the processors with what is refused as with what is served.
+const (
+	holdTime = 100 * time.Millisecond
+	mostHeld = 500
+)
 
 // Why a Tenant is refused.
 var (
@@ -65,6 +73,8 @@ type Tenant struct {
 	every atomic.Int64 // nanoseconds for each; 0: no bound
 	paid  atomic.Int64 // until when, in nanoseconds after since, all that was taken is paid for
 
+	held atomic.Int64 // requests in Hold
+
 	open int // guarded by limit.mu; connections
 }
 
@@ -97,6 +107,19 @@ func (t *Tenant) Take(now time.Time) error {
 			return nil
 		}
 	}
+}
+
+// Hold keeps a request waiting that Take has refused, for as long as its context lasts.
+func (t *Tenant) Hold(ctx context.Context) {
+	if t.held.Add(1) <= mostHeld {
+		wait := time.NewTimer(holdTime)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
+	t.held.Add(-1)
 }
 
 // Enter counts one connection that the Limiter has counted: against the quota, and among those that are open. Leave must follow

@@ -1,11 +1,15 @@
 package inbound
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/warrenedge/warren/shared/bubbletest"
 )
 
 func TestQuota(t *testing.T) {
@@ -137,4 +141,40 @@ func TestT38_NobodyTakesAllConnections(t *testing.T) {
 			t.Errorf("%s: %d are open at the end", org, left)
 		}
 	}
+}
+
+// Who is refused waits, as long as not too many do.
+func TestHold(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		all := NewTenants(NewLimiter(PerIP, 100))
+		all.Apply(map[string]Quota{"a": {PerSecond: 1}, "b": {PerSecond: 1}})
+		waits := func(id string, ctx context.Context) time.Duration {
+			start := time.Now()
+			all.Of(id).Hold(ctx)
+			return time.Since(start)
+		}
+		if d := waits("a", t.Context()); d != holdTime {
+			t.Errorf("%v, want %v", d, holdTime)
+		}
+		gone, leave := context.WithTimeout(t.Context(), holdTime/4)
+		defer leave()
+		if d := waits("a", gone); d != holdTime/4 {
+			t.Errorf("%v after the client is gone", d-holdTime/4)
+		}
+		var held sync.WaitGroup
+		for range mostHeld {
+			held.Go(func() { waits("a", t.Context()) })
+		}
+		synctest.Wait()
+		if d := waits("a", t.Context()); d != 0 {
+			t.Errorf("%v beside %d others", d, mostHeld)
+		}
+		if d := waits("b", t.Context()); d != holdTime {
+			t.Errorf("%v beside those of another organization, want %v", d, holdTime)
+		}
+		held.Wait()
+		if d := waits("a", t.Context()); d != holdTime {
+			t.Errorf("%v when the others are gone, want %v", d, holdTime)
+		}
+	})
 }

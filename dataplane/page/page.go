@@ -93,18 +93,25 @@ func (k *Kind) Draw(l *Look, p Page) (*Drawn, error) {
 
 // Answer sends the page to people, or its text to programs. Nothing of it is kept by anybody.
 func (d *Drawn) Answer(w http.ResponseWriter, r *http.Request, status int, people bool) {
+	if !people {
+		send(w, r, status, "text/plain", d.text)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", d.policy)
+	send(w, r, status, "text/html", d.html)
+}
+
+// Words sends programs what there is for them of a page that nobody draws.
+func Words(w http.ResponseWriter, r *http.Request, status int, text string) {
+	send(w, r, status, "text/plain", []byte(text))
+}
+
+func send(w http.ResponseWriter, r *http.Request, status int, kind string, body []byte) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	body := d.text
-	if people {
-		body = d.html
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", d.policy)
-	} else {
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-	}
+	h.Set("Content-Type", kind+"; charset=utf-8")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
