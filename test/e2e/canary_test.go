@@ -56,8 +56,7 @@ func TestNoSecretIsFound(t *testing.T) {
 	c.answered("https://"+app+"/", "--insecure")
 	c.pendingKeys(proxy)
 	_, _ = c.Warren("webhook", "test", "ops") // nobody is there: the failure is logged and shown
-	secrets := append(c.accessSecrets(), c.personSecrets()...)
-	secrets = append(append(secrets, c.sealedSecrets()...), c.diskSecrets()...)
+	secrets := slices.Concat(c.personSecrets(), c.accessSecrets(), c.sealedSecrets(), c.diskSecrets())
 	secrets = append(secrets, canary.Text("HMAC key of the account's binding", hmac), canary.Text("webhook's key", rotated), canary.Text("API key", key), canary.Text("first API key", c.Key))
 	c.must(everyKind(secrets))
 	where := c.haystacks()
@@ -73,7 +72,10 @@ func TestNoSecretIsFound(t *testing.T) {
 
 // everyKind fails if a kind of secret has not been made: the search would look for nothing.
 func everyKind(secrets []canary.Secret) error {
-	kinds := []string{"identity.key", "wireguard.key", "snapshot.key", ".token", "API key"}
+	kinds := []string{
+		"identity.key", "wireguard.key", "snapshot.key", ".token", "API key", "password", "setup token", "session", "TOTP secret", "backup code",
+		"access code", "access token", "browser's secret", "password-reset", "invitations", "device-logins",
+	}
 	for _, col := range store.SealedColumns {
 		kinds = append(kinds, col.Table+"."+col.Column+" of")
 	}
@@ -241,9 +243,12 @@ func (c *suite) accessSecrets() (out []canary.Secret) {
 	const pin = "835201974466"
 	out = append(out, canary.Text("PIN", pin))
 	made := func(path, body string) {
-		var v struct{ Secret, Path, Link, Token string }
+		var v struct {
+			Secret, Path, Link, Token string
+			Device                    string `json:"device_code"`
+		}
 		c.api(http.MethodPost, path, strings.NewReader(body), &v)
-		for _, s := range []string{v.Secret, v.Path, v.Link, v.Token} {
+		for _, s := range []string{v.Secret, v.Path, v.Link, v.Token, v.Device} {
 			if s != "" {
 				out = append(out, canary.Text(path, s[strings.LastIndexAny(s, "/=")+1:]))
 			}
@@ -256,7 +261,10 @@ func (c *suite) accessSecrets() (out []canary.Secret) {
 	made(org+"policies/staff/tokens", `{"name":"probe"}`)
 	made(org+"service-accounts", `{"name":"ci","roles":["viewer"]}`)
 	made("/api/v1/api-keys", `{"name":"of-ci","organization":"default","service_account":"ci"}`)
-	if want := 6 + 1; len(out) < want {
+	made("/api/v1/users/ann@example.org/password-reset", `{}`)
+	made(org+"invitations", `{"name":"bob@example.org","roles":["viewer"]}`)
+	made("/api/v1/device-logins", `{"client":"laptop"}`)
+	if want := 6 + 1 + 3; len(out) < want {
 		c.t.Errorf("only %d secrets were made", len(out))
 	}
 	return out
