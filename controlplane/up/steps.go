@@ -53,9 +53,24 @@ func (c *cluster) startControl(ctx context.Context) error {
 		return err
 	}
 	server := "http://" + local(c.ports.API)
-	if err := c.until(ctx, "warren-control", func() error { return get(ctx, server+"/readyz") }); err != nil {
+	err = c.until(ctx, "warren-control", func() error {
+		if err := get(ctx, server+"/readyz"); err != nil {
+			return err
+		}
+		return c.connect(ctx, server) // fails while another cluster's answers there: then this one's ends and says why
+	})
+	if err != nil {
 		return err
 	}
+	if err := writeYAML(c.path("cli.yaml"), map[string]string{"server": server, "api_key_file": "api.key", "site": site, "domain": onMachine}); err != nil {
+		return err
+	}
+	c.say("warren-control is ready at %s", server)
+	return nil
+}
+
+// connect takes the key that the control plane has written, and tries it.
+func (c *cluster) connect(ctx context.Context, server string) error {
 	key, err := os.ReadFile(c.path("api.key"))
 	if err != nil {
 		return err
@@ -65,10 +80,6 @@ func (c *cluster) startControl(ctx context.Context) error {
 		return err
 	}
 	c.api = typed.New(client)
-	if err := writeYAML(c.path("cli.yaml"), map[string]string{"server": server, "api_key_file": "api.key", "site": site, "domain": onMachine}); err != nil {
-		return err
-	}
-	c.say("warren-control is ready at %s", server)
 	return c.saveAuthority(ctx)
 }
 
