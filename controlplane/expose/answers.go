@@ -19,6 +19,9 @@ import (
 // readyTime bounds how long it is asked for before that is given up; what is published stays all the same.
 const readyTime = 15 * time.Second
 
+// errUnreached says that a node knows the URL, and reaches nothing behind it.
+var errUnreached = errors.New("nothing is reached there")
+
 // answers completes the URL and asks for it until it answers. That nothing does is said, and no error.
 func (r *run) answers(ctx context.Context, p *Published, rev uint64) error {
 	nodes, err := r.Edges(ctx, r.pool)
@@ -39,9 +42,11 @@ func (r *run) answers(ctx context.Context, p *Published, rev uint64) error {
 		}
 		return nil
 	}
+	idle := false // what is published: to get as far as there is all that can be hoped for
 	if r.What.here() {
 		if _, listens := r.What.local(ctx); !listens {
 			r.Say("nothing listens at %s on this machine yet", r.What)
+			idle = true
 		}
 	}
 	try, cancel := context.WithTimeout(ctx, readyTime)
@@ -57,6 +62,9 @@ func (r *run) answers(ctx context.Context, p *Published, rev uint64) error {
 			r.Say("it does not answer yet: %v", err)
 			return nil
 		case <-time.After(pause):
+		}
+		if idle && errors.Is(err, errUnreached) {
+			return nil
 		}
 		err = r.ask(try, at, p)
 	}
@@ -111,8 +119,10 @@ func (r *run) ask(ctx context.Context, at string, p *Published) error {
 		return err
 	}
 	defer res.Body.Close()
-	switch res.StatusCode { // those of a node that reaches nothing, or does not know the name yet
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusMisdirectedRequest:
+	switch res.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return fmt.Errorf("%s: %s: %w", p.URL, res.Status, errUnreached)
+	case http.StatusMisdirectedRequest: // of a node that does not know the name yet
 		return fmt.Errorf("%s: %s", p.URL, res.Status)
 	}
 	return nil
@@ -128,7 +138,7 @@ func open(conn net.Conn) error {
 		return err
 	}
 	if _, err := conn.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("the node closes the connection: %w", err)
+		return fmt.Errorf("the node closes the connection: %w", errors.Join(errUnreached, err))
 	}
 	return nil
 }
