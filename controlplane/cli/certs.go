@@ -101,7 +101,7 @@ func describeManaged(out io.Writer, m typed.Managed) error {
 		}
 	}
 	for _, o := range m.Orders {
-		fmt.Fprintf(&b, "\nOrder %s at %s: %s\n", o.ID, o.Issuer, o.State)
+		fmt.Fprintf(&b, "\nOrder %s at %s: %s\n", o.ID, firstOf(o.Issuer, "an issuer that is no more"), o.State)
 		if o.URL != "" {
 			fmt.Fprintf(&b, "  %s\n", o.URL)
 		}

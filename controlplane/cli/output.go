@@ -100,6 +100,12 @@ func (a *app) objects(k *kind, items []json.RawMessage, alone bool) error {
 		a.say("no %s", k.plural)
 		return nil
 	}
+	if !slices.ContainsFunc(rows, func(r []string) bool { return r[0] != "" }) { // entries of a log have no names
+		columns = columns[1:]
+		for i := range rows {
+			rows[i] = rows[i][1:]
+		}
+	}
 	return a.table(columns, rows)
 }
 
