@@ -52,23 +52,24 @@ func meeting(t testing.TB) (with, without *edge, site *site) {
 func TestRelay(t *testing.T) {
 	with, without, _ := meeting(t)
 	eventually(t, "one is kept", func() bool { idle, _, _ := without.others.counts(); return idle == restConns })
-	accepted := counter(t, without.others.m.accepts.WithLabelValues(ProtocolRelay, "true")) + counter(t, without.others.m.accepts.WithLabelValues(ProtocolRelay, "false"))
+	streams, controls := accepted(t, without.others, ProtocolRelay), accepted(t, without.others, ProtocolRelayControl)
 	for i := range 20 {
-		conn, way, err := without.fab.Dial(t.Context(), request("t"))
+		conn, way, err := dialUp(without, request("t"))
 		if want := (fabric.Way{Peer: "node_1", Carrier: fabric.CarrierStream, Relay: true}); err != nil || way != want {
 			t.Fatalf("%v, by %+v", err, way)
 		}
 		talk(t, conn, 1<<i)
+		free(t, without.others)
 	}
-	now := counter(t, without.others.m.accepts.WithLabelValues(ProtocolRelay, "true")) + counter(t, without.others.m.accepts.WithLabelValues(ProtocolRelay, "false"))
-	if now > accepted+float64(size(1)-restConns) { // size(2) is no more, which may be wanted while the last stream lingers
+	now := accepted(t, without.others, ProtocolRelay)
+	if again := accepted(t, without.others, ProtocolRelayControl) - controls; now > streams+float64(size(1)-restConns)+again*float64(size(1)) {
 		t.Errorf("%v connections for 20 streams, one after the other", now)
 	}
 	if q := without.others.Quality("node_1"); q.RTT <= 0 {
 		t.Error("the path is not measured")
 	}
 	// The node that has the connector asks nobody else.
-	if _, way, err := with.fab.Dial(t.Context(), request("t")); err != nil || way.Relay {
+	if _, way, err := dialUp(with, request("t")); err != nil || way.Relay {
 		t.Errorf("%+v, %v", way, err)
 	}
 }
@@ -87,7 +88,7 @@ func TestSilenceBehindARelay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := request("t")
 			r.Kept = tt.kept
-			conn, _, err := without.fab.Dial(t.Context(), r)
+			conn, _, err := dialUp(without, r)
 			if err != nil {
 				t.Fatal(err)
 			}
