@@ -52,7 +52,7 @@ func startNode(t *testing.T) *node {
 			if err != nil {
 				return
 			}
-			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			conn.SetDeadline(time.Now().Add(time.Minute))
 			conn.(*tls.Conn).Handshake()
 			conn.Close()
 		}

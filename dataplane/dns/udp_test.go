@@ -36,7 +36,7 @@ func exchange(t testing.TB, addr string, packet []byte) *dns.Msg {
 	if _, err := conn.Write(packet); err != nil {
 		t.Fatal(err)
 	}
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	buf := make([]byte, 65535)
 	n, err := conn.Read(buf)
 	if err != nil {

@@ -310,7 +310,7 @@ func connect(t *testing.T, id *Identity, addr string) error {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err = enrollv1.NewEnrollmentServiceClient(conn).Renew(ctx, &enrollv1.RenewRequest{})
 	return err

@@ -386,7 +386,7 @@ func TestServeTLSRefuses(t *testing.T) {
 		}
 		conn, err := tls.Dial("tcp", s.tls.String(), cfg)
 		if err == nil {
-			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 			_, err = conn.Read(make([]byte, 1))
 			_ = conn.Close()
 		}
