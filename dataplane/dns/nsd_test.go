@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // TestAgainstNSD asks us and NSD the same questions about the same random zones. What may differ:
@@ -324,7 +326,7 @@ func (p *nsdPeer) try(q []byte, patience time.Duration) (*dns.Msg, error) {
 func startNSD(t *testing.T, program string, cfg Config, asks []string) *nsdPeer {
 	t.Helper()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := porttest.Free(t, 1)
 	conf := fmt.Sprintf(`server:
 	ip-address: 127.0.0.1@%d
 	server-count: 1
@@ -387,26 +389,6 @@ remote-control:
 		return err == nil && m.Rcode == dns.RcodeSuccess && len(m.Answer) == 1
 	})
 	return peer
-}
-
-// freePort returns a port of loopback that is free for both transports.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-		l.Close()
-		if err == nil {
-			u.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 type syncBuffer struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // cpu is what the process has used so far.
@@ -50,7 +51,7 @@ func BenchmarkTCP(b *testing.B) {
 		return new(net.Dialer).DialContext(ctx, "tcp", target)
 	})
 	run(b, s.Run)
-	port := freePorts(b, 1)
+	port := porttest.Free(b, 1)
 	apply(b, s, Forward{Service: "s", FirstPort: port, LastPort: port, Targets: targets("t")})
 
 	const size = 256 << 20

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -124,40 +123,6 @@ func udpEcho(t testing.TB, name string) string {
 	})
 	return pc.LocalAddr().String()
 }
-
-// freePorts gives the first of n ports in a row that are free on loopback for both networks, below those
-// that the system gives out by itself.
-func freePorts(t testing.TB, n int) uint16 {
-	t.Helper()
-	nextPortMu.Lock()
-	defer nextPortMu.Unlock()
-next:
-	for nextPort+n < 32000 {
-		first := nextPort
-		for p := first; p < first+n; p++ {
-			nextPort = p + 1
-			address := net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
-			l, err := net.Listen("tcp", address)
-			if err != nil {
-				continue next
-			}
-			_ = l.Close()
-			u, err := net.ListenPacket("udp", address)
-			if err != nil {
-				continue next
-			}
-			_ = u.Close()
-		}
-		return uint16(first)
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-var (
-	nextPortMu sync.Mutex
-	nextPort   = 20000 + time.Now().Nanosecond()%7000 // another process may run the same test
-)
 
 func at(port uint16) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 

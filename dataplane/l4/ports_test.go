@@ -14,12 +14,13 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func TestPortsOpenAndCloseWhileOthersServe(t *testing.T) {
 	s := newServer(site(t, map[string]connector.Target{"a": {Address: echo(t, "a")}, "b": {Address: echo(t, "b")}}))
 	run(t, s.Run)
-	port := freePorts(t, 3)
+	port := porttest.Free(t, 3)
 	a := Forward{Service: "a", FirstPort: port, LastPort: port, Targets: targets("a")}
 	b := Forward{Service: "b", FirstPort: port + 1, LastPort: port + 1, Targets: targets("b")}
 	apply(t, s, a)
@@ -51,7 +52,7 @@ func TestPortsOpenAndCloseWhileOthersServe(t *testing.T) {
 
 func TestRange(t *testing.T) {
 	// Two ports in a row of a real target, behind the first two of the range.
-	first := freePorts(t, 2)
+	first := porttest.Free(t, 2)
 	for i, name := range []string{"x", "y"} {
 		l, err := net.Listen("tcp", at(first+uint16(i)))
 		if err != nil {
@@ -62,7 +63,7 @@ func TestRange(t *testing.T) {
 	s := newServer(site(t, map[string]connector.Target{"t": {Address: at(first), Ports: 2}}))
 	run(t, s.Run)
 	const ports = 1000
-	port := freePorts(t, ports)
+	port := porttest.Free(t, ports)
 	files, routines := openFiles(t), runtime.NumGoroutine()
 	apply(t, s, Forward{Service: "s", FirstPort: port, LastPort: port + ports - 1, Targets: targets("t")})
 	say(t, dial(t, "tcp", port), "1", "x1")
@@ -111,7 +112,7 @@ func TestPortOfSomebodyElse(t *testing.T) {
 		t.Run(network.String(), func(t *testing.T) {
 			s := newServer(site(t, map[string]connector.Target{"t": {Address: echo(t, "t")}, "u": {Address: udpEcho(t, "u"), Network: fabric.UDP}}))
 			run(t, s.Run)
-			port := freePorts(t, 3)
+			port := porttest.Free(t, 3)
 			var other io.Closer
 			var err error
 			if network == fabric.UDP {
@@ -163,7 +164,7 @@ func TestForwardsThatMakeNoSense(t *testing.T) {
 	s := newServer(nil)
 	run(t, s.Run)
 	s.maxPorts = 4
-	port := freePorts(t, 4)
+	port := porttest.Free(t, 4)
 	one := func(service string) Forward {
 		return Forward{Service: service, FirstPort: port, LastPort: port, Targets: targets("t")}
 	}
@@ -252,7 +253,7 @@ func TestAllow(t *testing.T) {
 func TestClientsThatAreNotAllowed(t *testing.T) {
 	s := newServer(site(t, map[string]connector.Target{"t": {Address: echo(t, "t")}, "u": {Address: udpEcho(t, "u"), Network: fabric.UDP}}))
 	run(t, s.Run)
-	port := freePorts(t, 1)
+	port := porttest.Free(t, 1)
 	tcp := Forward{Service: "t", FirstPort: port, LastPort: port, Targets: targets("t"), Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	udp := Forward{Service: "u", Network: fabric.UDP, FirstPort: port, LastPort: port, Targets: targets("u"), Allow: tcp.Allow}
 	apply(t, s, tcp, udp)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // proxied is a target that reads a PROXY header and answers with what is in it, then echoes the first line.
@@ -35,7 +36,7 @@ func proxied(t testing.TB) string {
 func TestProxyProtocol(t *testing.T) {
 	s := newServer(site(t, map[string]connector.Target{"t": {Address: proxied(t)}}))
 	run(t, s.Run)
-	port := freePorts(t, 1)
+	port := porttest.Free(t, 1)
 	for version := 1; version <= 2; version++ {
 		apply(t, s, Forward{Service: "s", FirstPort: port, LastPort: port, Targets: targets("t"), ProxyProtocol: version})
 		c := dial(t, "tcp", port)

@@ -11,6 +11,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/requestlog"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // collected keeps what a request log collects.
@@ -26,7 +27,7 @@ func TestRecords(t *testing.T) {
 	l.Consume(c)
 	s.requests = l
 	run(t, s.Run)
-	ports := freePorts(t, 4)
+	ports := porttest.Free(t, 4)
 	closed := Forward{Service: "closed", FirstPort: ports, LastPort: ports, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Targets: targets("x")}
 	away := Forward{Service: "away", FirstPort: ports + 1, LastPort: ports + 1, Targets: targets("x")}
 	empty := Forward{Service: "empty", FirstPort: ports + 2, LastPort: ports + 2}

@@ -8,12 +8,13 @@ import (
 	"github.com/warrenedge/warren/dataplane/connector"
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // T38: clients of an organization's ports beyond what it may have get nothing, by TCP and by UDP; those of another one are
 // served.
 func TestT38_ClientsBeyondAnOrganizationsPart(t *testing.T) {
-	first := freePorts(t, 4)
+	first := porttest.Free(t, 4)
 	s := newServer(site(t, map[string]connector.Target{
 		"tcp": {Address: echo(t, "tcp:"), Network: fabric.TCP}, "udp": {Address: udpEcho(t, "udp:"), Network: fabric.UDP},
 	}))

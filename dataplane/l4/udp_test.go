@@ -16,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/udp"
 	"github.com/warrenedge/warren/shared/bubbletest"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func udpForward(service string, port uint16, ids ...string) Forward {
@@ -27,7 +28,7 @@ func TestUDPAffinity(t *testing.T) {
 		"a": {Address: udpEcho(t, "a"), Network: fabric.UDP}, "b": {Address: udpEcho(t, "b"), Network: fabric.UDP},
 	}))
 	run(t, s.Run)
-	port := freePorts(t, 1)
+	port := porttest.Free(t, 1)
 	apply(t, s, udpForward("s", port, "a", "b"))
 	seen := map[string]bool{}
 	var clients []net.Conn
@@ -61,7 +62,7 @@ func TestUDPAffinity(t *testing.T) {
 func TestBigDatagrams(t *testing.T) {
 	s := newServer(site(t, map[string]connector.Target{"a": {Address: udpEcho(t, ""), Network: fabric.UDP}}))
 	run(t, s.Run)
-	port := freePorts(t, 1)
+	port := porttest.Free(t, 1)
 	apply(t, s, udpForward("s", port, "a"))
 	c := dial(t, "udp", port)
 	for _, n := range []int{65507, 0, 1, 1472, 4094, 4095, 9000, 65506} {
@@ -83,7 +84,7 @@ func TestAnswersComeFromTheAddressAsked(t *testing.T) {
 	})
 	s.host = ""
 	run(t, s.Run)
-	port := freePorts(t, 1)
+	port := porttest.Free(t, 1)
 	apply(t, s, udpForward("s", port, "a"))
 	for _, host := range []string{"127.0.0.2", "127.0.0.1", "::1"} {
 		to := netip.AddrPortFrom(netip.MustParseAddr(host), port)
@@ -104,7 +105,7 @@ func TestAnswersComeFromTheAddressAsked(t *testing.T) {
 
 // A target that is not there costs datagrams, not the flow.
 func TestTargetThatComesLater(t *testing.T) {
-	port := freePorts(t, 2)
+	port := porttest.Free(t, 2)
 	s := newServer(site(t, map[string]connector.Target{"a": {Address: at(port), Network: fabric.UDP}}))
 	run(t, s.Run)
 	apply(t, s, udpForward("s", port+1, "a"))

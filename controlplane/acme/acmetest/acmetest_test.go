@@ -19,6 +19,8 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -215,7 +217,7 @@ func TestBookOfOrders(t *testing.T) {
 
 // Elsewhere Pebble is started by somebody else, at a place that is known before.
 func TestCommand(t *testing.T) {
-	c := Config{Listen: freeAddr(t), Management: freeAddr(t)}
+	c := Config{Listen: porttest.Address(t), Management: porttest.Address(t)}
 	program, env, rootsPEM, err := c.Command()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // unbound is where Debian's package puts it.
@@ -28,7 +30,7 @@ const unbound = "/usr/sbin/unbound"
 func StartResolver(t testing.TB, zones []string, servers ...netip.AddrPort) string {
 	t.Helper()
 	dir := t.TempDir()
-	addr := freeAddr(t)
+	addr := porttest.Address(t)
 	conf, err := resolverConfig(dir, addr, zones, servers)
 	if err != nil {
 		t.Fatal(err)
@@ -134,23 +136,4 @@ func answers(addr string, ended <-chan struct{}) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// freeAddr is a port of 127.0.0.1 that is free for UDP and TCP.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		u, err := net.ListenPacket("udp", l.Addr().String())
-		l.Close()
-		if err == nil {
-			u.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free for UDP and TCP")
-	return ""
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -56,7 +57,7 @@ func startReplica(t *testing.T) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen = config.Listen{API: freeAddress(t), Push: freeAddress(t)}
+	cfg.Listen = config.Listen{API: porttest.Address(t), Push: porttest.Address(t)}
 	r.url = "http://" + cfg.Listen.API
 	_, port, err := net.SplitHostPort(cfg.Listen.API)
 	if err != nil {
@@ -101,16 +102,6 @@ func startReplica(t *testing.T) *replica {
 	}
 	r.api = typed.New(transport)
 	return r
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestScripts runs the command line against a real control plane. Each script has an organization of its own, whose name is
