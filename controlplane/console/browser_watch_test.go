@@ -3,10 +3,13 @@
 package console
 
 import (
+	"context"
+	"strconv"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -33,4 +36,24 @@ func TestBrowserWatch(t *testing.T) {
 		t.Errorf("the second rule is about %q", first)
 	}
 	b.quiet()
+}
+
+// A page whose stream is refused keeps what it shows, says that it is not live, and is live once there is room.
+func TestBrowserStreamThatIsRefused(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b := r.chromium(t, r.user("root@example.org", "cluster-admin", "", ""))
+	for i := range maxStreams {
+		r.con.streams.take(strconv.Itoa(i))
+	}
+	b.do("refused", chromedp.EmulateViewport(1280, 800), chromedp.Navigate(home+"/console/orgs/default/services"), chromedp.WaitVisible("body[data-link=lost]", chromedp.ByQuery),
+		chromedp.WaitVisible(`//a[text()="wiki"]`, chromedp.BySearch))
+	for i := range maxStreams {
+		r.con.streams.give(strconv.Itoa(i))
+	}
+	b.do("live", chromedp.WaitNotPresent("body[data-link=lost]", chromedp.ByQuery), chromedp.ActionFunc(func(ctx context.Context) error {
+		_, rev, err := r.admin.Services.Create(ctx, r.key, "default", "later", admin.ServiceSpec{Kind: "tls", Hostname: "later.mail.example.org", Pool: "default"})
+		r.must(rev, err)
+		return nil
+	}), chromedp.WaitVisible(`//a[text()="later"]`, chromedp.BySearch))
 }

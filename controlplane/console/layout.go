@@ -11,8 +11,9 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// htmxConfig turns off what the pages' content security policy refuses, and all extensions but the one for streams.
-const htmxConfig = `{"includeIndicatorCSS":false,"extensions":"sse"}`
+// htmxConfig turns off what the pages' content security policy refuses, and all extensions but the one for streams. An answer that
+// is an error takes no part of a page away.
+const htmxConfig = `{"includeIndicatorCSS":false,"extensions":"sse","noSwap":[204,304,"4xx","5xx"]}`
 
 // versions are the first digits of the assets' hashes: what has changed has another address.
 var versions = func() map[string]string {

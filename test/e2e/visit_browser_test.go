@@ -67,9 +67,9 @@ func (c *chromium) do(what string, actions ...chromedp.Action) {
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
-		var at, body string
-		_ = chromedp.Run(c.ctx, chromedp.Location(&at), chromedp.Evaluate("document.body.innerText", &body))
-		c.t.Fatalf("%s: %v; at %s: %s", what, err, at, body)
+		var at, body, link string
+		_ = chromedp.Run(c.ctx, chromedp.Location(&at), chromedp.Evaluate("document.body.innerText", &body), chromedp.Evaluate(`document.body.dataset.link ?? "none"`, &link))
+		c.t.Fatalf("%s: %v; at %s (link %q): %s", what, err, at, link, body)
 	}
 }
 

@@ -72,4 +72,18 @@
 	for (const [name, state] of [["htmx:sse:after:connection", ""], ["htmx:sse:error", "lost"]]) {
 		document.addEventListener(name, () => { document.body.dataset.link = state; });
 	}
+
+	// htmx connects once more to a stream that was there. One that did not come about is asked for again here.
+	let wait = 1000, again;
+	document.addEventListener("htmx:sse:after:connection", () => { wait = 1000; });
+	for (const name of ["htmx:error", "htmx:response:error"]) {
+		document.addEventListener(name, (event) => {
+			const live = event.target;
+			if (live.id !== "live") return;
+			document.body.dataset.link = "lost";
+			clearTimeout(again);
+			again = setTimeout(() => live.dispatchEvent(new Event("again")), wait * (0.7 + 0.6 * Math.random()));
+			wait = Math.min(2 * wait, 60000);
+		});
+	}
 })();
