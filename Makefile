@@ -55,7 +55,7 @@ run: ## build, then start a whole cluster on this machine; Ctrl-C ends it
 .PHONY: test
 test: ## unit and integration tests with the race detector, against real PostgreSQL and Valkey or Redis
 	@test/packages test
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: e2e
 e2e: build ## end-to-end tests: real programs on hosts made of network namespaces; needs root
