@@ -84,9 +84,5 @@ func why(a *explain.Answer) string {
 	case a.Policy == nil:
 		return "The service has no policy: everybody may."
 	}
-	d := a.Decision
-	if d.Rule != policy.NoRule {
-		d.Rule++ // people count from one, as the form of the policy does
-	}
-	return d.Why()
+	return a.Decision.Why()
 }

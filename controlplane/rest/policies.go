@@ -107,8 +107,8 @@ type explained struct {
 	Refused  string            `json:"refused,omitempty" doc:"Why the request is answered with an error, whoever asks"`
 	Policy   string            `json:"policy,omitempty" doc:"Absent: everybody may"`
 	Decision string            `json:"decision,omitempty" enum:"allow,deny,authenticate"`
-	Rule     *int              `json:"rule,omitempty" doc:"Index of the rule that decided; absent if none applied"`
-	Reason   string            `json:"reason,omitempty"`
+	Rule     *int              `json:"rule,omitempty" doc:"Index, from 0, of the rule that decided in the policy's list; absent if none applied"`
+	Reason   string            `json:"reason,omitempty" doc:"In words, which count rules from 1"`
 	Ways     []string          `json:"ways,omitempty" doc:"What would be enough to authenticate"`
 	Prefix   string            `json:"path_prefix,omitempty" doc:"Of the targets"`
 	Targets  []explainedTarget `json:"targets,omitempty" doc:"To one of which the request goes, if it is allowed"`

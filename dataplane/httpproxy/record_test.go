@@ -67,8 +67,8 @@ func TestRecords(t *testing.T) {
 		site     string
 	}{
 		{"https://plain.example.org/a?secret=1", requestlog.Allowed, "", "", "site"},
-		{"https://app.example.org/in", requestlog.Allowed, "rule 2, authenticated by basic", "", "site"},
-		{"https://app.example.org/denied", requestlog.Denied, "rule 1, the rule says so", "", ""},
+		{"https://app.example.org/in", requestlog.Allowed, "rule 3, authenticated by basic", "", "site"},
+		{"https://app.example.org/denied", requestlog.Denied, "rule 2, the rule says so", "", ""},
 		{"https://app.example.org/who", requestlog.SignIn, "no rule applies, not authenticated", "", ""},
 		{"https://app.example.org/limited", requestlog.Refused, "access", "", ""},
 		{"https://app.example.org/.warren/sign-out", requestlog.Answered, "", "", ""},

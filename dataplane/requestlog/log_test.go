@@ -119,7 +119,7 @@ func TestNothingGrowsBeyondItsBounds(t *testing.T) {
 func TestWhoHasNoLog(t *testing.T) {
 	var l *Log
 	l.Add(&Record{})
-	if got := (&Record{ByPolicy: true, Policy: policy.Decision{Action: policy.Deny, Rule: 2}}).Why(); got != "rule 2, the rule says so" {
+	if got := (&Record{ByPolicy: true, Policy: policy.Decision{Action: policy.Deny, Rule: 2}}).Why(); got != "rule 3, the rule says so" {
 		t.Errorf("%q", got)
 	}
 	for k, want := range []string{"http", "tls", "tcp", "udp"} {

@@ -52,16 +52,16 @@ const NoRule = -1
 // Decision is what becomes of a request.
 type Decision struct {
 	Action Action
-	Rule   int // index of the one that decided, or NoRule
+	Rule   int // index of the one that decided, from 0, or NoRule
 	Reason Reason
 	Way    Way // of Allow after Authenticate: the one that was enough
 }
 
-// Why says it in words.
+// Why says it in words, for people: they count rules from 1.
 func (d Decision) Why() string {
 	rule := "no rule applies"
 	if d.Rule != NoRule {
-		rule = fmt.Sprintf("rule %d", d.Rule)
+		rule = fmt.Sprintf("rule %d", d.Rule+1)
 	}
 	switch {
 	case d.Reason == Proven:

@@ -56,7 +56,7 @@ func TestRequestsAreLogged(t *testing.T) {
 			return r.Kind == "http" && r.Path == "/"+n.Name && r.Method == "GET" && r.Decision == "allowed" && r.Site == "s1" && r.Client != "" && r.Out > 0 && r.Total > 0
 		})
 		find("a denied request of "+n.Name, []string{"--decision", "denied", "--path", "/secret"}, func(r logged) bool {
-			return r.Node == n.Name && r.Path == "/secret/"+n.Name && r.Status == 403 && r.Reason == "rule 0, the rule says so" && r.Site == ""
+			return r.Node == n.Name && r.Path == "/secret/"+n.Name && r.Status == 403 && r.Reason == "rule 1, the rule says so" && r.Site == ""
 		})
 	}
 	n := c.Nodes[0]

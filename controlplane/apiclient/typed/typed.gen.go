@@ -671,7 +671,9 @@ type Explained struct {
 	Policy string `json:"policy,omitempty,omitzero"`
 
 	// Pool Whose nodes serve it
-	Pool   string `json:"pool"`
+	Pool string `json:"pool"`
+
+	// Reason In words, which count rules from 1
 	Reason string `json:"reason,omitempty,omitzero"`
 
 	// Refused Why the request is answered with an error, whoever asks
@@ -680,7 +682,7 @@ type Explained struct {
 	// Revision Of the configuration that the answer is of
 	Revision int64 `json:"revision"`
 
-	// Rule Index of the rule that decided; absent if none applied
+	// Rule Index, from 0, of the rule that decided in the policy's list; absent if none applied
 	Rule    *int64 `json:"rule,omitempty"`
 	Service string `json:"service"`
 
