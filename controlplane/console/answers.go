@@ -22,7 +22,11 @@ func (q *Request) answers(d *model.Domain) iter.Seq[Answered] {
 		if d.Unproven {
 			return
 		}
+		down := q.silent(d)
 		for _, r := range q.records(d) {
+			if r.Type == "NS" && down[strings.TrimSuffix(r.Value, ".")] {
+				continue
+			}
 			if !yield(Answered{Name: strings.TrimSuffix(r.Name, "."), Type: r.Type, Value: strings.TrimSuffix(r.Value, ".")}) {
 				return
 			}
@@ -47,6 +51,25 @@ func (q *Request) answers(d *model.Domain) iter.Seq[Answered] {
 			}
 		}
 	}
+}
+
+// silent are the name servers of a domain that its nodes leave out of their NS answers: those that are down, unless all are.
+// Their own names stay, since the parent names them.
+func (q *Request) silent(d *model.Domain) map[string]bool {
+	down, up := map[string]bool{}, false
+	for n := range q.m.NodesOf(d.Pool) {
+		switch {
+		case !n.Enrolled():
+		case q.node(n).Up:
+			up = true
+		default:
+			down[model.GluePrefix+n.Name+"."+d.Name] = true
+		}
+	}
+	if !up {
+		return nil
+	}
+	return down
 }
 
 // named are the addresses of the nodes of a pool that DNS names, by type of record: those that live and are not drained, and

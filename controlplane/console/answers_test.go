@@ -47,6 +47,16 @@ func TestAnswers(t *testing.T) {
 	if got := answers(); !has(got, wiki("A", "192.0.2.2")) {
 		t.Errorf("a node that is drained is named beside another: %+v", got)
 	}
+	server := func(node string) Answered {
+		return Answered{Name: "example.org", Type: "NS", Value: "ns-" + node + ".example.org"}
+	}
+	if got := answers(); !has(got, server("edge-1")) || !has(got, server("edge-2")) {
+		t.Errorf("a name server that is up is missing, a drained one perhaps: %+v", got)
+	}
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: r.nodeID("edge-1")}})
+	if got := answers(); has(got, server("edge-1")) || !has(got, server("edge-2")) || !has(got, Answered{Name: "ns-edge-1.example.org", Type: "A", Value: "192.0.2.1"}) {
+		t.Errorf("edge-1 is down: %+v", got)
+	}
 	var d model.Domain
 	for v := range r.world.Get().Domains() {
 		d = *v
