@@ -42,6 +42,40 @@ func TestClusterPeople(t *testing.T) {
 	}
 }
 
+// An organization is made, given its part of each node, and deleted by forms alone; one that has something stays.
+func TestOrganizations(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b := r.browser(r.user("root@example.org", "cluster-admin", "", ""))
+	const at = "/console/cluster/"
+	for _, tc := range []struct{ most, wrong string }{{"many", "is no number"}, {"-1", "want 0"}, {"1000001", "to 1000000"}} {
+		if got := b.post(at+"new-organization", "name", "acme", "requests_per_second", tc.most); got.status != 422 || !strings.Contains(got.body, `id="w-requests_per_second"`) || !strings.Contains(got.body, tc.wrong) || !strings.Contains(got.body, `value="`+tc.most+`"`) {
+			t.Errorf("%s: %d: %s", tc.most, got.status, got.body)
+		}
+	}
+	if got := b.post(at+"new-organization", "name", "acme", "requests_per_second", "500"); got.status != 200 || got.path != at+"organizations" || !strings.Contains(got.body, ">500<") {
+		t.Errorf("%d %s: %s", got.status, got.path, got.body)
+	}
+	if got := b.post(at+"new-organization", "name", "acme", "requests_per_second", "0"); got.status != 409 {
+		t.Errorf("a second one of the name: %d", got.status)
+	}
+	if got := b.post(at+"organizations/acme/edit", "requests_per_second", "750", "trusted", "on"); got.status != 200 {
+		t.Errorf("%d: %s", got.status, got.body)
+	}
+	if v, err := r.admin.Organizations.Get(t.Context(), r.key, "", "acme"); err != nil || v.RequestsPerSecond != 750 || !v.Trusted {
+		t.Errorf("%+v %v", v, err)
+	}
+	if got := b.get("/console/orgs/acme/settings"); !strings.Contains(got.body, "750") {
+		t.Errorf("its own settings do not say so: %s", got.body)
+	}
+	if got := b.post(at + "organizations/acme/delete"); got.status != 200 || strings.Contains(got.body, "organizations/acme/") {
+		t.Errorf("%d: %s", got.status, got.body)
+	}
+	if got := b.post(at + "organizations/default/delete"); got.status != 409 {
+		t.Errorf("one that has services: %d", got.status)
+	}
+}
+
 // A visit ends when somebody ends it.
 func TestVisitors(t *testing.T) {
 	r := newRig(t)

@@ -92,6 +92,7 @@ func (c *Console) routes() {
 	c.page(org+"/api", access.StatusRead, listCalls)
 	c.page(org+"/api/{call}", access.StatusRead, showCall)
 
+	c.organizationRoutes(cluster)
 	c.jobRoutes(cluster)
 	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
 	c.form(cluster+"/diagnostics/check", access.ClusterManage, checkReplica)
