@@ -58,6 +58,8 @@ type Entry struct {
 	// Attempts are targets that a node's own traffic does not reach, ordered by id, each once.
 	Attempts []Attempt `json:"attempts,omitempty"`
 	Load     *Load     `json:"load,omitempty"` // of a node; nil: it does not say
+	// Places are a node's databases of addresses, in their order.
+	Places []PlacesFile `json:"places,omitempty"`
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
 }
@@ -66,6 +68,16 @@ type Entry struct {
 type Load struct {
 	Processors  float64 `json:"processors"`  // share of its machine's that its program used lately, 0 to 1
 	Connections int     `json:"connections"` // of clients, open
+}
+
+// PlacesFile is a database that says in which country an address is, or whose network it belongs to.
+type PlacesFile struct {
+	Path      string    `json:"path"`
+	Kind      string    `json:"kind,omitempty"`    // as it calls itself
+	Built     time.Time `json:"built_at,omitzero"` // of the version in use; zero: there is none
+	Countries bool      `json:"countries"`         // are looked up in it
+	Networks  bool      `json:"networks"`          // autonomous systems are
+	Problem   string    `json:"problem,omitempty"` // why the version that was tried last is not in use
 }
 
 // Rejected is a resource at the version that a node or connector did not apply.

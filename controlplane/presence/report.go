@@ -25,6 +25,7 @@ const (
 	MaxRejected = 100
 	maxTargets  = 16384
 	maxAttempts = 1000
+	maxPlaces   = 16
 	maxReason   = 256 // bytes
 	maxInstance = 64  // bytes
 )
@@ -127,6 +128,7 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 	}
 	if k.Kind == identity.Node {
 		e.Attempts, e.Load = attempts(now, req.GetAttempts()), load(req.GetLoad())
+		e.Places = places(req.GetPlaces())
 	}
 	return e
 }
@@ -139,6 +141,18 @@ func load(l *nodev1.Load) *Load {
 	out := &Load{Connections: int(min(l.GetConnections(), math.MaxInt32))}
 	if p := l.GetProcessors(); p > 0 { // NaN is not
 		out.Processors = min(p, 1)
+	}
+	return out
+}
+
+// places takes the first ones of a report, with times that can be written.
+func places(files []*nodev1.PlacesFile) (out []PlacesFile) {
+	for _, f := range files[:min(len(files), maxPlaces)] {
+		v := PlacesFile{Path: words(f.GetPath()), Kind: words(f.GetKind()), Countries: f.GetCountries(), Networks: f.GetNetworks(), Problem: words(f.GetProblem())}
+		if f.GetBuiltAt().IsValid() {
+			v.Built = f.GetBuiltAt().AsTime()
+		}
+		out = append(out, v)
 	}
 	return out
 }

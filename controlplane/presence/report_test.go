@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/shared/identity"
@@ -59,6 +60,45 @@ func TestLoadOfANode(t *testing.T) {
 		if was := (Entry{Load: &Load{Processors: .9}}); material(was, Entry{Load: e.Load}) {
 			t.Errorf("%s: told at once", name)
 		}
+	}
+}
+
+func TestPlacesOfANode(t *testing.T) {
+	now, built := time.Now(), time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	file := func(at *timestamppb.Timestamp) *nodev1.PlacesFile {
+		return &nodev1.PlacesFile{Path: "/c.mmdb", Kind: "Country", BuiltAt: at, Countries: true, Problem: "torn\xff"}
+	}
+	for name, c := range map[string]struct {
+		kind identity.Kind
+		said *nodev1.PlacesFile
+		want time.Time
+		none bool
+	}{
+		"a file":                 {identity.Node, file(timestamppb.New(built)), built, false},
+		"none in use":            {identity.Node, file(nil), time.Time{}, false},
+		"a time that is none":    {identity.Node, file(&timestamppb.Timestamp{Seconds: math.MaxInt64}), time.Time{}, false},
+		"a connector has no say": {identity.Connector, file(nil), time.Time{}, true},
+	} {
+		e := entry(Key{c.kind, "x"}, now, now, &nodev1.ReportRequest{Places: []*nodev1.PlacesFile{c.said}})
+		if _, err := json.Marshal(e); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.none {
+			if len(e.Places) > 0 {
+				t.Errorf("%s: %+v", name, e.Places)
+			}
+			continue
+		}
+		if want := (PlacesFile{Path: "/c.mmdb", Kind: "Country", Built: c.want, Countries: true, Problem: "torn\uFFFD"}); e.Places[0] != want {
+			t.Errorf("%s: %+v, want %+v", name, e.Places[0], want)
+		}
+	}
+	many := make([]*nodev1.PlacesFile, 100)
+	for i := range many {
+		many[i] = &nodev1.PlacesFile{}
+	}
+	if e := entry(Key{identity.Node, "x"}, now, now, &nodev1.ReportRequest{Places: many}); len(e.Places) != maxPlaces {
+		t.Errorf("%d of many", len(e.Places))
 	}
 }
 

@@ -204,7 +204,17 @@ type memberView struct {
 	Tunnels  int          `json:"tunnels"`
 	States   []tunnelView `json:"tunnel_states"`
 	Load     *loadView    `json:"load,omitempty" doc:"Of a node"`
+	Places   []placesView `json:"places,omitempty" doc:"Of a node: its databases of addresses, in their order; without one it knows of nobody in which country he is"`
 	Alarm    *alarmView   `json:"alarm,omitempty"`
+}
+
+type placesView struct {
+	Path      string     `json:"path"`
+	Kind      string     `json:"kind,omitempty" doc:"As the file calls itself"`
+	BuiltAt   *time.Time `json:"built_at,omitempty" doc:"Of the version in use; absent if there is none"`
+	Countries bool       `json:"countries" doc:"Are looked up in it"`
+	Networks  bool       `json:"networks" doc:"Autonomous systems are"`
+	Problem   string     `json:"problem,omitempty" doc:"Why the version that was tried last is not in use"`
 }
 
 type loadView struct {
@@ -278,6 +288,14 @@ func (a *API) member(kind identity.Kind, id, name string, enrolled, revoked bool
 	v.Rejected, v.Omitted = len(e.Rejected)+e.Omitted, e.Omitted
 	if e.Load != nil {
 		v.Load = &loadView{e.Load.Processors, e.Load.Connections}
+	}
+	for _, f := range e.Places {
+		pv := placesView{Path: f.Path, Kind: f.Kind, Countries: f.Countries, Networks: f.Networks, Problem: f.Problem}
+		if !f.Built.IsZero() {
+			at := f.Built.UTC()
+			pv.BuiltAt = &at
+		}
+		v.Places = append(v.Places, pv)
 	}
 	for _, t := range e.Tunnels {
 		tv := tunnelView{Peer: t.Peer, Up: t.Up, ReceivedBytes: t.ReceivedBytes, SentBytes: t.SentBytes, Loss: t.Loss, Carrier: t.Carrier, Transport: t.Transport}

@@ -30,7 +30,18 @@ type Places struct {
 type file struct {
 	path string
 	db   atomic.Pointer[maxminddb.Reader] // nil: there is none that can be read
-	seen os.FileInfo                      // of Run alone; the version that was tried last
+	is   atomic.Pointer[State]
+	seen os.FileInfo // of Run alone; the version that was tried last
+}
+
+// State is what one of the files is.
+type State struct {
+	Path      string
+	Kind      string    // as it calls itself, such as GeoLite2-Country
+	Built     time.Time // of the version in use; zero: there is none
+	Countries bool      // are looked up in it
+	Networks  bool      // autonomous systems are
+	Problem   string    // why the version that was tried last is not in use; "": it is
 }
 
 // record is what is read of an entry: of MaxMind's own files, and of those that are made of public data.
@@ -92,11 +103,46 @@ func (p *Places) load(f *file) {
 		p.changed.WithLabelValues("ok").Inc()
 		p.log.Info("database of addresses read", "file", f.path, "built", time.Unix(int64(f.db.Load().Metadata.BuildEpoch), 0).UTC())
 	}
+	is := State{Path: f.path}
 	built := 0.0
 	if db := f.db.Load(); db != nil {
 		built = float64(db.Metadata.BuildEpoch)
+		is.Kind, is.Built = db.Metadata.DatabaseType, time.Unix(int64(db.Metadata.BuildEpoch), 0).UTC()
+		is.Countries, is.Networks = knows(db)
 	}
+	if err != nil {
+		is.Problem = err.Error()
+	}
+	f.is.Store(&is)
 	p.loaded.WithLabelValues(f.path).Set(built)
+}
+
+// States says what the files are, in their order.
+func (p *Places) States() []State {
+	out := make([]State, len(p.files))
+	for i, f := range p.files {
+		out[i] = *f.is.Load()
+	}
+	return out
+}
+
+// mostProbed bounds the entries that are looked at to know what a file is about: its first ones say the same as all.
+const mostProbed = 1000
+
+// knows says what can be looked up in a database.
+func knows(db *maxminddb.Reader) (countries, networks bool) {
+	n := 0
+	for found := range db.Networks() {
+		var r record
+		if found.Decode(&r) == nil {
+			countries = countries || r.Country.ISOCode != "" || r.CountryCode != ""
+			networks = networks || r.ASN != 0
+		}
+		if n++; n == mostProbed || countries && networks {
+			break
+		}
+	}
+	return countries, networks
 }
 
 // maxFile bounds what a database takes of memory.

@@ -73,6 +73,12 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s: %q %d, want %q %d", text, c, n, want.country, want.asn)
 		}
 	}
+	for i, want := range []State{{Kind: "test", Countries: true}, {Kind: "test", Countries: true}, {Kind: "test", Networks: true}, {}} {
+		got := p.States()[i]
+		if got.Kind != want.Kind || got.Countries != want.Countries || got.Networks != want.Networks || got.Built.IsZero() == (want.Kind != "") || (got.Problem == "") == (want.Kind == "") {
+			t.Errorf("%s: %+v", got.Path, got)
+		}
+	}
 	if c, n := p.Locate(netip.Addr{}); c != "" || n != 0 {
 		t.Errorf("no address: %q %d", c, n)
 	}
@@ -106,6 +112,9 @@ func TestPlacesChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		is("with one that is torn", "FR")
+		if s := p.States()[0]; s.Built.IsZero() || s.Problem == "" || !s.Countries {
+			t.Errorf("a torn one after a whole one: %+v", s)
+		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/health"
+	"github.com/warrenedge/warren/dataplane/places"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/version"
@@ -57,6 +58,7 @@ type Source struct {
 	Targets func() []health.State     // of those with a verdict, ordered by target
 	Failing func() []balance.Attempt  // targets that traffic does not reach, ordered by target; may be nil
 	Load    func() Load               // since the last call; may be nil
+	Places  func() []places.State     // databases of addresses, in their order; may be nil
 }
 
 // Load is how much there is to do.
@@ -65,10 +67,12 @@ type Load struct {
 	Connections int     // of clients, open
 }
 
-// maxReason bounds what a failure may say, in bytes; maxFailing how many targets are named that traffic does not reach.
+// maxReason bounds what a failure may say, in bytes; maxFailing how many targets are named that traffic does not reach;
+// maxPlaces how many databases of addresses.
 const (
 	maxReason  = 256
 	maxFailing = 1000
+	maxPlaces  = 16
 )
 
 // Connector gives connections to the control plane.
@@ -201,7 +205,21 @@ func (r *Reporter) collect() *nodev1.ReportRequest {
 			})
 		}
 	}
+	if r.src.Places != nil {
+		all := r.src.Places()
+		for _, p := range all[:min(len(all), maxPlaces)] {
+			req.Places = append(req.Places, placesFile(p))
+		}
+	}
 	return req
+}
+
+func placesFile(p places.State) *nodev1.PlacesFile {
+	out := &nodev1.PlacesFile{Path: words(p.Path), Kind: words(p.Kind), Countries: p.Countries, Networks: p.Networks, Problem: words(p.Problem)}
+	if !p.Built.IsZero() {
+		out.BuiltAt = timestamppb.New(p.Built)
+	}
+	return out
 }
 
 func (r *Reporter) tunnels(now time.Time) (out []*nodev1.TunnelState) {

@@ -33,6 +33,7 @@ type ReportRequest struct {
 	Instance        string                 `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`                                       // drawn at random by each process when it starts, 64 bytes at most
 	Attempts        []*AttemptReport       `protobuf:"bytes,7,rep,name=attempts,proto3" json:"attempts,omitempty"`                                       // of a node: targets that its last attempts did not reach, sorted by target_id
 	Load            *Load                  `protobuf:"bytes,8,opt,name=load,proto3" json:"load,omitempty"`                                               // of a node
+	Places          []*PlacesFile          `protobuf:"bytes,9,rep,name=places,proto3" json:"places,omitempty"`                                           // of a node: its databases of addresses, in their order, 16 at most
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -123,6 +124,98 @@ func (x *ReportRequest) GetLoad() *Load {
 	return nil
 }
 
+func (x *ReportRequest) GetPlaces() []*PlacesFile {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+// PlacesFile is a database that says in which country an address is, or whose network it belongs to.
+type PlacesFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                      // as it calls itself
+	BuiltAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=built_at,json=builtAt,proto3" json:"built_at,omitempty"` // of the version in use; absent: there is none
+	Countries     bool                   `protobuf:"varint,4,opt,name=countries,proto3" json:"countries,omitempty"`           // are looked up in it
+	Networks      bool                   `protobuf:"varint,5,opt,name=networks,proto3" json:"networks,omitempty"`             // autonomous systems are
+	Problem       string                 `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`                // why the version that was tried last is not in use, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacesFile) Reset() {
+	*x = PlacesFile{}
+	mi := &file_node_v1_report_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacesFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacesFile) ProtoMessage() {}
+
+func (x *PlacesFile) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_report_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacesFile.ProtoReflect.Descriptor instead.
+func (*PlacesFile) Descriptor() ([]byte, []int) {
+	return file_node_v1_report_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PlacesFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PlacesFile) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlacesFile) GetBuiltAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BuiltAt
+	}
+	return nil
+}
+
+func (x *PlacesFile) GetCountries() bool {
+	if x != nil {
+		return x.Countries
+	}
+	return false
+}
+
+func (x *PlacesFile) GetNetworks() bool {
+	if x != nil {
+		return x.Networks
+	}
+	return false
+}
+
+func (x *PlacesFile) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 // Load is how much a node has to do.
 type Load struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -134,7 +227,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_node_v1_report_proto_msgTypes[1]
+	mi := &file_node_v1_report_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -146,7 +239,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[1]
+	mi := &file_node_v1_report_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -159,7 +252,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{1}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Load) GetProcessors() float64 {
@@ -193,7 +286,7 @@ type TunnelState struct {
 
 func (x *TunnelState) Reset() {
 	*x = TunnelState{}
-	mi := &file_node_v1_report_proto_msgTypes[2]
+	mi := &file_node_v1_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +298,7 @@ func (x *TunnelState) String() string {
 func (*TunnelState) ProtoMessage() {}
 
 func (x *TunnelState) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[2]
+	mi := &file_node_v1_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +311,7 @@ func (x *TunnelState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TunnelState.ProtoReflect.Descriptor instead.
 func (*TunnelState) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{2}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TunnelState) GetPeerId() string {
@@ -295,7 +388,7 @@ type TargetReport struct {
 
 func (x *TargetReport) Reset() {
 	*x = TargetReport{}
-	mi := &file_node_v1_report_proto_msgTypes[3]
+	mi := &file_node_v1_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -307,7 +400,7 @@ func (x *TargetReport) String() string {
 func (*TargetReport) ProtoMessage() {}
 
 func (x *TargetReport) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[3]
+	mi := &file_node_v1_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -320,7 +413,7 @@ func (x *TargetReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetReport.ProtoReflect.Descriptor instead.
 func (*TargetReport) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{3}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TargetReport) GetTargetId() string {
@@ -358,7 +451,7 @@ type AttemptReport struct {
 
 func (x *AttemptReport) Reset() {
 	*x = AttemptReport{}
-	mi := &file_node_v1_report_proto_msgTypes[4]
+	mi := &file_node_v1_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +463,7 @@ func (x *AttemptReport) String() string {
 func (*AttemptReport) ProtoMessage() {}
 
 func (x *AttemptReport) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[4]
+	mi := &file_node_v1_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +476,7 @@ func (x *AttemptReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptReport.ProtoReflect.Descriptor instead.
 func (*AttemptReport) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{4}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AttemptReport) GetTargetId() string {
@@ -429,7 +522,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_node_v1_report_proto_msgTypes[5]
+	mi := &file_node_v1_report_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +534,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_report_proto_msgTypes[5]
+	mi := &file_node_v1_report_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,14 +547,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_report_proto_rawDescGZIP(), []int{5}
+	return file_node_v1_report_proto_rawDescGZIP(), []int{6}
 }
 
 var File_node_v1_report_proto protoreflect.FileDescriptor
 
 const file_node_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\x90\x03\n" +
+	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xc4\x03\n" +
 	"\rReportRequest\x12)\n" +
 	"\x10software_version\x18\x01 \x01(\tR\x0fsoftwareVersion\x129\n" +
 	"\n" +
@@ -471,7 +564,16 @@ const file_node_v1_report_proto_rawDesc = "" +
 	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\x12\x1a\n" +
 	"\binstance\x18\x06 \x01(\tR\binstance\x129\n" +
 	"\battempts\x18\a \x03(\v2\x1d.warren.node.v1.AttemptReportR\battempts\x12(\n" +
-	"\x04load\x18\b \x01(\v2\x14.warren.node.v1.LoadR\x04load\"H\n" +
+	"\x04load\x18\b \x01(\v2\x14.warren.node.v1.LoadR\x04load\x122\n" +
+	"\x06places\x18\t \x03(\v2\x1a.warren.node.v1.PlacesFileR\x06places\"\xbf\x01\n" +
+	"\n" +
+	"PlacesFile\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x125\n" +
+	"\bbuilt_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\abuiltAt\x12\x1c\n" +
+	"\tcountries\x18\x04 \x01(\bR\tcountries\x12\x1a\n" +
+	"\bnetworks\x18\x05 \x01(\bR\bnetworks\x12\x18\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\"H\n" +
 	"\x04Load\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x01 \x01(\x01R\n" +
@@ -515,35 +617,38 @@ func file_node_v1_report_proto_rawDescGZIP() []byte {
 	return file_node_v1_report_proto_rawDescData
 }
 
-var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_node_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_node_v1_report_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 0: warren.node.v1.ReportRequest
-	(*Load)(nil),                  // 1: warren.node.v1.Load
-	(*TunnelState)(nil),           // 2: warren.node.v1.TunnelState
-	(*TargetReport)(nil),          // 3: warren.node.v1.TargetReport
-	(*AttemptReport)(nil),         // 4: warren.node.v1.AttemptReport
-	(*ReportResponse)(nil),        // 5: warren.node.v1.ReportResponse
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
-	(TargetState)(0),              // 8: warren.node.v1.TargetState
+	(*PlacesFile)(nil),            // 1: warren.node.v1.PlacesFile
+	(*Load)(nil),                  // 2: warren.node.v1.Load
+	(*TunnelState)(nil),           // 3: warren.node.v1.TunnelState
+	(*TargetReport)(nil),          // 4: warren.node.v1.TargetReport
+	(*AttemptReport)(nil),         // 5: warren.node.v1.AttemptReport
+	(*ReportResponse)(nil),        // 6: warren.node.v1.ReportResponse
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(TargetState)(0),              // 9: warren.node.v1.TargetState
 }
 var file_node_v1_report_proto_depIdxs = []int32{
-	6,  // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
-	2,  // 1: warren.node.v1.ReportRequest.tunnels:type_name -> warren.node.v1.TunnelState
-	3,  // 2: warren.node.v1.ReportRequest.targets:type_name -> warren.node.v1.TargetReport
-	4,  // 3: warren.node.v1.ReportRequest.attempts:type_name -> warren.node.v1.AttemptReport
-	1,  // 4: warren.node.v1.ReportRequest.load:type_name -> warren.node.v1.Load
-	7,  // 5: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
-	7,  // 6: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
-	8,  // 7: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
-	7,  // 8: warren.node.v1.AttemptReport.age:type_name -> google.protobuf.Duration
-	0,  // 9: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
-	5,  // 10: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	7,  // 0: warren.node.v1.ReportRequest.started_at:type_name -> google.protobuf.Timestamp
+	3,  // 1: warren.node.v1.ReportRequest.tunnels:type_name -> warren.node.v1.TunnelState
+	4,  // 2: warren.node.v1.ReportRequest.targets:type_name -> warren.node.v1.TargetReport
+	5,  // 3: warren.node.v1.ReportRequest.attempts:type_name -> warren.node.v1.AttemptReport
+	2,  // 4: warren.node.v1.ReportRequest.load:type_name -> warren.node.v1.Load
+	1,  // 5: warren.node.v1.ReportRequest.places:type_name -> warren.node.v1.PlacesFile
+	7,  // 6: warren.node.v1.PlacesFile.built_at:type_name -> google.protobuf.Timestamp
+	8,  // 7: warren.node.v1.TunnelState.last_handshake_age:type_name -> google.protobuf.Duration
+	8,  // 8: warren.node.v1.TunnelState.round_trip:type_name -> google.protobuf.Duration
+	9,  // 9: warren.node.v1.TargetReport.state:type_name -> warren.node.v1.TargetState
+	8,  // 10: warren.node.v1.AttemptReport.age:type_name -> google.protobuf.Duration
+	0,  // 11: warren.node.v1.ReportService.Report:input_type -> warren.node.v1.ReportRequest
+	6,  // 12: warren.node.v1.ReportService.Report:output_type -> warren.node.v1.ReportResponse
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_report_proto_init() }
@@ -558,7 +663,7 @@ func file_node_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_report_proto_rawDesc), len(file_node_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
