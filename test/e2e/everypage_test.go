@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
@@ -73,7 +72,7 @@ func TestBrowserEveryPageOfACluster(t *testing.T) {
 		c.do(path, chromedp.Navigate(home+path), chromedp.WaitVisible("h1", chromedp.ByQuery), chromedp.Text("h1", &title, chromedp.ByQuery),
 			chromedp.Evaluate("document.documentElement.scrollWidth - innerWidth", &wide), chromedp.Evaluate(string(axe)+"; 0", nil),
 			chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.filter(v => ["serious", "critical"].includes(v.impact)).map(v => v.id + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; ")))`,
-				&found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
+				&found, awaited),
 			chromedp.Evaluate(`[...document.querySelectorAll("a[href]:not([download])")].map(a => new URL(a.getAttribute("href"), location.href).href)`, &links))
 		if slices.Contains([]string{"Not found", "Not allowed", "Not possible now", "That did not work"}, title) || wide > 0 || len(found) > 0 {
 			t.Errorf("%s, %q: %d pixels too wide; %s", path, title, wide, strings.Join(found, "\n"))
