@@ -72,12 +72,17 @@ func Actor(p access.Principal) audit.Entry {
 	return e
 }
 
-// Record adds an entry of its own to the audit log, of what changed nothing: a sign-in that was refused, for example.
-// Nobody gets another answer because that fails.
+// Record adds an entry of its own to the audit log, of what changed nothing: a sign-in that was refused, for example. A user
+// who is known by his id alone gets his name. Nobody gets another answer because that fails.
 func (a *Admin) Record(ctx context.Context, e audit.Entry) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_, _ = a.store.Tx(ctx, e.Actor, func(tx *store.Tx) error {
+		if id, err := (model.UserID{}).Parse(strings.TrimPrefix(e.Actor, "user:")); err == nil && e.ActorName == "" {
+			if u, err := tx.GetUser(ctx, id); err == nil {
+				e.ActorName = u.Email
+			}
+		}
 		tx.Audit(e)
 		return nil
 	})

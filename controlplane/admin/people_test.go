@@ -660,3 +660,21 @@ func TestOwnKeysHaveTheirSessionsFactors(t *testing.T) {
 		t.Error("a session that is not enough makes a key that is")
 	}
 }
+
+// Who is known by his id alone is written down with his name.
+func TestRecordNamesUsers(t *testing.T) {
+	o := newOffice(t)
+	ann, _ := o.user("ann@example.com")
+	for _, actor := range []string{"user:" + ann.User.String(), "user:" + (model.UserID{}).New().String(), "sign-in"} {
+		o.a.Record(t.Context(), audit.Entry{Actor: actor, Action: "sign-out", Result: audit.Done})
+	}
+	list, err := o.a.SearchAudit(t.Context(), o.root, "", audit.Filter{Action: "sign-out"}, 10)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d entries, %v", len(list), err)
+	}
+	for _, e := range list {
+		if want := map[bool]string{true: "ann@example.com"}[e.Actor == "user:"+ann.User.String()]; e.ActorName != want {
+			t.Errorf("%s is called %q", e.Actor, e.ActorName)
+		}
+	}
+}
