@@ -45,6 +45,9 @@ type Admin struct {
 	// Tails shows requests to who watches; nil: nobody can. Set before the first call.
 	Tails *tail.Hub
 
+	// Post sends mail; nil: nobody does. Set before the first call.
+	Post Post
+
 	// Inviter makes links of invitations; nil: nobody is invited. Set before the first call.
 	Inviter Inviter
 

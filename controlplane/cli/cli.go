@@ -154,7 +154,7 @@ func (a *app) root() *cobra.Command {
 		a.applyCommand(), a.diffCommand(), a.validateCommand(), a.exportCommand(), a.waitCommand(),
 		a.contextCommand(), a.orgCommand(), a.docsCommand(),
 		a.snapshotCommand(), a.nodeCommand(), a.siteCommand(), a.domainCommand(), a.certCommand(), a.issuerCommand(), a.webhookCommand(),
-		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.alertCommand(), a.jobCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.authorityCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
+		a.pingCommand(), a.netcheckCommand(), a.doctorCommand(), a.bugreportCommand(), a.mailCommand(), a.backupsCommand(), a.alertCommand(), a.jobCommand(), a.policyCommand(), a.importCommand(), a.accessCommand(), a.authorityCommand(), a.explainCommand(), a.userCommand(), a.auditCommand(), a.logsCommand(), a.topCommand(), a.eventsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(),
 		a.versionCommand(), sampleCommand(),
 	)
 	root.AddCommand(a.peopleCommands()...)

@@ -151,7 +151,7 @@ func editAlertRule(q *Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := filled("kind", string(v.Kind), "object", v.Object, "for", v.For, "window", v.Window, "mail", strings.Join(v.Mail, "\n"))
+	f := filled("kind", string(v.Kind), "object", v.Object, "for", brief(v.For), "window", brief(v.Window), "mail", strings.Join(v.Mail, "\n"))
 	if v.Percent > 0 {
 		f.Set("percent", strconv.FormatFloat(v.Percent, 'g', -1, 64))
 	}

@@ -119,6 +119,9 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/cluster/new-organization", "answered with 429"},
 	{"/console/cluster/organizations/default/edit", `value="0"`},
 	{"/console/cluster/organizations/default/delete", "It has to be empty"},
+	{"/console/cluster/settings", "Send a test message"},
+	{"/console/cluster/settings", "key-encryption key"},
+	{"/console/cluster/settings", "GeoLite2-Country"},
 	{"/console/cluster/users", "root@example.org"},
 	{"/console/cluster/users/root@example.org/edit", "cluster-admin"},
 	{"/console/cluster/users/root@example.org/delete", "Memberships"},
@@ -185,7 +188,7 @@ var everyForm = []string{
 	"/console/cluster/new-webhook", "/console/cluster/new-alert-rule",
 	"/console/cluster/webhooks/siren/edit", "/console/cluster/webhooks/siren/test", "/console/cluster/webhooks/siren/rotate", "/console/cluster/webhooks/siren/delete",
 	"/console/cluster/alerts/gone/edit", "/console/cluster/alerts/gone/silence", "/console/cluster/alerts/gone/acknowledge", "/console/cluster/alerts/gone/delete",
-	"/console/cluster/nodes/edge-1/drain", "/console/cluster/nodes/edge-1/activate", "/console/cluster/diagnostics/check",
+	"/console/cluster/nodes/edge-1/drain", "/console/cluster/nodes/edge-1/activate", "/console/cluster/settings/mail", "/console/cluster/diagnostics/check",
 }
 
 // asking are the forms that change nothing, which whoever may look may send.

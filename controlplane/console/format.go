@@ -24,10 +24,22 @@ func ms(d time.Duration) string {
 	switch {
 	case d == 0:
 		return "–"
+	case d > 0 && d < 50*time.Microsecond:
+		return "<0.1 ms"
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 	}
 	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+// brief is a duration as people write it: "1m" of "1m0s".
+func brief(d string) string {
+	for _, zero := range []string{"0s", "0m"} {
+		if rest := strings.TrimSuffix(d, zero); rest != d && rest != "" && strings.HasSuffix(rest, map[string]string{"0s": "m", "0m": "h"}[zero]) {
+			d = rest
+		}
+	}
+	return d
 }
 
 // percent is a share, without more digits than it has.

@@ -51,7 +51,7 @@ func (r *rig) furnish() {
 	wiki := r.target("wiki")
 	edge, pi := r.nodeID("edge-1"), r.connectorID("pi")
 	head := r.world.Get().Revision()
-	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Load: &presence.Load{Processors: .07, Connections: 42}, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Load: &presence.Load{Processors: .07, Connections: 42}, Places: []presence.PlacesFile{{Path: "/var/lib/warren/country.mmdb", Kind: "GeoLite2-Country", Built: r.began.Add(-365 * 24 * time.Hour), Countries: true}}, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
 	r.report(presence.Entry{
 		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
 		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},

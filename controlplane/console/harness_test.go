@@ -107,14 +107,14 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mailer, err := mail.New(mail.Options{Log: log, Reg: reg})
+	mailer, err := mail.New(mail.Options{Log: log, Reg: reg, Server: "mail.invalid:25", Security: mail.Plain, From: "Warren <warren@example.org>"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	people := signin.New(signin.Options{
 		Store: r.db, Admin: r.admin, Sealer: sealer, URL: base, Hasher: password.New(password.Options{Reg: reg}), Limiter: limiter, Mail: mailer, OIDC: oidc.New(http.DefaultClient), Log: log, Reg: reg,
 	})
-	r.admin.Inviter = people
+	r.admin.Inviter, r.admin.Post = people, mailer
 	pages := web.New(web.Options{SignIn: people, URL: base, Cookie: session, Log: log, Reg: reg})
 	api := rest.New(rest.Options{Log: log, Reg: prometheus.NewRegistry()})
 	r.con = New(Options{

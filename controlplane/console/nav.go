@@ -53,6 +53,7 @@ var navigation = []section{
 		{"Alerts", "alerts", access.ClusterAlertsRead},
 		{"Webhooks", "webhooks", access.ClusterWebhooksRead},
 		{"Audit log", "audit", access.AuditRead},
+		{"Settings", "settings", access.ClusterManage},
 		{"Jobs", "jobs", access.JobsRead},
 		{"Diagnostics", "diagnostics", access.SnapshotsRead},
 	}},

@@ -93,6 +93,7 @@ func (c *Console) routes() {
 	c.page(org+"/api/{call}", access.StatusRead, showCall)
 
 	c.organizationRoutes(cluster)
+	c.upkeepRoutes(cluster)
 	c.jobRoutes(cluster)
 	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
 	c.form(cluster+"/diagnostics/check", access.ClusterManage, checkReplica)

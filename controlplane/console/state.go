@@ -38,6 +38,7 @@ type Member struct {
 	Since   time.Time
 	Tunnels []Tunnel
 	Load    *presence.Load // of a node; nil: it does not say
+	Places  []presence.PlacesFile
 }
 
 // Tunnel is one of a member's tunnels.
@@ -81,7 +82,7 @@ func (q *Request) member(kind identity.Kind, id, name string, enrolled, revoked 
 	if !online {
 		return v
 	}
-	v.Version, v.Replica, v.Since, v.Load = e.Version, e.Replica, e.Since, e.Load
+	v.Version, v.Replica, v.Since, v.Load, v.Places = e.Version, e.Replica, e.Since, e.Load, e.Places
 	for _, t := range e.Tunnels {
 		v.Tunnels = append(v.Tunnels, q.tunnel(t))
 	}

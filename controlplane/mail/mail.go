@@ -155,6 +155,22 @@ func (o Options) client() (*gomail.Client, error) {
 	return c, nil
 }
 
+// Settings are what people may know of how mail is sent: all but the password.
+type Settings struct {
+	Server   string // "": there is no mail
+	Security Security
+	From     string
+	Username string
+}
+
+// Settings returns how mail is sent.
+func (m *Mailer) Settings() Settings {
+	if !m.Works() {
+		return Settings{}
+	}
+	return Settings{m.o.Server, m.o.Security, m.o.From, m.o.Username}
+}
+
 // Works reports whether there is mail.
 func (m *Mailer) Works() bool { return m.client != nil }
 

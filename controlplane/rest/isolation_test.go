@@ -67,7 +67,7 @@ func (w *world) targets() []target {
 		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "", "manifest-sets": "short",
-		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "", "jobs": w.job(),
+		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "", "mail": "", "backups": "", "jobs": w.job(),
 	}
 	for _, base := range []string{org + "/webhooks", "/api/v1/cluster-webhooks"} {
 		w.must(http.StatusCreated, "POST", base, `{"name":"ops","url":"https://hooks.example/"}`)
@@ -102,6 +102,9 @@ func (w *world) targets() []target {
 			}
 			if strings.HasSuffix(path, "/certificates/{name}/revoke") {
 				t.body = `{"reason":"keyCompromise"}`
+			}
+			if op.OperationID == "test-mail" {
+				t.body = `{"to":"ann@example.com"}`
 			}
 			if method == "PUT" { // the path has the name
 				t.body = regexp.MustCompile(`"name":"[^"]*",?`).ReplaceAllString(t.body, "")

@@ -63,6 +63,7 @@ func (a *API) routes() {
 	a.requests()
 	a.healths()
 	a.diagnosis()
+	a.upkeep()
 	a.domainCheck()
 	a.state()
 	a.snapshots()

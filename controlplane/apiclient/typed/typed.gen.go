@@ -304,6 +304,31 @@ type BackupCodes struct {
 	BackupCodes []string `json:"backup_codes"`
 }
 
+// Backups defines model for Backups.
+type Backups struct {
+	// ArchiveFailedAt When that failed last, if that is later
+	ArchiveFailedAt time.Time `json:"archive_failed_at,omitempty,omitzero"`
+
+	// ArchivedAt When a part of the log was archived last
+	ArchivedAt time.Time `json:"archived_at,omitempty,omitzero"`
+
+	// Archiving PostgreSQL archives its log, so that it can be restored to any moment after a base backup
+	Archiving bool `json:"archiving"`
+
+	// Database Its name
+	Database string `json:"database"`
+
+	// KeySince Since when the present key-encryption key is in use: a backup from before is opened by the one of then
+	KeySince time.Time `json:"key_since"`
+
+	// Server PostgreSQL's version
+	Server    string `json:"server"`
+	SizeBytes int64  `json:"size_bytes"`
+
+	// Standbys Servers that follow this one
+	Standbys int64 `json:"standbys"`
+}
+
 // BrandSpec defines model for BrandSpec.
 type BrandSpec struct {
 	// Name That people know the organization by; no name is shown if absent
@@ -1172,6 +1197,36 @@ type LoadView struct {
 	Processors float64 `json:"processors"`
 }
 
+// Mail defines model for Mail.
+type Mail struct {
+	From     string `json:"from,omitempty,omitzero"`
+	Security string `json:"security,omitempty,omitzero"`
+	Server   string `json:"server,omitempty,omitzero"`
+
+	// SetUp There is a mail server. Without one, links are shown to who makes them, and alerts are not mailed
+	SetUp    bool   `json:"set_up"`
+	Username string `json:"username,omitempty,omitzero"`
+}
+
+// MailTest defines model for MailTest.
+type MailTest struct {
+	// Problem Why it has not
+	Problem string `json:"problem,omitempty,omitzero"`
+
+	// Sent The server has taken it
+	Sent bool   `json:"sent"`
+	To   string `json:"to"`
+	Took string `json:"took"`
+}
+
+// MailTestSpec defines model for MailTestSpec.
+type MailTestSpec struct {
+	// To Address that it is sent to
+	//
+	// Examples: ann@example.com
+	To string `json:"to"`
+}
+
 // Maintenance defines model for Maintenance.
 type Maintenance struct {
 	// Message Paragraphs by line
@@ -1371,6 +1426,9 @@ type MemberView struct {
 	Alarm           *AlarmView `json:"alarm,omitempty"`
 	AppliedRevision int64      `json:"applied_revision"`
 	Load            *LoadView  `json:"load,omitempty"`
+
+	// Places Of a node: its databases of addresses, in their order; without one it knows of nobody in which country he is
+	Places []PlacesView `json:"places,omitzero"`
 
 	// Rejected How many resources it did not apply; /debug/snapshots/{name} says which
 	Rejected int64 `json:"rejected,omitempty,omitzero"`
@@ -1902,6 +1960,25 @@ type PermissionView struct {
 
 	// InOrganization It can be given in one organization alone; else in the whole cluster only
 	InOrganization bool `json:"in_organization"`
+}
+
+// PlacesView defines model for PlacesView.
+type PlacesView struct {
+	// BuiltAt Of the version in use; absent if there is none
+	BuiltAt time.Time `json:"built_at,omitempty,omitzero"`
+
+	// Countries Are looked up in it
+	Countries bool `json:"countries"`
+
+	// Kind As the file calls itself
+	Kind string `json:"kind,omitempty,omitzero"`
+
+	// Networks Autonomous systems are
+	Networks bool   `json:"networks"`
+	Path     string `json:"path"`
+
+	// Problem Why the version that was tried last is not in use
+	Problem string `json:"problem,omitempty,omitzero"`
 }
 
 // Policy defines model for Policy.
@@ -4322,6 +4399,9 @@ type LabelIssuerJSONRequestBody = LabelChange
 // CreateJoinTokenJSONRequestBody defines body for CreateJoinToken for application/json ContentType.
 type CreateJoinTokenJSONRequestBody = JoinTokenSpec
 
+// TestMailJSONRequestBody defines body for TestMail for application/json ContentType.
+type TestMailJSONRequestBody = MailTestSpec
+
 // CreateMyAPIKeyJSONRequestBody defines body for CreateMyAPIKey for application/json ContentType.
 type CreateMyAPIKeyJSONRequestBody = MyKeyBody
 
@@ -4607,6 +4687,12 @@ func (c Client) ListAuditAnchors(ctx context.Context, params ListAuditAnchorsPar
 // ListAuthorities: The cluster's certificate authorities; clients trust web.
 func (c Client) ListAuthorities(ctx context.Context, params ListAuthoritiesParams) (out PageAuthorityView, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "GET", "/api/v1/authorities", []string{}, params, nil, &out)
+	return
+}
+
+// GetBackups: What the database knows of how it is kept safe.
+func (c Client) GetBackups(ctx context.Context) (out Backups, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/backups", []string{}, nil, nil, &out)
 	return
 }
 
@@ -4925,6 +5011,18 @@ func (c Client) DeleteJoinToken(ctx context.Context, name string, params DeleteJ
 // GetJoinToken: Get one of the join tokens.
 func (c Client) GetJoinToken(ctx context.Context, name string) (out JoinToken, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "GET", "/api/v1/join-tokens/{name}", []string{name}, nil, nil, &out)
+	return
+}
+
+// GetMail: How the replica that answers sends mail.
+func (c Client) GetMail(ctx context.Context) (out Mail, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/mail", []string{}, nil, nil, &out)
+	return
+}
+
+// TestMail: Send a message to somebody now, and say what the mail server said; takes up to twenty seconds.
+func (c Client) TestMail(ctx context.Context, body TestMailJSONRequestBody) (out MailTest, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "POST", "/api/v1/mail/test", []string{}, nil, body, &out)
 	return
 }
 

@@ -26,6 +26,8 @@ import (
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/cli"
 	"github.com/warrenedge/warren/controlplane/config"
+	"github.com/warrenedge/warren/controlplane/mail"
+	"github.com/warrenedge/warren/controlplane/mail/mailtest"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/controlplane/store/storetest"
 	"github.com/warrenedge/warren/shared/porttest"
@@ -68,6 +70,7 @@ func startReplica(t *testing.T) *replica {
 	r.db = storetest.Open(t, dsn)
 	cfg.DatabaseURL, cfg.KEKFile, cfg.BootstrapKeyFile = config.Secret(dsn), kekFile, r.keyFile
 	cfg.URL, cfg.SetupTokenFile, cfg.OutboundNetworks = r.home, filepath.Join(dir, "setup.url"), []string{"127.0.0.0/8"}
+	cfg.Mail = config.Mail{Server: mailtest.Start(t).Addr, Security: string(mail.Plain), From: "Warren <warren@example.org>"}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, cfg, slog.New(slog.DiscardHandler)) }()

@@ -128,6 +128,7 @@ func (f foundation) core() (*instance, []daemon.Task, error) {
 	if r.mailer, err = newMailer(cfg, log, reg); err != nil {
 		return nil, nil, err
 	}
+	r.admin.Post = r.mailer
 	return r, []daemon.Task{r.seen, r.changes, looker, health, r.tails, pool, r.mailer}, nil
 }
 
