@@ -32,7 +32,7 @@ type node struct {
 	row      *model.Node
 	dnsPort  uint16
 	tlsPort  uint16
-	lag      time.Duration // at most, before it applies; each time another one
+	lag      atomic.Int64 // a duration: at most, before it applies; each time another one
 	restarts atomic.Int64
 
 	mu      sync.Mutex
@@ -152,8 +152,8 @@ func (n *node) follow(ctx context.Context, t testing.TB, world *model.Current, d
 		if err != nil {
 			return
 		}
-		if n.lag > 0 {
-			rest(ctx, time.Duration(dice.Int64N(int64(n.lag))))
+		if lag := n.lag.Load(); lag > 0 {
+			rest(ctx, time.Duration(dice.Int64N(lag)))
 		}
 		n.mu.Lock()
 		if n.servers != nil {

@@ -38,8 +38,12 @@ type prober struct {
 	why           string
 }
 
-// patience is how long one answer may take on a busy machine.
-const patience = 10 * time.Second
+// How long things may take on a busy machine: one answer, and all orders. A process that gets nine seconds of a processor in four minutes
+// was seen not to be done after three.
+const (
+	patience = time.Minute
+	patient  = 8 * time.Minute
+)
 
 func (p *prober) run(ctx context.Context, f fleet, zones []string, dice *rand.Rand) {
 	c := dns.Client{Timeout: patience}
@@ -114,25 +118,41 @@ func order(t testing.TB, count int, c acmetest.Config, faults acmetest.Faults, l
 
 // Orders over five nodes that apply with random delays of up to two seconds and restart in between, Unbound before Pebble.
 func TestNodesLagAndRestart(t *testing.T) {
-	order(t, 80, acmetest.Config{}, acmetest.Faults{}, 3*time.Minute)
+	order(t, 80, acmetest.Config{}, acmetest.Faults{}, patient)
 }
 
 // The same at an authority that rejects half of the nonces, fails, loses answers after the work was done, limits and answers with HTML.
 func TestHostileAuthority(t *testing.T) {
 	faults := acmetest.Faults{Fail: 0.2, Lose: 0.1, Limit: 0.005, HTML: 0.02, HTMLAfter: 0.02, LimitFor: 2 * time.Second}
-	order(t, 12, acmetest.Config{NonceReject: 50}, faults, 5*time.Minute)
+	order(t, 12, acmetest.Config{NonceReject: 50}, faults, patient)
 }
 
 // Without the gate the same nodes make authorities refuse: what is proved above is the gate's doing.
 func TestWithoutTheGate(t *testing.T) {
-	zones, hosts := zonesAndHosts(20)
-	r := newRig(t, lag, acmetest.Config{}, zones...)
-	r.publish(t, hosts...)
-	r.work(t, ungated{}, model.DNS01)
-	for end := time.Now().Add(time.Minute); len(r.proxy.FailedValidations()) == 0; rest(t.Context(), 50*time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no validation has failed; %s", r.proxy)
+	refused := false
+	for _, c := range []struct{ late, limit time.Duration }{
+		{lag, time.Minute},
+		{time.Hour, patient}, // two seconds may be less than a busy machine takes to have a proof looked at
+	} {
+		if refused {
+			break
 		}
+		t.Run(c.late.String(), func(t *testing.T) {
+			zones, hosts := zonesAndHosts(20)
+			r := newRig(t, lag, acmetest.Config{}, zones...)
+			r.publish(t, hosts...)
+			for _, n := range r.nodes {
+				n.lag.Store(int64(c.late))
+			}
+			r.work(t, ungated{}, model.DNS01)
+			for end := time.Now().Add(c.limit); !refused && time.Now().Before(end); rest(t.Context(), 50*time.Millisecond) {
+				refused = len(r.proxy.FailedValidations()) > 0
+			}
+			t.Log(r.proxy)
+		})
+	}
+	if !refused {
+		t.Error("no validation has failed")
 	}
 }
 
@@ -154,7 +174,7 @@ func TestTLSALPN(t *testing.T) {
 		return tx.SetDomainFinding(t.Context(), &model.DomainFinding{Domain: ds[0].ID, Provable: hosts, Found: now, NextCheck: now.Add(time.Hour)})
 	})
 	r.work(t, r.gate(), model.TLSALPN01, model.HTTP01)
-	all := r.issued(t, len(hosts), time.Minute)
+	all := r.issued(t, len(hosts), patient)
 	if len(all) != len(hosts) || len(r.proxy.FailedValidations()) > 0 {
 		t.Errorf("%d orders, failed validations: %v", len(all), r.proxy.FailedValidations())
 	}

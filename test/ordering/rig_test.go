@@ -133,7 +133,9 @@ func (r *rig) makeNodes(t testing.TB, n int, lag time.Duration) {
 				t.Fatal(err)
 			}
 			v := &model.Node{ID: model.NodeID{}.New(), Name: fmt.Sprintf("n%d", i+1), Pool: r.pool.ID, Addresses: []netip.Addr{a}, WireGuardKey: key.Public(), Lifecycle: model.Active}
-			r.nodes = append(r.nodes, &node{row: v, dnsPort: dnsPort, tlsPort: tlsPort, lag: lag, model: model.Empty()})
+			one := &node{row: v, dnsPort: dnsPort, tlsPort: tlsPort, model: model.Empty()}
+			one.lag.Store(int64(lag))
+			r.nodes = append(r.nodes, one)
 		}
 		for _, n := range r.nodes {
 			if err = n.start(); err != nil {
