@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -139,8 +140,7 @@ func (s *simulated) step() *model.Model {
 func (s *simulated) publish(apex string) *model.Service {
 	s.t.Helper()
 	d := &model.Domain{ID: model.DomainID{}.New(), Org: s.org.ID, Name: apex, Pool: s.pool.ID}
-	v := &model.Service{ID: model.ServiceID{}.New(), Org: s.org.ID, Name: "w", Kind: model.HTTP, Hostname: "www." + apex, Pool: s.pool.ID}
-	v.Name = fmt.Sprintf("s-%x", v.ID.UUID[:4])
+	v := &model.Service{ID: model.ServiceID{}.New(), Org: s.org.ID, Name: strings.ReplaceAll(apex, ".", "-"), Kind: model.HTTP, Hostname: "www." + apex, Pool: s.pool.ID}
 	s.tx(func(tx *store.Tx) error {
 		return errors.Join(tx.CreateDomain(s.t.Context(), d), tx.CreateService(s.t.Context(), v))
 	})
