@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,51 @@ func TestExamples(t *testing.T) {
 	}
 	if c, err := LoadConnector("../../deploy/systemd/connector.yaml"); err != nil || c.StateDir != "/var/lib/warren-connector" {
 		t.Errorf("connector.yaml: %v", err)
+	}
+}
+
+// Settings that README and guides print are taken: whole files by the name above them, and what a guide adds to one, in a block
+// that begins with its key or between backquotes.
+func TestDocumentsPrintSettingsThatAreTaken(t *testing.T) {
+	read := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	bare := func(text, indent string) string { return strings.ReplaceAll("\n"+text, "\n"+indent, "\n") }
+	_, after, _ := strings.Cut(read("README.md"), "       # node.yaml\n")
+	node, after, _ := strings.Cut(after, "       # connector.yaml\n")
+	connector, _, found := strings.Cut(after, "\n\n")
+	if !found {
+		t.Fatal("README prints no node.yaml and connector.yaml")
+	}
+	if c, err := LoadNode(file(t, bare(node, "       "))); err != nil || c.Name != "edge-1" {
+		t.Errorf("README's node.yaml: %+v, %v", c, err)
+	}
+	if c, err := LoadConnector(file(t, bare(connector, "       "))); err != nil || c.Name != "pi" {
+		t.Errorf("README's connector.yaml: %+v, %v", c, err)
+	}
+
+	const least = "name: n1\ncontrol: [\"c.example:8443\"]\n"
+	block := regexp.MustCompile(`(?m)^    (?:access_log|request_log): (?:.|\n    )*`)
+	quoted := regexp.MustCompile("`(?:listen|docker|geoip|tunnel|request_log|public_name|public_name_every|wireguard_endpoint|stream_endpoint): [^`]*`")
+	for _, name := range []string{"access", "install", "operate", "services"} {
+		text := read("deploy/guide/" + name + ".md")
+		all := append(block.FindAllString(text, -1), quoted.FindAllString(text, -1)...)
+		for _, some := range all {
+			path := file(t, least+bare(strings.Trim(some, "`"), "    "))
+			_, asNode := LoadNode(path)
+			_, asConnector := LoadConnector(path)
+			if asNode != nil && asConnector != nil {
+				t.Errorf("%s.md: %s: of a node: %v; of a connector: %v", name, some, asNode, asConnector)
+			}
+		}
+		if len(all) == 0 {
+			t.Errorf("%s.md has no settings", name)
+		}
 	}
 }
 
