@@ -44,9 +44,13 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	}
 	var all []*model.Issuer
 	var m *model.ManagedCertificate
+	var lost []string
 	err := w.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if m, err = tx.GetManagedCertificate(ctx, o.Managed); err == nil {
 			all, err = tx.ListIssuers(ctx)
+		}
+		if err == nil {
+			lost, err = tx.NamesOutsideDomains(ctx, o.Org, o.Names)
 		}
 		return err
 	})
@@ -60,6 +64,9 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	t.issuer, t.managed, t.all = all[i], m, all
 	t.better = better(m, t.issuer, all)
 	now := time.Now()
+	if len(lost) > 0 && step != Collect { // what is issued is taken
+		return t.abandonUntil(lost[0]+" is in no domain of the organization any more", now.Add(time.Minute), now), nil
+	}
 	if why := leave(o, m, t.issuer, all, now); why != "" {
 		return t.abandonUntil(why, now, now), nil
 	}

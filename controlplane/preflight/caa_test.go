@@ -22,7 +22,7 @@ func set(text string) []CAA {
 	return out
 }
 
-func TestPermit(t *testing.T) {
+func TestT42_WhatCAAPermits(t *testing.T) {
 	us := Issuer{Name: "one", Domains: []string{"ca.example", "alt.ca.example"}, Account: "https://ca.example/acct/7"}
 	dns, web := []model.ChallengeType{model.DNS01}, []model.ChallengeType{model.TLSALPN01, model.HTTP01}
 	for _, tt := range []struct {

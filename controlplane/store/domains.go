@@ -66,6 +66,12 @@ func (t *Tx) DeleteDomain(ctx context.Context, id model.DomainID) error {
 	return affected(n, err, "delete domain")
 }
 
+// NamesOutsideDomains returns those of some names that stand in no domain that is proved to be the organization's.
+func (t *Tx) NamesOutsideDomains(ctx context.Context, org model.OrgID, names []string) ([]string, error) {
+	out, err := t.q.NamesOutsideDomains(ctx, db.NamesOutsideDomainsParams{OrgID: org.UUID, Names: names})
+	return out, classify(err, "domains of names")
+}
+
 // GetDomain returns a row by its ID.
 func (t *Tx) GetDomain(ctx context.Context, id model.DomainID) (*model.Domain, error) {
 	r, err := t.q.GetDomain(ctx, id.UUID)

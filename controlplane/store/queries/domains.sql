@@ -45,3 +45,8 @@ SELECT FROM domains WHERE id = @id FOR SHARE;
 -- name: LockDomain :exec
 -- Keeps others from relying on a domain until the end of the transaction.
 SELECT FROM domains WHERE id = @id FOR UPDATE;
+
+-- name: NamesOutsideDomains :many
+-- Of some names those that stand in no domain that is proved to be the organization's.
+SELECT n::text FROM unnest(@names::text[]) AS n
+ WHERE NOT EXISTS (SELECT FROM domains d WHERE d.org_id = @org_id AND NOT d.unproven AND right('.' || n, length(d.name) + 1) = '.' || d.name);

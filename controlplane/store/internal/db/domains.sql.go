@@ -270,6 +270,37 @@ func (q *Queries) LockDomain(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+const namesOutsideDomains = `-- name: NamesOutsideDomains :many
+SELECT n::text FROM unnest($1::text[]) AS n
+ WHERE NOT EXISTS (SELECT FROM domains d WHERE d.org_id = $2 AND NOT d.unproven AND right('.' || n, length(d.name) + 1) = '.' || d.name)
+`
+
+type NamesOutsideDomainsParams struct {
+	Names []string
+	OrgID uuid.UUID
+}
+
+// Of some names those that stand in no domain that is proved to be the organization's.
+func (q *Queries) NamesOutsideDomains(ctx context.Context, arg NamesOutsideDomainsParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, namesOutsideDomains, arg.Names, arg.OrgID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var n string
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		items = append(items, n)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const proveDomain = `-- name: ProveDomain :execrows
 UPDATE domains SET unproven = false, updated_at = now() WHERE id = $1 AND unproven
 `
