@@ -151,7 +151,7 @@ func beFlood(b *testing.B) {
 	obey(b, func(o order) answer {
 		if o.To != "" {
 			noisy = newSide(b, o.To, openHost)
-			many = noisy.dial(256) // who is refused waits a tenth of a second: fewer could not ask for as much
+			many = noisy.dial(400) // who is refused waits: a few could not ask for as much
 			return answer{}
 		}
 		var served, refused atomic.Int64

@@ -17,7 +17,7 @@ import (
 // T38: of one organization's services ten times and more is asked than its quota. It gets the quota, on whichever connection
 // and protocol; each request of another one is answered by its target.
 func TestT38_AFloodTakesItsOwnQuota(t *testing.T) {
-	const quota, clients, each = 10, 8, 15
+	const quota, clients, each = 3, 16, 2
 	var reached atomic.Int64
 	e := newEdge(t, map[string]string{"quiet": named(t, "quiet"), "noisy": backend(t, func(w http.ResponseWriter, _ *http.Request) {
 		reached.Add(1)

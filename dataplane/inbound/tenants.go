@@ -14,9 +14,9 @@ import (
 const shareOfFree = 8
 
 // Who is refused is told so holdTime later, if not mostHeld others of the organization wait for the same: whoever asks again as soon
-// as he is answered would otherwise take as much of the processors with what is refused as with what is served.
+// as he is answered would otherwise take more of the processors with what is refused than with what is served.
 const (
-	holdTime = 100 * time.Millisecond
+	holdTime = time.Second // as long as he is told to wait
 	mostHeld = 500
 )
 
