@@ -23,6 +23,9 @@ type Server struct {
 	got  chan Message
 }
 
+// Asleep begins addresses that are told to come again, for ever.
+const Asleep = "asleep@"
+
 // Message is what came.
 type Message struct {
 	From, To, Subject, Text string
@@ -102,7 +105,10 @@ func (s *Server) serve(c net.Conn) {
 			m.From = address(line)
 			say("250 ok")
 		case strings.HasPrefix(verb, "RCPT TO:"):
-			m.To = address(line)
+			if m.To = address(line); strings.HasPrefix(m.To, Asleep) {
+				say("451 try again")
+				continue
+			}
 			say("250 ok")
 		case verb == "DATA":
 			say("354 go on")
