@@ -94,7 +94,7 @@ func TestBrowserEveryPageOfACluster(t *testing.T) {
 	for _, must := range []string{
 		"orgs/default/sites/*", "orgs/default/sites/*/edit", "orgs/default/services/*", "orgs/default/services/*/yaml", "orgs/default/services/*/targets/*/edit", "orgs/default/policies/*/edit", "orgs/default/connect",
 		"orgs/default/publish", "orgs/default/topology", "orgs/default/domains/*", "orgs/default/certificates", "orgs/default/requests", "orgs/default/events", "orgs/default/alerts/*", "orgs/default/audit", "orgs/default/members",
-		"orgs/default/settings", "orgs/default/webhooks/*", "orgs/default/gitops/*", "orgs/default/api/*", "orgs/default/test", "cluster/nodes/*", "cluster/nodes/*/snapshot", "cluster/diagnostics", "cluster/users/*/edit", "cluster/jobs",
+		"orgs/default/settings", "orgs/default/webhooks/*", "orgs/default/gitops/*", "orgs/default/api/*", "orgs/default/test", "cluster/nodes/*", "cluster/nodes/*/snapshot", "cluster/diagnostics", "cluster/users/*/edit", "cluster/organizations/*/edit", "cluster/settings", "cluster/jobs",
 	} {
 		if !seen["/console/"+must] {
 			t.Errorf("no link leads to %s", must)
