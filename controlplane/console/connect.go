@@ -127,8 +127,35 @@ func connectState(q *Request) (*Page, error) {
 	if site == nil || !c.Enrolled() || !q.Can(access.ServicesWrite) {
 		return p, nil
 	}
-	p.Live = publishView(q, c, &m, q.publishDefaults(site)) // whatever its tunnels do: somebody may be typing
+	f := q.publishDefaults(site)
+	if port := q.URL.Query().Get("port"); slices.ContainsFunc(m.Ports, func(p uint16) bool { return itoa(int(p)) == port }) {
+		f.Set("address", loopback)
+		f.Set("port", port)
+	}
+	p.Live = publishView(q, c, &m, f) // whatever its tunnels do: somebody may be typing
 	return p, nil
+}
+
+// loopback is how a connector calls its own machine.
+const loopback = "127.0.0.1"
+
+// mostPorts is how many ports are offered.
+const mostPorts = 16
+
+// found are the ports of a connector's machine that are not published yet.
+func (q *Request) found(c *model.Connector, m *Member) (out []string) {
+	taken := map[uint16]bool{}
+	for t := range q.m.Targets() {
+		if t.Site == c.Site && t.Address == loopback {
+			taken[t.Port] = true
+		}
+	}
+	for _, p := range m.Ports {
+		if !taken[p] && len(out) < mostPorts {
+			out = append(out, itoa(int(p)))
+		}
+	}
+	return out
 }
 
 // publishDefaults suggests a hostname in the first domain of the organization.

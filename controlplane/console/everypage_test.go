@@ -31,6 +31,7 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs/default/sites/home/connectors/pi/resource?type=Trust&name=trust%2Fcluster", "What is wanted"},
 	{"/console/orgs/default/connect", "Show the command"},
 	{"/console/orgs/default/connect/pi", "What shall be reached"},
+	{"/console/orgs/default/connect/pi", "Publish port 3000"},
 	{"/console/orgs/default/services", "wiki.example.org"},
 	{"/console/orgs/default/services", `class="status bad">5 %<`},
 	{"/console/orgs/default/publish", "Hostname"},

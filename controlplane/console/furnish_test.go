@@ -54,7 +54,7 @@ func (r *rig) furnish() {
 	r.report(presence.Entry{Key: presence.Key{Kind: identity.Node, ID: edge}, Applied: head, Load: &presence.Load{Processors: .07, Connections: 42}, Places: []presence.PlacesFile{{Path: "/var/lib/warren/country.mmdb", Kind: "GeoLite2-Country", Built: r.began.Add(-365 * 24 * time.Hour), Countries: true}}, Tunnels: []presence.Tunnel{tunnelTo(pi, true)}})
 	r.report(presence.Entry{
 		Key: presence.Key{Kind: identity.Connector, ID: pi}, Applied: head, Tunnels: []presence.Tunnel{tunnelTo(edge, true)},
-		Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
+		Listening: []uint16{22, 3000}, Targets: []presence.Target{{ID: wiki, Health: presence.TargetUnhealthy, Reason: "it answers 503"}},
 	})
 	r.alarm()
 	r.files()

@@ -89,5 +89,5 @@ func (c *Console) organizationRoutes(cluster string) {
 	c.page(at+"/{name}/edit", access.OrganizationsWrite, editOrganization)
 	c.form(at+"/{name}/edit", access.OrganizationsWrite, changeOrganization)
 	c.removable(at+"/{name}", access.OrganizationsWrite, removalOf(c.Admin.Organizations, func(v admin.Organization) string { return v.Name },
-		removal{noun: "organization", list: "organizations", title: "Organizations", warning: "It has to be empty: nothing is published there any more, and nobody but you knows it."}))
+		removal{noun: "organization", list: "organizations", title: "Organizations", warning: "It has to be empty: without services, sites, domains and members."}))
 }

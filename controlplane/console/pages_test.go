@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/presence"
+	"github.com/warrenedge/warren/shared/identity"
 )
 
 func TestEveryPage(t *testing.T) {
@@ -173,6 +175,19 @@ func TestConnect(t *testing.T) {
 	}
 	r.join("", "barn-1")
 	r.catchUp()
+	if got := b.get("/console/orgs/default/connect/barn-1"); strings.Contains(got.body, "Found beside") {
+		t.Errorf("ports of nobody: %s", got.body)
+	}
+	r.report(presence.Entry{Key: presence.Key{Kind: identity.Connector, ID: r.connectorID("barn-1")}, Applied: 1, Listening: []uint16{22, 8080}, Tunnels: []presence.Tunnel{tunnelTo("somewhere", true)}})
+	if got := b.get("/console/orgs/default/connect/barn-1"); !strings.Contains(got.body, `href="/console/orgs/default/connect/barn-1?port=8080"`) || strings.Contains(got.body, `value="127.0.0.1"`) {
+		t.Errorf("ports that were found: %s", got.body)
+	}
+	if got := b.get("/console/orgs/default/connect/barn-1?port=8080"); !strings.Contains(got.body, `value="127.0.0.1"`) || !strings.Contains(got.body, `value="8080"`) {
+		t.Errorf("a port that was chosen: %s", got.body)
+	}
+	if got := b.get("/console/orgs/default/connect/barn-1?port=81"); strings.Contains(got.body, `value="127.0.0.1"`) {
+		t.Errorf("a port that was not found: %s", got.body)
+	}
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the page is looked at when the world has it
 	got = b.post("/console/orgs/default/connect/barn-1/publish", "address", "10.1.2.3", "port", "8080", "hostname", "barn.apps.example.org", "domain", "apps.example.org")
 	at := got.header.Get("Location")

@@ -39,6 +39,7 @@ type Member struct {
 	Tunnels []Tunnel
 	Load    *presence.Load // of a node; nil: it does not say
 	Places  []presence.PlacesFile
+	Ports   []uint16 // of a connector's machine, on which something listens
 }
 
 // Tunnel is one of a member's tunnels.
@@ -82,7 +83,7 @@ func (q *Request) member(kind identity.Kind, id, name string, enrolled, revoked 
 	if !online {
 		return v
 	}
-	v.Version, v.Replica, v.Since, v.Load, v.Places = e.Version, e.Replica, e.Since, e.Load, e.Places
+	v.Version, v.Replica, v.Since, v.Load, v.Places, v.Ports = e.Version, e.Replica, e.Since, e.Load, e.Places, e.Listening
 	for _, t := range e.Tunnels {
 		v.Tunnels = append(v.Tunnels, q.tunnel(t))
 	}

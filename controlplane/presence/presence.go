@@ -60,6 +60,8 @@ type Entry struct {
 	Load     *Load     `json:"load,omitempty"` // of a node; nil: it does not say
 	// Places are a node's databases of addresses, in their order.
 	Places []PlacesFile `json:"places,omitempty"`
+	// Listening are the TCP ports of a connector's machine on which something listens, ascending, each once.
+	Listening []uint16 `json:"listening,omitempty"`
 	// Seq orders what one replica says, across its restarts. Set by the Bus.
 	Seq uint64 `json:"seq"`
 }

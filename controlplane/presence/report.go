@@ -22,12 +22,13 @@ import (
 const (
 	maxTunnels = 4096
 	// MaxRejected is how many rejections the others are told of.
-	MaxRejected = 100
-	maxTargets  = 16384
-	maxAttempts = 1000
-	maxPlaces   = 16
-	maxReason   = 256 // bytes
-	maxInstance = 64  // bytes
+	MaxRejected  = 100
+	maxTargets   = 16384
+	maxAttempts  = 1000
+	maxPlaces    = 16
+	maxListening = 64
+	maxReason    = 256 // bytes
+	maxInstance  = 64  // bytes
 )
 
 // Reports is the ReportService of the push port.
@@ -130,6 +131,9 @@ func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
 		e.Attempts, e.Load = attempts(now, req.GetAttempts()), load(req.GetLoad())
 		e.Places = places(req.GetPlaces())
 	}
+	if k.Kind == identity.Connector {
+		e.Listening = ports(req.GetListening())
+	}
 	return e
 }
 
@@ -143,6 +147,17 @@ func load(l *nodev1.Load) *Load {
 		out.Processors = min(p, 1)
 	}
 	return out
+}
+
+// ports takes what are ports, as many as anybody reads.
+func ports(said []uint32) (out []uint16) {
+	for _, p := range said {
+		if p > 0 && p <= math.MaxUint16 && len(out) < maxListening {
+			out = append(out, uint16(p))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // places takes the first ones of a report, with times that can be written.

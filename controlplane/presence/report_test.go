@@ -3,6 +3,7 @@ package presence
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -99,6 +100,24 @@ func TestPlacesOfANode(t *testing.T) {
 	}
 	if e := entry(Key{identity.Node, "x"}, now, now, &nodev1.ReportRequest{Places: many}); len(e.Places) != maxPlaces {
 		t.Errorf("%d of many", len(e.Places))
+	}
+}
+
+func TestPortsOfAConnector(t *testing.T) {
+	now := time.Now()
+	said := []uint32{8080, 0, 22, 70000, 22, math.MaxUint32}
+	if e := entry(Key{identity.Connector, "x"}, now, now, &nodev1.ReportRequest{Listening: said}); !slices.Equal(e.Listening, []uint16{22, 8080}) {
+		t.Errorf("%v", e.Listening)
+	}
+	if e := entry(Key{identity.Node, "x"}, now, now, &nodev1.ReportRequest{Listening: said}); e.Listening != nil {
+		t.Errorf("of a node: %v", e.Listening)
+	}
+	many := make([]uint32, 1000)
+	for i := range many {
+		many[i] = uint32(i + 1)
+	}
+	if e := entry(Key{identity.Connector, "x"}, now, now, &nodev1.ReportRequest{Listening: many}); len(e.Listening) != maxListening {
+		t.Errorf("%d of many", len(e.Listening))
 	}
 }
 

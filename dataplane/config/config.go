@@ -83,6 +83,7 @@ type Connector struct {
 	Tunnel    string `yaml:"tunnel" env:"TUNNEL"`       // auto, tun or netstack
 	Interface string `yaml:"interface" env:"INTERFACE"` // of tun
 	Docker    Docker `yaml:"docker" envPrefix:"DOCKER_"`
+	TellPorts bool   `yaml:"tell_ports" env:"TELL_PORTS"` // on which this machine listens, so that the console offers them
 	Listen    struct {
 		Admin string `yaml:"admin" env:"ADMIN"`
 	} `yaml:"listen" envPrefix:"LISTEN_"`
@@ -143,7 +144,7 @@ func (c *Node) HTTPSPort() uint16 { return portOf(c.Listen.HTTPS) }
 func LoadConnector(path string) (*Connector, error) {
 	c := &Connector{
 		Common: Common{StateDir: "/var/lib/warren-connector", LogFormat: "text", LogLevel: "info"},
-		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, Docker: Docker{Grace: dockerGrace},
+		Tunnel: tunnel.ModeAuto, Interface: tunnel.DefaultInterface, Docker: Docker{Grace: dockerGrace}, TellPorts: true,
 	}
 	if err := load(path, c, "WARREN_CONNECTOR_"); err != nil {
 		return nil, err

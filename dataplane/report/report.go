@@ -18,7 +18,6 @@ import (
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
 	"github.com/warrenedge/warren/dataplane/balance"
 	"github.com/warrenedge/warren/dataplane/health"
-	"github.com/warrenedge/warren/dataplane/places"
 	"github.com/warrenedge/warren/dataplane/tunnel"
 	"github.com/warrenedge/warren/shared/backoff"
 	"github.com/warrenedge/warren/shared/version"
@@ -58,13 +57,22 @@ type Source struct {
 	Targets func() []health.State     // of those with a verdict, ordered by target
 	Failing func() []balance.Attempt  // targets that traffic does not reach, ordered by target; may be nil
 	Load    func() Load               // since the last call; may be nil
-	Places  func() []places.State     // databases of addresses, in their order; may be nil
+	Places  func() []PlacesFile       // databases of addresses, in their order; may be nil
+	Ports   func() []uint16           // on which the machine listens, ascending; may be nil
 }
 
 // Load is how much there is to do.
 type Load struct {
 	Processors  float64 // share of the machine's that the program used, 0 to 1
 	Connections int     // of clients, open
+}
+
+// PlacesFile is a database that says where addresses are, as package places has it, which connectors do without.
+type PlacesFile struct {
+	Path, Kind          string
+	Built               time.Time // of the version in use; zero: there is none
+	Countries, Networks bool      // are looked up in it
+	Problem             string    // why the version that was tried last is not in use
 }
 
 // maxReason bounds what a failure may say, in bytes; maxFailing how many targets are named that traffic does not reach;
@@ -211,10 +219,15 @@ func (r *Reporter) collect() *nodev1.ReportRequest {
 			req.Places = append(req.Places, placesFile(p))
 		}
 	}
+	if r.src.Ports != nil {
+		for _, port := range r.src.Ports() {
+			req.Listening = append(req.Listening, uint32(port))
+		}
+	}
 	return req
 }
 
-func placesFile(p places.State) *nodev1.PlacesFile {
+func placesFile(p PlacesFile) *nodev1.PlacesFile {
 	out := &nodev1.PlacesFile{Path: words(p.Path), Kind: words(p.Kind), Countries: p.Countries, Networks: p.Networks, Problem: words(p.Problem)}
 	if !p.Built.IsZero() {
 		out.BuiltAt = timestamppb.New(p.Built)

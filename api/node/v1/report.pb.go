@@ -33,6 +33,7 @@ type ReportRequest struct {
 	Instance        string                 `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`                                       // drawn at random by each process when it starts, 64 bytes at most
 	Attempts        []*AttemptReport       `protobuf:"bytes,7,rep,name=attempts,proto3" json:"attempts,omitempty"`                                       // of a node: targets that its last attempts did not reach, sorted by target_id
 	Load            *Load                  `protobuf:"bytes,8,opt,name=load,proto3" json:"load,omitempty"`                                               // of a node
+	Listening       []uint32               `protobuf:"varint,10,rep,packed,name=listening,proto3" json:"listening,omitempty"`                            // of a connector: TCP ports of its machine on which something listens, ascending, 64 at most
 	Places          []*PlacesFile          `protobuf:"bytes,9,rep,name=places,proto3" json:"places,omitempty"`                                           // of a node: its databases of addresses, in their order, 16 at most
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -120,6 +121,13 @@ func (x *ReportRequest) GetAttempts() []*AttemptReport {
 func (x *ReportRequest) GetLoad() *Load {
 	if x != nil {
 		return x.Load
+	}
+	return nil
+}
+
+func (x *ReportRequest) GetListening() []uint32 {
+	if x != nil {
+		return x.Listening
 	}
 	return nil
 }
@@ -554,7 +562,7 @@ var File_node_v1_report_proto protoreflect.FileDescriptor
 
 const file_node_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xc4\x03\n" +
+	"\x14node/v1/report.proto\x12\x0ewarren.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1anode/v1/targethealth.proto\"\xe2\x03\n" +
 	"\rReportRequest\x12)\n" +
 	"\x10software_version\x18\x01 \x01(\tR\x0fsoftwareVersion\x129\n" +
 	"\n" +
@@ -564,7 +572,9 @@ const file_node_v1_report_proto_rawDesc = "" +
 	"\atargets\x18\x05 \x03(\v2\x1c.warren.node.v1.TargetReportR\atargets\x12\x1a\n" +
 	"\binstance\x18\x06 \x01(\tR\binstance\x129\n" +
 	"\battempts\x18\a \x03(\v2\x1d.warren.node.v1.AttemptReportR\battempts\x12(\n" +
-	"\x04load\x18\b \x01(\v2\x14.warren.node.v1.LoadR\x04load\x122\n" +
+	"\x04load\x18\b \x01(\v2\x14.warren.node.v1.LoadR\x04load\x12\x1c\n" +
+	"\tlistening\x18\n" +
+	" \x03(\rR\tlistening\x122\n" +
 	"\x06places\x18\t \x03(\v2\x1a.warren.node.v1.PlacesFileR\x06places\"\xbf\x01\n" +
 	"\n" +
 	"PlacesFile\x12\x12\n" +

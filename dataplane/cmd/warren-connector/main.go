@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/warrenedge/warren/dataplane/fabric"
 	"github.com/warrenedge/warren/dataplane/health"
 	"github.com/warrenedge/warren/dataplane/join"
+	"github.com/warrenedge/warren/dataplane/listening"
 	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/dataplane/program"
 	"github.com/warrenedge/warren/dataplane/publish"
@@ -102,7 +104,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 				return program.Ended(ctx, err)
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.ConnectorTypes(), State: state, Handler: site, Log: log, Reg: reg})
-			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Targets: checks.States}, log, reg)
+			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Targets: checks.States, Ports: ports(cfg)}, log, reg)
 			return daemon.Group(ctx, append(labels(cfg, conns, log, reg), client, reports, join.NewRenewer(id, conns))...)
 		}),
 	}
@@ -111,6 +113,18 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 	}
 	log.Info("starting", "version", version.Version)
 	return daemon.Run(ctx, log, tasks...)
+}
+
+// ports tells on which ports this machine listens, without our own; nil: the settings say that it is nobody's business.
+func ports(cfg *config.Connector) func() []uint16 {
+	if !cfg.TellPorts {
+		return nil
+	}
+	var own []uint16
+	if at, err := net.ResolveTCPAddr("tcp", cfg.Listen.Admin); err == nil && at.Port > 0 {
+		own = append(own, uint16(at.Port))
+	}
+	return listening.New(own...).Ports
 }
 
 // labels are the tasks that publish what labels of containers ask for, where the settings name an engine. Where they don't,

@@ -30,6 +30,14 @@ func (m *meter) report() report.Load {
 	return report.Load{Processors: float64(m.busy()) / 1000, Connections: m.conns()}
 }
 
+// knownPlaces are the databases of addresses as the control plane is told of them.
+func (f *front) knownPlaces() (out []report.PlacesFile) {
+	for _, s := range f.places.States() {
+		out = append(out, report.PlacesFile(s))
+	}
+	return out
+}
+
 // busy is how much of the processors was used since the last call, in thousandths.
 func (m *meter) busy() (share int) {
 	now, used := m.now(), m.processor()
