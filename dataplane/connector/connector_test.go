@@ -80,7 +80,7 @@ func talk(t *testing.T, conn net.Conn) {
 		_, _ = conn.Write(msg)
 		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
 	}()
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	got, err := io.ReadAll(conn)
 	if err != nil || !bytes.Equal(got, append(msg, "bye"...)) {
 		t.Errorf("%d bytes came back, %v; %d were sent, and a farewell is due", len(got), err, len(msg))

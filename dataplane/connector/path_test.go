@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -105,7 +106,7 @@ func (h *host) peers(t *testing.T, others ...*host) {
 // wait waits until the tunnels from h to others are up.
 func (h *host) wait(t *testing.T, others ...*host) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for _, o := range others {
@@ -115,6 +116,19 @@ func (h *host) wait(t *testing.T, others ...*host) {
 				t.Fatalf("no tunnel from %s to %s", h.id, o.id)
 			case <-tick.C:
 			}
+		}
+	}
+}
+
+// dial opens a stream. On a machine that has no processor for a heartbeat a tunnel is rightly held to be down, and comes
+// back: nothing here is about that.
+func (h *host) dial(t *testing.T, r fabric.Request) (net.Conn, error) {
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := h.fab.DialTarget(t.Context(), r)
+		var de *fabric.DialError
+		if !errors.As(err, &de) || de.Status != fabric.StatusNoTunnel || time.Since(begun) > time.Minute {
+			return conn, err
 		}
 	}
 }
@@ -164,21 +178,28 @@ func TestRelayedStreamCarriesTheClient(t *testing.T) {
 		from *host
 		node string // whom the connector sees: by way of either, whichever is nearer on a busy machine
 	}{{w.entrance, "ab"}, {w.a, "a"}, {w.b, "b"}} {
-		conn, err := tt.from.fab.DialTarget(t.Context(), request("t"))
-		if err != nil {
-			t.Fatalf("from %s: %v", tt.from.id, err)
-		}
-		talk(t, conn)
-		rec := <-w.log
-		if rec["client"] != request("t").Client || !strings.Contains(tt.node, rec["node"].(string)) || rec["service"] != "v" {
-			t.Errorf("from %s the connector saw %v", tt.from.id, rec)
+		// An answer that takes longer than the next way waits for (250 ms) has the other node asked, too, and preferred for a while.
+		for begun, seen := time.Now(), ""; !strings.Contains(tt.node, seen) || seen == ""; time.Sleep(10 * time.Millisecond) {
+			if time.Since(begun) > 2*time.Minute {
+				t.Fatalf("from %s always by way of %s", tt.from.id, seen)
+			}
+			conn, err := tt.from.dial(t, request("t"))
+			if err != nil {
+				t.Fatalf("from %s: %v", tt.from.id, err)
+			}
+			talk(t, conn)
+			rec := <-w.log
+			if rec["client"] != request("t").Client || rec["service"] != "v" {
+				t.Errorf("from %s the connector saw %v", tt.from.id, rec)
+			}
+			seen = rec["node"].(string)
 		}
 	}
 }
 
 func TestRefusalCrossesTheRelay(t *testing.T) {
 	w := newWarren(t)
-	_, err := w.entrance.fab.DialTarget(t.Context(), request("not-a-target"))
+	_, err := w.entrance.dial(t, request("not-a-target"))
 	wantStatus(t, err, fabric.StatusNotAllowed)
 }
 
@@ -186,7 +207,7 @@ func TestDeadNodeIsPassedBy(t *testing.T) {
 	w := newWarren(t)
 	w.a.stop()
 	for range 2 { // the second time it is known to be late
-		conn, err := w.entrance.fab.DialTarget(t.Context(), request("t"))
+		conn, err := w.entrance.dial(t, request("t"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +223,7 @@ func TestLostTunnelIsPassedBy(t *testing.T) {
 	w := newWarren(t)
 	w.a.peers(t, w.entrance, w.b) // a has lost the site
 	for _, from := range []*host{w.entrance, w.a} {
-		conn, err := from.fab.DialTarget(t.Context(), request("t"))
+		conn, err := from.dial(t, request("t"))
 		if err != nil {
 			t.Fatalf("from %s: %v", from.id, err)
 		}
@@ -219,11 +240,11 @@ func TestDatagramsTakeEveryWay(t *testing.T) {
 	for _, from := range []*host{w.entrance, w.a} {
 		r := request("u")
 		r.Network = fabric.UDP
-		conn, err := from.fab.DialTarget(t.Context(), r)
+		conn, err := from.dial(t, r)
 		if err != nil {
 			t.Fatalf("from %s: %v", from.id, err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 		d := fabric.NewDatagrams(conn)
 		for _, size := range []int{0, 1, 1500, 65507, 3} {
 			want := bytes.Repeat([]byte{'x'}, size)

@@ -193,7 +193,7 @@ func endpoints(nodes ...*edge) ConnectorConfig {
 // eventually waits until ok.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
@@ -261,7 +261,7 @@ func talk(t testing.TB, conn net.Conn, size int) {
 		_, _ = conn.Write(msg)
 		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
 	}()
-	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	got, err := io.ReadAll(conn)
 	<-sent
 	if err != nil || !bytes.Equal(got, append(msg, "bye"...)) {

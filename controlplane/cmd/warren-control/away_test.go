@@ -217,7 +217,7 @@ func (p *pair) run(t *testing.T, policy gate.Policy) *acmetest.Proxy {
 func (p *pair) until(t *testing.T, what string, ok func(*model.Order) bool) {
 	t.Helper()
 	var o *model.Order
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		p.tx(t, func(tx *store.Tx) error {
 			all, err := tx.AllManagedCertificates(t.Context())
 			if err != nil || len(all) == 0 {
@@ -233,7 +233,7 @@ func (p *pair) until(t *testing.T, what string, ok func(*model.Order) bool) {
 			return
 		}
 	}
-	t.Fatalf("not %s within a minute: %+v", what, o)
+	t.Fatalf("not %s in time: %+v", what, o)
 }
 
 // A node is killed that the registrar names: by the policy certificates are issued without it, or wait for it; by neither is that the
