@@ -178,7 +178,7 @@ func TestRecordsAreTold(t *testing.T) {
 	if m.GetBatch() != 1 || m.GetProcess() == 0 || len(r.GetAt()) != 3 || r.GetBase() != 1e15 || r.GetAt()[2] != 14 || len(r.GetIds()) != 48 {
 		t.Errorf("%v", m)
 	}
-	if word(r.GetService()[1]) != "service_a" || word(r.GetPath()[1]) != "/1" || word(r.GetReason()[0]) != "rule 3, the rule says so" || word(r.GetClient()[0]) != "\xc0\x00\x02\x07" || r.GetTotal()[0] != 1e6 {
+	if word(r.GetService()[1]) != "service_a" || word(r.GetPath()[1]) != "/1" || word(r.GetReason()[0]) != "rule 4, the rule says so" || word(r.GetClient()[0]) != "\xc0\x00\x02\x07" || r.GetTotal()[0] != 1e6 {
 		t.Errorf("%v", r)
 	}
 	if word(r.GetReason()[2]) != "no_target" || len(word(r.GetPath()[2])) != maxPath || word(r.GetUser()[2]) != "ann" || r.GetClient()[2] != 0 || r.GetKind()[2] != nodev1.RecordKind_RECORD_KIND_TCP || r.GetDecision()[2] != nodev1.RecordDecision_RECORD_DECISION_REFUSED {
