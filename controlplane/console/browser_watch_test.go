@@ -6,7 +6,9 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/chromedp"
 
 	"github.com/warrenedge/warren/controlplane/admin"
@@ -56,4 +58,24 @@ func TestBrowserStreamThatIsRefused(t *testing.T) {
 		r.must(rev, err)
 		return nil
 	}), chromedp.WaitVisible(`//a[text()="later"]`, chromedp.BySearch))
+}
+
+// A page is live although the script that opens its stream comes late, as on a slow network.
+func TestBrowserScriptsThatComeLate(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	b := r.chromium(t, r.user("root@example.org", "cluster-admin", "", ""))
+	chromedp.ListenTarget(b.ctx, func(ev any) {
+		if e, ok := ev.(*fetch.EventRequestPaused); ok {
+			time.AfterFunc(time.Second, func() { _ = chromedp.Run(b.ctx, fetch.ContinueRequest(e.RequestID)) })
+		}
+	})
+	b.do("live", fetch.Enable().WithPatterns([]*fetch.RequestPattern{{URLPattern: "*hx-sse*"}, {URLPattern: "*console.js*"}}),
+		chromedp.EmulateViewport(1280, 800), chromedp.Navigate(home+"/console/orgs/default/services"), chromedp.WaitVisible(`//a[text()="wiki"]`, chromedp.BySearch),
+		chromedp.ActionFunc(func(ctx context.Context) error {
+			_, rev, err := r.admin.Services.Create(ctx, r.key, "default", "later", admin.ServiceSpec{Kind: "tls", Hostname: "later.mail.example.org", Pool: "default"})
+			r.must(rev, err)
+			return nil
+		}), chromedp.WaitVisible(`//a[text()="later"]`, chromedp.BySearch))
+	b.quiet()
 }
