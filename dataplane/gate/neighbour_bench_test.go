@@ -63,7 +63,7 @@ func BenchmarkAccessNeighbour(b *testing.B) {
 		beFlood(b)
 		return
 	}
-	const turns, each, rate, quota, times = 15, time.Second, 200, 200, 10
+	const turns, each, rate, quota, times = 5, 4 * time.Second, 200, 200, 10
 	const asked = quota * times
 	keepTo(b, false)
 	node, flood := newPart(b, partNode), newPart(b, partFlood)
@@ -87,6 +87,9 @@ func BenchmarkAccessNeighbour(b *testing.B) {
 		both.Go(func() { a = flood.tell(b, order{Rate: asked, Long: each}) })
 		p99 = calm()
 		both.Wait()
+		if a.Failed != "" {
+			b.Fatal("the flood: " + a.Failed)
+		}
 		return p99, node.tell(b, order{Quota: quota}).CPU - before, a
 	}
 	for b.Loop() {

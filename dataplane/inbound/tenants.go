@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,8 +14,9 @@ import (
 // each is worth (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
 const shareOfFree = 8
 
-// Who is refused is told so holdTime later, if not mostHeld others of the organization wait for the same: whoever asks again as soon
-// as he is answered would otherwise take more of the processors with what is refused than with what is served.
+// Who is refused is told so about holdTime later, if not mostHeld others of the organization wait for the same: whoever asks again as
+// soon as he is answered would otherwise take more of the processors with what is refused than with what is served. The times are
+// spread over a whole holdTime: those of a flood that came at once would all be told at once, and come again at once.
 const (
 	holdTime = time.Second // as long as he is told to wait
 	mostHeld = 500
@@ -112,7 +114,7 @@ func (t *Tenant) Take(now time.Time) error {
 // Hold keeps a request waiting that Take has refused, for as long as its context lasts.
 func (t *Tenant) Hold(ctx context.Context) {
 	if t.held.Add(1) <= mostHeld {
-		wait := time.NewTimer(holdTime)
+		wait := time.NewTimer(holdTime/2 + rand.N(holdTime))
 		defer wait.Stop()
 		select {
 		case <-wait.C:
