@@ -19,6 +19,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/signin/limits"
+	"github.com/warrenedge/warren/controlplane/signin/passkey/passkeytest"
 	"github.com/warrenedge/warren/controlplane/signin/password"
 	"github.com/warrenedge/warren/controlplane/store"
 )
@@ -223,7 +224,7 @@ func (s *self) passkey(current string) {
 	}
 	party := virtualwebauthn.RelyingParty{Name: "Warren", ID: "example.com", Origin: "https://example.com"}
 	device := virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: s.user.UUID[:]})
-	made := virtualwebauthn.CreateAttestationResponse(party, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	made := virtualwebauthn.CreateAttestationResponse(party, device, passkeytest.Credential(), *options)
 	body := `{"flow":"` + asked.Flow + `","name":"laptop","credential":` + made + `}`
 	before := s.token
 	s.do(201, "POST", base, body)

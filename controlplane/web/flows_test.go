@@ -16,6 +16,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/signin"
 	"github.com/warrenedge/warren/controlplane/signin/oidc/oidctest"
+	"github.com/warrenedge/warren/controlplane/signin/passkey/passkeytest"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
@@ -43,7 +44,7 @@ func TestPasskeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	device := virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: handle})
-	cred := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	cred := passkeytest.Credential()
 	made := virtualwebauthn.CreateAttestationResponse(party, device, cred, *options)
 	if p := b.send("/account/passkeys?name=laptop", "application/json", made); p.status != 200 || b.cookie(sessions) == before {
 		t.Fatalf("%d %s, or the token is the same", p.status, p.body)

@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/cli"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/rest"
+	"github.com/warrenedge/warren/controlplane/signin/passkey/passkeytest"
 	"github.com/warrenedge/warren/controlplane/store"
 )
 
@@ -176,7 +177,7 @@ func addPasskey(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	device := virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: p.id.UUID[:]})
 	made := virtualwebauthn.CreateAttestationResponse(virtualwebauthn.RelyingParty{Name: "Warren", ID: at.Hostname(), Origin: p.home}, device,
-		virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+		passkeytest.Credential(), *options)
 	_, err = p.send("/account/passkeys?name="+url.QueryEscape(args[0]), "application/json", made)
 	ts.Check(err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/warrenedge/warren/controlplane/fault"
+	"github.com/warrenedge/warren/controlplane/signin/passkey/passkeytest"
 )
 
 const origin = "https://control.example.org"
@@ -38,7 +39,7 @@ type device struct {
 func newDevice(handle []byte) *device {
 	return &device{
 		virtualwebauthn.RelyingParty{Name: "Warren", ID: "control.example.org", Origin: origin},
-		virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: handle}), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: handle}), passkeytest.Credential(),
 	}
 }
 
