@@ -28,7 +28,7 @@ func TestVectors(t *testing.T) {
 }
 
 func TestVerify(t *testing.T) {
-	secret, now := NewSecret(), time.Unix(1_800_000_010, 0)
+	secret, now := []byte("12345678901234567890"), time.Unix(1_800_000_010, 0) // not a random one: of some, two steps have the same code
 	at := func(d time.Duration) string {
 		c, err := totp.GenerateCode(Text(secret), now.Add(d))
 		if err != nil {
@@ -60,7 +60,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%s: step %d, %v, want %d", tc.name, step-this, ok, tc.want-this)
 		}
 	}
-	if _, ok := Verify(NewSecret(), at(0), now, 0); ok {
+	if _, ok := Verify([]byte("09876543210987654321"), at(0), now, 0); ok {
 		t.Error("good for another secret")
 	}
 }
