@@ -213,11 +213,15 @@ func TestT37SecondWallAroundSignIn(t *testing.T) {
 func TestSecondWallOfAnOrdinaryAccount(t *testing.T) {
 	dsn := storetest.EmptyDSN(t)
 	admin := connect(t, dsn)
-	if _, err := admin.Exec(t.Context(), `CREATE ROLE ordinary; GRANT ALL ON SCHEMA public TO ordinary;
-		DO $$ BEGIN EXECUTE format('GRANT ALL ON DATABASE %I TO ordinary', current_database()); END $$`); err != nil {
+	var database string
+	if err := admin.QueryRow(t.Context(), "SELECT current_database()").Scan(&database); err != nil {
 		t.Fatal(err)
 	}
-	s := storetest.Open(t, dsn+"&options=-c%20role%3Dordinary")
+	role := "ordinary_" + database // accounts are of the server, which has other databases when the test runs again
+	if _, err := admin.Exec(t.Context(), fmt.Sprintf("CREATE ROLE %[1]s; GRANT ALL ON SCHEMA public TO %[1]s; GRANT ALL ON DATABASE %[2]s TO %[1]s", role, database)); err != nil {
+		t.Fatal(err)
+	}
+	s := storetest.Open(t, dsn+"&options=-c%20role%3D"+role)
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
