@@ -148,7 +148,8 @@ func (r *rig) hashes(t testing.TB) (n float64) {
 type browser struct {
 	t testing.TB
 	*http.Client
-	header http.Header
+	header    http.Header
+	confirmed string // the code with which an app was added last
 }
 
 func (r *rig) browser(t testing.TB) *browser {
@@ -164,12 +165,12 @@ func (r *rig) browser(t testing.TB) *browser {
 	}
 	tr.TLSClientConfig = &tls.Config{RootCAs: tr.TLSClientConfig.RootCAs, ServerName: "example.com"}
 	t.Cleanup(tr.CloseIdleConnections)
-	b := &browser{t, &http.Client{Jar: jar, Transport: tr, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+	b := &browser{t: t, Client: &http.Client{Jar: jar, Transport: tr, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		if req.URL.Host != "example.com" || len(via) > 5 {
 			return http.ErrUseLastResponse
 		}
 		return nil
-	}}, http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {home}}}
+	}}, header: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {home}}}
 	return b
 }
 
@@ -266,7 +267,8 @@ func (b *browser) addApp() (key string, codes []string) {
 	if m == nil {
 		b.t.Fatalf("%d: %s", p.status, p.body)
 	}
-	p = b.post("/account/app/confirm", "code", code(b.t, m[1], 0))
+	b.confirmed = code(b.t, m[1], 0)
+	p = b.post("/account/app/confirm", "code", b.confirmed)
 	for _, c := range regexp.MustCompile(`<li><code>([a-z0-9-]+)</code>`).FindAllStringSubmatch(p.body, -1) {
 		codes = append(codes, c[1])
 	}

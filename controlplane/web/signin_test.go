@@ -251,7 +251,8 @@ func TestT33AlteredTokensAreRefused(t *testing.T) {
 
 func TestSecondFactor(t *testing.T) {
 	r := newRig(t)
-	key, codes := r.set(t).addApp()
+	owner := r.set(t)
+	key, codes := owner.addApp()
 	half := func() *browser {
 		t.Helper()
 		b := r.browser(t)
@@ -261,7 +262,7 @@ func TestSecondFactor(t *testing.T) {
 		return b
 	}
 	b := half()
-	if p := b.post("/sign-in/code", "code", code(t, key, 0), "next", "/device"); p.status != http.StatusForbidden {
+	if p := b.post("/sign-in/code", "code", owner.confirmed, "next", "/device"); p.status != http.StatusForbidden {
 		t.Errorf("the code that confirmed the app: %d", p.status)
 	}
 	next := code(t, key, 30*time.Second)
