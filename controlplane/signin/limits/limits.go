@@ -97,6 +97,10 @@ func New(url string, log *slog.Logger, reg prometheus.Registerer) (*Limiter, err
 	return l, nil
 }
 
+// Clock lets another clock say what has been paid back of what is counted here, in this process: attempts of a test may take
+// as long as they like. Call it before anything is counted.
+func (l *Limiter) Clock(now func() time.Time) { l.now = now }
+
 // String names the task.
 func (l *Limiter) String() string { return "limits" }
 

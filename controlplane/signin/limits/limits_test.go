@@ -132,7 +132,7 @@ func TestWithoutValkeyEachReplicaCountsAlone(t *testing.T) {
 func TestWhatIsCountedHereIsBounded(t *testing.T) {
 	l, _ := New("", slog.New(slog.DiscardHandler), nil)
 	now := time.Unix(1_000_000, 0)
-	l.now = func() time.Time { return now }
+	l.Clock(func() time.Time { return now })
 	for i := range maxLocal {
 		l.local[strconv.Itoa(i)] = now
 	}
