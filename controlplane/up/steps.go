@@ -111,7 +111,7 @@ func (c *cluster) until(ctx context.Context, what string, ok func() error) error
 		default:
 		}
 		if !wait.Wait(ctx) {
-			return fmt.Errorf("%s: %w (logs are in %s)", what, errors.Join(ctx.Err(), err), c.path("logs"))
+			return fmt.Errorf("%s: not within %s: %w (logs are in %s)", what, startup, err, c.path("logs"))
 		}
 	}
 }
@@ -132,30 +132,18 @@ func get(ctx context.Context, url string) error {
 	return nil
 }
 
-// token makes a join token, unless the program has joined already.
-func (c *cluster) token(ctx context.Context, stateDir, tokenFile string, subject typed.JoinTokenSpec) error {
-	if exists(filepath.Join(stateDir, "identity.crt")) {
-		return nil
-	}
-	t, _, err := c.api.CreateJoinToken(ctx, subject)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(tokenFile, []byte(t.Token+"\n"))
-}
-
 func (c *cluster) startNodes(ctx context.Context) error {
+	var nodes []member
 	for i := range c.ports.HTTPS {
 		name := fmt.Sprintf("node-%d", i+1)
-		if _, _, err := c.api.PutNode(ctx, name, typed.PutNodeParams{}, typed.NodeBody{Pool: "default", Region: "default", Addresses: []string{"127.0.0.1"}}); err != nil {
-			return err
-		}
 		state, token := c.path(name), c.path(name+".token")
-		if err := c.token(ctx, state, token, typed.JoinTokenSpec{Node: name}); err != nil {
+		node, err := c.putNode(ctx, name, token)
+		if err != nil {
 			return err
 		}
+		nodes = append(nodes, node)
 		conf := c.path(name + ".yaml")
-		err := writeYAML(conf, map[string]any{
+		err = writeYAML(conf, map[string]any{
 			"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
 			"public_addresses":   []string{"127.0.0.1"},
 			"wireguard_endpoint": local(c.ports.WG[i]), "stream_endpoint": local(c.ports.HTTPS[i]), "gossip_endpoint": local(c.ports.Gossip[i]),
@@ -174,31 +162,7 @@ func (c *cluster) startNodes(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.ready(ctx, "nodes", 2)
-}
-
-// ready waits until the control plane has so many members of a kind up.
-func (c *cluster) ready(ctx context.Context, kind string, want int) error {
-	err := c.until(ctx, kind, func() error {
-		st, _, err := c.api.Status(ctx)
-		if err != nil {
-			return err
-		}
-		up := 0
-		for _, m := range map[string][]typed.MemberView{"nodes": st.Nodes, "connectors": st.Connectors}[kind] {
-			if m.State == "up" {
-				up++
-			}
-		}
-		if up < want {
-			return fmt.Errorf("%d of %d are up", up, want)
-		}
-		return nil
-	})
-	if err == nil {
-		c.say("%s up: %d", kind, want)
-	}
-	return err
+	return c.ready(ctx, "nodes", nodes...)
 }
 
 func (c *cluster) startConnector(ctx context.Context) error {
@@ -208,15 +172,13 @@ func (c *cluster) startConnector(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, _, err := c.api.PutConnector(ctx, org, name, typed.PutConnectorParams{}, typed.ConnectorBody{Site: site}); err != nil {
-		return err
-	}
 	state, token := c.path(name), c.path(name+".token")
-	if err := c.token(ctx, state, token, typed.JoinTokenSpec{Organization: org, Connector: name}); err != nil {
+	connector, err := c.putConnector(ctx, name, token)
+	if err != nil {
 		return err
 	}
 	conf := c.path(name + ".yaml")
-	err := writeYAML(conf, map[string]any{
+	err = writeYAML(conf, map[string]any{
 		"name": name, "state_dir": state, "control": []string{local(c.ports.Push)}, "token_file": token,
 		"tunnel": "netstack", // as without privileges
 		"listen": map[string]any{"admin": local(c.ports.Admin[3])},
@@ -227,7 +189,7 @@ func (c *cluster) startConnector(ctx context.Context) error {
 	if err := c.children.Start(name, filepath.Join(c.Bin, "warren-connector"), "--config", conf); err != nil {
 		return err
 	}
-	return c.ready(ctx, "connectors", 1)
+	return c.ready(ctx, "connectors", connector)
 }
 
 // publish starts the sample service and publishes it.

@@ -204,3 +204,22 @@ func TestUpSurvivesBeingKilled(t *testing.T) {
 	again.paste(t)
 	again.interrupt(t)
 }
+
+// Members that were revoked or deleted since join anew at the next start.
+func TestUpReplacesWhoIsTrustedNoMore(t *testing.T) {
+	dir := home(t)
+	first := startUp(t, "nobody", dir)
+	for _, args := range [][]string{{"node", "revoke", "node-1"}, {"delete", "node", "node-2"}, {"delete", "connector", "connector"}} {
+		cmd := exec.Command(filepath.Join(dir, "bin", "warren"), append(args, "--yes", "--config", filepath.Join(dir, "warren-up", "cli.yaml"))...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	first.interrupt(t)
+	again := startUp(t, "nobody", dir) // both nodes have answered a request, then
+	if !strings.Contains(again.out.String(), "node-1 was revoked: another takes its place") {
+		t.Errorf("said:\n%s", again.out)
+	}
+	again.paste(t)
+	again.interrupt(t)
+}
