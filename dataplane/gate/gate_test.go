@@ -31,7 +31,7 @@ import (
 func TestSigningIn(t *testing.T) {
 	n := newNode(t, members(), hello)
 	c := n.browser(false)
-	resp, body := n.visit(c, "GET", "/docs/a%20b?x=1&y=%2F..", "", "Remote-User", "root", "remote_groups", "root", "Warren-Assertion", "forged")
+	resp, body := n.visit(c, "GET", "/docs/a%20b?x=1&y=%2F..", "", "Remote-User", "root@", "remote_groups", "root@", "Warren-Assertion", "@forged")
 	if resp.StatusCode != 200 || body != "hello /docs/a%20b?x=1&y=%2F.." || resp.Request.URL.Host != host {
 		t.Fatalf("%d %q at %s", resp.StatusCode, body, resp.Request.URL)
 	}
@@ -45,7 +45,7 @@ func TestSigningIn(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if s := fmt.Sprint(h); strings.Contains(strings.ToLower(s), "__host-warren") || strings.Contains(s, "root") || strings.Contains(s, "forged") {
+	if s := fmt.Sprint(h); strings.Contains(strings.ToLower(s), "__host-warren") || strings.Contains(s, "root@") || strings.Contains(s, "@forged") {
 		t.Errorf("the target was sent %s", s)
 	}
 	resp, body = n.visit(c, "GET", "/.warren/jwks.json", "")
@@ -193,7 +193,7 @@ func TestNoOpenRedirect(t *testing.T) {
 	for _, evil := range []string{"https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)", b64.EncodeToString([]byte("//evil.example"))} {
 		for _, target := range []string{"/.warren/callback?code=c&state=", "/.warren/sign-in?to=", "/?next=", "/.warren/sign-in?return_to="} {
 			resp, body := n.visit(n.browser(true), "GET", target+url.QueryEscape(evil), "")
-			if to := resp.Header.Get("Location"); to != "" && !strings.HasPrefix(to, n.signIn.String()+"/access/authorize?") || strings.Contains(body, "evil") {
+			if to := resp.Header.Get("Location"); to != "" && !strings.HasPrefix(to, n.signIn.String()+"/access/authorize?") || strings.Contains(body, "evil.example") {
 				t.Errorf("%s%s: %d to %q, %q", target, evil, resp.StatusCode, to, body)
 			}
 		}
@@ -205,9 +205,9 @@ var hidden = regexp.MustCompile(`name="to" value="([^"]*)"`)
 func TestPINAndPassword(t *testing.T) {
 	n := newNode(t, pin(t, "123456"), hello)
 	c := n.browser(true)
-	resp, body := n.visit(c, "GET", "/deep?x=1", "")
+	resp, body := n.visit(c, "GET", "/deep.link?x=1", "")
 	m := hidden.FindStringSubmatch(body)
-	if resp.StatusCode != 401 || m == nil || strings.Contains(body, "deep") {
+	if resp.StatusCode != 401 || m == nil || strings.Contains(body, "deep.link") {
 		t.Fatalf("%d %q", resp.StatusCode, body)
 	}
 	csp, sum := resp.Header.Get("Content-Security-Policy"), ""
@@ -231,7 +231,7 @@ func TestPINAndPassword(t *testing.T) {
 		t.Errorf("of another browser: %d", resp.StatusCode)
 	}
 	resp, _ = n.visit(c, "POST", "/.warren/enter", form("123456"))
-	if resp.StatusCode != 302 || resp.Header.Get("Location") != "/deep?x=1" {
+	if resp.StatusCode != 302 || resp.Header.Get("Location") != "/deep.link?x=1" {
 		t.Fatalf("%d to %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
 	if resp, _ := n.visit(c, "GET", "/deep", ""); resp.StatusCode != 200 {
