@@ -14,6 +14,8 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,8 +48,8 @@ func TestOverTCP(t *testing.T) {
 	if status, took, err := (Probe{}).Get(t.Context(), at, "example.com"); status != http.StatusBadGateway || took <= 0 || err != nil {
 		t.Errorf("%d, %v, %v", status, took, err)
 	}
-	srv.Close()
-	if _, _, err := (Probe{}).Connect(t.Context(), at); !errors.Is(err, ErrRefused) {
+	nobody := netip.MustParseAddrPort(porttest.Address(t))
+	if _, _, err := (Probe{}).Connect(t.Context(), nobody); !errors.Is(err, ErrRefused) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
@@ -85,10 +87,11 @@ func TestOverUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-done
-	if err := (Probe{}).Refused(t.Context(), at); !errors.Is(err, ErrRefused) {
+	nobody := netip.MustParseAddrPort(porttest.Address(t))
+	if err := (Probe{}).Refused(t.Context(), nobody); !errors.Is(err, ErrRefused) {
 		t.Errorf("nobody there: %v", err)
 	}
-	if _, err := (Probe{}).Answers(t.Context(), at, "gone.example"); !errors.Is(err, ErrRefused) {
+	if _, err := (Probe{}).Answers(t.Context(), nobody, "gone.example"); !errors.Is(err, ErrRefused) {
 		t.Errorf("nobody there: %v", err)
 	}
 }

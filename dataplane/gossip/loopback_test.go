@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/warrenedge/warren/shared/endpoint"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // real is a node on sockets of the kernel.
@@ -36,22 +37,17 @@ type real struct {
 func listen(t testing.TB, at netip.AddrPort) (net.PacketConn, net.Listener, netip.AddrPort) {
 	t.Helper()
 	if !at.IsValid() {
-		at = netip.MustParseAddrPort("127.0.0.1:0")
+		at = netip.MustParseAddrPort(porttest.Address(t)) // one that is still there for who comes back to it
 	}
-	for range 20 { // the other protocol's port may be taken
-		tcp, err := net.Listen("tcp", at.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := tcp.Addr().(*net.TCPAddr).AddrPort()
-		udp, err := net.ListenPacket("udp", addr.String())
-		if err == nil {
-			return udp, tcp, addr
-		}
-		_ = tcp.Close()
+	tcp, err := net.Listen("tcp", at.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port")
-	return nil, nil, at
+	udp, err := net.ListenPacket("udp", at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return udp, tcp, at
 }
 
 // startReal starts nodes that know each other, and ends them with the test.

@@ -10,15 +10,12 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func TestAsk(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := porttest.Address(t)
 	_, port, _ := net.SplitHostPort(addr)
 	for _, tt := range []struct{ addr, want string }{{"", "listen.admin"}, {"9090", "listen.admin"}, {addr, "refused"}} {
 		if err := Ask(t.Context(), tt.addr); err == nil || !strings.Contains(err.Error(), tt.want) {
