@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -59,11 +60,12 @@ func TestResolverCachesNegatives(t *testing.T) {
 	if rcode, got := ask(late); rcode != dns.RcodeNameError {
 		t.Errorf("the resolver has forgotten that the name did not exist: rcode %d, %v", rcode, got)
 	}
-	for i := range 20 {
+	const many = 80 // so that it asks the same one each time once in 2^79
+	for i := range many {
 		ask(fmt.Sprintf("_acme-challenge.n%d.warren.test", i))
 	}
 	count := func(d *DNS) (n int) {
-		for i := range 20 {
+		for i := range many {
 			n += d.Asked(fmt.Sprintf("_acme-challenge.n%d.warren.test", i))
 		}
 		return n
@@ -73,6 +75,36 @@ func TestResolverCachesNegatives(t *testing.T) {
 	}
 	if rcode, _ := ask("elsewhere.invalid"); rcode == dns.RcodeSuccess {
 		t.Error("it answers for zones that it was not given")
+	}
+}
+
+// A port that a server has just left, or is about to open, is not where a resolver asks from.
+func TestResolverAsksFromNoPortOfATest(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 40 // ports that Unbound chooses by chance
+	from, started := make(chan net.Addr, many), make(chan struct{})
+	srv := &dns.Server{PacketConn: pc, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		select {
+		case from <- w.RemoteAddr():
+		default: // it asks again
+		}
+		_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeNameError))
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.ActivateAndServe() }()
+	<-started
+	t.Cleanup(func() { _ = srv.Shutdown(); <-done })
+	addr := StartResolver(t, []string{"warren.test"}, netip.MustParseAddrPort(pc.LocalAddr().String()))
+	for i := range many {
+		if _, _, err := (&dns.Client{Net: "tcp", Timeout: time.Minute}).Exchange(new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.warren.test.", i), dns.TypeTXT), addr); err != nil {
+			t.Fatal(err)
+		}
+		if at := netip.MustParseAddrPort((<-from).String()); at.Addr() != netip.MustParseAddr("127.0.0.1") || at.Port() < 32768 {
+			t.Errorf("it asks from %s", at)
+		}
 	}
 }
 

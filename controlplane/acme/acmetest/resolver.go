@@ -71,15 +71,22 @@ func StartResolver(t testing.TB, zones []string, servers ...netip.AddrPort) stri
 	return addr
 }
 
-// resolverConfig asks the servers for the zones and nobody for anything else.
+// resolverConfig asks the servers for the zones and nobody for anything else. It does that from one address, and from ports
+// that porttest gives to nobody: else it would now and then have the port of a server that is just down, or not yet up.
 func resolverConfig(dir, addr string, zones []string, servers []netip.AddrPort) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", err
 	}
+	six, also := slices.ContainsFunc(servers, func(s netip.AddrPort) bool { return s.Addr().Is6() }), ""
+	if six {
+		also = "\n\toutgoing-interface: ::1"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:
-	interface: %s@%s
+	interface: %[1]s@%[2]s
+	outgoing-interface: 127.0.0.1%[5]s
+	outgoing-port-avoid: 0-32767
 	directory: %[3]q
 	pidfile: "%[3]s/pid"
 	username: ""
@@ -97,7 +104,7 @@ func resolverConfig(dir, addr string, zones []string, servers []netip.AddrPort) 
 	local-zone: "ready.resolver." static
 remote-control:
 	control-enable: no
-`, host, port, dir, yesNo(slices.ContainsFunc(servers, func(s netip.AddrPort) bool { return s.Addr().Is6() })))
+`, host, port, dir, yesNo(six), also)
 	for _, z := range zones {
 		fmt.Fprintf(&b, "stub-zone:\n\tname: %q\n\tstub-prime: no\n", z)
 		for _, s := range servers {
