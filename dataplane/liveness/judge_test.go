@@ -17,7 +17,9 @@ func steady(rtt time.Duration) network {
 }
 
 func jitter(least, most time.Duration) network {
-	return func(_ time.Duration, r *rand.Rand) (time.Duration, bool) { return least + rand.N(most-least), true }
+	return func(_ time.Duration, r *rand.Rand) (time.Duration, bool) {
+		return least + time.Duration(r.Int64N(int64(most-least))), true
+	}
 }
 
 func lossy(share float64, p network) network {
