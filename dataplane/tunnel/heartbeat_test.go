@@ -21,6 +21,7 @@ import (
 	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
@@ -53,7 +54,13 @@ func beating(t testing.TB, node, connector *end) {
 // through is a pair whose UDP passes a middlebox.
 func through(t testing.TB) (node, connector *end, box *middlebox) {
 	t.Helper()
-	node, connector = start(t, "node", us, options(t, NodeRole)), start(t, "connector", theirConn, options(t, ConnectorRole))
+	return throughNode(t, options(t, NodeRole))
+}
+
+// throughNode is through with a node of one's own.
+func throughNode(t testing.TB, o Options) (node, connector *end, box *middlebox) {
+	t.Helper()
+	node, connector = start(t, "node", us, o), start(t, "connector", theirConn, options(t, ConnectorRole))
 	box = newMiddlebox(t, node.ListenPort())
 	node.apply(t, connector.seenBy(node))
 	connector.apply(t, with(node.seenBy(connector), func(p *Peer) { p.Endpoint = endpoint.At(box.addr) }))
@@ -186,9 +193,9 @@ func TestSmallPathIsFound(t *testing.T) {
 
 // A node that has forgotten its sessions is called again, without waiting for WireGuard's own 15 s.
 func TestNodeThatRestarts(t *testing.T) {
-	node, connector, _ := through(t)
-	o := node.opts
-	o.ListenPort = node.ListenPort()
+	o := options(t, NodeRole)
+	o.ListenPort = porttest.Free(t, 1) // nobody else's when it comes back
+	node, connector, _ := throughNode(t, o)
 	o.Registerer = options(t, NodeRole).Registerer
 	node.stop()
 	eventually(t, "down", func() bool { return !connector.Tunnel.Up("node") })

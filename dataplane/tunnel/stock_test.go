@@ -16,6 +16,7 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/porttest"
 	"github.com/warrenedge/warren/shared/wgkey"
 )
 
@@ -235,13 +236,12 @@ func TestStockPeerGetsAnotherKey(t *testing.T) {
 // A node that has restarted calls a stock peer where it was: that one has a session, and does not notice for a while.
 func TestStockPeerIsCalledAfterARestart(t *testing.T) {
 	key, o := newKey(t), options(t, NodeRole)
-	o.Recall = filepath.Join(t.TempDir(), "peers.json")
+	o.Recall, o.ListenPort = filepath.Join(t.TempDir(), "peers.json"), porttest.Free(t, 1) // nobody else's when it comes back
 	node := start(t, "node", us, o)
 	node.apply(t, routerPeer(key))
 	dev := newStockDevice(t, key, node)
 	eventually(t, "up", func() bool { return node.state(t, "site").RoundTrip > 0 })
 	eventually(t, "kept where it is", func() bool { _, err := os.Stat(o.Recall); return err == nil })
-	port := node.ListenPort()
 	node.stop()
 	dev.Device.Down()                           // it says nothing
 	for _, content := range []string{"", "{"} { // as it was written, and spoilt
@@ -251,7 +251,7 @@ func TestStockPeerIsCalledAfterARestart(t *testing.T) {
 			}
 		}
 		again := o
-		again.ListenPort, again.Registerer = port, prometheus.NewRegistry()
+		again.Registerer = prometheus.NewRegistry()
 		node = start(t, "node", us, again)
 		node.apply(t, routerPeer(key))
 		if content == "" {
