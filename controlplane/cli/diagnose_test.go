@@ -18,6 +18,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/netcheck"
 	"github.com/warrenedge/warren/shared/bubbletest"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 // healthy is what the control plane says of a way on which all is well, but for one hop.
@@ -41,35 +42,36 @@ const status = `{"revision":7,"database":{"ok":true},"presence_shared":true,"nod
 	"connectors":[{"name":"box","id":"connector_1","site":"home","state":"up","tunnels":1,"tunnels_up":1,"tunnel_states":[{"peer":"node_1","up":true,"round_trip_ms":3.5,"transport":"udp"}]}]}`
 
 // edgeOf is a node of the API that is a server here.
-func edgeOf(srv *httptest.Server) string {
-	return `{"name":"n1","pool":"default","enrolled":true,"addresses":["127.0.0.1"],"stream_endpoint":"` + srv.Listener.Addr().String() + `"}`
+func edgeOf(srv *httptest.Server) string { return edgeAt(srv.Listener.Addr().String()) }
+
+func edgeAt(address string) string {
+	return `{"name":"n1","pool":"default","enrolled":true,"addresses":["127.0.0.1"],"stream_endpoint":"` + address + `"}`
 }
 
 func TestPingNamesTheBrokenHop(t *testing.T) {
 	answer502 := http.StatusOK
 	node := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer502) }))
 	t.Cleanup(node.Close)
-	gone := httptest.NewServer(nil)
-	gone.Close()
+	there, gone := node.Listener.Addr().String(), porttest.Address(t)
 	for _, tt := range []struct {
 		name   string
 		args   string
-		node   *httptest.Server
+		node   string // where it listens
 		health string
 		status int // of the target
 		says   []string
 		broken string
 	}{
-		{"a certificate of a stranger", "ping wiki", node, way("", "", ""), 200, []string{"tls", "node n1 at 127.0.0.1:"}, "tls"},
-		{"a target at ports", "ping db", node, way("target", "down", "refused"), 200, []string{"refused"}, "target"},
+		{"a certificate of a stranger", "ping wiki", there, way("", "", ""), 200, []string{"tls", "node n1 at 127.0.0.1:"}, "tls"},
+		{"a target at ports", "ping db", there, way("target", "down", "refused"), 200, []string{"refused"}, "target"},
 		{"no node", "ping db", gone, way("target", "down", "refused"), 200, []string{"connection refused"}, "node"},
-		{"a site without tunnels", "ping site/home", node, way("tunnel", "down", "no connector"), 200, []string{"no connector", "connector box to node n1", "3.5ms"}, "tunnel"},
-		{"a site", "ping site/home", node, way("", "", ""), 200, nil, ""},
-		{"a node", "ping node/n1", node, way("", "", ""), 200, []string{"TLS port", "1 of 1 tunnels up"}, ""},
+		{"a site without tunnels", "ping site/home", there, way("tunnel", "down", "no connector"), 200, []string{"no connector", "connector box to node n1", "3.5ms"}, "tunnel"},
+		{"a site", "ping site/home", there, way("", "", ""), 200, nil, ""},
+		{"a node", "ping node/n1", there, way("", "", ""), 200, []string{"TLS port", "1 of 1 tunnels up"}, ""},
 		{"a node that is gone", "ping node/n1", gone, way("", "", ""), 200, nil, "node"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			port := tt.node.Listener.Addr().String()[strings.LastIndexByte(tt.node.Listener.Addr().String(), ':')+1:]
+			port := tt.node[strings.LastIndexByte(tt.node, ':')+1:]
 			newAPI(t, map[string]answer{
 				"GET /api/v1/orgs/default/services/wiki":        {200, "", `{"name":"wiki","kind":"tls","terminate":true,"hostname":"wiki.localhost","pool":"default"}`},
 				"GET /api/v1/orgs/default/services/wiki/health": {200, "", tt.health},
@@ -77,8 +79,8 @@ func TestPingNamesTheBrokenHop(t *testing.T) {
 				"GET /api/v1/orgs/default/services/db/health":   {200, "", tt.health},
 				"GET /api/v1/orgs/default/sites/home/health":    {200, "", tt.health},
 				"GET /api/v1/orgs/default/domains":              {200, "", `{"items":[]}`},
-				"GET /api/v1/nodes":                             {200, "", `{"items":[` + edgeOf(tt.node) + `]}`},
-				"GET /api/v1/nodes/n1":                          {200, "", edgeOf(tt.node)},
+				"GET /api/v1/nodes":                             {200, "", `{"items":[` + edgeAt(tt.node) + `]}`},
+				"GET /api/v1/nodes/n1":                          {200, "", edgeAt(tt.node)},
 				"GET /api/v1/authorities":                       {200, "", `{"items":[]}`},
 				"GET /api/v1/status":                            {200, "", status},
 			})

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/shared/porttest"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -132,10 +133,8 @@ func TestStream(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	target := echo(t)
-	closed := listen(t)
-	closed.Close()
 	nodes := map[netip.Addr]string{loopback: "n"}
-	targets := map[string]Target{"t": {Address: target}, "off": {Address: closed.Addr().String()}, "u": {Address: target, Network: fabric.UDP}}
+	targets := map[string]Target{"t": {Address: target}, "off": {Address: porttest.Address(t)}, "u": {Address: target, Network: fabric.UDP}}
 	for _, tt := range []struct {
 		name string
 		cfg  Config
