@@ -73,7 +73,7 @@ func TestNamesAreCheckedAtDial(t *testing.T) {
 	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
 	strict, loose := Policy{}, Policy{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	for _, url := range []string{srv.URL, "http://localhost:" + port, "http://127.1:" + port, "http://[::ffff:127.0.0.1]:" + port} {
-		if _, err := get(strict.Client(time.Second), url); err == nil {
+		if _, err := get(strict.Client(time.Minute), url); err == nil {
 			t.Errorf("%s is reached", url)
 		} else if !IsRefused(err) && !strings.Contains(err.Error(), "no such host") {
 			t.Errorf("%s: %v", url, err)
@@ -82,7 +82,7 @@ func TestNamesAreCheckedAtDial(t *testing.T) {
 	if called != 0 {
 		t.Errorf("called %d times", called)
 	}
-	if _, err := get(loose.Client(time.Second), srv.URL); err != nil || called != 1 {
+	if _, err := get(loose.Client(time.Minute), srv.URL); err != nil || called != 1 {
 		t.Errorf("allowed: %v, called %d times", err, called)
 	}
 }
@@ -99,7 +99,7 @@ func TestRedirectsAreAnswers(t *testing.T) {
 	defer srv.Close()
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	loose := Policy{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	status, err := get(loose.Client(time.Second), srv.URL)
+	status, err := get(loose.Client(time.Minute), srv.URL)
 	if err != nil || status != http.StatusTemporaryRedirect || inside != 0 {
 		t.Errorf("status %d, %v, followed %d times", status, err, inside)
 	}

@@ -15,7 +15,7 @@ func TestT39AProviderInsideIsNotReached(t *testing.T) {
 	r := newRig(t)
 	asked := 0
 	r.idp.Lie(oidctest.Lies{HTTP: func(http.ResponseWriter, *http.Request) bool { asked++; return false }})
-	c := New(outbound.Policy{}.Client(2 * time.Second))
+	c := New(outbound.Policy{}.Client(time.Minute))
 	if _, _, err := c.Begin(t.Context(), r.cfg); fault.Of(err) != fault.Unavailable || !outbound.IsRefused(err) {
 		t.Errorf("%v", err)
 	}
