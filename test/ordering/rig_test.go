@@ -214,6 +214,11 @@ func (r *rig) publish(t testing.TB, hostnames ...string) {
 
 // work runs two replicas of the worker, one of which plans.
 func (r *rig) work(t testing.TB, g orders.Gate, by ...model.ChallengeType) {
+	r.carry(t, g, true, by...)
+}
+
+// carry runs two replicas of the worker; with plan, one of them plans.
+func (r *rig) carry(t testing.TB, g orders.Gate, plan bool, by ...model.ChallengeType) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })
@@ -223,7 +228,7 @@ func (r *rig) work(t testing.TB, g orders.Gate, by ...model.ChallengeType) {
 			Log: slog.New(slog.NewTextHandler(quiet(), &slog.HandlerOptions{Level: slog.LevelWarn})), Reg: prometheus.NewRegistry(), AtOnce: 64, Every: 100 * time.Millisecond,
 		})
 		running.Go(func() { _ = w.Run(ctx) })
-		if i == 0 {
+		if plan && i == 0 {
 			running.Go(func() { _ = orders.NewPlanner(w).Run(ctx) })
 		}
 	}
