@@ -195,14 +195,16 @@ func nearest(list []Tunnel) (best time.Duration) {
 // Sync says whether a node has what it should have.
 func (q *Request) sync(v Member) Badge {
 	k := push.Reader{Kind: v.Kind, ID: v.ID}
-	e, online := q.Presence.Get(presence.Key{Kind: v.Kind, ID: v.ID})
+	seen := presence.Key{Kind: v.Kind, ID: v.ID}
+	e, _ := q.Presence.Get(seen)
 	have := e.Applied
-	if here, ok := q.Push.Applied(k); ok {
-		have, online = max(have, here), true
+	here, since := q.Push.Applied(k)
+	if !since.IsZero() {
+		have = max(have, here)
 	}
 	need, err := q.Push.Required(k, q.Push.Published())
 	switch {
-	case !online:
+	case !q.Presence.Lives(time.Now(), seen, since):
 		return Badge{idle, "OFFLINE", "It will follow when it is back"}
 	case err == nil && have >= need:
 		return Badge{good, "SYNCED", "It has applied all that concerns it"}

@@ -311,6 +311,20 @@ func (s *Store) Online(now time.Time, k Key) Health {
 	return Unknown
 }
 
+// Lives reports whether a node or connector is to be counted on: it reports to any replica, or it has a stream of
+// resources to this one, open since then (zero: none), and nothing speaks against it. A cut cable ends no stream for up to
+// half a minute, but whoever has one reports as well: is it Down all the same, only a stream counts that is younger than
+// the silence in which that is noticed.
+func (s *Store) Lives(now time.Time, k Key, stream time.Time) bool {
+	switch s.Online(now, k) {
+	case Up:
+		return true
+	case Down:
+		return !stream.IsZero() && now.Sub(stream) < Silence
+	}
+	return !stream.IsZero()
+}
+
 func (s *Store) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})

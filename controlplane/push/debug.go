@@ -107,7 +107,7 @@ func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 			end.after(rej.ref())
 		}
 	}
-	applied, connected := s.Applied(r)
+	applied, since := s.Applied(r)
 	x := s.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -118,7 +118,7 @@ func (s *Server) Debug(r Reader, far *Elsewhere) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &View{Reader: r, Scopes: scopes, Revision: x.rev, Connected: connected, Applied: applied, Omitted: end.omitted}
+	v := &View{Reader: r, Scopes: scopes, Revision: x.rev, Connected: !since.IsZero(), Applied: applied, Omitted: end.omitted}
 	p := &past{x: x, scopes: scopes, far: far, cut: end}
 	if st != nil {
 		p.st = st

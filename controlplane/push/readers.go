@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -297,16 +298,20 @@ func (s *Server) Required(r Reader, rev model.Revision) (model.Revision, error) 
 	return min(rev, s.index.touchedOf(scopes)), nil
 }
 
-// Applied is the newest revision that a reader acknowledged to this replica; false if it has no stream
-// here.
-func (s *Server) Applied(r Reader) (model.Revision, bool) {
+// Applied is the newest revision that a reader acknowledged to this replica, and since when its stream here is open;
+// zero if it has none. A stream whose cable is cut stays open until gRPC's keepalive notices, for up to half a minute:
+// whether the reader lives is presence's to say.
+func (s *Server) Applied(r Reader) (rev model.Revision, since time.Time) {
 	s.readers.mu.Lock()
 	defer s.readers.mu.Unlock()
 	st := s.readers.known[r]
 	if st == nil {
-		return 0, false
+		return 0, time.Time{}
 	}
-	return st.applied, st.stream != nil
+	if st.stream != nil {
+		since = st.stream.since
+	}
+	return st.applied, since
 }
 
 // Readers lists the readers that have a stream to this replica.

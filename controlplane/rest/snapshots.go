@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -126,14 +127,15 @@ func (a *API) readers() []reader {
 func (a *API) fleet(r reader) FleetEntry {
 	e := FleetEntry{Kind: r.Kind, ID: r.ID, Name: r.Name, Status: "offline"}
 	k := push.Reader{Kind: identity.Kind(r.Kind), ID: r.ID}
-	seen, online := a.Presence.Get(presence.Key{Kind: k.Kind, ID: k.ID})
+	who := presence.Key{Kind: k.Kind, ID: k.ID}
+	seen, _ := a.Presence.Get(who)
 	have := seen.Applied
-	if here, ok := a.Push.Applied(k); ok {
-		have, online = max(have, here), true
-		seen.Replica = a.Presence.Replica()
+	here, since := a.Push.Applied(k)
+	if !since.IsZero() {
+		have, seen.Replica = max(have, here), a.Presence.Replica()
 	}
 	e.Applied, e.Replica = uint64(have), seen.Replica
-	if !online {
+	if !a.Presence.Lives(time.Now(), who, since) {
 		return e
 	}
 	e.Status = "pending"

@@ -28,7 +28,7 @@ type waitAnswer struct {
 		Revision uint64   `json:"revision"`
 		Applied  []reader `json:"applied" doc:"Have applied the revision, or need nothing of it"`
 		Pending  []reader `json:"pending" doc:"Connected, and have not applied it yet"`
-		Offline  []reader `json:"offline" doc:"Not connected: they will follow when they are back, and are not named in DNS answers"`
+		Offline  []reader `json:"offline" doc:"Not connected, or silent for so long that they count as dead: not waited for. They will follow when they are back, and are not named in DNS answers"`
 	}
 }
 
@@ -138,16 +138,18 @@ func (a *API) applied(rev model.Revision, who access.Principal) *waitAnswer {
 		if err != nil {
 			return // not a reader any more
 		}
-		e, online := a.Presence.Get(presence.Key{Kind: key.Kind, ID: key.ID})
+		seen := presence.Key{Kind: key.Kind, ID: key.ID}
+		e, _ := a.Presence.Get(seen)
+		here, since := a.Push.Applied(key)
 		have := e.Applied
-		if here, ok := a.Push.Applied(key); ok {
-			have, online = max(have, here), true
+		if !since.IsZero() {
+			have = max(have, here)
 		}
 		if !names && key.Kind == identity.Node {
 			r.Name = ""
 		}
 		switch {
-		case !online:
+		case !a.Presence.Lives(time.Now(), seen, since):
 			out.Body.Offline = append(out.Body.Offline, r)
 		case have >= need:
 			out.Body.Applied = append(out.Body.Applied, r)

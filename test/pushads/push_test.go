@@ -96,7 +96,7 @@ func TestChangesArrive(t *testing.T) {
 	if got, err := r.Required(a, ch.Revision+5); err != nil || got != ch.Revision {
 		t.Errorf("required of a: %d, %v, want %d", got, err, ch.Revision)
 	}
-	eventually(t, func() bool { rev, on := r.Applied(a); return on && rev == ch.Revision }, func() string { return "applied by a" })
+	eventually(t, func() bool { rev, since := r.Applied(a); return !since.IsZero() && rev == ch.Revision }, func() string { return "applied by a" })
 	if got := r.metric(t, "cp_push_convergence_seconds", ""); got < 3 {
 		t.Errorf("%v convergences observed, want 3", got)
 	}

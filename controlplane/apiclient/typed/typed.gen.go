@@ -3041,7 +3041,7 @@ type WaitAnswerBody struct {
 	// Applied Have applied the revision, or need nothing of it
 	Applied []Reader `json:"applied"`
 
-	// Offline Not connected: they will follow when they are back, and are not named in DNS answers
+	// Offline Not connected, or silent for so long that they count as dead: not waited for. They will follow when they are back, and are not named in DNS answers
 	Offline []Reader `json:"offline"`
 
 	// Pending Connected, and have not applied it yet

@@ -24,12 +24,14 @@ func (f fleet) Standing(now time.Time, nodes []model.NodeID, rev model.Revision)
 	}
 	out, health := map[model.NodeID]presence.Standing{}, f.seen.Health(now, ids)
 	for i, n := range nodes {
-		e, online := f.seen.Get(presence.Key{Kind: identity.Node, ID: ids[i]})
-		reader := push.Reader{Kind: identity.Node, ID: ids[i]}
+		key, reader := presence.Key{Kind: identity.Node, ID: ids[i]}, push.Reader{Kind: identity.Node, ID: ids[i]}
+		e, _ := f.seen.Get(key)
 		have := e.Applied
-		if here, ok := f.pusher.Applied(reader); ok {
-			have, online = max(have, here), true
+		here, since := f.pusher.Applied(reader)
+		if !since.IsZero() {
+			have = max(have, here)
 		}
+		online := f.seen.Lives(now, key, since)
 		need, err := f.pusher.Required(reader, rev)
 		switch {
 		case err == nil && online && have >= need:
