@@ -233,6 +233,35 @@ func TestKilledNodeComesBack(t *testing.T) {
 	})
 }
 
+// A node that starves is dead for the others again and again. While that goes on it is kept out, and each death begins
+// this anew; but once it is well everybody takes it back within the bound that the damping has, not later for having died
+// more often.
+func TestStarvedNodeIsTakenBack(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		c := newCluster(t, newSim(1), 5)
+		c.together()
+		starves := func(yes bool) { c.sim.set(func() { c.all[2].host.off = yes }) }
+		for range 60 { // five minutes
+			starves(true)
+			time.Sleep(2 * time.Second)
+			if !c.every(Dead, 2, but(2)) {
+				t.Fatal("it starves, and somebody takes it to be alive")
+			}
+			starves(false)
+			time.Sleep(3 * time.Second)
+		}
+		if !c.every(Dead, 2, but(2)) {
+			t.Error("somebody believes it at once, after so many deaths")
+		}
+		// It is well for 3 s already, and died within the last 5 s.
+		took := until(t, maxSuppress-3*time.Second, "alive for all", func() bool { return c.every(Alive, 2, but(2)) })
+		if took < maxSuppress-7*time.Second {
+			t.Errorf("taken back after %v: the ceiling of the penalty was not reached", took)
+		}
+		c.stop()
+	})
+}
+
 // A word spreads at once, and misses nobody for longer than a round of probes, loss or not.
 func TestDrainingSpreads(t *testing.T) {
 	var took []time.Duration

@@ -14,7 +14,11 @@ const (
 	suppressAt   = 1500.0
 	reuseAt      = 750.0
 	maxPenalty   = 4000.0
-	halfLife     = 15 * time.Second // so the longest suppression is 36 s
+	halfLife     = 15 * time.Second
+	// maxSuppress is RFC 2439's T-hold: for how long at most a peer that is well is kept out, however often it died before.
+	// The ceiling of the penalty is what bounds it: maxPenalty = reuseAt * 2^(T-hold/halfLife), 36.2 s. It counts from the
+	// last death: of a node that starves, each further false one begins it anew, since it has not recovered.
+	maxSuppress = 37 * time.Second
 )
 
 // Isolation: who seems to lose most of its peers at once has probably lost its own network.

@@ -191,7 +191,7 @@ func TestFlapDamping(t *testing.T) {
 		l.isAlive("a", false)
 	}
 	_, next = l.judge(clock(105))
-	if wait := next.Sub(clock(104.9)); wait < 30*time.Second || wait > 37*time.Second {
+	if wait := next.Sub(clock(104.9)); wait < 30*time.Second || wait > maxSuppress {
 		t.Errorf("after 50 deaths used again after %s", wait)
 	}
 	if got := says(l, 200); got != "A" {
