@@ -90,7 +90,7 @@ func BenchmarkPacket(b *testing.B) {
 	for _, k := range kinds {
 		q := query(b, k.qname, k.qtype, udpSize)
 		b.Run(k.name, func(b *testing.B) {
-			measure(b, "dns packet "+k.name, func(uint32) { s.handle(q, overUDP, buf) })
+			measure(b, "dns packet "+k.name, func(uint32) { s.handle(q, netip.Addr{}, overUDP, buf) })
 		})
 	}
 }

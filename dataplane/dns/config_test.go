@@ -120,13 +120,13 @@ func TestApplyIsAtomic(t *testing.T) {
 			return
 		default:
 		}
-		m := mustUnpack(t, s.handle(q, overUDP, nil))
+		m := mustUnpack(t, s.handle(q, netip.Addr{}, overUDP, nil))
 		host := m.Answer[0].(*dns.NS).Ns
 		glue := m.Extra[0].(*dns.A)
 		if glue.Hdr.Name != host || host != fmt.Sprintf("ns-n%d.example.org.", glue.A.To4()[3]) {
 			t.Fatalf("mixed states:\n%v", m)
 		}
-		soa := mustUnpack(t, s.handle(miss, overUDP, nil)).Ns[0].(*dns.SOA)
+		soa := mustUnpack(t, s.handle(miss, netip.Addr{}, overUDP, nil)).Ns[0].(*dns.SOA)
 		if soa.Ns != fmt.Sprintf("ns-n%d.example.org.", soa.Serial) {
 			t.Fatalf("mixed states: %v", soa)
 		}

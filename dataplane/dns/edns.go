@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/hex"
 	"errors"
 
 	"github.com/miekg/dns"
@@ -19,6 +20,7 @@ type edns struct {
 	version uint8
 	size    int
 	do      bool
+	cookie  []byte // as isCookie wants it; nil: the client sent none
 }
 
 var errOPT = errors.New("malformed additional section")
@@ -39,11 +41,28 @@ func parseEDNS(query []byte, off, count int) (edns, error) {
 	if !ok {
 		return edns{}, errOPT
 	}
-	return edns{present: true, version: opt.Version(), size: int(opt.UDPSize()), do: opt.Do()}, nil
+	e := edns{present: true, version: opt.Version(), size: int(opt.UDPSize()), do: opt.Do()}
+	for _, o := range opt.Option {
+		c, ok := o.(*dns.EDNS0_COOKIE)
+		if !ok || e.cookie != nil { // RFC 7873 §5.2: the first of several counts
+			continue
+		}
+		if e.cookie, err = hex.DecodeString(c.Cookie); err != nil || !isCookie(e.cookie) {
+			return edns{}, errOPT
+		}
+	}
+	return e, nil
 }
 
-// limit returns how large an answer may be; most is the transport's own bound.
+// limit returns how large an answer may be without the cookie that is added to it; most is the transport's own bound.
 func (e edns) limit(most int) int {
+	if e.cookie != nil {
+		return e.whole(most) - 4 - cookieOption
+	}
+	return e.whole(most)
+}
+
+func (e edns) whole(most int) int {
 	switch {
 	case most == tcpSize:
 		return most
@@ -54,7 +73,7 @@ func (e edns) limit(most int) int {
 }
 
 // opt returns the record to answer with: DO is copied (RFC 3225 §3) though nothing here is signed, other
-// flags are not, options neither.
+// flags are not; a cookie is added when all else is there.
 func (e edns) opt() *dns.OPT {
 	o := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT, Class: udpSize}}
 	if e.do {

@@ -29,6 +29,7 @@ type metrics struct {
 	queries   [2][dns.RcodeBadVers + 1]prometheus.Counter
 	dropped   *prometheus.CounterVec
 	truncated prometheus.Counter
+	limited   prometheus.Counter
 	panics    prometheus.Counter
 	conns     prometheus.Gauge
 	zones     prometheus.Gauge
@@ -45,6 +46,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"transport", "reason"}),
 		truncated: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "node_dns_truncated_total", Help: "Answers that did not fit and were sent empty with the TC bit."}),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "node_dns_limited_total", Help: "Answers over UDP that were one too many for their network, and were sent empty with the TC bit."}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "node_dns_panics_total", Help: "Queries answered SERVFAIL because answering them panicked."}),
 		conns: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -70,7 +73,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			}
 		}
 	}
-	reg.MustRegister(queries, m.dropped, m.truncated, m.panics, m.conns, m.zones, m.serial)
+	reg.MustRegister(queries, m.dropped, m.truncated, m.limited, m.panics, m.conns, m.zones, m.serial)
 	return m
 }
 

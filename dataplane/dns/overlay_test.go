@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ func TestChallengeExpires(t *testing.T) {
 		q := query(t, "_acme-challenge.new.example.org.", dns.TypeTXT, 0)
 		answers := func() (n int) {
 			for _, over := range []transport{overUDP, overTCP} {
-				n += len(mustUnpack(t, s.handle(q, over, nil)).Answer)
+				n += len(mustUnpack(t, s.handle(q, netip.Addr{}, over, nil)).Answer)
 			}
 			return n
 		}
@@ -124,7 +125,7 @@ func TestChallengeExpires(t *testing.T) {
 		if n := answers(); n != 0 {
 			t.Errorf("%d answers after", n)
 		}
-		if m := mustUnpack(t, s.handle(q, overUDP, nil)); m.Rcode != dns.RcodeNameError || m.Ns[0].Header().Ttl > 30 {
+		if m := mustUnpack(t, s.handle(q, netip.Addr{}, overUDP, nil)); m.Rcode != dns.RcodeNameError || m.Ns[0].Header().Ttl > 30 {
 			t.Errorf("after: %v", m)
 		}
 	})

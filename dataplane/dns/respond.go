@@ -2,6 +2,7 @@ package dns
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -14,6 +15,9 @@ type reply struct {
 	packet    []byte
 	rcode     int
 	truncated bool
+	read      bool   // the query could be; the question is repeated, and so is its OPT record, last of all
+	opt       edns   // of the query
+	about     string // in lower case, the name that is asked for if the answer has records
 }
 
 // respond answers one packet, of which nothing is trusted. most bounds the answer for the transport; buf
@@ -51,7 +55,11 @@ func respond(v *view, query []byte, most int, turn uint32, now time.Time, buf []
 	m.RecursionDesired = query[2]&1 != 0
 	m.Authoritative = a.authoritative
 	m.Rcode = a.rcode
-	return pack(&m, query, opt, opt.limit(most), buf)
+	r := pack(&m, query, opt, opt.limit(most), buf)
+	if len(a.answer) > 0 {
+		r.about = strings.ToLower(q.Name)
+	}
+	return r
 }
 
 // parse reads the one question and the EDNS part of a query, strictly: every count of the header is held
@@ -112,7 +120,7 @@ func pack(m *dns.Msg, query []byte, opt edns, limit int, buf []byte) reply {
 		}
 		return out
 	}
-	r := reply{rcode: m.Rcode}
+	r := reply{rcode: m.Rcode, read: true, opt: opt}
 	if r.packet = try(); r.packet != nil {
 		return r
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -28,12 +29,15 @@ type Server struct {
 	view   atomic.Pointer[view] // replaced whole by Apply; each query loads it once
 	turn   atomic.Uint32        // counts queries, to spread clients over addresses
 
+	flood   *flood
+	cookies *cookies
+
 	complain rate.Sometimes // a packet of a stranger must not be able to fill the log
 }
 
 // New makes a Server that serves nothing yet.
 func New(log *slog.Logger, reg prometheus.Registerer) *Server {
-	return &Server{log: log, m: newMetrics(reg), complain: rate.Sometimes{Interval: time.Second}}
+	return &Server{log: log, m: newMetrics(reg), flood: newFlood(), cookies: newCookies(), complain: rate.Sometimes{Interval: time.Second}}
 }
 
 // String names the task.
@@ -92,8 +96,8 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, tcp net.Li
 // past is a deadline that has passed: it wakes who waits on a socket.
 var past = time.Unix(1, 0)
 
-// handle answers one query; nil means that it is dropped. A panic costs its query, never the process.
-func (s *Server) handle(query []byte, t transport, buf []byte) (packet []byte) {
+// handle answers one query of a source; nil means that it is dropped. A panic costs its query, never the process.
+func (s *Server) handle(query []byte, source netip.Addr, t transport, buf []byte) (packet []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.m.panics.Inc()
@@ -108,7 +112,20 @@ func (s *Server) handle(query []byte, t transport, buf []byte) (packet []byte) {
 	// A client asks for A and AAAA in pairs, so the bare counter would give each of them only every
 	// second address. Fibonacci hashing spreads it over all of its bits.
 	turn := s.turn.Add(1) * 0x9E3779B1 >> 16
-	return s.count(respond(s.view.Load(), query, most, turn, time.Now(), buf), t)
+	now := time.Now()
+	return s.count(s.guard(respond(s.view.Load(), query, most, turn, now, buf), query, source, t, now, buf), t)
+}
+
+// guard makes of an answer what this source may have of it now.
+func (s *Server) guard(r reply, query []byte, source netip.Addr, t transport, now time.Time, buf []byte) reply {
+	if t == overUDP && r.packet != nil && !s.cookies.valid(r.opt.cookie, source, now) && !s.flood.takes(source, r.about, now) {
+		s.m.limited.Inc()
+		r = slip(query, r, buf)
+	}
+	if r.opt.cookie != nil {
+		r.packet = s.cookies.give(r.packet, r.opt.cookie, source, now)
+	}
+	return r
 }
 
 func (s *Server) count(r reply, t transport) []byte {

@@ -108,8 +108,8 @@ func TestRotationOfPairs(t *testing.T) {
 	a, other := query(t, "www.example.org.", dns.TypeA, 0), query(t, "www.example.org.", dns.TypeAAAA, 0)
 	first := map[string]int{}
 	for range 1000 {
-		first[mustUnpack(t, s.handle(a, overUDP, nil)).Answer[0].(*dns.A).A.String()]++
-		s.handle(other, overUDP, nil)
+		first[mustUnpack(t, s.handle(a, netip.Addr{}, overUDP, nil)).Answer[0].(*dns.A).A.String()]++
+		s.handle(other, netip.Addr{}, overUDP, nil)
 	}
 	for _, addr := range []string{"192.0.2.1", "192.0.2.2"} {
 		if n := first[addr]; n < 450 || n > 550 {

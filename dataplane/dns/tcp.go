@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -74,6 +75,10 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	r := bufio.NewReaderSize(conn, 2+maxQuery)
 	query := make([]byte, maxQuery)
 	buf := make([]byte, 2*udpSize)
+	var source netip.Addr
+	if at, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		source = at.AddrPort().Addr()
+	}
 	var pending []byte
 	for {
 		pending = pending[:0]
@@ -86,7 +91,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 				s.m.drop(overTCP, dropMalformed)
 				return
 			}
-			packet := s.handle(query[:size], overTCP, buf)
+			packet := s.handle(query[:size], source, overTCP, buf)
 			if packet == nil { // no client does this: nothing is lost with the connection
 				return
 			}

@@ -43,9 +43,10 @@ func (s *Server) readUDP(ctx context.Context, d *udp.Socket) error {
 		}
 		var packet []byte
 		if r := sender(query[:n], from.Addr, out); r.packet != nil {
-			packet = s.count(r, overUDP)
+			now := time.Now()
+			packet = s.count(s.guard(r, query[:n], from.Addr.Addr(), overUDP, now, out), overUDP)
 		} else {
-			packet = s.handle(query[:n], overUDP, out)
+			packet = s.handle(query[:n], from.Addr.Addr(), overUDP, out)
 		}
 		if packet == nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -107,11 +108,11 @@ func TestPanicIsServfail(t *testing.T) {
 	broken := *s.view.Load()
 	broken.sets = nil
 	s.view.Store(&broken)
-	m := mustUnpack(t, s.handle(query(t, "www.example.org.", dns.TypeA, 0), overUDP, nil))
+	m := mustUnpack(t, s.handle(query(t, "www.example.org.", dns.TypeA, 0), netip.Addr{}, overUDP, nil))
 	if m.Rcode != dns.RcodeServerFailure || m.Id != 0x1234 {
 		t.Errorf("answered\n%v", m)
 	}
-	if m := mustUnpack(t, s.handle(query(t, "no.example.org.", dns.TypeA, 0), overUDP, nil)); m.Rcode != dns.RcodeNameError {
+	if m := mustUnpack(t, s.handle(query(t, "no.example.org.", dns.TypeA, 0), netip.Addr{}, overUDP, nil)); m.Rcode != dns.RcodeNameError {
 		t.Errorf("the next query was answered\n%v", m)
 	}
 	if n := metric(t, reg, "node_dns_panics_total"); n != 1 {
