@@ -39,7 +39,7 @@ func (b *bench) connectorGone(ctx context.Context, name string, away end) error 
 	s := together(reports)
 	return measure.Figure{
 		"bench": name + ", its replica serves", "per_s": 500, "sent": s.sent, "failed": s.failed, "failures": s.failures, "under_way": s.underWay,
-		"healed": s.healed, "all_succeed_after_ms": measure.Milliseconds(s.after), "wanted": "all succeed after <= 500 ms",
+		"healed": s.healed, "all_succeed_after_ms": measure.Milliseconds(s.after), "longest_gap_ms": measure.Milliseconds(s.longestGap), "wanted": "all succeed after <= 500 ms",
 	}.Print(os.Stdout)
 }
 
