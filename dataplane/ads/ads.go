@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -113,10 +114,14 @@ func (c *Client) Applied() uint64 { return c.applied.Load() }
 // Current reports whether a stream is open on which a checkpoint was applied.
 func (c *Client) Current() bool { return c.current.Load() }
 
+// longestWait bounds the wait before the next stream. Once a control plane that was away is back, all have a stream within
+// ten seconds, however long it was away, each at a moment of its own.
+const longestWait = 8 * time.Second
+
 // Run keeps a stream until ctx ends. A stream that ended is opened again, after a wait that grows while
 // no checkpoint is applied.
 func (c *Client) Run(ctx context.Context) error {
-	var wait backoff.Backoff
+	wait := backoff.Backoff{Max: longestWait}
 	for ctx.Err() == nil {
 		err := c.follow(ctx, &wait)
 		if ctx.Err() != nil {

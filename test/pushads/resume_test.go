@@ -3,6 +3,7 @@ package pushads
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -326,6 +327,32 @@ func TestClientsThatBreakTheRules(t *testing.T) {
 			t.Errorf("ended with %v", code)
 		}
 	})
+}
+
+// A message that is too large ends the stream that it is on, and a reader that acknowledges nothing, whatever is to be sent
+// to it, keeps nobody else waiting.
+func TestT23MessagesAreBoundedAndNobodyStarves(t *testing.T) {
+	w, a, b := sample()
+	r := newReplica(t, w)
+	r.Publish(w.all(), nil)
+	well := newNode(b).run(t, r)
+	well.reach(t, w.all().Revision)
+
+	c := dial(t, r, a)
+	c.send(&discovery.DeltaDiscoveryRequest{Node: &core.Node{Id: c.id}, TypeUrl: resource.Route, ResourceNamesSubscribe: []string{strings.Repeat("x", 3<<20)}})
+	if code := c.end(); code != codes.ResourceExhausted {
+		t.Errorf("3 MiB to a replica: the stream ends with %v", code)
+	}
+
+	mute := dial(t, r, a)
+	mute.subscribe(resource.Route, resource.Checkpoint)
+	mute.recv() // and says nothing to it
+	for i := range 20 {
+		r.Publish(w.step([]*snapshot.Resource{put(resource.Route, "route/o/1", strings.Repeat(fmt.Sprint(i), 1<<20), "pool/p")}), nil)
+	}
+	ch := w.step([]*snapshot.Resource{put(resource.Route, "route/o/2", "small", "pool/q")})
+	r.Publish(ch, nil)
+	well.reach(t, ch.Revision)
 }
 
 // A reader that takes its time gets many changes as one.
