@@ -43,7 +43,7 @@ func selfSigned(t testing.TB, name string, change func(*x509.Certificate)) *x509
 	return made
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestT43NewRefuses(t *testing.T) {
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // What a CA must not say is an error with a place, never a panic and never believed.
-func TestUnusableReplies(t *testing.T) {
+func TestT43UnusableReplies(t *testing.T) {
 	order := func(c *acme.Client) error { _, err := c.Order(t.Context(), base+"/o"); return err }
 	authz := func(c *acme.Client) error { _, err := c.Authorization(t.Context(), base+"/a"); return err }
 	cert := func(c *acme.Client) error { _, _, err := c.Certificate(t.Context(), base+"/c"); return err }

@@ -119,7 +119,7 @@ func (e *flood) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: e.status, Header: http.Header{}, Body: &e.body, Request: r}, nil
 }
 
-func TestEndlessBodies(t *testing.T) {
+func TestT43EndlessBodies(t *testing.T) {
 	chain := selfSigned(t, "a.example", nil)
 	for name, call := range map[string]func(*acme.Client) error{
 		"directory":     func(c *acme.Client) error { _, err := c.Directory(t.Context()); return err },
@@ -151,7 +151,7 @@ func TestEndlessBodies(t *testing.T) {
 }
 
 // The Client's own transport bounds headers.
-func TestEndlessHeaders(t *testing.T) {
+func TestT43EndlessHeaders(t *testing.T) {
 	sent := make(chan int, 1)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()

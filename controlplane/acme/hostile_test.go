@@ -106,7 +106,7 @@ func (s *setup) drive(ctx context.Context, t testing.TB, account string, o *stor
 	}
 }
 
-func TestHostileCA(t *testing.T) {
+func TestT43HostileCA(t *testing.T) {
 	s := start(t, acmetest.Config{NonceReject: 50})
 	account := s.registered(t).AccountURL()
 	s.proxy.Set(acmetest.Faults{Fail: 0.2, Lose: 0.1, HTML: 0.03, HTMLAfter: 0.03, Trickle: 0.05, TrickleFor: 20 * time.Millisecond})

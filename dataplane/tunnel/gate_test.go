@@ -128,7 +128,7 @@ func TestGateRefusesWhatIsNoHandshake(t *testing.T) {
 }
 
 // However many strangers there are, WireGuard is given few of their handshakes, and few are told anything.
-func TestGateBoundsAFlood(t *testing.T) {
+func TestT18GateBoundsAFlood(t *testing.T) {
 	const perSecond, seconds = 30000, 10
 	g := newGated(t)
 	now := time.Now()
