@@ -26,13 +26,7 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	sweeper.Go(func() { n.sweep(ctx) })
 
-	slots := make(chan struct{}, handshakesMost)
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
@@ -43,23 +37,24 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 		if err != nil {
 			return fmt.Errorf("streams: accept: %w", err)
 		}
-		if !n.background(func() { n.serve(ctx, conn, sync.OnceFunc(func() { <-slots })) }) {
+		if !n.background(func() { n.serve(ctx, conn) }) {
 			_ = conn.Close()
 		}
 	}
 }
 
 // serve makes a connection part of a pool.
-func (n *Node) serve(ctx context.Context, raw net.Conn, shaken func()) {
-	defer shaken()
+func (n *Node) serve(ctx context.Context, raw net.Conn) {
 	conn := tls.Server(raw, n.tls)
-	if err := handshake(ctx, conn); err != nil {
+	shaken := n.shaking.Begin(raw)
+	err := handshake(ctx, conn)
+	shaken()
+	if err != nil {
 		_ = raw.Close()
 		n.m.refused("handshake")
 		n.log.Debug("stream connection refused", "peer", raw.RemoteAddr(), "err", err)
 		return
 	}
-	shaken()
 	cs := conn.ConnectionState()
 	id, err := identity.FromCertificate(cs.PeerCertificates[0])
 	p := n.pool(id.ID, true)

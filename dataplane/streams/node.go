@@ -14,13 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warrenedge/warren/dataplane/fabric"
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/dataplane/liveness"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
 // Bounds of a Node.
 const (
-	handshakesMost = 1024 // in progress; more wait to be accepted
+	handshakesMost = 1024 // in progress
 	sweepEvery     = 5 * time.Second
 	drainTime      = 10 * time.Second // for streams in progress after Serve's context has ended
 )
@@ -60,6 +61,8 @@ type Node struct {
 	log    *slog.Logger
 	m      *nodeMetrics
 
+	shaking *inbound.Handshakes
+
 	mu     sync.RWMutex
 	known  map[string]bool  // guarded by mu; replaced whole
 	pools  map[string]*pool // guarded by mu; by peer, of those that may dial and those with streams left
@@ -71,7 +74,7 @@ var _ fabric.Carrier = (*Node)(nil)
 
 // NewNode makes a Node that knows no peer.
 func NewNode(o NodeOptions) *Node {
-	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, stuck: o.Stuck, watch: o.Watched, log: o.Log, known: map[string]bool{}, pools: map[string]*pool{}}
+	n := &Node{speaks: dialectOf(o.From), silent: o.Silent, stuck: o.Stuck, watch: o.Watched, log: o.Log, shaking: inbound.NewHandshakes(handshakesMost), known: map[string]bool{}, pools: map[string]*pool{}}
 	n.tls = serverTLS(o.Credentials, n.speaks, n.admit)
 	n.m = newNodeMetrics(o.Registerer, n.counts)
 	return n

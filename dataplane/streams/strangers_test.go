@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warrenedge/warren/dataplane/inbound"
+	"github.com/warrenedge/warren/shared/bubbletest"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
 )
@@ -219,6 +223,50 @@ func TestSlowHandshake(t *testing.T) {
 			t.Error("a handshake goes on for ever")
 		}
 	}
+}
+
+// handed is a listener of connections that a test hands over.
+type handed chan net.Conn
+
+func (h handed) Accept() (net.Conn, error) {
+	if c, ok := <-h; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (h handed) Close() error { close(h); return nil }
+func (handed) Addr() net.Addr { return &net.TCPAddr{} }
+
+// However many handshakes somebody has begun, a connector's is not one that waits.
+func TestHandshakesDoNotWaitForSlowOnes(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		ca := identitytest.New(t)
+		n := NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, "node_1"), From: identity.Connector, Log: quiet(), Registerer: prometheus.NewRegistry()})
+		n.shaking = inbound.NewHandshakes(10)
+		n.Apply(NodeConfig{Peers: map[string]bool{"connector_1": true}})
+		l := make(handed)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Serve(ctx, l) }()
+		for range 50 {
+			near, far := net.Pipe() // says nothing
+			defer far.Close()
+			l <- near
+		}
+		begin := time.Now()
+		near, far := net.Pipe()
+		defer far.Close()
+		l <- near
+		conn := tls.Client(far, clientTLS(ca.Credentials(t, identity.Connector, "connector_1"), "node_1", ProtocolControl, nil))
+		if err := conn.HandshakeContext(ctx); err != nil || time.Since(begin) > 0 {
+			t.Errorf("a connector's handshake took %v: %v", time.Since(begin), err)
+		}
+		_ = conn.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // recorder is a connection that keeps what is written and has nothing to read.

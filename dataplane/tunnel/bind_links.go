@@ -12,10 +12,11 @@ import (
 
 	"golang.zx2c4.com/wireguard/conn"
 
+	"github.com/warrenedge/warren/dataplane/inbound"
 	"github.com/warrenedge/warren/shared/identity"
 )
 
-// handshakesMost bounds the TLS handshakes in progress at a node; more connections wait to be accepted.
+// handshakesMost bounds the TLS handshakes in progress at a node.
 const handshakesMost = 256
 
 // reminder is nothing to WireGuard, which drops it unread, and a packet to translators of addresses on the way: they
@@ -137,13 +138,8 @@ func (b *bind) serve(ctx context.Context, l net.Listener, c identity.Credentials
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	handshakes := make(chan struct{}, handshakesMost)
+	shaking := inbound.NewHandshakes(handshakesMost)
 	for {
-		select {
-		case handshakes <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		raw, err := l.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
@@ -152,8 +148,9 @@ func (b *bind) serve(ctx context.Context, l net.Listener, c identity.Credentials
 			return fmt.Errorf("accept: %w", err)
 		}
 		wg.Go(func() {
+			shaken := shaking.Begin(raw)
 			conn, peer, err := b.admit(ctx, raw, c)
-			<-handshakes
+			shaken()
 			if err != nil {
 				_ = raw.Close()
 				b.m.tlsLinks.WithLabelValues("refused").Inc()
@@ -194,6 +191,11 @@ func (b *bind) admit(ctx context.Context, raw net.Conn, c identity.Credentials) 
 func (b *bind) accept(ctx context.Context, conn net.Conn, peer string) {
 	l := newTLSLink(conn)
 	b.mu.Lock()
+	if !b.known[peer] { // withdrawn meanwhile: apply did not see this link
+		b.mu.Unlock()
+		_ = conn.Close()
+		return
+	}
 	if old := b.links[peer]; old != nil {
 		old.end()
 	}
