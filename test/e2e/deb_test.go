@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -145,4 +146,51 @@ func versionOf(file string) string {
 		return fmt.Sprint("no version in ", file)
 	}
 	return parts[1]
+}
+
+// T44: who builds the same source elsewhere, later, gets the same artefacts, to the octet; packages say what is in them and
+// have checksums beside them.
+func TestT44ArtefactsCanBeBuiltAgain(t *testing.T) {
+	m := newMachine(t)
+	there := t.TempDir()
+	for _, part := range []string{"Makefile", "go.mod", "go.sum", "api", "dataplane", "shared"} {
+		m.run("cp", "-r", "../../"+part, there)
+	}
+	build := func(dir string) string { // as "make build" does, of one program
+		out := t.TempDir()
+		all := m.run("make", "--dry-run", "--no-print-directory", "-C", dir, "build", "VERSION=t44")
+		line := all[strings.Index(all, "CGO_ENABLED"):]
+		one := strings.NewReplacer("-o bin/", "-o "+out+"/", "./controlplane/cmd/...", "", "./dataplane/cmd/...", "./dataplane/cmd/warren-connector").Replace(line)
+		m.run("sh", "-c", `cd "$0" && eval "$1"`, dir, one)
+		return filepath.Join(out, "warren-connector")
+	}
+	same := func(what, a, b string) {
+		t.Helper()
+		one, err := os.ReadFile(a)
+		m.must(err)
+		other, err := os.ReadFile(b)
+		m.must(err)
+		if !bytes.Equal(one, other) {
+			t.Errorf("%s, built again, is another one", what)
+		}
+	}
+	same("the connector", build("../.."), build(there))
+	first, second := m.packages("v1.2.3"), m.packages("v1.2.3")
+	for i, file := range first {
+		same(filepath.Base(file), file, second[i])
+	}
+	dir := filepath.Dir(first[0])
+	sums, err := filepath.Glob(filepath.Join(dir, "*.sha256"))
+	m.must(err)
+	if len(sums) != 1 {
+		t.Fatalf("checksums: %v", sums)
+	}
+	m.run("sh", "-c", `cd "$0" && sha256sum --check --strict "$1"`, dir, filepath.Base(sums[0]))
+	m.dpkg("--install", first[0])
+	name, _, _ := strings.Cut(filepath.Base(first[0]), "_")
+	modules, err := os.ReadFile(m.path("usr/share/doc/" + name + "/modules"))
+	m.must(err)
+	if !strings.Contains(string(modules), "\tgolang.org/x/crypto\tv") || !strings.Contains(string(modules), "\th1:") {
+		t.Errorf("%s does not say what is in it:\n%s", name, modules)
+	}
 }
