@@ -60,8 +60,11 @@ func request(key crypto.Signer, names []string) ([]byte, error) {
 	return der, nil
 }
 
+// early is how far ahead of ours an authority's clock may be.
+const early = time.Hour
+
 // check reads a chain and makes sure that it is what was ordered: of the key, for the names and no others, valid
-// now, and each certificate signed by the next.
+// now as far as clocks agree, and each certificate signed by the next.
 func check(chainPEM, keyPEM []byte, names []string, now time.Time) (*x509.Certificate, error) {
 	pair, err := tls.X509KeyPair(chainPEM, keyPEM) // compares the keys
 	if err != nil {
@@ -74,6 +77,9 @@ func check(chainPEM, keyPEM []byte, names []string, now time.Time) (*x509.Certif
 	}
 	if !now.Before(pair.Leaf.NotAfter) || !pair.Leaf.NotBefore.Before(pair.Leaf.NotAfter) {
 		return nil, fmt.Errorf("the certificate ended at %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	if pair.Leaf.NotBefore.After(now.Add(early)) {
+		return nil, fmt.Errorf("the certificate is not valid before %s", pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
 	if pair.Leaf.IsCA {
 		return nil, errors.New("the certificate is an authority's")

@@ -57,6 +57,8 @@ func TestWhatIsIssuedIsChecked(t *testing.T) {
 		"an address":           {change: func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1)} }, says: "is for"},
 		"ended":                {change: func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }, says: "ended at"},
 		"ends before it began": {change: func(c *x509.Certificate) { c.NotBefore = now.Add(2 * time.Hour) }, says: "ended at"},
+		"a clock of its own":   {change: func(c *x509.Certificate) { c.NotBefore = now.Add(early / 2) }},
+		"not valid yet":        {change: func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now.Add(early+time.Minute), now.Add(day) }, says: "not valid before"},
 		"an authority's":       {change: func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }, says: "an authority's"},
 		"signed by another":    {by: otherCA, says: "did not sign"},
 	} {
