@@ -230,7 +230,8 @@ func (f fleet) dial(ctx context.Context, network, address string) (net.Conn, err
 
 // restart takes one node after the other down for a moment, until ctx ends.
 func (f fleet) restart(ctx context.Context, t testing.TB, dice *rand.Rand) {
-	for rest(ctx, time.Second+time.Duration(dice.Int64N(int64(3*time.Second)))) {
+	pause := time.Duration(0) // at first: how long there is something to order depends on the machine
+	for ; rest(ctx, pause); pause = time.Second + time.Duration(dice.Int64N(int64(3*time.Second))) {
 		n := f[dice.IntN(len(f))]
 		n.stop()
 		rest(ctx, time.Duration(dice.Int64N(int64(600*time.Millisecond))))
