@@ -42,18 +42,22 @@ func (f *flood) takes(source netip.Addr, name string, now time.Time) bool {
 	if err != nil {
 		return true
 	}
-	type about struct {
-		network netip.Addr
-		named   bool
-		name    string
-	}
-	return f.fill(maphash.Comparable(f.seed, about{network.Addr(), true, name}), now, time.Second/ratePerName) &&
-		f.fill(maphash.Comparable(f.seed, about{network: network.Addr()}), now, time.Second/ratePerSource)
+	return f.fill(f.bucket(counted{network.Addr(), true, name}), now, time.Second/ratePerName) &&
+		f.fill(f.bucket(counted{network: network.Addr()}), now, time.Second/ratePerSource)
 }
 
+// counted is what answers are counted for: a network, or what a network is told about one name.
+type counted struct {
+	network netip.Addr
+	named   bool
+	name    string
+}
+
+func (f *flood) bucket(c counted) uint64 { return maphash.Comparable(f.seed, c) % floodBuckets }
+
 // fill adds what one answer takes to a bucket, which holds one second's (GCRA, like a leaky bucket).
-func (f *flood) fill(key uint64, now time.Time, each time.Duration) bool {
-	b := &f.buckets[key%floodBuckets]
+func (f *flood) fill(bucket uint64, now time.Time, each time.Duration) bool {
+	b := &f.buckets[bucket]
 	for {
 		was, at := b.Load(), now.UnixNano()
 		next := max(was, at) + int64(each)

@@ -17,7 +17,7 @@ type reply struct {
 	truncated bool
 	read      bool   // the query could be; the question is repeated, and so is its OPT record, last of all
 	opt       edns   // of the query
-	about     string // in lower case, the name that is asked for if the answer has records
+	about     string // in lower case, the name that is asked for, if it exists
 }
 
 // respond answers one packet, of which nothing is trusted. most bounds the answer for the transport; buf
@@ -56,7 +56,7 @@ func respond(v *view, query []byte, most int, turn uint32, now time.Time, buf []
 	m.Authoritative = a.authoritative
 	m.Rcode = a.rcode
 	r := pack(&m, query, opt, opt.limit(most), buf)
-	if len(a.answer) > 0 {
+	if a.rcode == dns.RcodeSuccess {
 		r.about = strings.ToLower(q.Name)
 	}
 	return r

@@ -39,6 +39,25 @@ func cookieOf(m *dns.Msg) string {
 	return ""
 }
 
+// apart is a flood in which these sources and the names of the test share no bucket, as once in some thousand times.
+func apart(sources ...string) *flood {
+search:
+	for {
+		f, seen := newFlood(), map[uint64]bool{}
+		for _, source := range sources {
+			network := netip.MustParsePrefix(source + "/24").Masked().Addr()
+			for _, c := range []counted{{network: network}, {network, true, ""}, {network, true, "example.org."}, {network, true, "www.example.org."}} {
+				b := f.bucket(c)
+				if seen[b] {
+					continue search
+				}
+				seen[b] = true
+			}
+		}
+		return f
+	}
+}
+
 // Who forges the address of a victim gets little sent there: no answer over UDP is larger than 1,232 octets, ANY gets the
 // least that there is, and beyond a rate there is nothing to be had but the question, with TC. Real clients then use TCP,
 // or show by a cookie that they are where they say.
@@ -46,6 +65,7 @@ func TestT14Reflection(t *testing.T) {
 	const victim, neighbour, elsewhere = "198.51.100.1", "198.51.100.77", "203.0.113.1"
 	bubbletest.Run(t, func(t *testing.T) {
 		s, _ := newServer(t, large(60))
+		s.flood = apart(victim, elsewhere)
 		ask := func(q []byte, from string, over transport) (*dns.Msg, int) {
 			t.Helper()
 			packet := s.handle(q, netip.MustParseAddr(from), over, make([]byte, 0, 2*udpSize))
@@ -83,6 +103,9 @@ func TestT14Reflection(t *testing.T) {
 		}
 		if n := count(ratePerName, most, victim); n != ratePerName {
 			t.Errorf("%d answers about another name", n)
+		}
+		if n := count(10, func(int) []byte { return query(t, "www.example.org.", dns.TypeTXT, udpSize) }, victim); n != 0 {
+			t.Errorf("%d answers that a name has no such records", n)
 		}
 		random := func(i int) []byte { return query(t, fmt.Sprintf("r%d.example.org.", i), dns.TypeA, udpSize) }
 		if n := count(1000, random, victim); n != ratePerName {
