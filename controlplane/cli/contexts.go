@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/yamltext"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
@@ -48,7 +48,7 @@ func (c connection) change(fn func(f *settingsFile) error) error {
 	if err := fn(f); err != nil {
 		return err
 	}
-	b, err := yaml.Marshal(f)
+	b, err := yamltext.Marshal(f)
 	if err != nil {
 		return err
 	}

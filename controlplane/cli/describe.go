@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 )
 
 // referring is where objects of a kind are named by others: the kind of those, and their field.
@@ -140,7 +140,7 @@ func mentions(o json.RawMessage, field, name string) bool {
 }
 
 func (a *app) printDescription(k *kind, d *description) error {
-	b, err := yaml.JSONToYAML(d.Object)
+	b, err := yamltext.FromJSON(d.Object)
 	if err != nil {
 		return err
 	}

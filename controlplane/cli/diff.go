@@ -5,11 +5,11 @@ import (
 	"io"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 )
 
 func (a *app) diffCommand() *cobra.Command {
@@ -108,7 +108,7 @@ func yamlOf(m *typed.Manifest) string {
 func (m *manifest) text() string {
 	b, err := json.Marshal(m)
 	if err == nil {
-		b, err = yaml.JSONToYAML(b)
+		b, err = yamltext.FromJSON(b)
 	}
 	if err != nil {
 		return err.Error()

@@ -5,10 +5,10 @@ import (
 	"io"
 	"os"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/blueprint"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 )
 
 func (a *app) importCommand() *cobra.Command {
@@ -42,7 +42,7 @@ func (a *app) importPangolin() *cobra.Command {
 			}
 			out, notes := blueprint.Convert(b, o)
 			for _, m := range out {
-				doc, err := yaml.Marshal(m)
+				doc, err := yamltext.Marshal(m)
 				if err != nil {
 					return fmt.Errorf("%s %s: %w", m.Kind, m.Name, err)
 				}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/warrenedge/warren/controlplane/apiclient"
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
@@ -56,7 +57,7 @@ func (c connection) credentials() (credentials, error) {
 }
 
 func (c connection) saveCredentials(all credentials) error {
-	b, err := yaml.Marshal(all)
+	b, err := yamltext.Marshal(all)
 	if err != nil {
 		return err
 	}

@@ -7,11 +7,11 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 )
 
 // nodeState is whether a node has what it should have, and what it carries.
@@ -201,7 +201,7 @@ func contentText(content any) (string, error) {
 	}
 	b, err := json.Marshal(content)
 	if err == nil {
-		b, err = yaml.JSONToYAML(b)
+		b, err = yamltext.FromJSON(b)
 	}
 	return string(b), err
 }

@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 )
 
 // formats are what -o knows. Commands that print lines as they come take fewer.
@@ -26,7 +26,7 @@ func (a *app) print(v any) error {
 	case "json":
 		_, err = fmt.Fprintf(a.out, "%s\n", b)
 	case "yaml":
-		if b, err = yaml.JSONToYAML(b); err == nil {
+		if b, err = yamltext.FromJSON(b); err == nil {
 			_, err = a.out.Write(b)
 		}
 	default:

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/push"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 	"github.com/warrenedge/warren/shared/resource"
 )
 
@@ -38,7 +38,7 @@ func contentText(b json.RawMessage, err error) (string, error) {
 	if err != nil || b == nil {
 		return "", err
 	}
-	text, err := yaml.JSONToYAML(b)
+	text, err := yamltext.FromJSON(b)
 	return string(text), err
 }
 

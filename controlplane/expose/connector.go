@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 	"github.com/warrenedge/warren/controlplane/children"
+	"github.com/warrenedge/warren/controlplane/yamltext"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
@@ -51,7 +50,7 @@ func (r *run) connect(ctx context.Context) (c *connector, err error) {
 			c.stop()
 		}
 	}()
-	conf, err := yaml.Marshal(map[string]any{
+	conf, err := yamltext.Marshal(map[string]any{
 		"name": r.Name, "state_dir": filepath.Join(c.dir, "state"), "control": t.Control, "token_file": filepath.Join(c.dir, "token"),
 		"tunnel": "netstack", // it is there for a while: what it does not make on the machine it can't leave there
 		"listen": map[string]any{"admin": ""},

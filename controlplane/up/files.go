@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/goccy/go-yaml"
-
+	"github.com/warrenedge/warren/controlplane/yamltext"
 	"github.com/warrenedge/warren/shared/atomicfile"
 )
 
@@ -49,7 +48,7 @@ func writeJSON(path string, v any) error {
 }
 
 func writeYAML(path string, v any) error {
-	b, err := yaml.Marshal(v)
+	b, err := yamltext.Marshal(v)
 	if err != nil {
 		return err
 	}
