@@ -70,6 +70,8 @@ type Admin struct {
 	MyAPIKeys     *Collection[model.APIKey, struct{}, APIKey]
 	JoinTokens    *Collection[model.JoinToken, struct{}, JoinToken]
 
+	ConnectorJoinTokens *Collection[model.JoinToken, struct{}, JoinToken]
+
 	Users        *Collection[model.User, UserSpec, User]
 	Members      *Collection[model.Membership, MemberSpec, Member]
 	Roles        *Collection[model.Role, RoleSpec, Role] // of an organization
@@ -100,7 +102,7 @@ func New(s *store.Store, issuer *certs.Issuer, sealer Sealer, fingerprint string
 	a.Issuers, a.Managed = issuers(a), managedCertificates(a)
 	a.Webhooks, a.ClusterWebhooks = webhooks(a, true), webhooks(a, false)
 	a.AlertRules, a.ClusterAlertRules = alertRules(a, true), alertRules(a, false)
-	a.Certificates, a.JoinTokens = certificates(a), joinTokens(a)
+	a.Certificates, a.JoinTokens, a.ConnectorJoinTokens = certificates(a), joinTokens(a), connectorJoinTokens(a)
 	a.Users, a.Members, a.Groups = users(a), members(a), groups(a)
 	a.Roles, a.ClusterRoles, a.ServiceAccounts = roles(a, true), roles(a, false), serviceAccounts(a)
 	a.APIKeys, a.OrgAPIKeys, a.MyAPIKeys = apiKeys(a), orgAPIKeys(a), myAPIKeys(a)

@@ -14,41 +14,102 @@ import (
 // JoinTokenLife is how long a join token is good.
 const JoinTokenLife = 10 * time.Minute
 
+// JoinTokenKept is how long a join token that was used, or ran out, is still listed.
+const JoinTokenKept = 30 * 24 * time.Hour
+
 // JoinToken is a right to join. Its text is shown once, when it is made.
 type JoinToken struct {
-	ID        string     `json:"id"`
-	Kind      string     `json:"kind" enum:"node,connector"`
-	Subject   string     `json:"subject" doc:"Name of the node or connector"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	UsedAt    *time.Time `json:"used_at,omitempty"`
-	CreatedAt time.Time  `json:"created_at"`
-	Token     string     `json:"token,omitempty" doc:"The token itself; shown once, when it is made"`
-	Control   []string   `json:"control,omitempty" doc:"With the token: host:port where the program reaches the control plane; absent where its settings don't say"`
+	ID           string     `json:"id"`
+	Kind         string     `json:"kind" enum:"node,connector"`
+	Subject      string     `json:"subject" doc:"Name of the node or connector"`
+	Organization string     `json:"organization,omitempty" doc:"Of the connector"`
+	Site         string     `json:"site,omitempty" doc:"That the connector stands in"`
+	State        string     `json:"state" enum:"good,used,expired" doc:"good: whoever has it may join. A token that is revoked is gone"`
+	CreatedBy    string     `json:"created_by,omitempty" doc:"Who made it, as the maker was called then; absent if nobody knows"`
+	ExpiresAt    time.Time  `json:"expires_at"`
+	UsedAt       *time.Time `json:"used_at,omitempty"`
+	CreatedAt    time.Time  `json:"created_at"`
+	Token        string     `json:"token,omitempty" doc:"The token itself; shown once, when it is made"`
+	Control      []string   `json:"control,omitempty" doc:"With the token: host:port where the program reaches the control plane; absent where its settings don't say"`
 }
 
+// joinTokens is all join tokens, of nodes and of all connectors, the newest first.
 func joinTokens(a *Admin) *Collection[model.JoinToken, struct{}, JoinToken] {
+	k := tokensOf(a)
+	k.read, k.write = access.JoinTokensRead, access.JoinTokensDelete
+	return k
+}
+
+// connectorJoinTokens is the join tokens of an organization's connectors, the newest first. Who may make them may revoke them.
+func connectorJoinTokens(a *Admin) *Collection[model.JoinToken, struct{}, JoinToken] {
+	k := tokensOf(a)
+	k.inOrg, k.read, k.write = true, access.ConnectorsRead, access.ConnectorsEnroll
+	return k
+}
+
+func tokensOf(a *Admin) *Collection[model.JoinToken, struct{}, JoinToken] {
 	return &Collection[model.JoinToken, struct{}, JoinToken]{
-		a: a, kind: "join token", read: access.JoinTokensRead, write: access.JoinTokensDelete,
+		a: a, kind: "join token",
 		byRef: func(c *call, ref string) (*model.JoinToken, error) {
 			id, err := model.JoinTokenID{}.Parse(ref)
 			if err != nil {
 				return nil, notHere("join token")
 			}
-			return c.tx.GetJoinToken(c, id)
+			v, err := c.tx.GetJoinToken(c, id)
+			if err != nil || c.org.IsZero() {
+				return v, err
+			}
+			if v.Connector.IsZero() {
+				return nil, notHere("join token")
+			}
+			k, err := c.tx.GetConnector(c, v.Connector)
+			if err == nil && k.Org != c.org {
+				return nil, notHere("join token")
+			}
+			return v, err
 		},
-		list:  func(c *call, p store.Page) ([]*model.JoinToken, error) { return c.tx.ListJoinTokens(c, p) },
+		list:  func(c *call, p store.Page) ([]*model.JoinToken, error) { return c.tx.ListJoinTokens(c, c.org, p) },
 		after: func(v *model.JoinToken) string { return v.ID.UUID.String() },
-		drop:  func(c *call, v *model.JoinToken) error { return c.tx.DeleteJoinToken(c, v.ID) },
-		view:  func(_ *call, v *model.JoinToken) (JoinToken, error) { return viewToken(v), nil },
+		drop: func(c *call, v *model.JoinToken) error {
+			if !v.Used.IsZero() { // whoever takes it back must not believe that nobody has joined
+				return fault.New(fault.Conflict, "the token was used: revoke the %s %s instead", kindOfToken(v), v.Name)
+			}
+			return c.tx.DeleteJoinToken(c, v.ID)
+		},
+		view: viewToken,
 	}
 }
 
-func viewToken(v *model.JoinToken) JoinToken {
-	out := JoinToken{ID: v.ID.String(), Kind: "node", Subject: v.Name, ExpiresAt: v.Expires.UTC(), UsedAt: when(v.Used), CreatedAt: v.Created.UTC()}
+// kindOfToken is what a token makes of who has it.
+func kindOfToken(v *model.JoinToken) string {
 	if v.Node.IsZero() {
-		out.Kind = "connector"
+		return "connector"
 	}
-	return out
+	return "node"
+}
+
+func viewToken(c *call, v *model.JoinToken) (out JoinToken, err error) {
+	out = JoinToken{
+		ID: v.ID.String(), Kind: kindOfToken(v), Subject: v.Name, State: "good", CreatedBy: v.By, ExpiresAt: v.Expires.UTC(), UsedAt: when(v.Used), CreatedAt: v.Created.UTC(),
+	}
+	switch {
+	case !v.Used.IsZero():
+		out.State = "used"
+	case !time.Now().Before(v.Expires):
+		out.State = "expired"
+	}
+	if v.Connector.IsZero() {
+		return out, nil
+	}
+	k, err := c.tx.GetConnector(c, v.Connector)
+	if err != nil {
+		return out, err
+	}
+	if out.Site, err = c.siteName(k.Site); err != nil {
+		return out, err
+	}
+	out.Organization, err = c.orgName(k.Org)
+	return out, err
 }
 
 // JoinTokenSpec says for whom a token is: a node, or a connector of an organization.
@@ -62,7 +123,7 @@ type JoinTokenSpec struct {
 // organization's key makes them for its connectors.
 func (a *Admin) CreateJoinToken(ctx context.Context, p access.Principal, s JoinTokenSpec) (out JoinToken, err error) {
 	_, err = a.write(ctx, p, action("join token", "create"), func(c *call) error {
-		v := &model.JoinToken{ID: model.JoinTokenID{}.New()}
+		v := &model.JoinToken{ID: model.JoinTokenID{}.New(), By: p.Name}
 		if err := c.subject(v, s); err != nil {
 			return err
 		}
@@ -78,7 +139,9 @@ func (a *Admin) CreateJoinToken(ctx context.Context, p access.Principal, s JoinT
 		if err != nil {
 			return err
 		}
-		out = viewToken(stored)
+		if out, err = viewToken(c, stored); err != nil {
+			return err
+		}
 		out.Token = t.Reveal()
 		c.did(named(v))
 		return nil

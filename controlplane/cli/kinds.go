@@ -208,7 +208,13 @@ var kinds = []*kind{
 	{name: "ClusterWebhook", plural: "cluster-webhooks", fields: webhookFields, columns: webhookColumns},
 	{name: "AlertRule", plural: "alert-rules", org: true, fields: alertFields, columns: alertColumns, wide: []string{"percent", "window"}},
 	{name: "ClusterAlertRule", plural: "cluster-alert-rules", fields: alertFields, columns: alertColumns},
-	{name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "expires_at", "used_at"}},
+	{
+		name: "JoinToken", plural: "join-tokens", columns: []string{"kind", "subject", "organization", "site", "state", "expires_at", "created_by"}, wide: []string{"used_at", "created_at"},
+	},
+	{
+		name: "ConnectorJoinToken", plural: "connector-join-tokens", org: true,
+		columns: []string{"subject", "site", "state", "expires_at", "created_by"}, wide: []string{"used_at", "created_at"},
+	},
 	{
 		name: "APIKey", plural: "api-keys", fields: []field{
 			{"organization", text, "organization that the key is good for (default: the whole cluster)", false},

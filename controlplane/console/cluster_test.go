@@ -76,6 +76,42 @@ func TestOrganizations(t *testing.T) {
 	}
 }
 
+// Join tokens are listed with who made them, never themselves, and revoked by a form; whose organization it is not sees none of them.
+func TestJoinTokens(t *testing.T) {
+	r := newRig(t)
+	r.furnish()
+	root, ann := r.browser(r.user("root@example.org", "cluster-admin", "", "")), r.browser(r.user("ann@example.org", "", "default", "member"))
+	got := root.get("/console/cluster/join-tokens")
+	if !strings.Contains(got.body, "edge-2") || !strings.Contains(got.body, "connector of home, default") || strings.Contains(got.body, "wjt1.") {
+		t.Errorf("%s", got.body)
+	}
+	if got := ann.get("/console/orgs/default/join-tokens"); strings.Contains(got.body, "edge-2") || !strings.Contains(got.body, "connector of home") {
+		t.Errorf("%s", got.body)
+	}
+	if got := ann.post(r.path("/console/orgs/default/join-tokens/{node-token}/revoke")); got.status != 404 {
+		t.Errorf("a node's, by an organization: %d", got.status)
+	}
+	if got := ann.post("/console/orgs/default/connect", "site", "home", "platform", "binary", "pool", "default"); got.status != 200 {
+		t.Fatalf("%d: %s", got.status, got.body)
+	}
+	if got := ann.get("/console/orgs/default/join-tokens"); !strings.Contains(got.body, "ann@example.org") || !strings.Contains(got.body, "home-1") {
+		t.Errorf("%s", got.body)
+	}
+	at := r.path("/console/orgs/default/join-tokens/{connector-token}/revoke")
+	if got := ann.post(at); got.status != 200 || got.path != "/console/orgs/default/join-tokens" || !strings.Contains(got.body, "The token for pi is revoked") || strings.Contains(got.body, r.made["connector-token"]) {
+		t.Errorf("%d %s: %s", got.status, got.path, got.body)
+	}
+	if got := ann.get(at); got.status != 404 {
+		t.Errorf("once more: %d", got.status)
+	}
+	if got := ann.get("/console/orgs/default/audit"); got.status == 200 {
+		t.Error("a member reads the audit log")
+	}
+	if got := root.get("/console/orgs/default/audit"); !strings.Contains(got.body, "join-token.delete") {
+		t.Errorf("not in the audit log: %s", got.body)
+	}
+}
+
 // A visit ends when somebody ends it.
 func TestVisitors(t *testing.T) {
 	r := newRig(t)

@@ -32,6 +32,8 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/orgs/default/connect", "Show the command"},
 	{"/console/orgs/default/connect/pi", "What shall be reached"},
 	{"/console/orgs/default/connect/pi", "Publish port 3000"},
+	{"/console/orgs/default/join-tokens", "connector of home"},
+	{"/console/orgs/default/join-tokens/{connector-token}/revoke", "Nobody joins with it"},
 	{"/console/orgs/default/services", "wiki.example.org"},
 	{"/console/orgs/default/services", `class="status bad">5 %<`},
 	{"/console/orgs/default/publish", "Hostname"},
@@ -155,6 +157,8 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/cluster/nodes", `data-label="Processors" class="num">7 %<`},
 	{"/console/cluster/nodes", `data-label="Clients" class="num">42<`},
 	{"/console/cluster/nodes", `data-label="Traffic" class="num">2.0 kB/s<`},
+	{"/console/cluster/join-tokens", "edge-2"},
+	{"/console/cluster/join-tokens/{node-token}/revoke", "Nobody joins with it"},
 	{"/console/cluster/nodes/edge-1", "2001:db8::1"},
 	{"/console/cluster/nodes/edge-1/drain", "stops naming"},
 	{"/console/cluster/nodes/edge-1/snapshot", "service wiki"},
@@ -189,6 +193,7 @@ var everyForm = []string{
 	"/console/cluster/new-webhook", "/console/cluster/new-alert-rule",
 	"/console/cluster/webhooks/siren/edit", "/console/cluster/webhooks/siren/test", "/console/cluster/webhooks/siren/rotate", "/console/cluster/webhooks/siren/delete",
 	"/console/cluster/alerts/gone/edit", "/console/cluster/alerts/gone/silence", "/console/cluster/alerts/gone/acknowledge", "/console/cluster/alerts/gone/delete",
+	"/console/orgs/default/join-tokens/{connector-token}/revoke", "/console/cluster/join-tokens/{node-token}/revoke",
 	"/console/cluster/nodes/edge-1/drain", "/console/cluster/nodes/edge-1/activate", "/console/cluster/settings/mail", "/console/cluster/diagnostics/check",
 }
 

@@ -65,6 +65,13 @@ func (r *rig) furnish() {
 		r.t.Fatalf("%d jobs, %v", len(jobs), err)
 	}
 	r.made["job"] = jobs[0].ID
+	for name, spec := range map[string]admin.JoinTokenSpec{"node-token": {Node: "edge-2"}, "connector-token": {Organization: "default", Connector: "pi"}} {
+		v, err := r.admin.CreateJoinToken(ctx, r.key, spec)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.made[name] = v.ID
+	}
 	r.log(
 		&model.Request{Path: "/page", Status: 200, Decision: model.DecisionAllowed, Reason: "everybody may", Total: 12 * time.Millisecond, Out: 4096},
 		&model.Request{Path: "/admin", Status: 403, Decision: model.DecisionDenied, Reason: "rule 2 of policy staff denies"},

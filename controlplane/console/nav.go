@@ -46,6 +46,7 @@ var navigation = []section{
 	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
+		{"Join tokens", "join-tokens", access.JoinTokensRead},
 		{"Organizations", "organizations", access.OrganizationsRead},
 		{"Users", "users", access.UsersRead},
 		{"Roles", "roles", access.RolesRead},

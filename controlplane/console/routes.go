@@ -92,6 +92,7 @@ func (c *Console) routes() {
 	c.page(org+"/api", access.StatusRead, listCalls)
 	c.page(org+"/api/{call}", access.StatusRead, showCall)
 
+	c.joinTokenRoutes(org, cluster)
 	c.organizationRoutes(cluster)
 	c.upkeepRoutes(cluster)
 	c.jobRoutes(cluster)

@@ -241,6 +241,7 @@ type JoinToken struct {
 	Hash      []byte      // SHA-256
 	Expires   time.Time
 	Used      time.Time // zero: not used
+	By        string    // who made it, as he was called then; "": not known
 	Meta
 }
 

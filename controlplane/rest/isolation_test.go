@@ -64,7 +64,7 @@ func (w *world) targets() []target {
 		"identity-providers": "sso", "cluster-identity-providers": "sso", "invitations": w.invitation(), "visitors": w.visitor(), "security": "x", "branding": "",
 		"sites": "home", "connectors": "box", "services": "wiki", "targets": "wiki", "domains": "example.com", "certificates": w.certificate(),
 		"nodes": "n1", "regions": "default", "pools": "default", "organizations": "default", "api-keys": "deploy", "snapshots": "n1",
-		"join-tokens": w.token(`{"node":"n1"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
+		"join-tokens": w.token(`{"node":"n1"}`).ID, "connector-join-tokens": w.token(`{"organization":"default","connector":"box"}`).ID, "issuers": "internal", "managed-certificates": w.managed("other.example.com").String(),
 		"users": "ann@example.com", "cluster-roles": "watcher", "roles": "gardener", "members": "ann@example.com", "groups": "staff", "service-accounts": "ci", "me": "x",
 		"webhooks": "ops", "cluster-webhooks": "ops", "policies": "staff", "explain": "", "access-tokens": "", "requests": "", "request-log": "", "traffic": "", "events": "", "manifests": "", "manifest-sets": "short",
 		"alert-rules": "down", "cluster-alert-rules": "down", "alerts": "", "cluster-alerts": "", "diagnosis": "", "mail": "", "backups": "", "jobs": w.job(),

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/admin"
+	"github.com/warrenedge/warren/controlplane/audit"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/jointoken"
@@ -185,6 +187,76 @@ func TestJoinTokens(t *testing.T) {
 	}
 	if c := w.token(`{"organization":"default","connector":"box"}`); c.Kind != "connector" || c.Subject != "box" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// Who may enroll connectors of an organization sees their tokens and who made them, none of another one or of nodes, and revokes
+// them; one that was used is told apart.
+func TestJoinTokensOfAnOrganization(t *testing.T) {
+	w := newWorld(t)
+	w.service()
+	w.must(201, "POST", "/api/v1/organizations", `{"name":"acme"}`)
+	w.must(201, "POST", "/api/v1/orgs/acme/sites", `{"name":"far","pool":"default"}`)
+	w.must(201, "POST", "/api/v1/orgs/acme/connectors", `{"name":"other","site":"far"}`)
+	node, other := w.token(`{"node":"n1"}`), w.token(`{"organization":"acme","connector":"other"}`)
+	member, viewer := w.signIn("ann@example.com", "default", model.RoleMember), w.signIn("vic@example.com", "default", model.RoleViewer)
+	var mine admin.JoinToken
+	if r := w.as(member, "POST", "/api/v1/join-tokens", `{"organization":"default","connector":"box"}`); r.status != 201 {
+		t.Fatalf("%d %s", r.status, r.body)
+	} else if r.into(t, &mine); mine.State != "good" || mine.CreatedBy != "ann@example.com" || mine.Organization != "default" || mine.Site != "home" {
+		t.Errorf("%+v", mine)
+	}
+	const at = org + "/connector-join-tokens"
+	for _, who := range []string{member, viewer} {
+		r := w.as(who, "GET", at, "")
+		var all struct{ Items []admin.JoinToken }
+		if r.into(t, &all); len(all.Items) != 1 || all.Items[0].ID != mine.ID || all.Items[0].CreatedBy != "ann@example.com" || bytes.Contains(r.body, []byte("wjt1")) {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
+	for _, id := range []string{node.ID, other.ID} {
+		for _, method := range []string{"GET", "DELETE"} {
+			if r := w.as(member, method, at+"/"+id, ""); r.status != 404 {
+				t.Errorf("%s of one that is not theirs: %d %s", method, r.status, r.body)
+			}
+		}
+	}
+	if r := w.as(viewer, "DELETE", at+"/"+mine.ID, ""); r.status != 403 {
+		t.Errorf("a viewer: %d %s", r.status, r.body)
+	}
+	if r := w.as(member, "DELETE", at+"/"+mine.ID, ""); r.status != 204 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	w.must(404, "GET", "/api/v1/join-tokens/"+mine.ID, "")
+	parsed, err := jointoken.Parse(other.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
+		_, err := tx.UseJoinToken(t.Context(), parsed.Hash(), time.Now())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var was admin.JoinToken
+	if w.must(200, "GET", "/api/v1/orgs/acme/connector-join-tokens/"+other.ID, "").into(t, &was); was.State != "used" || was.UsedAt == nil {
+		t.Errorf("%+v", was)
+	}
+	for _, path := range []string{"/api/v1/orgs/acme/connector-join-tokens/", "/api/v1/join-tokens/"} {
+		if r := w.must(409, "DELETE", path+other.ID, ""); !bytes.Contains(r.body, []byte("revoke the connector other instead")) {
+			t.Errorf("%s", r.body)
+		}
+	}
+	var log struct{ Items []audit.Entry }
+	w.must(200, "GET", org+"/audit?page_size=200", "").into(t, &log)
+	var done []string
+	for _, e := range log.Items {
+		if e.Object == mine.ID {
+			done = append(done, e.Action+" "+e.Result+" "+e.ActorName)
+		}
+	}
+	if want := []string{"join-token.create done ann@example.com", "join-token.delete done ann@example.com"}; !slices.Equal(done, want) {
+		t.Errorf("%q, want %q", done, want)
 	}
 }
 

@@ -27,6 +27,8 @@ func (a *API) routes() {
 	clusterDeletable(a, k.APIKeys, "api-key", "api-keys")
 	clusterReadable(a, k.JoinTokens, "join-token", "join-tokens")
 	clusterDeletable(a, k.JoinTokens, "join-token", "join-tokens")
+	orgReadable(a, k.ConnectorJoinTokens, "connector-join-token", "connector-join-tokens")
+	orgDeletable(a, k.ConnectorJoinTokens, "connector-join-token", "connector-join-tokens")
 
 	orgKind(a, k.Sites, "site", "sites", siteBody{})
 	orgKind(a, k.Connectors, "connector", "connectors", connectorBody{})

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store/internal/db"
@@ -18,6 +19,7 @@ func (t *Tx) CreateJoinToken(ctx context.Context, v *model.JoinToken) error {
 		Hash:        v.Hash,
 		ExpiresAt:   v.Expires,
 		UsedAt:      nullTime(v.Used),
+		CreatedBy:   v.By,
 	}), "create join token")
 }
 
@@ -42,6 +44,7 @@ func (t *Tx) UpdateJoinToken(ctx context.Context, v *model.JoinToken) (changed b
 		Hash:        v.Hash,
 		ExpiresAt:   v.Expires,
 		UsedAt:      nullTime(v.Used),
+		CreatedBy:   v.By,
 	})
 	return true, affected(n, err, "update join token")
 }
@@ -61,10 +64,17 @@ func (t *Tx) GetJoinToken(ctx context.Context, id model.JoinTokenID) (*model.Joi
 	return joinToken(r), nil
 }
 
-// ListJoinTokens returns a page of rows ordered by ID.
-func (t *Tx) ListJoinTokens(ctx context.Context, page Page) ([]*model.JoinToken, error) {
-	rows, err := t.q.ListJoinTokens(ctx, db.ListJoinTokensParams{After: page.afterID(), Most: page.limit()})
+// ListJoinTokens returns a page of rows, the newest first: of the connectors of an organization, or, where that is zero,
+// of all nodes and connectors.
+func (t *Tx) ListJoinTokens(ctx context.Context, org model.OrgID, page Page) ([]*model.JoinToken, error) {
+	rows, err := t.q.ListJoinTokens(ctx, db.ListJoinTokensParams{OrgID: nullID(org.UUID), Before: nullID(page.afterID()), Most: page.limit()})
 	return convert(rows, joinToken), classify(err, "list join tokens")
+}
+
+// PruneJoinTokens forgets tokens that were used or ran out before a time.
+func (t *Tx) PruneJoinTokens(ctx context.Context, before time.Time) (int64, error) {
+	n, err := t.q.PruneJoinTokens(ctx, before)
+	return n, classify(err, "prune join tokens")
 }
 
 func joinToken(r db.JoinToken) *model.JoinToken {
@@ -76,6 +86,7 @@ func joinToken(r db.JoinToken) *model.JoinToken {
 		Hash:      r.Hash,
 		Expires:   r.ExpiresAt,
 		Used:      timeOrZero(r.UsedAt),
+		By:        r.CreatedBy,
 		Meta:      model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 	}
 }

@@ -242,9 +242,9 @@ func TestRoundTrip(t *testing.T) {
 			check(t, noun[model.JoinToken]{
 				"join token", &w.join, tx.CreateJoinToken, tx.UpdateJoinToken,
 				gets(func() (*model.JoinToken, error) { return tx.GetJoinToken(ctx, w.join.ID) }),
-				lists(func() ([]*model.JoinToken, error) { return tx.ListJoinTokens(ctx, all) }),
+				lists(func() ([]*model.JoinToken, error) { return tx.ListJoinTokens(ctx, model.OrgID{}, all) }),
 				func(v *model.JoinToken) {
-					v.Node, v.Connector, v.Name, v.Used = model.NodeID{}, w.conn.ID, "pi2", w.cert.NotBefore
+					v.Node, v.Connector, v.Name, v.Used, v.By = model.NodeID{}, w.conn.ID, "pi2", w.cert.NotBefore, "ann@example.org"
 				}, nil, func() error { return tx.DeleteJoinToken(ctx, w.join.ID) },
 			}),
 		}
@@ -400,7 +400,7 @@ func TestVoidJoinTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.View(ctx, func(tx *store.Tx) error {
-		left, err := tx.ListJoinTokens(ctx, store.Page{})
+		left, err := tx.ListJoinTokens(ctx, model.OrgID{}, store.Page{})
 		if len(left) != 1 || left[0].ID != used.ID {
 			t.Errorf("%d left", len(left))
 		}
@@ -518,5 +518,48 @@ func TestGossipKeys(t *testing.T) {
 	}
 	if b, err := s.Changes(ctx, rev-1, 100); err != nil || !gone(b.GossipKeys, first.ID) {
 		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// Join tokens are listed from the newest on, those of an organization's connectors by themselves, and are forgotten some time
+// after they were used or ran out.
+func TestListAndPruneJoinTokens(t *testing.T) {
+	s, w, ctx := storetest.New(t), newWorld(t), t.Context()
+	w.create(t, s)
+	at := w.join.Expires // of the first, a node's
+	used := model.JoinToken{ID: w.join.ID.New(), Connector: w.conn.ID, Name: w.conn.Name, Hash: slices.Repeat([]byte{1}, 32), Expires: at, Used: at.Add(-time.Hour), By: "ann@example.org"}
+	late := model.JoinToken{ID: w.join.ID.New(), Connector: w.conn.ID, Name: w.conn.Name, Hash: slices.Repeat([]byte{2}, 32), Expires: at.Add(time.Hour)}
+	list := func(tx *store.Tx, org model.OrgID, page store.Page, want ...model.JoinTokenID) {
+		t.Helper()
+		var got []model.JoinTokenID
+		all, err := tx.ListJoinTokens(ctx, org, page)
+		for _, v := range all {
+			got = append(got, v.ID)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v %v; want %v", got, err, want)
+		}
+	}
+	if _, err := s.Tx(ctx, "test", func(tx *store.Tx) error {
+		for _, v := range []*model.JoinToken{&used, &late} {
+			if err := tx.CreateJoinToken(ctx, v); err != nil {
+				return err
+			}
+		}
+		list(tx, model.OrgID{}, store.Page{}, late.ID, used.ID, w.join.ID)
+		list(tx, model.OrgID{}, store.Page{After: used.ID.UUID.String()}, w.join.ID)
+		list(tx, w.org.ID, store.Page{}, late.ID, used.ID)
+		list(tx, model.OrgID{}.New(), store.Page{})
+		if n, err := tx.PruneJoinTokens(ctx, at); n != 1 || err != nil {
+			t.Errorf("%d forgotten, %v", n, err)
+		}
+		list(tx, model.OrgID{}, store.Page{}, late.ID, w.join.ID)
+		if n, err := tx.PruneJoinTokens(ctx, at.Add(time.Second)); n != 1 || err != nil {
+			t.Errorf("%d forgotten, %v", n, err)
+		}
+		list(tx, model.OrgID{}, store.Page{}, late.ID)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -360,6 +360,18 @@ var collections = map[string]collection{
 			return c.DeleteCertificate(ctx, org, name, DeleteCertificateParams{})
 		},
 	},
+	"orgs/{org}/connector-join-tokens": {
+		list: func(ctx context.Context, c Client, org string, l Listing) ([]json.RawMessage, string, error) {
+			page, _, err := c.ListConnectorJoinTokens(ctx, org, ListConnectorJoinTokensParams{PageSize: l.size, PageToken: l.token, Label: l.Labels})
+			return objects(page.Items, page.NextPageToken, err)
+		},
+		get: func(ctx context.Context, c Client, org, name string) (json.RawMessage, apiclient.Written, error) {
+			return object(c.GetConnectorJoinToken(ctx, org, name))
+		},
+		delete: func(ctx context.Context, c Client, org, name string) (apiclient.Written, error) {
+			return c.DeleteConnectorJoinToken(ctx, org, name, DeleteConnectorJoinTokenParams{})
+		},
+	},
 	"orgs/{org}/connectors": {
 		list: func(ctx context.Context, c Client, org string, l Listing) ([]json.RawMessage, string, error) {
 			page, _, err := c.ListConnectors(ctx, org, ListConnectorsParams{PageSize: l.size, PageToken: l.token, Label: l.Labels})

@@ -1146,8 +1146,20 @@ type JoinToken struct {
 	// Control With the token: host:port where the program reaches the control plane; absent where its settings don't say
 	Control   []string  `json:"control,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy Who made it, as the maker was called then; absent if nobody knows
+	CreatedBy string    `json:"created_by,omitempty,omitzero"`
 	ExpiresAt time.Time `json:"expires_at"`
 	Kind      string    `json:"kind"`
+
+	// Organization Of the connector
+	Organization string `json:"organization,omitempty,omitzero"`
+
+	// Site That the connector stands in
+	Site string `json:"site,omitempty,omitzero"`
+
+	// State good: whoever has it may join. A token that is revoked is gone
+	State string `json:"state"`
 
 	// Subject Name of the node or connector
 	Subject string `json:"subject"`
@@ -3601,6 +3613,23 @@ type DeleteCertificateParams struct {
 	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// ListConnectorJoinTokensParams defines parameters for ListConnectorJoinTokens.
+type ListConnectorJoinTokensParams struct {
+	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
+
+	// PageToken next_page_token of the page before
+	PageToken string `form:"page_token,omitempty" json:"page_token,omitempty,omitzero"`
+
+	// Label Only objects with this label, as key=value; of several all
+	Label []string `form:"label,omitempty" json:"label,omitempty,omitzero"`
+}
+
+// DeleteConnectorJoinTokenParams defines parameters for DeleteConnectorJoinToken.
+type DeleteConnectorJoinTokenParams struct {
+	// DryRun Do all of it, answer, and take it back
+	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListConnectorsParams defines parameters for ListConnectors.
 type ListConnectorsParams struct {
 	PageSize int64 `form:"page_size,omitempty" json:"page_size,omitempty,omitzero"`
@@ -5383,6 +5412,24 @@ func (c Client) GetCertificate(ctx context.Context, org string, name string) (ou
 // RevokeCertificate: Have a certificate revoked by its authority, once another one has taken its place.
 func (c Client) RevokeCertificate(ctx context.Context, org string, name string, body RevokeCertificateJSONRequestBody) (out Certificate, w apiclient.Written, err error) {
 	w, err = c.call(ctx, "POST", "/api/v1/orgs/{org}/certificates/{name}/revoke", []string{org, name}, nil, body, &out)
+	return
+}
+
+// ListConnectorJoinTokens: List connector join tokens.
+func (c Client) ListConnectorJoinTokens(ctx context.Context, org string, params ListConnectorJoinTokensParams) (out PageJoinToken, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/orgs/{org}/connector-join-tokens", []string{org}, params, nil, &out)
+	return
+}
+
+// DeleteConnectorJoinToken: Delete one of the connector join tokens.
+func (c Client) DeleteConnectorJoinToken(ctx context.Context, org string, name string, params DeleteConnectorJoinTokenParams) (w apiclient.Written, err error) {
+	w, err = c.call(ctx, "DELETE", "/api/v1/orgs/{org}/connector-join-tokens/{name}", []string{org, name}, params, nil, nil)
+	return
+}
+
+// GetConnectorJoinToken: Get one of the connector join tokens.
+func (c Client) GetConnectorJoinToken(ctx context.Context, org string, name string) (out JoinToken, w apiclient.Written, err error) {
+	w, err = c.call(ctx, "GET", "/api/v1/orgs/{org}/connector-join-tokens/{name}", []string{org, name}, nil, nil, &out)
 	return
 }
 

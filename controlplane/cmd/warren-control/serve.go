@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/warrenedge/warren/controlplane/admin"
 	"github.com/warrenedge/warren/controlplane/config"
 	"github.com/warrenedge/warren/controlplane/store"
 	"github.com/warrenedge/warren/shared/atomicfile"
@@ -145,10 +146,13 @@ func pruner(db *store.Store, log *slog.Logger) daemon.Task {
 				if _, err := tx.PruneSessions(ctx, time.Now()); err != nil {
 					return err
 				}
+				if _, err := tx.PruneJoinTokens(ctx, time.Now().Add(-admin.JoinTokenKept)); err != nil {
+					return err
+				}
 				_, err := tx.PruneSignIn(ctx, time.Now())
 				return err
 			}); err != nil && ctx.Err() == nil {
-				log.Warn("sessions and sign-ins that are over not removed", "err", err)
+				log.Warn("sessions, sign-ins and join tokens that are over not removed", "err", err)
 			}
 			n, err := db.Prune(ctx, time.Now().Add(-keepChanges))
 			switch {

@@ -25,7 +25,7 @@ func (q *Queries) DeleteJoinToken(ctx context.Context, id uuid.UUID) (int64, err
 }
 
 const getJoinToken = `-- name: GetJoinToken :one
-SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens WHERE id = $1
+SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at, created_by FROM join_tokens WHERE id = $1
 `
 
 func (q *Queries) GetJoinToken(ctx context.Context, id uuid.UUID) (JoinToken, error) {
@@ -41,13 +41,14 @@ func (q *Queries) GetJoinToken(ctx context.Context, id uuid.UUID) (JoinToken, er
 		&i.UsedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.CreatedBy,
 	)
 	return i, err
 }
 
 const insertJoinToken = `-- name: InsertJoinToken :exec
-INSERT INTO join_tokens (id, node_id, connector_id, name, hash, expires_at, used_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO join_tokens (id, node_id, connector_id, name, hash, expires_at, used_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type InsertJoinTokenParams struct {
@@ -58,6 +59,7 @@ type InsertJoinTokenParams struct {
 	Hash        []byte
 	ExpiresAt   time.Time
 	UsedAt      *time.Time
+	CreatedBy   string
 }
 
 func (q *Queries) InsertJoinToken(ctx context.Context, arg InsertJoinTokenParams) error {
@@ -69,21 +71,28 @@ func (q *Queries) InsertJoinToken(ctx context.Context, arg InsertJoinTokenParams
 		arg.Hash,
 		arg.ExpiresAt,
 		arg.UsedAt,
+		arg.CreatedBy,
 	)
 	return err
 }
 
 const listJoinTokens = `-- name: ListJoinTokens :many
-SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at FROM join_tokens WHERE id > $1 ORDER BY id LIMIT $2
+SELECT j.id, j.node_id, j.connector_id, j.name, j.hash, j.expires_at, j.used_at, j.created_at, j.updated_at, j.created_by
+  FROM join_tokens j LEFT JOIN connectors c ON c.id = j.connector_id
+ WHERE ($1::uuid IS NULL OR j.id < $1::uuid)
+   AND ($2::uuid IS NULL OR c.org_id = $2::uuid)
+ ORDER BY j.id DESC LIMIT $3
 `
 
 type ListJoinTokensParams struct {
-	After uuid.UUID
-	Most  int32
+	Before *uuid.UUID
+	OrgID  *uuid.UUID
+	Most   int32
 }
 
+// The newest first: those that are still good stand at the top. With an organization, those of its connectors.
 func (q *Queries) ListJoinTokens(ctx context.Context, arg ListJoinTokensParams) ([]JoinToken, error) {
-	rows, err := q.db.Query(ctx, listJoinTokens, arg.After, arg.Most)
+	rows, err := q.db.Query(ctx, listJoinTokens, arg.Before, arg.OrgID, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +110,7 @@ func (q *Queries) ListJoinTokens(ctx context.Context, arg ListJoinTokensParams) 
 			&i.UsedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.CreatedBy,
 		); err != nil {
 			return nil, err
 		}
@@ -112,10 +122,22 @@ func (q *Queries) ListJoinTokens(ctx context.Context, arg ListJoinTokensParams) 
 	return items, nil
 }
 
+const pruneJoinTokens = `-- name: PruneJoinTokens :execrows
+DELETE FROM join_tokens WHERE coalesce(used_at, expires_at) < $1::timestamptz
+`
+
+func (q *Queries) PruneJoinTokens(ctx context.Context, before time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, pruneJoinTokens, before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const updateJoinToken = `-- name: UpdateJoinToken :execrows
 UPDATE join_tokens
-   SET node_id = $1, connector_id = $2, name = $3, hash = $4, expires_at = $5, used_at = $6, updated_at = now()
- WHERE id = $7
+   SET node_id = $1, connector_id = $2, name = $3, hash = $4, expires_at = $5, used_at = $6, created_by = $7, updated_at = now()
+ WHERE id = $8
 `
 
 type UpdateJoinTokenParams struct {
@@ -125,6 +147,7 @@ type UpdateJoinTokenParams struct {
 	Hash        []byte
 	ExpiresAt   time.Time
 	UsedAt      *time.Time
+	CreatedBy   string
 	ID          uuid.UUID
 }
 
@@ -136,6 +159,7 @@ func (q *Queries) UpdateJoinToken(ctx context.Context, arg UpdateJoinTokenParams
 		arg.Hash,
 		arg.ExpiresAt,
 		arg.UsedAt,
+		arg.CreatedBy,
 		arg.ID,
 	)
 	if err != nil {
@@ -147,7 +171,7 @@ func (q *Queries) UpdateJoinToken(ctx context.Context, arg UpdateJoinTokenParams
 const useJoinToken = `-- name: UseJoinToken :one
 UPDATE join_tokens SET used_at = $1::timestamptz, updated_at = now()
  WHERE hash = $2 AND used_at IS NULL AND expires_at > $1::timestamptz
-RETURNING id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at
+RETURNING id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at, created_by
 `
 
 type UseJoinTokenParams struct {
@@ -169,6 +193,7 @@ func (q *Queries) UseJoinToken(ctx context.Context, arg UseJoinTokenParams) (Joi
 		&i.UsedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.CreatedBy,
 	)
 	return i, err
 }

@@ -361,6 +361,7 @@ type JoinToken struct {
 	UsedAt      *time.Time
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	CreatedBy   string
 }
 
 type ManagedCertificate struct {
