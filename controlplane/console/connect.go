@@ -72,7 +72,7 @@ func connectForm(q *Request) (*Done, error) {
 	command := pf.command(name, q.Control, token.Token)
 	return &Done{Page: &Page{
 		Title: "Connect " + f.Get("site"), Crumbs: q.siteCrumbs(Crumb{f.Get("site"), q.To("sites", f.Get("site"))}),
-		Top: commandView(q, pf, command, token), Live: waitView(q, name, nil),
+		Top: commandView(q, "Paste this in the network", pf, command, token), Live: waitView(q, name, nil),
 	}}, nil
 }
 

@@ -157,6 +157,9 @@ var everyPage = []struct{ path, shows string }{
 	{"/console/cluster/nodes", `data-label="Processors" class="num">7 %<`},
 	{"/console/cluster/nodes", `data-label="Clients" class="num">42<`},
 	{"/console/cluster/nodes", `data-label="Traffic" class="num">2.0 kB/s<`},
+	{"/console/cluster/join-node", "Where the node runs"},
+	{"/console/cluster/join-node/edge-1", "has joined, and has its configuration"},
+	{"/console/cluster/join-node/edge-2", "Waiting for edge-2"},
 	{"/console/cluster/join-tokens", "edge-2"},
 	{"/console/cluster/join-tokens/{node-token}/revoke", "Nobody joins with it"},
 	{"/console/cluster/nodes/edge-1", "2001:db8::1"},
@@ -193,7 +196,7 @@ var everyForm = []string{
 	"/console/cluster/new-webhook", "/console/cluster/new-alert-rule",
 	"/console/cluster/webhooks/siren/edit", "/console/cluster/webhooks/siren/test", "/console/cluster/webhooks/siren/rotate", "/console/cluster/webhooks/siren/delete",
 	"/console/cluster/alerts/gone/edit", "/console/cluster/alerts/gone/silence", "/console/cluster/alerts/gone/acknowledge", "/console/cluster/alerts/gone/delete",
-	"/console/orgs/default/join-tokens/{connector-token}/revoke", "/console/cluster/join-tokens/{node-token}/revoke",
+	"/console/cluster/join-node", "/console/orgs/default/join-tokens/{connector-token}/revoke", "/console/cluster/join-tokens/{node-token}/revoke",
 	"/console/cluster/nodes/edge-1/drain", "/console/cluster/nodes/edge-1/activate", "/console/cluster/settings/mail", "/console/cluster/diagnostics/check",
 }
 

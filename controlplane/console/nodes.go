@@ -25,7 +25,7 @@ func listNodes(q *Request) (*Page, error) {
 	r := rows(q, q.m.Nodes(), func(n *model.Node) string { return n.Name }, func(n *model.Node) []string {
 		return []string{q.poolName(n.Pool), q.regionName(n.Region), addresses(n)}
 	})
-	return &Page{Title: "Nodes", Top: finder(q, r.Query, "Search nodes"), Live: nodesView(q, r, flow)}, nil
+	return &Page{Title: "Nodes", Actions: nodesActions(q), Top: finder(q, r.Query, "Search nodes"), Live: nodesView(q, r, flow)}, nil
 }
 
 func addresses(n *model.Node) string {

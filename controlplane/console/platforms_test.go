@@ -72,3 +72,49 @@ env | grep ^WARREN_ | sort >>"$LOG"
 		}
 	}
 }
+
+// A node's commands are run the same way: what needs root goes by sudo, and the token is in no argument but of the shell that
+// writes it into a file which root alone can read.
+func TestCommandsOfNodes(t *testing.T) {
+	const token = "wjt1.id.secret.hash"
+	const said = "#!/bin/sh\n{ printf '%s' \"${0##*/}\"; printf ' %s' \"$@\"; printf '\\n'; env | grep ^WARREN_ | sort; } >>\"$LOG\"\n"
+	engine := " run --detach --restart on-failure --stop-timeout 45 --device /dev/net/tun --cap-add NET_ADMIN --cap-add NET_BIND_SERVICE --name warren-edge-7 --network host --read-only --cap-drop ALL " +
+		"--security-opt no-new-privileges --volume warren-edge-7:/var/lib/warren-node --env WARREN_NODE_NAME=edge-7 --env WARREN_NODE_CONTROL=a:8443,b:8443 --env WARREN_NODE_TOKEN warren-node\nWARREN_NODE_TOKEN=" + token + "\n"
+	for id, want := range map[string]string{
+		"binary": "sudo --preserve-env=WARREN_NODE_NAME,WARREN_NODE_CONTROL,WARREN_NODE_STATE_DIR,WARREN_NODE_TOKEN warren-node\n" +
+			"WARREN_NODE_CONTROL=a:8443,b:8443\nWARREN_NODE_NAME=edge-7\nWARREN_NODE_STATE_DIR=/var/lib/warren-node\nWARREN_NODE_TOKEN=" + token + "\n",
+		"docker": "docker" + engine, "podman": "podman" + engine,
+		"systemd": "sudo sh -c umask 022 ", "deb": "sudo sh -c apt-get install -y ./warren-node_*.deb &&\n",
+	} {
+		t.Run(id, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range []string{"docker", "podman", "sudo"} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(said), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := platformOf(nodePlatforms, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log := filepath.Join(dir, "log")
+			cmd := exec.Command("sh", "-c", p.command("edge-7", []string{"a:8443", "b:8443"}, token))
+			cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "LOG=" + log}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			got, err := os.ReadFile(log)
+			if err != nil || !strings.HasPrefix(string(got), want) {
+				t.Errorf("%v, it called\n%s\nwant\n%s", err, got, want)
+			}
+			if id != "systemd" && id != "deb" {
+				return
+			}
+			for _, part := range []string{`name: edge-7\n`, `state_dir: /var/lib/warren-node\n`, `control: [\"a:8443\", \"b:8443\"]`, ">/etc/warren/node.yaml", "umask 077 && printf \"WARREN_NODE_TOKEN=" + token, "systemctl enable --now warren-node-https.socket warren-node-dns.socket warren-node-gossip.socket warren-node"} {
+				if !strings.Contains(string(got), part) {
+					t.Errorf("%s is not in\n%s", part, got)
+				}
+			}
+		})
+	}
+}

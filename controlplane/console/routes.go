@@ -93,6 +93,7 @@ func (c *Console) routes() {
 	c.page(org+"/api/{call}", access.StatusRead, showCall)
 
 	c.joinTokenRoutes(org, cluster)
+	c.joinNodeRoutes(cluster)
 	c.organizationRoutes(cluster)
 	c.upkeepRoutes(cluster)
 	c.jobRoutes(cluster)
