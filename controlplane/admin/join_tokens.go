@@ -71,10 +71,15 @@ func tokensOf(a *Admin) *Collection[model.JoinToken, struct{}, JoinToken] {
 		list:  func(c *call, p store.Page) ([]*model.JoinToken, error) { return c.tx.ListJoinTokens(c, c.org, p) },
 		after: func(v *model.JoinToken) string { return v.ID.UUID.String() },
 		drop: func(c *call, v *model.JoinToken) error {
-			if !v.Used.IsZero() { // whoever takes it back must not believe that nobody has joined
+			err := c.tx.DeleteJoinToken(c, v.ID)
+			if fault.Of(err) == fault.NotFound {
+				if _, err := c.tx.GetJoinToken(c, v.ID); err != nil {
+					return err // somebody else was quicker
+				}
+				// Whoever takes it back must not believe that nobody has joined.
 				return fault.New(fault.Conflict, "the token was used: revoke the %s %s instead", kindOfToken(v), v.Name)
 			}
-			return c.tx.DeleteJoinToken(c, v.ID)
+			return err
 		},
 		view: viewToken,
 	}

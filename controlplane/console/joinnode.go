@@ -36,6 +36,9 @@ func (q *Request) freeNode() string {
 // joinNode makes the node if need be, and its token, and shows the command. The token is shown this once: sending the form
 // again makes another one, and the one before is void.
 func joinNode(q *Request) (*Done, error) {
+	if len(q.Control) == 0 {
+		return nil, fault.New(fault.Unavailable, "Nobody has said where nodes reach the control plane.")
+	}
 	f := formOf(q)
 	pf, name, token, err := q.enrollNode(f)
 	if err != nil {
@@ -44,9 +47,6 @@ func joinNode(q *Request) (*Done, error) {
 			return nil, err
 		}
 		return &Done{Page: q.nodeForm(f, status)}, nil
-	}
-	if len(q.Control) == 0 {
-		return nil, fault.New(fault.Unavailable, "Nobody has said where nodes reach the control plane.")
 	}
 	q.URL.Path, q.URL.RawQuery = q.ToCluster("join-node", name), "" // what the page follows from here on
 	return &Done{Page: &Page{

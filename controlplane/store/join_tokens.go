@@ -49,7 +49,7 @@ func (t *Tx) UpdateJoinToken(ctx context.Context, v *model.JoinToken) (changed b
 	return true, affected(n, err, "update join token")
 }
 
-// DeleteJoinToken removes a row; one that others refer to is a conflict.
+// DeleteJoinToken removes a token that was not used. What was used, or is gone, is not found.
 func (t *Tx) DeleteJoinToken(ctx context.Context, id model.JoinTokenID) error {
 	n, err := t.q.DeleteJoinToken(ctx, id.UUID)
 	return affected(n, err, "delete join token")

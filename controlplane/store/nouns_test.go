@@ -245,7 +245,16 @@ func TestRoundTrip(t *testing.T) {
 				lists(func() ([]*model.JoinToken, error) { return tx.ListJoinTokens(ctx, model.OrgID{}, all) }),
 				func(v *model.JoinToken) {
 					v.Node, v.Connector, v.Name, v.Used, v.By = model.NodeID{}, w.conn.ID, "pi2", w.cert.NotBefore, "ann@example.org"
-				}, nil, func() error { return tx.DeleteJoinToken(ctx, w.join.ID) },
+				}, nil, func() error {
+					if err := tx.DeleteJoinToken(ctx, w.join.ID); fault.Of(err) != fault.NotFound {
+						t.Errorf("a token that was used is deleted: %v", err)
+					}
+					w.join.Used = time.Time{}
+					if _, err := tx.UpdateJoinToken(ctx, &w.join); err != nil {
+						return err
+					}
+					return tx.DeleteJoinToken(ctx, w.join.ID)
+				},
 			}),
 		}
 		slices.Reverse(ends)

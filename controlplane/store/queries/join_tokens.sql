@@ -8,7 +8,8 @@ UPDATE join_tokens
  WHERE id = @id;
 
 -- name: DeleteJoinToken :execrows
-DELETE FROM join_tokens WHERE id = @id;
+-- A token that is used meanwhile stays: who revokes it would believe that nobody has joined.
+DELETE FROM join_tokens WHERE id = @id AND used_at IS NULL;
 
 -- name: GetJoinToken :one
 SELECT id, node_id, connector_id, name, hash, expires_at, used_at, created_at, updated_at, created_by FROM join_tokens WHERE id = @id;

@@ -13,9 +13,10 @@ import (
 )
 
 const deleteJoinToken = `-- name: DeleteJoinToken :execrows
-DELETE FROM join_tokens WHERE id = $1
+DELETE FROM join_tokens WHERE id = $1 AND used_at IS NULL
 `
 
+// A token that is used meanwhile stays: who revokes it would believe that nobody has joined.
 func (q *Queries) DeleteJoinToken(ctx context.Context, id uuid.UUID) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteJoinToken, id)
 	if err != nil {
