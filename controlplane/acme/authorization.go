@@ -18,7 +18,7 @@ type Authorization struct {
 	Wildcard   bool
 	Expires    time.Time
 	Challenges []Challenge
-	RetryAfter time.Time // not to be read again sooner; zero: not said
+	RetryAfter time.Time // not to be read again sooner, within an hour; zero: not said
 }
 
 // Challenge is RFC 8555 §7.1.5.
@@ -81,7 +81,7 @@ func (c *Client) Authorization(ctx context.Context, url string) (*Authorization,
 	}
 	a := &Authorization{
 		URL: url, Status: clean(got.Status, 50), Name: clean(got.Identifier.Value, 255), Wildcard: got.Wildcard,
-		Expires: got.Expires, RetryAfter: r.retryAfter,
+		Expires: got.Expires, RetryAfter: r.within(pollMost),
 	}
 	for _, ch := range got.Challenges {
 		if err := checkChallenge(&ch); err != nil {

@@ -16,7 +16,7 @@ const (
 	// serverInternal, a reply that can't be read. Try the same again after a short back-off. The CA may have
 	// done the work: before another order, look whether there is one (Client.Orders).
 	Retry
-	// RateLimited: RFC 8555 §6.6, or 503 with a time. Not before RetryAfter, for any request of the kind.
+	// RateLimited: RFC 8555 §6.6, or 503 with a time. Not before RetryAfter, at most a week, for any request of the kind.
 	RateLimited
 	// Refused: validation failed or the CA may not issue (unauthorized, dns, caa, connection, tls,
 	// incorrectResponse, … §6.7): a matter of the domain's owner. The order is dead; another one after a long

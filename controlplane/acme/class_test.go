@@ -64,22 +64,39 @@ func TestClass(t *testing.T) {
 
 func TestRetryAfterHeader(t *testing.T) {
 	now := time.Date(2026, 11, 26, 12, 0, 0, 500, time.UTC)
-	year := 365 * 24 * time.Hour
+	week := 7 * 24 * time.Hour
 	for v, want := range map[string]time.Duration{
 		"0": 0, "1": time.Second, "007": 7 * time.Second, "010": 10 * time.Second, "86400": 24 * time.Hour,
-		"99999999": year, "4294967295": year, "4294967296": year, "99999999999999999999999999": year,
+		"604800": week, "604801": week, "99999999": week, "4294967295": week, "4294967296": week, "99999999999999999999999999": week,
 		now.Add(time.Hour).Format(http.TimeFormat):            time.Hour - 500,
 		now.Add(-time.Hour).Format(http.TimeFormat):           0,
-		now.AddDate(40, 0, 0).Format(http.TimeFormat):         year,
+		now.AddDate(40, 0, 0).Format(http.TimeFormat):         week,
 		"Thursday, 26-Nov-26 12:00:10 GMT":                    10*time.Second - 500,
 		strings.ToLower("Thu, 26 Nov 2026 12:00:10") + " GMT": 10*time.Second - 500,
 	} {
-		if got := retryAfter(http.Header{"Retry-After": {v}}, now); got.Sub(now) != want {
+		if got := RetryAt(http.Header{"Retry-After": {v}}, now); got.Sub(now) != want {
 			t.Errorf("%q: %v, want %v", v, got.Sub(now), want)
 		}
 	}
+	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
+	for _, c := range []struct {
+		date, after string
+		want        time.Duration
+	}{
+		{at(3 * time.Hour), at(3*time.Hour + time.Minute), time.Minute},                       // their clock is ahead,
+		{at(-3 * time.Hour), at(-3*time.Hour + time.Minute), time.Minute},                     // behind,
+		{at(-50 * 365 * 24 * time.Hour), at(-50*365*24*time.Hour + time.Second), time.Second}, // was never set
+		{at(time.Hour), at(time.Minute), 0},
+		{at(-50 * 365 * 24 * time.Hour), at(time.Minute), week},
+		{at(3 * time.Hour), "60", time.Minute}, // seconds are nobody's clock
+		{"yesterday", at(time.Minute), time.Minute - 500},
+	} {
+		if got := RetryAt(http.Header{"Date": {c.date}, "Retry-After": {c.after}}, now); got.Sub(now) != c.want {
+			t.Errorf("%q at %q: %v, want %v", c.after, c.date, got.Sub(now), c.want)
+		}
+	}
 	for _, v := range []string{"", "-1", "1.5", "+5", " ", "soon", "1e3", "Thu, 26 Nov 2026"} {
-		if got := retryAfter(http.Header{"Retry-After": {v}}, now); !got.IsZero() {
+		if got := RetryAt(http.Header{"Retry-After": {v}}, now); !got.IsZero() {
 			t.Errorf("%q: %v", v, got)
 		}
 	}
@@ -108,7 +125,8 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body, after, link string) {
 		r := &reply{url: at, status: status, body: []byte(body), header: http.Header{"Link": {link}, "Retry-After": {after}, "Content-Type": {after}}}
 		now := time.Now()
-		if r.retryAfter = retryAfter(r.header, now); !r.retryAfter.IsZero() && (r.retryAfter.Before(now) || r.retryAfter.After(now.AddDate(1, 0, 1))) {
+		r.at = now
+		if r.retryAfter = RetryAt(r.header, now); !r.retryAfter.IsZero() && (r.retryAfter.Before(now) || r.retryAfter.After(now.Add(limitMost))) {
 			t.Errorf("Retry-After %q is %v", after, r.retryAfter)
 		}
 		text := parseProblem(r).Error()

@@ -10,8 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
@@ -24,6 +22,7 @@ type reply struct {
 	status     int
 	header     http.Header
 	body       []byte
+	at         time.Time // when it came
 	retryAfter time.Time // zero: it named none
 }
 
@@ -78,10 +77,10 @@ func (c *Client) send(ctx context.Context, req *http.Request) (*reply, error) {
 	}
 	defer resp.Body.Close()
 	now := time.Now()
-	r := &reply{url: req.URL, status: resp.StatusCode, header: resp.Header.Clone(), retryAfter: retryAfter(resp.Header, now)}
+	r := &reply{url: req.URL, status: resp.StatusCode, header: resp.Header.Clone(), at: now, retryAfter: RetryAt(resp.Header, now)}
 	r.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if len(r.body) > maxBody {
-		return nil, &Problem{Status: r.status, RetryAfter: r.retryAfter, Detail: fmt.Sprintf("the CA's reply has more than %d bytes", maxBody)}
+		return nil, r.unusable("the CA's reply has more than %d bytes", maxBody)
 	}
 	if r.status/100 != 2 { // a half-read problem is a problem, too
 		c.nonces.push(r.header.Get("Replay-Nonce"), now)
@@ -196,7 +195,7 @@ func wordless(err error, r *reply) error {
 	if _, ok := errors.AsType[*url.Error](err); ok || r.status == 0 {
 		return err
 	}
-	return &Problem{Status: r.status, RetryAfter: r.retryAfter, Detail: clean("the CA's reply can't be used: "+err.Error(), maxDetail)}
+	return r.unusable("the CA's reply can't be used: %v", err)
 }
 
 // core is call with lego's Core.
@@ -213,34 +212,12 @@ func (c *Client) core(ctx context.Context, what string, a *account, f func(*api.
 // object checks that a reply is a JSON object, which lego's parser does not ask for, and fills v.
 func (r *reply) object(v any) error {
 	if err := json.Unmarshal(r.body, v); err != nil || !bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("{")) {
-		return &Problem{Status: r.status, RetryAfter: r.retryAfter, Detail: clean("the CA's reply is not what was asked for: "+string(r.body), maxDetail)}
+		return r.unusable("the CA's reply is not what was asked for: %s", r.body)
 	}
 	return nil
 }
 
-// retryAfter reads both forms of the header (RFC 9110 §10.2.3). Zero: none that can be read. More than a year
-// is a year.
-func retryAfter(h http.Header, now time.Time) time.Time {
-	v := h.Get("Retry-After")
-	if v == "" {
-		return time.Time{}
-	}
-	const most = 365 * 24 * time.Hour
-	if !slices.ContainsFunc([]byte(v), func(b byte) bool { return b < '0' || b > '9' }) {
-		if seconds, err := strconv.ParseUint(v, 10, 32); err == nil {
-			return now.Add(min(time.Duration(seconds)*time.Second, most))
-		}
-		return now.Add(most)
-	}
-	t, err := http.ParseTime(v)
-	if err != nil {
-		return time.Time{}
-	}
-	if t.Before(now) {
-		return now
-	}
-	if t.After(now.Add(most)) {
-		return now.Add(most)
-	}
-	return t
+// unusable is a Problem of this side's making about a reply: nobody refused anything.
+func (r *reply) unusable(format string, args ...any) *Problem {
+	return &Problem{Status: r.status, RetryAfter: r.within(pollMost), Detail: clean(fmt.Sprintf(format, args...), maxDetail)}
 }

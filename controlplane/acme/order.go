@@ -36,7 +36,7 @@ type Order struct {
 	Finalize       string    // URL
 	Certificate    string    // URL, once Status is valid
 	Error          *Problem  // why Status is invalid
-	RetryAfter     time.Time // not to be read again sooner; zero: not said
+	RetryAfter     time.Time // not to be read again sooner, within an hour; zero: not said
 }
 
 // NewOrder asks for a certificate (RFC 8555 §7.4). profile has to be one of the Directory's; it may be empty
@@ -120,7 +120,7 @@ func (c *Client) Finalize(ctx context.Context, o *Order, csrDER []byte) (*Order,
 // order checks what everything else rests on.
 func order(what string, o lego.Order, url string, r *reply) (*Order, error) {
 	bad := func(format string, args ...any) (*Order, error) {
-		return nil, fmt.Errorf("%s: %w", what, &Problem{Status: r.status, RetryAfter: r.retryAfter, Detail: clean("the CA's order: "+fmt.Sprintf(format, args...), maxDetail)})
+		return nil, fmt.Errorf("%s: %w", what, r.unusable("the CA's order: "+format, args...))
 	}
 	known := []string{StatusPending, StatusReady, StatusProcessing, StatusValid, StatusInvalid}
 	if !slices.Contains(known, o.Status) {
@@ -132,7 +132,7 @@ func order(what string, o lego.Order, url string, r *reply) (*Order, error) {
 	out := &Order{
 		URL: url, Status: o.Status, Profile: clean(o.Profile, 255), Replaces: clean(o.Replaces, 255),
 		Authorizations: o.Authorizations, Finalize: o.Finalize, Certificate: o.Certificate,
-		Error: embedded(o.Error), RetryAfter: r.retryAfter,
+		Error: embedded(o.Error), RetryAfter: r.within(pollMost),
 	}
 	if out.Status != StatusInvalid {
 		if err := checkURL(o.Finalize); err != nil {

@@ -22,7 +22,7 @@ type Problem struct {
 	Status      int    // of HTTP; zero for a problem found in an order, authorization or challenge
 	Identifier  string // the name that it is about, if the CA says so
 	Subproblems []Problem
-	RetryAfter  time.Time // from the reply's header; zero: none
+	RetryAfter  time.Time // from the reply's header, within the bound of its Kind; zero: none
 
 	html     bool // the reply was some other document: not the CA's word
 	otherKey bool // the CA knows the account, by another key than the one that has signed
@@ -103,15 +103,21 @@ func parseProblem(r *reply) *Problem {
 	var d document
 	if json.Unmarshal(r.body, &d) == nil && (d.Type != "" || d.Detail != "") {
 		d.fill(p, 0)
-		return p
+	} else {
+		p.fillFrom(r)
 	}
+	p.RetryAfter = r.within(p.most())
+	return p
+}
+
+// fillFrom says what a reply is that is no problem document.
+func (p *Problem) fillFrom(r *reply) {
 	kind, _, _ := mime.ParseMediaType(r.header.Get("Content-Type"))
 	p.Detail = http.StatusText(r.status)
 	if len(r.body) > 0 {
 		p.html = true
 		p.Detail = clean(fmt.Sprintf("%s, with %s that is no problem document: %s", p.Detail, kind, r.body[:min(len(r.body), 4*maxDetail)]), maxDetail)
 	}
-	return p
 }
 
 func (d *document) fill(p *Problem, depth int) {

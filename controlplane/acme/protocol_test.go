@@ -3,6 +3,7 @@ package acme_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -79,10 +80,18 @@ func TestBadNonceWithRetryAfter(t *testing.T) {
 func TestRetryAfterOnEveryReply(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
 		at := time.Now().Add(90 * time.Second)
-		for _, header := range []string{"90", at.UTC().Format(http.TimeFormat)} {
+		date := func(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
+		const off = 5 * time.Hour // their clock
+		for _, c := range []struct{ header, date string }{
+			{"90", ""}, {date(at), ""}, {date(at), date(time.Now())}, {date(at.Add(off)), date(time.Now().Add(off))}, {date(at.Add(-off)), date(time.Now().Add(-off))},
+		} {
+			header := c.header
 			body, status := orderJSON("processing"), http.StatusOK
 			f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Retry-After", header)
+				if c.date != "" {
+					w.Header().Set("Date", c.date)
+				}
 				w.Header().Set("Location", base+"/o")
 				w.WriteHeader(status)
 				io.WriteString(w, body)
@@ -112,6 +121,62 @@ func TestRetryAfterOnEveryReply(t *testing.T) {
 						t.Errorf("%d %q: class %v", status, body, acme.Class(err))
 					}
 				}
+			}
+		}
+	})
+}
+
+// A Retry-After of a year is obeyed for as long as it can make sense: of what is being worked on for an hour, of a refusal for a day, of a limit for
+// a week.
+func TestRetryAfterOfAYear(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		now := time.Now()
+		year := now.AddDate(1, 0, 0).UTC().Format(http.TimeFormat)
+		for _, header := range []string{"31536000", year, "99999999999999999999"} {
+			body, status := orderJSON("processing"), http.StatusOK
+			f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Retry-After", header)
+				w.WriteHeader(status)
+				io.WriteString(w, body)
+			})
+			c := f.client(t)
+			check := func(what string, got time.Time, want time.Duration) {
+				t.Helper()
+				if got.Sub(now) != want {
+					t.Errorf("%s, Retry-After %s: %v, want %v", what, header, got.Sub(now), want)
+				}
+			}
+			o, err := c.Order(t.Context(), base+"/o")
+			if err != nil {
+				t.Fatal(err)
+			}
+			check("order", o.RetryAfter, time.Hour)
+			if o, err = c.Finalize(t.Context(), o, []byte("csr")); err != nil {
+				t.Fatal(err)
+			}
+			check("finalize", o.RetryAfter, time.Hour)
+			body = `{"status":"pending","identifier":{"type":"dns","value":"a.example"},"challenges":[]}`
+			a, err := c.Authorization(t.Context(), base+"/authz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			check("authorization", a.RetryAfter, time.Hour)
+			body = `{"status":"what"}`
+			_, err = c.Order(t.Context(), base+"/o")
+			check("an order of no use", acme.RetryAfter(err), time.Hour)
+			for _, p := range []struct {
+				status int
+				kind   string
+				want   time.Duration
+			}{
+				{429, "rateLimited", 7 * 24 * time.Hour}, {403, "rateLimited", 7 * 24 * time.Hour}, {429, "", 7 * 24 * time.Hour}, {503, "", 24 * time.Hour}, {403, "unauthorized", 24 * time.Hour},
+				{400, "malformed", 24 * time.Hour}, {500, "serverInternal", time.Hour}, {404, "", time.Hour}, {400, "accountDoesNotExist", time.Hour},
+			} {
+				if status, body = p.status, ""; p.kind != "" {
+					body = fmt.Sprintf(`{"type":"urn:ietf:params:acme:error:%s","detail":"no"}`, p.kind)
+				}
+				_, err := c.NewOrder(t.Context(), []string{"a.example"}, "", "")
+				check(fmt.Sprint(p.status, " ", p.kind), acme.RetryAfter(err), p.want)
 			}
 		}
 	})

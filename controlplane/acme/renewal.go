@@ -24,7 +24,7 @@ type RenewalInfo struct {
 // the CA had none. Never renew because of it.
 type NoRenewalInfo struct {
 	Reason     error
-	RetryAfter time.Time // when to ask again; zero: this CA has none to give
+	RetryAfter time.Time // when to ask again: within a minute and a day; zero: this CA has none to give
 }
 
 func (e *NoRenewalInfo) Error() string { return "no renewal information: " + e.Reason.Error() }
@@ -69,13 +69,20 @@ func (c *Client) RenewalInfo(ctx context.Context, leaf *x509.Certificate) (*Rene
 	return parseRenewalInfo(r, leaf, time.Now())
 }
 
-// noInfo wraps a failure: ask again when the CA says, else after six hours.
+// noInfo wraps a failure: ask again when the CA says, else after six hours. A rate limit has the bounds of this request, too: a window that moves
+// because of a revocation is not missed for a week.
 func noInfo(err error) *NoRenewalInfo {
-	at := RetryAfter(err)
-	if now := time.Now(); at.IsZero() {
-		at = now.Add(renewalInfoAgain)
+	now := time.Now()
+	at := now.Add(renewalInfoAgain)
+	if said := RetryAfter(err); !said.IsZero() {
+		at = renewalInfoAt(said, now)
 	}
 	return &NoRenewalInfo{Reason: err, RetryAfter: at}
+}
+
+// renewalInfoAt bounds when renewal information is asked for again.
+func renewalInfoAt(said, now time.Time) time.Time {
+	return now.Add(min(max(said.Sub(now), renewalInfoMin), renewalInfoMax))
 }
 
 func parseRenewalInfo(r *reply, leaf *x509.Certificate, now time.Time) (*RenewalInfo, error) {
@@ -102,8 +109,7 @@ func parseRenewalInfo(r *reply, leaf *x509.Certificate, now time.Time) (*Renewal
 	case w.End.After(leaf.NotAfter):
 		return bad("the window ends at %s, after the certificate", w.End.UTC().Format(layout))
 	}
-	again := min(max(r.retryAfter.Sub(now), renewalInfoMin), renewalInfoMax)
-	return &RenewalInfo{Start: w.Start, End: w.End, Explanation: clean(got.ExplanationURL, 2048), RetryAfter: now.Add(again)}, nil
+	return &RenewalInfo{Start: w.Start, End: w.End, Explanation: clean(got.ExplanationURL, 2048), RetryAfter: renewalInfoAt(r.retryAfter, now)}, nil
 }
 
 // CertID is a certificate's name in renewal information and in replaces: key identifier of its issuer, serial

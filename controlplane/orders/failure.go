@@ -151,7 +151,8 @@ func (t *turn) limited(ctx context.Context, step Step, err error, until, now tim
 		out = t.undone("", now)
 	}
 	out.order.Class, out.order.Problem = acme.RateLimited.String(), problem
-	out.what, out.wait = "asked to wait until "+until.UTC().Format(time.RFC3339), until.Sub(now)
+	out.what = "asked to wait until " + until.UTC().Format(time.RFC3339)
+	out.wait = max(until.Sub(now), backoff(out.order.Attempts, certs.Random())) // "0", or a date that has passed, is no leave to ask without end
 	long, named := until.Sub(now) > shortPause, acme.About(err, t.order.Names)
 	if !long || !t.sent && !named {
 		t.pauses.set(t.issuer.ID, until)

@@ -161,6 +161,7 @@ type local struct {
 	serial int64
 	asked  int                                    // while it is away
 	info   func() (status int, kind, body string) // what it answers about renewal; nil: 404
+	limit  func() (after string)                  // the Retry-After of a 429 that newOrder gets; nil: it makes orders
 
 	one sync.Mutex // request at a time
 }
@@ -199,6 +200,12 @@ func (l *local) RoundTrip(r *http.Request) (*http.Response, error) {
 	case r.URL.Path == "/dir":
 		status, kind = http.StatusOK, "application/json"
 		body = fmt.Sprintf(`{"newNonce":"%[1]sn","newAccount":"%[1]sa","newOrder":"%[1]so","revokeCert":"%[1]sr","keyChange":"%[1]sk","renewalInfo":"%[1]sari"}`, localURL)
+	case r.URL.Path == "/n":
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Replay-Nonce": {"n"}}, Body: http.NoBody, Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
+	case r.URL.Path == "/o":
+		h := http.Header{"Content-Type": {kind}, "Date": {time.Now().Add(l.ahead).UTC().Format(http.TimeFormat)}, "Retry-After": {l.limit()}}
+		body = `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many"}`
+		return &http.Response{StatusCode: http.StatusTooManyRequests, Header: h, Body: io.NopCloser(strings.NewReader(body)), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
 	case l.info != nil:
 		status, kind, body = l.info()
 	}
@@ -250,9 +257,12 @@ func (o over) Orders(context.Context) (urls []string, err error) {
 	return urls, o.reach()
 }
 
-func (o over) NewOrder(_ context.Context, names []string, profile, replaces string) (*acme.Order, error) {
+func (o over) NewOrder(ctx context.Context, names []string, profile, replaces string) (*acme.Order, error) {
 	if err := o.reach(); err != nil {
 		return nil, err
+	}
+	if o.l.limit != nil {
+		return o.Client.NewOrder(ctx, names, profile, replaces)
 	}
 	url := fmt.Sprintf("%sorder/%d", localURL, len(o.l.orders))
 	v := &acme.Order{URL: url, Status: acme.StatusReady, Names: names, Profile: profile, Replaces: replaces, Finalize: url + "/finalize"}

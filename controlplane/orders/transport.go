@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
+	"github.com/warrenedge/warren/controlplane/acme"
 	"github.com/warrenedge/warren/controlplane/model"
 )
 
@@ -45,7 +45,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.pauses.answered(p.issuer, now)
 	}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		until := retryAfter(resp.Header.Get("Retry-After"), now)
+		until := acme.RetryAt(resp.Header, now)
 		if until.IsZero() && resp.StatusCode == http.StatusTooManyRequests {
 			until = now.Add(unspecified)
 		}
@@ -68,16 +68,4 @@ func (p patient) may(ctx context.Context) error {
 		return p.pauses.allowed(p.issuer, r)
 	}
 	return nil
-}
-
-// retryAfter reads the header of RFC 9110 §10.2.3; zero if there is nothing to read.
-func retryAfter(h string, now time.Time) time.Time {
-	if n, err := strconv.ParseUint(h, 10, 31); err == nil {
-		return now.Add(time.Duration(n) * time.Second)
-	}
-	at, err := http.ParseTime(h)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
 }

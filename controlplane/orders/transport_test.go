@@ -20,6 +20,7 @@ type counter struct {
 	asked  int
 	status int
 	after  string
+	date   string
 }
 
 func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -27,6 +28,9 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	h := http.Header{}
 	if c.after != "" {
 		h.Set("Retry-After", c.after)
+	}
+	if c.date != "" {
+		h.Set("Date", c.date)
 	}
 	return &http.Response{StatusCode: c.status, Header: h, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
 }
@@ -71,24 +75,29 @@ func (x *patientWorld) get(ctx context.Context, p patient) error {
 // What one replica is told holds for the next request of each, whatever it was; the row says it once the answer is there, although whoever asked
 // has gone. A long one says nothing of other requests.
 func TestRetryAfterHoldsForAllReplicas(t *testing.T) {
+	theirs := func(off time.Duration) string { return time.Now().UTC().Add(off).Format(http.TimeFormat) }
+	const day = 24 * time.Hour
 	for _, c := range []struct {
 		name   string
 		status int
 		after  string
 		least  time.Duration // 0: nothing is paused
+		date   string
 	}{
-		{"429", http.StatusTooManyRequests, "300", 300 * time.Second},
-		{"429 that does not say how long", http.StatusTooManyRequests, "", 60 * time.Second},
-		{"503", http.StatusServiceUnavailable, "300", 300 * time.Second},
-		{"503 that does not say how long", http.StatusServiceUnavailable, "", 0},
-		{"429 for long", http.StatusTooManyRequests, "3600", 0},
-		{"429 that has passed", http.StatusTooManyRequests, "0", 0},
-		{"200", http.StatusOK, "300", 0},
+		{"429", http.StatusTooManyRequests, "300", 300 * time.Second, ""},
+		{"429 that does not say how long", http.StatusTooManyRequests, "", 60 * time.Second, ""},
+		{"503", http.StatusServiceUnavailable, "300", 300 * time.Second, ""},
+		{"503 that does not say how long", http.StatusServiceUnavailable, "", 0, ""},
+		{"429 for long", http.StatusTooManyRequests, "3600", 0, ""},
+		{"429 that has passed", http.StatusTooManyRequests, "0", 0, ""},
+		{"429 by a clock that is ahead", http.StatusTooManyRequests, theirs(day + 300*time.Second), 300 * time.Second, theirs(day)},
+		{"429 by a clock that is behind", http.StatusTooManyRequests, theirs(300*time.Second - day), 300 * time.Second, theirs(-day)},
+		{"200", http.StatusOK, "300", 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := newPatientWorld(t)
 			told, other := x.replica(), x.replica()
-			x.ca.status, x.ca.after = c.status, c.after
+			x.ca.status, x.ca.after, x.ca.date = c.status, c.after, c.date
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			told.next = leaving{x.ca, cancel}
