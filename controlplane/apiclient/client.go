@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -106,6 +107,19 @@ func StatusOf(err error) int {
 		return p.Status
 	}
 	return 0
+}
+
+// Passes reports whether a call that only reads is worth making again after err: nobody answered, or somebody who can't at this moment,
+// such as a replica that ends.
+func Passes(err error) bool {
+	switch StatusOf(err) {
+	case 0:
+		_, cut := errors.AsType[net.Error](err)
+		return cut || errors.Is(err, io.ErrUnexpectedEOF)
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return true
+	}
+	return false
 }
 
 // Written is what a write came to. It is zero for other calls.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient"
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
@@ -189,11 +190,14 @@ func (a *app) renewed(ctx context.Context, s *session, before typed.Managed, lim
 	defer cancel()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	begin, said := time.Now(), ""
+	begin, said, m := time.Now(), "", before
 	for {
-		m, _, err := s.api.GetManagedCertificate(ctx, s.org, before.ID)
-		if err != nil && ctx.Err() == nil {
-			return m, err
+		now, _, err := s.api.GetManagedCertificate(ctx, s.org, before.ID)
+		switch {
+		case err == nil:
+			m = now
+		case ctx.Err() == nil && !apiclient.Passes(err): // else a replica ends, and the order goes on at another
+			return now, err
 		}
 		word := m.LastProblem
 		if len(m.Orders) > 0 {
@@ -201,6 +205,9 @@ func (a *app) renewed(ctx context.Context, s *session, before typed.Managed, lim
 		}
 		if m.WaitsFor != "" {
 			word = "it can't be ordered: " + m.WaitsFor
+		}
+		if err != nil && ctx.Err() == nil {
+			word = "the control plane does not answer, it is asked again: " + err.Error()
 		}
 		if word != said && word != "" {
 			a.say("%6s  %s", seconds(time.Since(begin)), word)

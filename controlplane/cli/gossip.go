@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenedge/warren/controlplane/apiclient"
 	"github.com/warrenedge/warren/controlplane/apiclient/typed"
 )
 
@@ -84,7 +85,7 @@ func (a *app) rotated(ctx context.Context, s *session, keys gossipKeys, limit ti
 		switch {
 		case err == nil:
 			keys = next
-		case ctx.Err() == nil:
+		case ctx.Err() == nil && !apiclient.Passes(err): // else a replica ends: another one tells
 			return keys, err
 		}
 	}

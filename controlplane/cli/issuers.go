@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/warrenedge/warren/controlplane/apiclient"
 )
 
 func (a *app) issuerCommand() *cobra.Command {
@@ -70,6 +72,9 @@ func (a *app) issuerRollover() *cobra.Command {
 			a.say("another key for the account at %s is asked for", args[0])
 			for end := time.Now().Add(limit); wait; time.Sleep(500 * time.Millisecond) {
 				if now, _, err = s.api.GetIssuer(cmd.Context(), args[0]); err != nil {
+					if apiclient.Passes(err) && time.Now().Before(end) {
+						continue // a replica ends: another one tells
+					}
 					return err
 				}
 				if now.Rollover == nil {

@@ -95,14 +95,23 @@ func All[V any](read func(token string) (items []V, next string, err error)) ([]
 }
 
 // Applied waits until every connected node and connector that a revision concerns has applied it. It is a problem with status
-// 504 when that takes longer than limit.
+// 504 when that takes longer than limit. When the replica that is asked ends meanwhile another one is.
 func (c Client) Applied(ctx context.Context, revision uint64, limit time.Duration) (WaitAnswerBody, error) {
+	const pause = 250 * time.Millisecond
 	for deadline := time.Now().Add(limit); ; {
 		left := min(time.Until(deadline), 20*time.Second) // below the limit of one call
 		r, _, err := c.Wait(ctx, WaitParams{Revision: int64(revision), Timeout: max(left, time.Millisecond).String()})
-		if apiclient.StatusOf(err) == http.StatusGatewayTimeout && time.Now().Before(deadline) {
-			continue
+		passes := apiclient.Passes(err)
+		if left = time.Until(deadline); left <= 0 || !passes && apiclient.StatusOf(err) != http.StatusGatewayTimeout {
+			return r, err
 		}
-		return r, err
+		if !passes {
+			continue // it has waited
+		}
+		select {
+		case <-ctx.Done():
+			return r, err
+		case <-time.After(min(left, pause)):
+		}
 	}
 }
