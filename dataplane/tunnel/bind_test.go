@@ -6,11 +6,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.zx2c4.com/wireguard/conn"
 
 	"github.com/warrenedge/warren/dataplane/dial"
 	"github.com/warrenedge/warren/dataplane/fabric"
@@ -18,6 +23,7 @@ import (
 	"github.com/warrenedge/warren/shared/endpoint"
 	"github.com/warrenedge/warren/shared/identity"
 	"github.com/warrenedge/warren/shared/identity/identitytest"
+	"github.com/warrenedge/warren/shared/wgkey"
 )
 
 func TestTransports(t *testing.T) {
@@ -35,7 +41,7 @@ func TestTransports(t *testing.T) {
 	if !c.silent(at(udpSilence)) {
 		t.Errorf("not silent after %v", udpSilence)
 	}
-	c.heardUDP()
+	c.heardUDP(at(udpSilence))
 	if c.silent(at(time.Hour)) {
 		t.Error("silent, though an answer came")
 	}
@@ -85,7 +91,7 @@ func TestTriesInVain(t *testing.T) {
 	vain("when the next begins", true)
 	vain("said once", false)
 	row()
-	c.heardUDP()
+	c.heardUDP(now)
 	vain("heard meanwhile", false)
 	row()
 	vain("heard before", false)
@@ -105,7 +111,7 @@ func TestIdlePeersAreAskedWhileUDPIsSilent(t *testing.T) {
 	for _, heard := range []bool{false, true} {
 		c.sentUDP(start)
 		if c.used = start; heard {
-			c.heardUDP()
+			c.heardUDP(start)
 		}
 		for s := range 600 {
 			now := start.Add(time.Duration(s) * time.Second)
@@ -124,6 +130,49 @@ func TestIdlePeersAreAskedWhileUDPIsSilent(t *testing.T) {
 	}
 	if n := asked[true]; n != 0 {
 		t.Errorf("asked %d times though UDP works", n)
+	}
+}
+
+// In a tunnel at rest the answer to the node's question is the last word for long: UDP owes nothing then. It does to
+// what is sent without having been asked, and to a handshake always.
+func TestAnswersOweNothing(t *testing.T) {
+	data, initiation := append([]byte{4, 0, 0, 0}, make([]byte, 60)...), append([]byte{1, 0, 0, 0}, make([]byte, 144)...)
+	for name, c := range map[string]struct {
+		after  time.Duration // something was heard
+		packet []byte
+		owes   bool
+	}{
+		"the answer":               {time.Millisecond, data, false},
+		"a slow answer":            {answerMost - 1, data, false},
+		"a question":               {answerMost, data, true},
+		"the first word":           {time.Hour, data, true},
+		"a clock that went back":   {-time.Second, data, true},
+		"a handshake of ours":      {time.Millisecond, initiation, true},
+		"a keepalive asks nothing": {time.Hour, data[:32], false},
+	} {
+		bubbletest.Run(t, func(t *testing.T) {
+			udp := &noted{Bind: conn.NewStdNetBind()}
+			dial := func(context.Context, string, endpoint.Endpoint) (net.Conn, error) { return nil, net.ErrClosed }
+			b := newBind(udp, wgkey.Public{}, dial, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry(), func() []PeerState { return nil }))
+			b.apply([]Peer{{ID: "a", Kind: Node, Endpoint: endpoint.MustParse("192.0.2.1:51820"), TLS: endpoint.MustParse("192.0.2.1:443")}})
+			to, err := b.ParseEndpoint("192.0.2.1:51820")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := b.ways.Load().of["a"]
+			w.choice.heardUDP(time.Now().Add(-c.after))
+			if err := b.Send([][]byte{slices.Clone(c.packet)}, to); err != nil {
+				t.Fatal(err)
+			}
+			if len(udp.take()) != 1 {
+				t.Errorf("%s: not sent", name)
+			}
+			time.Sleep(udpSilence)
+			synctest.Wait()
+			if owes := len(b.wake) > 0; owes != c.owes {
+				t.Errorf("%s: TLS is dialled: %v, want %v", name, owes, c.owes)
+			}
+		})
 	}
 }
 

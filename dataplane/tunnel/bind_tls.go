@@ -164,7 +164,7 @@ func (b *bind) listening(fn conn.ReceiveFunc) conn.ReceiveFunc {
 			last = udp.AddrPort
 			if w := ways[unmap(last)]; w != nil {
 				w.mu.Lock()
-				w.choice.heardUDP()
+				w.choice.heardUDP(now)
 				w.mu.Unlock()
 			}
 		}
@@ -257,7 +257,7 @@ func (b *bind) sendUDP(bufs [][]byte, w *way, ep conn.Endpoint) error {
 	w.sent = now
 	w.remember(bufs)
 	for _, p := range bufs {
-		if !expects(p) {
+		if !expects(p) || w.choice.answers(p, now) {
 			continue
 		}
 		if w.choice.sentUDP(now) { // while there is no session, the next packet may be long in coming

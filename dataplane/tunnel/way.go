@@ -15,6 +15,7 @@ import (
 // Times of the choice between UDP and TLS.
 const (
 	udpSilence  = 1500 * time.Millisecond // of UDP, before TLS is dialled and used beside it
+	answerMost  = 100 * time.Millisecond  // after something came over UDP, what is sent may be the answer, to which there is none
 	tryUDPEvery = 3 * time.Second         // while TLS is in use
 	tryUDPTimes = 3                       // in a row: one may come over TLS earlier, and be no news to the peer
 	tryUDPMost  = 512                     // bytes of a packet that is also sent over UDP for that
@@ -30,6 +31,7 @@ const (
 // opens the one that came over UDP first, it answers over UDP, and WireGuard is back there.
 type transports struct {
 	waiting time.Time // since when UDP owes an answer; zero: it does not
+	heard   time.Time // when something came over UDP last
 	tried   time.Time // when UDP was begun to be tried last while TLS is in use
 	tries   int       // left
 	vain    bool      // a row of tries was not answered
@@ -48,7 +50,14 @@ func (t *transports) sentUDP(now time.Time) (first bool) {
 }
 
 // heardUDP tells that the peer was heard over UDP.
-func (t *transports) heardUDP() { t.waiting, t.vain = time.Time{}, false }
+func (t *transports) heardUDP(now time.Time) { t.waiting, t.heard, t.vain = time.Time{}, now, false }
+
+// answers reports whether a packet may be the answer to what came over UDP just now: in a tunnel at rest it is the last
+// word for long, and that nothing follows says nothing. Where more is sent, it soon is no answer any more.
+func (t *transports) answers(b []byte, now time.Time) bool {
+	d := now.Sub(t.heard)
+	return b[0] == device.MessageTransportType && d >= 0 && d < answerMost
+}
 
 // moved tells that UDP leads to another address from now on. It is tried at once.
 func (t *transports) moved() { t.tried, t.vain = time.Time{}, false }
