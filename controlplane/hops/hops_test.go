@@ -125,6 +125,15 @@ func (s *scene) killed(k presence.Key) {
 	}
 }
 
+// quiet is what becomes of those whose streams are open, and who say nothing.
+func (s *scene) quiet(keys ...presence.Key) {
+	for _, k := range keys {
+		e := s.entries[k]
+		e.Quiet = true
+		s.entries[k] = e
+	}
+}
+
 func (s *scene) tunnels(change func(of presence.Key, t *presence.Tunnel)) {
 	for k, e := range s.entries {
 		e.Tunnels = slices.Clone(e.Tunnels)
@@ -208,11 +217,22 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 		{"all nodes killed, of a hostname", "wiki", func(s *scene) { s.killed(nodeKey("n1")); s.killed(nodeKey("n2")) }, Down, Node, NodeAway},
 		{"all nodes killed", "db", func(s *scene) { s.killed(nodeKey("n1")); s.killed(nodeKey("n2")) }, Down, Node, NodeAway},
 		{"a node hangs", "wiki", func(s *scene) {
-			e := s.entries[nodeKey("n2")]
-			e.Seen = s.now.Add(-5 * time.Second)
-			s.entries[nodeKey("n2")] = e
+			s.quiet(nodeKey("n2"))
 			s.tunnels(func(_ presence.Key, t *presence.Tunnel) { t.Up = t.Peer != nodeKey("n2").ID })
 		}, Degraded, Node, NodeAway},
+		{"a connector hangs", "wiki", func(s *scene) {
+			s.quiet(connectorKey("c1"))
+			s.tunnels(func(k presence.Key, t *presence.Tunnel) { t.Up = k == connectorKey("c1") })
+		}, Down, Tunnel, TunnelDown},
+		{"a connector is quiet, and its tunnels are up", "wiki", func(s *scene) { s.quiet(connectorKey("c1")) }, Healthy, "", ""},
+		{"nothing is heard of anybody", "wiki", func(s *scene) { s.quiet(connectorKey("c1"), nodeKey("n1"), nodeKey("n2")) }, Unknown, Tunnel, NotKnown},
+		// What another replica was told is in its table, which is read now and then: that it is old says nothing.
+		{"all are connected to another replica, whose clock is slow", "wiki", func(s *scene) {
+			for k, e := range s.entries {
+				e.Seen = s.now.Add(-time.Minute)
+				s.entries[k] = e
+			}
+		}, Healthy, "", ""},
 		{"a node loses its control link", "wiki", func(s *scene) { delete(s.entries, nodeKey("n2")); s.away[nodeKey("n2")] = true }, Degraded, Node, ControlLink},
 		{"a node loses its control link, and nobody looks from outside", "wiki", func(s *scene) {
 			delete(s.entries, nodeKey("n2"))

@@ -3,7 +3,6 @@ package hops
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/presence"
@@ -59,8 +58,8 @@ func (f *Facts) node(n *model.Node, own []string) Part {
 		return f.away(n, seen)
 	case e.Applied == 0:
 		return part("node", name, Down, NodeJoining, "it has not applied any configuration yet")
-	case f.Now.Sub(e.Seen) > silence && !f.tunnelled(n) && f.hasTunnels(n):
-		return part("node", name, Down, NodeAway, fmt.Sprintf("nothing was heard of it for %.0f s, and all tunnels to it are down", f.Now.Sub(e.Seen).Seconds()))
+	case e.Quiet && !f.tunnelled(n) && f.hasTunnels(n):
+		return part("node", name, Down, NodeAway, fmt.Sprintf("nothing was heard of it for %.0f s, and all tunnels to it are down", max(f.Now.Sub(e.Seen), presence.QuietAfter).Seconds()))
 	}
 	if r, ok := rejected(e, own); ok {
 		return part("node", name, Down, Rejected, "it did not apply the "+resource.ShortType(r.TypeURL)+": "+r.Reason)
@@ -93,10 +92,6 @@ func (f *Facts) away(n *model.Node, seen Sight) Part {
 	return part("node", name, Unknown, NotKnown, "nothing was heard of it yet")
 }
 
-// silence is how long nothing may be heard of somebody who reports each two seconds, while there is other evidence
-// that he is gone.
-const silence = 4 * time.Second
-
 // tunnelled reports whether a connector says that a tunnel to a node is up: it is somebody else's word that it lives.
 func (f *Facts) tunnelled(n *model.Node) bool {
 	up, _ := f.tunnelsTo(n)
@@ -123,7 +118,7 @@ func (f *Facts) tunnelsTo(n *model.Node) (up, all int) {
 	for s := range f.Model.SitesOf(n.Pool) {
 		for c := range f.Model.ConnectorsOf(s.ID) {
 			e, ok := f.entry(identity.Connector, c.ID.String())
-			if !ok || f.Now.Sub(e.Seen) > silence {
+			if !ok || e.Quiet {
 				continue
 			}
 			for _, t := range e.Tunnels {

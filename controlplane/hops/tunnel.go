@@ -94,13 +94,16 @@ type link struct {
 func (f *Facts) connectors(s *model.Site) Part {
 	var links []link
 	var gone, unlinked []string // connectors that are away; whose tunnels are up, but whom the control plane does not hear
-	enrolled, unknown := 0, 0
+	enrolled, unknown, quiet := 0, 0, 0
 	nodes := f.Model.Assigned(s)
 	for c := range f.Model.ConnectorsOf(s.ID) {
 		if !c.Enrolled() {
 			continue
 		}
 		enrolled++
+		if e, ok := f.entry(identity.Connector, c.ID.String()); ok && e.Quiet {
+			quiet++
+		}
 		own := f.links(c, nodes)
 		links = append(links, own...)
 		up := slices.ContainsFunc(own, func(l link) bool { return l.up })
@@ -128,6 +131,8 @@ func (f *Facts) connectors(s *model.Site) Part {
 		return f.linked(s, links, gone, unlinked)
 	case unknown > 0:
 		return part("site", s.Name, Unknown, NotKnown, "nothing was heard of its connectors yet")
+	case quiet > 0 && !slices.ContainsFunc(links, func(l link) bool { return l.told }):
+		return part("site", s.Name, Unknown, NotKnown, "nothing is heard of its connectors, nor of the nodes that could tell")
 	case len(gone) == enrolled:
 		return part("site", s.Name, Down, ConnectorAway, "no connector is connected: "+few(gone))
 	}
@@ -168,7 +173,7 @@ func (f *Facts) linked(s *model.Site, links []link, gone, unlinked []string) Par
 // while it is not.
 func (f *Facts) links(c *model.Connector, nodes []*model.Node) []link {
 	e, connected := f.entry(identity.Connector, c.ID.String())
-	connected = connected && f.Now.Sub(e.Seen) <= silence
+	connected = connected && !e.Quiet
 	var out []link
 	for _, n := range nodes {
 		l := link{connector: c.Name, node: f.nodeName(n)}
@@ -178,7 +183,7 @@ func (f *Facts) links(c *model.Connector, nodes []*model.Node) []link {
 			}
 		}
 		ne, ok := f.entry(identity.Node, n.ID.String())
-		if l.nodeOut = !ok || f.Now.Sub(ne.Seen) > silence; !l.nodeOut && !connected {
+		if l.nodeOut = !ok || ne.Quiet; !l.nodeOut && !connected {
 			if t, ok := tunnelTo(ne, c.ID.String()); ok {
 				l.up, l.told, l.transport, l.loss = t.Up, true, t.Transport, t.Loss
 			}

@@ -27,8 +27,13 @@ const (
 	Grace = 3 * time.Second
 	// Settle is how long a new replica waits before it calls a subject down that it never heard of.
 	Settle = 15 * time.Second
-	// Silence ends a report stream that says nothing; reports come every two seconds.
+	// QuietAfter is how long nothing may come of a report stream before its subject is Quiet; reports come every two
+	// seconds.
+	QuietAfter = 4 * time.Second
+	// Silence ends a report stream that says nothing.
 	Silence = 8 * time.Second
+	// replicaQuiet is the same as QuietAfter for a replica, which gives a sign every refresh.
+	replicaQuiet = 3*refresh + time.Second
 )
 
 // Key is one node or connector.
@@ -46,7 +51,8 @@ type Entry struct {
 	Key
 	Replica  string         `json:"replica"`
 	Since    time.Time      `json:"since"`              // when its stream opened, by the replica's clock
-	Seen     time.Time      `json:"seen"`               // last report, by the replica's clock
+	Seen     time.Time      `json:"seen"`               // last report known here, by the replica's clock: other replicas hear of it later
+	Quiet    bool           `json:"quiet,omitempty"`    // its replica has heard nothing of it for QuietAfter, or nothing is heard of the replica
 	Applied  model.Revision `json:"applied"`            // 0 until it has applied a checkpoint
 	Version  string         `json:"version"`            // of its software
 	Instance string         `json:"instance,omitempty"` // of its process: another one after each start; empty: a program from before
@@ -145,6 +151,9 @@ type Receiver interface {
 	ReplaceReplica(replica string, seq uint64, entries []Entry)
 	UpdateEntry(e Entry)
 	DropEntry(replica string, k Key, seq uint64)
+	// Awake takes a sign of life of a replica. beats says that it gives one every refresh, which programs from before
+	// don't: their silence says nothing.
+	Awake(replica string, beats bool)
 	KeepReplicas(alive []string) // forget all other replicas
 }
 
@@ -164,7 +173,8 @@ type Store struct {
 	verdicts map[model.TargetID]Verdict // last decided; never TargetUnknown
 	doubtful map[string]bool            // targets to decide on again, by id
 	copies   map[Key]*copies
-	changed  chan struct{} // closed and renewed at each change
+	awake    map[string]time.Time // when there was a sign of life of another replica that beats
+	changed  chan struct{}        // closed and renewed at each change
 }
 
 type metrics struct{ connected *prometheus.GaugeVec }
@@ -174,7 +184,7 @@ func New(replica string, bus Bus, log *slog.Logger, reg prometheus.Registerer) *
 	s := &Store{
 		replica: replica, bus: bus, log: log, started: time.Now(),
 		entries: map[Key]map[string]Entry{}, lastGone: map[Key]time.Time{}, dropped: map[string]map[Key]uint64{}, health: map[string]Health{},
-		verdicts: map[model.TargetID]Verdict{}, doubtful: map[string]bool{}, copies: map[Key]*copies{}, changed: make(chan struct{}),
+		verdicts: map[model.TargetID]Verdict{}, doubtful: map[string]bool{}, copies: map[Key]*copies{}, awake: map[string]time.Time{}, changed: make(chan struct{}),
 		m: metrics{connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cp_presence_connected", Help: "Nodes and connectors known to be connected, by kind and replica.",
 		}, []string{"kind", "local"})},
@@ -216,18 +226,29 @@ func (s *Store) Gone(ctx context.Context, k Key, since time.Time) {
 
 // Get returns the newest entry of a node or connector, from whichever replica it is connected to.
 func (s *Store) Get(k Key) (Entry, bool) {
+	live := s.bus.Live()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return newest(s.entries[k])
+	return s.get(s.entries[k], live, time.Now())
+}
+
+// get is newest, with the silence of the entry's replica. While nobody can be heard, that says nothing. It needs the lock.
+func (s *Store) get(by map[string]Entry, live bool, now time.Time) (Entry, bool) {
+	e, ok := newest(by)
+	if at, beats := s.awake[e.Replica]; ok && live && beats && now.Sub(at) > replicaQuiet {
+		e.Quiet = true
+	}
+	return e, ok
 }
 
 // List returns the newest entry of each connected node and connector, ordered by kind and id.
 func (s *Store) List() []Entry {
+	live, now := s.bus.Live(), time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []Entry
 	for _, by := range s.entries {
-		if e, ok := newest(by); ok {
+		if e, ok := s.get(by, live, now); ok {
 			out = append(out, e)
 		}
 	}
@@ -332,7 +353,7 @@ func (s *Store) wake() {
 
 // material reports whether others should hear of a change at once; counters, times and measures can wait.
 func material(a, b Entry) bool {
-	if a.Applied != b.Applied || a.Since != b.Since || a.Version != b.Version || a.Instance != b.Instance || len(a.Tunnels) != len(b.Tunnels) || a.Omitted != b.Omitted || !slices.Equal(a.Rejected, b.Rejected) {
+	if a.Applied != b.Applied || a.Since != b.Since || a.Quiet != b.Quiet || a.Version != b.Version || a.Instance != b.Instance || len(a.Tunnels) != len(b.Tunnels) || a.Omitted != b.Omitted || !slices.Equal(a.Rejected, b.Rejected) {
 		return true
 	}
 	for i := range a.Tunnels {

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -65,6 +66,15 @@ func (s *Store) DropEntry(replica string, k Key, seq uint64) {
 	s.drop(replica, k)
 }
 
+// Awake implements Receiver.
+func (s *Store) Awake(replica string, beats bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.awake[replica]; known || beats {
+		s.awake[replica] = time.Now()
+	}
+}
+
 // KeepReplicas implements Receiver.
 func (s *Store) KeepReplicas(alive []string) {
 	s.mu.Lock()
@@ -76,11 +86,9 @@ func (s *Store) KeepReplicas(alive []string) {
 			}
 		}
 	}
-	for r := range s.dropped {
-		if !slices.Contains(alive, r) {
-			delete(s.dropped, r)
-		}
-	}
+	gone := func(r string) bool { return !slices.Contains(alive, r) }
+	maps.DeleteFunc(s.dropped, func(r string, _ map[Key]uint64) bool { return gone(r) })
+	maps.DeleteFunc(s.awake, func(r string, _ time.Time) bool { return gone(r) })
 }
 
 // put needs the lock.

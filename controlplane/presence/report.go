@@ -81,37 +81,58 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 			}
 		}
 	}()
-	silence := time.NewTimer(Silence)
+	silence, quiet := time.NewTimer(Silence), time.NewTimer(QuietAfter)
 	defer silence.Stop()
+	defer quiet.Stop()
+	var last Entry
 	for {
+		var m message
 		select {
 		case <-trusted.Done():
 			return status.Error(codes.PermissionDenied, "no longer trusted")
 		case <-silence.C:
 			return status.Error(codes.DeadlineExceeded, "no report")
-		case m := <-in:
-			if errors.Is(m.err, io.EOF) {
-				return nil
+		case <-quiet.C:
+			select {
+			case m = <-in: // we were held up ourselves
+			default:
+				if !first {
+					last.Quiet = true
+					r.store.Report(trusted, last)
+				}
+				continue
 			}
-			if m.err != nil {
-				return m.err
-			}
-			if len(m.req.GetTunnels()) > maxTunnels {
-				return status.Errorf(codes.InvalidArgument, "%d tunnels in a report, %d at most", len(m.req.GetTunnels()), maxTunnels)
-			}
-			if len(m.req.GetTargets()) > maxTargets {
-				return status.Errorf(codes.InvalidArgument, "%d targets in a report, %d at most", len(m.req.GetTargets()), maxTargets)
-			}
-			if len(m.req.GetInstance()) > maxInstance {
-				return status.Errorf(codes.InvalidArgument, "an instance of %d bytes in a report, %d at most", len(m.req.GetInstance()), maxInstance)
-			}
-			first = false
-			e := entry(k, since, time.Now(), m.req)
-			e.Rejected, e.Omitted = r.rejected(k)
-			r.store.Report(trusted, e)
-			silence.Reset(Silence)
+		case m = <-in:
 		}
+		if errors.Is(m.err, io.EOF) {
+			return nil
+		}
+		if m.err != nil {
+			return m.err
+		}
+		if err := bounded(m.req); err != nil {
+			return err
+		}
+		first = false
+		last = entry(k, since, time.Now(), m.req)
+		last.Rejected, last.Omitted = r.rejected(k)
+		r.store.Report(trusted, last)
+		silence.Reset(Silence)
+		quiet.Reset(QuietAfter)
 	}
+}
+
+// bounded refuses a report of what no program of ours says.
+func bounded(req *nodev1.ReportRequest) error {
+	switch {
+	case len(req.GetTunnels()) > maxTunnels:
+		return status.Errorf(codes.InvalidArgument, "%d tunnels in a report, %d at most", len(req.GetTunnels()), maxTunnels)
+	case len(req.GetTargets()) > maxTargets:
+		return status.Errorf(codes.InvalidArgument, "%d targets in a report, %d at most", len(req.GetTargets()), maxTargets)
+	case len(req.GetInstance()) > maxInstance:
+		return status.Errorf(codes.InvalidArgument, "an instance of %d bytes in a report, %d at most", len(req.GetInstance()), maxInstance)
+	}
+	return nil
 }
 
 func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {

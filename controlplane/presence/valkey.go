@@ -21,7 +21,8 @@ import (
 //	warren:presence:replicas      hash: replica id -> ""; who may have a table
 //	warren:presence:table:<id>    hash: "<kind>/<id>" -> entry as JSON, "" -> seq; expires unless its replica lives
 //	warren:presence:events        channel: {"replica":…,"seq":…} with "entry":… or "gone":…, or
-//	                              "hello" (who comes asks for fresh tables), or "table" (here is one)
+//	                              "hello" (who comes asks for fresh tables), "table" (here is one), or "beat" (a sign of
+//	                              life, each refresh)
 //
 // Events make it quick, tables make it right: each replica reads all tables at every (re)connect and
 // again every resync. A table may be read before an event and looked at after it: seq tells. Nothing here is an authority; a flush costs one resync.
@@ -61,6 +62,7 @@ type event struct {
 	Gone    *Key   `json:"gone,omitempty"`
 	Hello   bool   `json:"hello,omitempty"`
 	Table   bool   `json:"table,omitempty"`
+	Beat    bool   `json:"beat,omitempty"`
 }
 
 // NewValkey makes a Bus for a URL such as redis://host:6379/0 or unix:///run/valkey.sock. It connects in
@@ -131,6 +133,9 @@ func (v *Valkey) serve(ctx context.Context, client valkey.Client, to Receiver, c
 	if err := v.read(ctx, client, to); err != nil {
 		return err
 	}
+	for _, r := range v.lastAlive { // of what was not heard before, nothing follows
+		to.Awake(r, false)
+	}
 	// What others said between their last table and our listening is in neither: let them write again.
 	if err := v.publish(ctx, client, event{Replica: v.replica, Hello: true}); err != nil {
 		return err
@@ -153,7 +158,9 @@ func (v *Valkey) serve(ctx context.Context, client valkey.Client, to Receiver, c
 		case e := <-v.queue:
 			err = v.publish(ctx, client, e)
 		case <-writes.C:
-			err = v.write(ctx, client)
+			if err = v.write(ctx, client); err == nil {
+				err = v.publish(ctx, client, event{Replica: v.replica, Beat: true})
+			}
 		case <-reads.C:
 			err = v.read(ctx, client, to)
 		case <-v.asked:
@@ -285,8 +292,11 @@ func (v *Valkey) deliver(raw string, to Receiver) {
 		v.log.Warn("presence event unreadable", "err", err)
 		return
 	}
+	if e.Replica == v.replica {
+		return
+	}
+	to.Awake(e.Replica, e.Beat)
 	switch {
-	case e.Replica == v.replica:
 	case e.Hello:
 		signal(v.asked)
 	case e.Table:
