@@ -1,6 +1,9 @@
 package fabric
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // A Forsaker is the relay's end of a stream. Forsake tells the asking node that whom the stream leads through has
 // fallen silent; the stream goes on, for its TCP may outlast the silence. It may be called again, and does not wait.
@@ -37,23 +40,24 @@ func (f *Forsaken) update(change func()) {
 	}
 }
 
-// passing knows the streams that this node relays and that others keep for later, by whom they lead through.
+// passing knows the streams that this node relays and that others keep for later, by whom they lead through, with the
+// carrier of each.
 type passing struct {
 	mu sync.Mutex
-	by map[string]map[Forsaker]struct{} // guarded by mu
+	by map[string]map[Forsaker]string // guarded by mu
 }
 
 // add returns what forgets the stream.
-func (p *passing) add(peer string, s Forsaker) (remove func()) {
+func (p *passing) add(peer, carrier string, s Forsaker) (remove func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.by == nil {
-		p.by = map[string]map[Forsaker]struct{}{}
+		p.by = map[string]map[Forsaker]string{}
 	}
 	if p.by[peer] == nil {
-		p.by[peer] = map[Forsaker]struct{}{}
+		p.by[peer] = map[Forsaker]string{}
 	}
-	p.by[peer][s] = struct{}{}
+	p.by[peer][s] = carrier
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -64,17 +68,21 @@ func (p *passing) add(peer string, s Forsaker) (remove func()) {
 	}
 }
 
-// Silent takes that a peer of our own, a connector, a stock device or a node that relays, does not answer any more by one
-// of its carriers. Whoever waits for it to take a stream by that one goes on. Nodes that keep streams which this one
-// relays to it learn of it: they would find out with the next request on each. It does not wait.
-func (f *Fabric) Silent(peer string) {
+// Silent takes that a peer of our own, a connector, a stock device or a node that relays, does not answer any more by
+// these carriers. Whoever waits for it to take a stream by one of them goes on. Nodes that keep streams which this one
+// relays to it by one of them learn of it: they would find out with the next request on each. It does not wait.
+func (f *Fabric) Silent(peer string, by ...string) {
 	f.attempts.end(peer, func(c candidate) bool { return !isUp(f.carriers.of(c.carrier, c.relay), peer) })
 	f.passing.mu.Lock()
 	defer f.passing.mu.Unlock()
-	for s := range f.passing.by[peer] {
-		s.Forsake()
+	n := 0
+	for s, carrier := range f.passing.by[peer] {
+		if slices.Contains(by, carrier) {
+			s.Forsake()
+			n++
+		}
 	}
-	if n := len(f.passing.by[peer]); n > 0 {
+	if n > 0 {
 		f.log.Info("other nodes are told to leave streams through a silent peer", "peer", peer, "streams", n)
 	}
 }

@@ -51,7 +51,7 @@ func (f *Fabric) relay(ctx context.Context, conn net.Conn, node func() bool) {
 		tells, ok, status = framed, true, StatusFramed
 	}
 	if ok && h.Kept {
-		defer f.passing.add(way.Peer, tells)()
+		defer f.passing.add(way.Peer, way.Carrier, tells)()
 		if !f.carriers.up(way.Carrier, way.Peer) { // it has fallen silent before we could be told
 			tells.Forsake()
 		}

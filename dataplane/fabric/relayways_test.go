@@ -194,13 +194,15 @@ func TestSilenceIsPassedOn(t *testing.T) {
 		kept   bool
 		up     bool // the connector still is, when the stream has come about
 		silent string
+		by     string
 		want   int
 	}{
-		{"kept", true, true, "c1", 1},
-		{"not kept", false, true, "c1", 0},
-		{"another connector", true, true, "c2", 0},
-		{"before the stream was there", true, false, "", 1},
-		{"not kept, before", false, false, "", 0},
+		{"kept", true, true, "c1", CarrierWireGuard, 1},
+		{"not kept", false, true, "c1", CarrierWireGuard, 0},
+		{"another connector", true, true, "c2", CarrierWireGuard, 0},
+		{"by the other carrier alone", true, true, "c1", CarrierStream, 0},
+		{"before the stream was there", true, false, "", "", 1},
+		{"not kept, before", false, false, "", "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFabric(&fading{fades: !tt.up})
@@ -221,13 +223,13 @@ func TestSilenceIsPassedOn(t *testing.T) {
 			if _, err := io.ReadFull(near, status[:]); err != nil || Status(status[0]) != StatusConnected {
 				t.Fatalf("%v, %v", Status(status[0]), err)
 			}
-			f.Silent(tt.silent)
+			f.Silent(tt.silent, tt.by)
 			if len(told) != tt.want {
 				t.Errorf("told %d times, want %d", len(told), tt.want)
 			}
 			_ = near.Close()
 			<-done
-			if f.Silent("c1"); len(told) != tt.want || len(f.passing.by) != 0 {
+			if f.Silent("c1", CarrierWireGuard); len(told) != tt.want || len(f.passing.by) != 0 {
 				t.Error("a stream that is over is remembered")
 			}
 		})

@@ -52,9 +52,9 @@ func TestTunnelsAreTold(t *testing.T) {
 				}
 			}
 			exchange("before")
-			relay.Silent("c2")
-			relay.Silent("c1")
-			relay.Silent("c1")
+			relay.Silent("c2", CarrierWireGuard)
+			relay.Silent("c1", CarrierWireGuard)
+			relay.Silent("c1", CarrierWireGuard)
 			if kept {
 				go func() { _, _ = conn.Write([]byte("beside")) }() // the word comes before it, or after
 				got := make([]byte, len("beside"))
@@ -167,7 +167,7 @@ func TestAttemptsEndWithSilence(t *testing.T) {
 					if tt.wg {
 						wg.down.Store(&tt.silent)
 					}
-					f.Silent(tt.silent)
+					f.Silent(tt.silent, CarrierStream, CarrierWireGuard)
 				})
 				start := time.Now()
 				_, err := f.DialTarget(t.Context(), request)
@@ -199,7 +199,7 @@ func TestRelaySaysThatThereIsNoWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Second, func() { stream.down.Store(&silent); f.Silent(silent) })
+		time.AfterFunc(time.Second, func() { stream.down.Store(&silent); f.Silent(silent, CarrierStream) })
 		start := time.Now()
 		_, _ = near.Write(b)
 		var status [1]byte

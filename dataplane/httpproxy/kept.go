@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -24,8 +25,7 @@ type ways struct {
 // kept is a connection to a target, which the transport keeps for later requests.
 type kept struct {
 	net.Conn
-	peer   string // it leads through
-	via    string // the node that relays; "": none does
+	way    fabric.Way // that it leads by
 	of     *ways
 	shared bool // by requests at the same time, as HTTP/2 does
 	left   atomic.Bool
@@ -37,7 +37,7 @@ type kept struct {
 
 func (w *ways) add(c net.Conn, way fabric.Way, shared bool) *kept {
 	peer := way.Peer
-	k := &kept{Conn: c, peer: peer, via: way.Via(), of: w, shared: shared}
+	k := &kept{Conn: c, way: way, of: w, shared: shared}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.by == nil {
@@ -53,18 +53,21 @@ func (w *ways) add(c net.Conn, way fabric.Way, shared bool) *kept {
 func (w *ways) remove(k *kept) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.by[k.peer], k)
-	if len(w.by[k.peer]) == 0 {
-		delete(w.by, k.peer)
+	delete(w.by[k.way.Peer], k)
+	if len(w.by[k.way.Peer]) == 0 {
+		delete(w.by, k.way.Peer)
 	}
 }
 
-// leave closes the connections through a peer: those that no request uses now, the others when they are done.
-func (w *ways) leave(peer string) {
+// leave closes the connections through a peer by these carriers, of none by any: those that no request uses now, the
+// others when they are done.
+func (w *ways) leave(peer string, by ...string) {
 	w.mu.Lock()
 	all := make([]*kept, 0, len(w.by[peer]))
 	for k := range w.by[peer] {
-		all = append(all, k)
+		if len(by) == 0 || slices.Contains(by, k.way.Carrier) {
+			all = append(all, k)
+		}
 	}
 	w.mu.Unlock()
 	for _, k := range all {
@@ -132,7 +135,7 @@ func (x *exchange) on(i httptrace.GotConnInfo) {
 	x.off()
 	if k, ok := under(i.Conn).(*kept); ok {
 		k.use()
-		x.conn, x.via = k, k.via
+		x.conn, x.via = k, k.way.Via()
 	}
 }
 

@@ -143,6 +143,8 @@ func TestKept(t *testing.T) {
 		closed bool
 	}{
 		{"idle", false, func(w *ways, k *kept) { w.leave("p") }, true},
+		{"by its carrier", false, func(w *ways, k *kept) { w.leave("p", fabric.CarrierLocal, fabric.CarrierStream) }, true},
+		{"by other carriers", false, func(w *ways, k *kept) { w.leave("p", fabric.CarrierLocal, fabric.CarrierWireGuard) }, false},
 		{"of somebody else", false, func(w *ways, k *kept) { w.leave("q") }, false},
 		{"in use", false, func(w *ways, k *kept) { k.use(); w.leave("p") }, false},
 		{"until its use is over", false, func(w *ways, k *kept) { k.use(); w.leave("p"); k.done() }, true},
@@ -156,7 +158,7 @@ func TestKept(t *testing.T) {
 			near, far := net.Pipe()
 			defer far.Close()
 			var w ways
-			k := w.add(near, fabric.Way{Peer: "p"}, tt.shared)
+			k := w.add(near, fabric.Way{Peer: "p", Carrier: fabric.CarrierStream}, tt.shared)
 			tt.do(&w, k)
 			go func() { _, _ = far.Read(make([]byte, 1)) }()
 			_, err := k.Write([]byte("x"))
@@ -196,7 +198,7 @@ func TestSharedConnectionsAreTold(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
-		if got == nil || !got.shared || got.peer != "connector_1" {
+		if got == nil || !got.shared || got.way.Peer != "connector_1" {
 			t.Errorf("given %+v", got)
 		}
 	}

@@ -117,6 +117,11 @@ func (p *Proxy) Reconnect(peers ...string) {
 	}
 }
 
+// Silent leaves the connections to targets that lead through a peer by these carriers, as Reconnect does. By others the
+// peer may be heard: a tunnel falls silent in a process that is late with everything, and to make all connections anew
+// then would make it later.
+func (p *Proxy) Silent(peer string, by ...string) { p.ways.leave(peer, by...) }
+
 // serveHTTP refuses a request or carries it to one target of its route.
 func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request, s *session, upgrades *upgrades) {
 	start := time.Now()

@@ -97,7 +97,7 @@ func newEdge(t testing.TB, ca *identitytest.Authority, id string, connectors ...
 	e.node = NewNode(NodeOptions{
 		Credentials: ca.Credentials(t, identity.Node, id), From: identity.Connector, Stuck: func(connector string) { e.stuck.Store(connector) },
 		Watched: func(connector string, works bool) { e.watched.Store(connector, works) },
-		Silent:  func(connector string) { e.fab.Silent(connector) },
+		Silent:  func(connector string) { e.fab.Silent(connector, fabric.CarrierStream) },
 		Log:     quiet(), Registerer: prometheus.NewRegistry(),
 	})
 	e.others = NewNode(NodeOptions{Credentials: ca.Credentials(t, identity.Node, id), From: identity.Node, Log: quiet(), Registerer: prometheus.NewRegistry()})

@@ -8,6 +8,18 @@ func (n *Node) Miss(connector string) {
 		return
 	}
 	p.misses.Store(true)
+	p.doubt()
+}
+
+// Doubt tells that there is reason to ask a peer now: an idle control connection asks seldom.
+func (n *Node) Doubt(peer string) {
+	if p := n.pool(peer, false); p != nil {
+		p.doubt()
+	}
+}
+
+// doubt has the session ask at once, if there is one.
+func (p *pool) doubt() {
 	p.mu.Lock()
 	s := p.session
 	p.mu.Unlock()

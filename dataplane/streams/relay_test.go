@@ -101,7 +101,7 @@ func TestSilenceBehindARelay(t *testing.T) {
 				came <- b
 			}()
 			for range 3 {
-				with.fab.Silent(tt.peer)
+				with.fab.Silent(tt.peer, fabric.CarrierStream)
 			}
 			if tt.told {
 				<-told

@@ -75,7 +75,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		return err
 	}
 	var f *front
-	w, err := newWays(cfg, id, func(peer string) { f.proxy.Reconnect(peer) }, log, reg)
+	w, err := newWays(cfg, id, func(peer string, by ...string) { f.proxy.Silent(peer, by...) }, log, reg)
 	if err != nil {
 		return err
 	}

@@ -31,31 +31,34 @@ type ways struct {
 	changes atomic.Uint64 // of paths to peers
 }
 
-// newWays makes them. lost is called with a peer that no longer answers: connections that are kept may lead by it.
-func newWays(cfg *config.Node, id *join.Identity, lost func(peer string), log *slog.Logger, reg *prometheus.Registry) (*ways, error) {
+// newWays makes them. lost is called with a peer that no longer answers by these carriers: connections that are kept may
+// lead by them.
+func newWays(cfg *config.Node, id *join.Identity, lost func(peer string, by ...string), log *slog.Logger, reg *prometheus.Registry) (*ways, error) {
 	var w *ways
-	silent := func(peer string) { // whom this node leads others to, too
+	silent := func(peer string, by ...string) { // whom this node leads others to, too
 		w.changes.Add(1)
-		lost(peer)
-		w.fabric.Silent(peer)
+		lost(peer, by...)
+		w.fabric.Silent(peer, by...)
 	}
+	tunnelled := func(peer string) { silent(peer, fabric.CarrierWireGuard, fabric.CarrierLocal) } // a stock device, too
 	me := identity.Credentials{Cluster: id.Cluster, Certificate: id.Certificate, Authorities: id.Authorities}
 	tun, err := tunnel.New(tunnel.Options{
 		Mode: cfg.Tunnel, Interface: cfg.Interface, Key: id.WG, ListenPort: cfg.Listen.WireGuard, Filter: tunnel.NodeRole,
 		TLS: &me, Changed: func(c liveness.Change) {
 			w.changes.Add(1)
 			if c.To == liveness.Down {
-				silent(c.Peer)
+				tunnelled(c.Peer)
 				w.ends.Miss(c.Peer)
+				w.others.Doubt(c.Peer)
 			}
-		}, Recall: filepath.Join(cfg.StateDir, "stock-peers.json"), Lost: silent, Log: log, Registerer: reg,
+		}, Recall: filepath.Join(cfg.StateDir, "stock-peers.json"), Lost: tunnelled, Log: log, Registerer: reg,
 	})
 	if err != nil {
 		return nil, err
 	}
 	dialled := func(from identity.Kind, stuck func(string), watched func(string, bool)) *streams.Node {
 		return streams.NewNode(streams.NodeOptions{
-			Credentials: me, From: from, Silent: silent, Stuck: stuck, Watched: watched,
+			Credentials: me, From: from, Silent: func(peer string) { silent(peer, fabric.CarrierStream) }, Stuck: stuck, Watched: watched,
 			Log: log, Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"from": string(from)}, reg),
 		})
 	}
