@@ -71,6 +71,7 @@ type Fabric struct {
 	relays   relays
 	passing  passing
 	attempts attempts
+	hedges   hedges
 	turn     atomic.Uint32         // of the connectors of a site
 	table    atomic.Pointer[table] // replaced whole by Apply; each dial loads it once
 }
@@ -115,7 +116,7 @@ func (f *Fabric) DialTarget(ctx context.Context, r Request) (net.Conn, error) {
 }
 
 // Dial opens a stream to a target and says what it leads through. Candidates are tried in order of preference, the next one when
-// one refuses, or when there is no answer for 250 ms; the first to connect wins. The connection can close
+// one refuses, or when there is no answer for 250 ms, of some dials (see hedges); the first to connect wins. The connection can close
 // one half (CloseWrite). The error is a *DialError.
 func (f *Fabric) Dial(ctx context.Context, r Request) (net.Conn, Way, error) {
 	start := time.Now()
@@ -155,7 +156,7 @@ func (f *Fabric) dial(ctx context.Context, h Header, relays bool) (net.Conn, Way
 	if len(cs) == 0 {
 		return fail(StatusNoTunnel, nil)
 	}
-	first, status, err := f.race(ctx, cs, func(ctx context.Context, c candidate) (net.Conn, error) {
+	first, status, err := f.race(ctx, h.Site, cs, func(ctx context.Context, c candidate) (net.Conn, error) {
 		conn, err := f.attempt(ctx, c, said.to(c))
 		if err != nil {
 			return nil, err
@@ -245,9 +246,9 @@ func (f *Fabric) try(ctx context.Context, c candidate, header []byte) (_ net.Con
 	return opened, false, nil
 }
 
-// race starts attempts one after the other and returns the first that connects. When it returns all
+// race starts attempts at a site one after the other and returns the first that connects. When it returns all
 // others have ended: their connections are closed, no goroutine is left.
-func (f *Fabric) race(ctx context.Context, cs []candidate, try func(context.Context, candidate) (net.Conn, error)) (net.Conn, Status, error) {
+func (f *Fabric) race(ctx context.Context, site string, cs []candidate, try func(context.Context, candidate) (net.Conn, error)) (net.Conn, Status, error) {
 	type result struct {
 		index int
 		conn  net.Conn
@@ -267,18 +268,31 @@ func (f *Fabric) race(ctx context.Context, cs []candidate, try func(context.Cont
 		}
 	}()
 
+	defer f.hedges.dial(site)()
 	pending := make(map[int]time.Time, len(cs)) // since when
 	next := 0
-	start := func() {
+	start := func(hedge bool) {
 		i, c := next, cs[next]
 		next++
 		pending[i] = time.Now()
 		running.Go(func() {
+			if hedge {
+				defer f.hedges.end(site)
+			}
 			conn, err := try(attempts, c)
 			results <- result{i, conn, err}
 		})
 	}
-	start()
+	start(false)
+	// worth reports whether others found the next one to answer before all that are waited for here.
+	worth := func() bool {
+		for i := range pending {
+			if !f.late.has(cs[i].key()) {
+				return false
+			}
+		}
+		return !f.late.has(cs[next].key())
+	}
 	timer := time.NewTimer(stagger)
 	defer timer.Stop()
 	status, errs := StatusNoTunnel, []error(nil)
@@ -305,15 +319,19 @@ func (f *Fabric) race(ctx context.Context, cs []candidate, try func(context.Cont
 				cs = cs[:next+len(slices.DeleteFunc(cs[next:], func(c candidate) bool { return c.peer == answered }))]
 			}
 			if next < len(cs) {
-				start()
+				start(false)
 				timer.Reset(stagger)
 			} else if len(pending) == 0 {
 				return nil, status, errors.Join(errs...)
 			}
 		case <-timer.C:
-			if next < len(cs) {
-				start()
+			switch {
+			case next == len(cs):
+			case f.hedges.begin(site, worth()):
+				start(true)
 				timer.Reset(stagger)
+			default:
+				timer.Reset(hedgeAgain)
 			}
 		case <-ctx.Done():
 			return nil, status, errors.Join(append(errs, ctx.Err())...)

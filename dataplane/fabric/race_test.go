@@ -92,7 +92,7 @@ func peers(ids ...string) (cs []candidate) {
 func TestRaceTakesTheFirstAnswer(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
 		r := newRunner(map[string]behaviour{"a": {after: 10 * time.Millisecond}, "b": {}})
-		conn, _, err := newFabric(never{}).race(t.Context(), peers("a", "b"), r.try)
+		conn, _, err := newFabric(never{}).race(t.Context(), "s", peers("a", "b"), r.try)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestRaceStaggersAndClosesLosers(t *testing.T) {
 		// a is silent; b is slow; c answers first, then a connects although it was told to stop.
 		r := newRunner(map[string]behaviour{"a": {after: 600 * time.Millisecond, deaf: true}, "b": {after: time.Hour}, "c": {after: 20 * time.Millisecond}})
 		f := newFabric(never{})
-		conn, _, err := f.race(t.Context(), peers("a", "b", "c"), r.try)
+		conn, _, err := f.race(t.Context(), "s", peers("a", "b", "c"), r.try)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestRaceGoesOnAtOnceAfterRefusal(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
 		no := statusError(StatusNoTunnel)
 		r := newRunner(map[string]behaviour{"a": {after: time.Millisecond, err: no}, "b": {after: time.Millisecond, err: no}, "c": {after: time.Millisecond}})
-		conn, _, err := newFabric(never{}).race(t.Context(), peers("a", "b", "c"), r.try)
+		conn, _, err := newFabric(never{}).race(t.Context(), "s", peers("a", "b", "c"), r.try)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestRaceAsksAPeerOnce(t *testing.T) {
 		bubbletest.Run(t, func(t *testing.T) {
 			var asks []string
 			cs := []candidate{{peer: "a", carrier: CarrierStream}, {peer: "a", carrier: CarrierWireGuard}, {peer: "b", carrier: CarrierStream}, {peer: "b", carrier: CarrierWireGuard}}
-			_, _, err := newFabric(never{}).race(t.Context(), cs, func(_ context.Context, c candidate) (net.Conn, error) {
+			_, _, err := newFabric(never{}).race(t.Context(), "s", cs, func(_ context.Context, c candidate) (net.Conn, error) {
 				asks = append(asks, c.peer) // one at a time
 				return nil, tt.err
 			})
@@ -185,7 +185,7 @@ func TestRaceReportsTheClosestAnswer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bubbletest.Run(t, func(t *testing.T) {
 				r := newRunner(map[string]behaviour{"a": {err: tt.errs[0]}, "b": {err: tt.errs[1]}, "c": {err: tt.errs[2]}})
-				_, status, err := newFabric(never{}).race(t.Context(), peers("a", "b", "c"), r.try)
+				_, status, err := newFabric(never{}).race(t.Context(), "s", peers("a", "b", "c"), r.try)
 				if err == nil || status != tt.want {
 					t.Errorf("status %v, error %v, want %v", status, err, tt.want)
 				}
@@ -202,7 +202,7 @@ func TestRaceEndsWithItsContext(t *testing.T) {
 		r := newRunner(map[string]behaviour{"a": {after: time.Hour}, "b": {after: 700 * time.Millisecond, deaf: true}})
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		_, _, err := newFabric(never{}).race(ctx, peers("a", "b"), r.try)
+		_, _, err := newFabric(never{}).race(ctx, "s", peers("a", "b"), r.try)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("error %v", err)
 		}
