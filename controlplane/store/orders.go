@@ -103,6 +103,16 @@ func (t *Tx) GetOrder(ctx context.Context, id model.OrderID) (*model.Order, erro
 	return order(r), nil
 }
 
+// GetOrderOfCertificate returns the order that a certificate came of, or is to come of. That of a managed certificate's own is there as long as
+// it is.
+func (t *Tx) GetOrderOfCertificate(ctx context.Context, id model.CertificateID) (*model.Order, error) {
+	r, err := t.q.GetOrderOfCertificate(ctx, id.UUID)
+	if err != nil {
+		return nil, classify(err, "order")
+	}
+	return order(r), nil
+}
+
 // ListOrdersOf returns the orders of a managed certificate, the newest first.
 func (t *Tx) ListOrdersOf(ctx context.Context, id model.ManagedCertificateID, most int) ([]*model.Order, error) {
 	rows, err := t.q.ListOrdersOf(ctx, db.ListOrdersOfParams{ManagedID: id.UUID, Most: int32(most)})

@@ -57,6 +57,11 @@ SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, rep
        publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at
   FROM orders WHERE id = @id;
 
+-- name: GetOrderOfCertificate :one
+SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, state, intent_at, url, csr, sealed_key, chain_pem, challenge_revision,
+       publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at
+  FROM orders WHERE certificate_id = @certificate_id;
+
 -- name: ListOrdersOf :many
 SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, state, intent_at, url, csr, sealed_key, chain_pem, challenge_revision,
        publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at
@@ -76,6 +81,7 @@ SELECT unnest(@order_ids::uuid[]), unnest(@ats::timestamptz[]), unnest(@states::
 SELECT id, order_id, at, state, what, problem FROM order_events WHERE order_id = ANY(@orders::uuid[]) ORDER BY id;
 
 -- name: PruneOrders :execrows
--- The newest order of a certificate stays: its timeline says how it came to be.
+-- The newest order of a certificate stays, and the one that what it has came of: their timelines say how it came to be.
 DELETE FROM orders o WHERE o.finished_at < @before
-   AND EXISTS (SELECT FROM orders n WHERE n.managed_id = o.managed_id AND n.created_at > o.created_at);
+   AND EXISTS (SELECT FROM orders n WHERE n.managed_id = o.managed_id AND n.created_at > o.created_at)
+   AND o.certificate_id NOT IN (SELECT m.certificate_id FROM managed_certificates m WHERE m.certificate_id IS NOT NULL);

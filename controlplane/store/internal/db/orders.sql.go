@@ -166,6 +166,48 @@ func (q *Queries) GetOrder(ctx context.Context, id uuid.UUID) (Order, error) {
 	return i, err
 }
 
+const getOrderOfCertificate = `-- name: GetOrderOfCertificate :one
+SELECT id, org_id, managed_id, issuer_id, names, key_type, profile, renewal, replaces, certificate_id, state, intent_at, url, csr, sealed_key, chain_pem, challenge_revision,
+       publish_revision, attempts, class, problem, next_attempt, lease_holder, lease_until, fence, finished_at, created_at, updated_at
+  FROM orders WHERE certificate_id = $1
+`
+
+func (q *Queries) GetOrderOfCertificate(ctx context.Context, certificateID uuid.UUID) (Order, error) {
+	row := q.db.QueryRow(ctx, getOrderOfCertificate, certificateID)
+	var i Order
+	err := row.Scan(
+		&i.ID,
+		&i.OrgID,
+		&i.ManagedID,
+		&i.IssuerID,
+		&i.Names,
+		&i.KeyType,
+		&i.Profile,
+		&i.Renewal,
+		&i.Replaces,
+		&i.CertificateID,
+		&i.State,
+		&i.IntentAt,
+		&i.Url,
+		&i.Csr,
+		&i.SealedKey,
+		&i.ChainPem,
+		&i.ChallengeRevision,
+		&i.PublishRevision,
+		&i.Attempts,
+		&i.Class,
+		&i.Problem,
+		&i.NextAttempt,
+		&i.LeaseHolder,
+		&i.LeaseUntil,
+		&i.Fence,
+		&i.FinishedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const holdOrder = `-- name: HoldOrder :execrows
 UPDATE orders SET lease_until = clock_timestamp() + make_interval(secs => $1::float8)
  WHERE id = $2 AND fence = $3 AND lease_holder <> '' AND finished_at IS NULL
@@ -391,9 +433,10 @@ func (q *Queries) ListOrdersOf(ctx context.Context, arg ListOrdersOfParams) ([]O
 const pruneOrders = `-- name: PruneOrders :execrows
 DELETE FROM orders o WHERE o.finished_at < $1
    AND EXISTS (SELECT FROM orders n WHERE n.managed_id = o.managed_id AND n.created_at > o.created_at)
+   AND o.certificate_id NOT IN (SELECT m.certificate_id FROM managed_certificates m WHERE m.certificate_id IS NOT NULL)
 `
 
-// The newest order of a certificate stays: its timeline says how it came to be.
+// The newest order of a certificate stays, and the one that what it has came of: their timelines say how it came to be.
 func (q *Queries) PruneOrders(ctx context.Context, before *time.Time) (int64, error) {
 	result, err := q.db.Exec(ctx, pruneOrders, before)
 	if err != nil {
