@@ -13,13 +13,28 @@ import (
 )
 
 // publish writes the certificate that nodes are told of, says what it takes the place of, and draws when it is
-// renewed, in one revision. The row has had its id since the order was planned, so this happens once.
+// renewed, in one revision. The row has had its id since the order was planned, so this happens once. One that would take the place of a better
+// one is not published.
 func (t *turn) publish(ctx context.Context) (outcome, error) {
 	l, err := leaf(t.order.ChainPEM)
 	if err != nil {
 		return outcome{}, err
 	}
 	life := certs.Lifetime{NotBefore: l.NotBefore.UTC(), NotAfter: l.NotAfter.UTC()}
+	var stays *model.Certificate
+	err = t.Store.View(ctx, func(tx *store.Tx) error {
+		m, err := tx.GetManagedCertificate(ctx, t.order.Managed)
+		if err == nil {
+			stays, err = t.outlasts(ctx, tx, m, life.NotAfter, time.Now())
+		}
+		return err
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	if stays != nil {
+		return t.leaveBe(stays, life.NotAfter), nil
+	}
 	out := t.to(model.OrderPublished, "published, valid until "+life.NotAfter.Format(time.RFC3339))
 	out.order.ChainPEM = nil // it is where it belongs
 	random := certs.Random()
