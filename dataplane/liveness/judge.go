@@ -186,9 +186,7 @@ func (j *Judge) enough() int {
 func (j *Judge) Sent(seq uint64, now time.Time) {
 	j.tick(now)
 	if len(j.out) == outMost {
-		if j.state != Down {
-			j.count(true)
-		}
+		j.count(true)
 		j.forget(1)
 	}
 	j.out = append(j.out, question{seq: seq, sent: j.at, cold: j.at-max(j.sent, j.proof) >= coldAfter})
@@ -210,6 +208,7 @@ func (j *Judge) Received(seq uint64, now time.Time) bool {
 		}
 		j.out = append(j.out[:i], j.out[i+1:]...)
 		j.forget(0)
+		j.settle() // by the state before this answer
 		j.count(false)
 		if q.sent >= j.gap && !q.cold {
 			j.sample(j.at-q.sent, q.sent)

@@ -407,6 +407,35 @@ func TestQuality(t *testing.T) {
 	}
 }
 
+// What was asked in vain during an outage, or before the other end was there at all, is not loss of the path that there is
+// afterwards; what was lost before it is still known.
+func TestOutageIsNoLoss(t *testing.T) {
+	for name, c := range map[string]struct {
+		path network
+		most float64
+	}{
+		"before the other end was there": {cut(0, time.Minute, steady(20*ms)), 0},
+		"shortly before":                 {cut(0, 2*time.Second, steady(20*ms)), 0},
+		"a minute":                       {cut(10*time.Second, 70*time.Second, steady(20*ms)), 0},
+		"two, on a path that loses": {func(at time.Duration, r *rand.Rand) (time.Duration, bool) {
+			return 20 * ms, at > time.Minute && r.Float64() >= .2
+		}, .5},
+	} {
+		for _, in := range []struct {
+			use  string
+			used func(time.Duration) bool
+		}{{"used", always}, {"idle", nil}} {
+			d := drive{path: c.path, until: 71 * time.Second, used: in.used}
+			if changes := d.run(t); changes[len(changes)-1].state.Usable() == false {
+				t.Fatalf("%s, %s: it does not come back: %v", name, in.use, changes)
+			}
+			if q := d.judge.Quality(); q.Loss > c.most {
+				t.Errorf("%s, %s: loss %.2f, want %.2f at most", name, in.use, q.Loss, c.most)
+			}
+		}
+	}
+}
+
 func TestUnknownNumbersAreNoAnswers(t *testing.T) {
 	var j Judge
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -29,8 +29,12 @@ func (j *Judge) measure(rtt time.Duration) {
 	j.srtt = max(j.srtt+(rtt-j.srtt)/8, time.Microsecond)
 }
 
-// count keeps the fate of one question.
+// count keeps the fate of one question. Those of an outage say nothing of the path before it or after: neither what was
+// asked until there was an answer, nor by whose silence the outage was found.
 func (j *Judge) count(lost bool) {
+	if j.state != Up {
+		return
+	}
 	i := j.fate % lossWindow
 	if j.fate >= lossWindow && j.fates[i] {
 		j.lost--
