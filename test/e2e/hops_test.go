@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -81,4 +82,44 @@ func TestTheBrokenHopIsNamed(t *testing.T) {
 
 	c.must(c.Sites[0].Net.Router.BlockUDP())
 	named("a network without UDP", "degraded", "tunnel", "udp_blocked")
+}
+
+// A replica to which nobody is connected hears of all through the other one, some seconds later. It finds nobody silent for
+// that: what it shows, and tells alerts, is what the other one does.
+func TestReplicasAgreeThatAllIsWell(t *testing.T) {
+	c := newCluster(t)
+	const idle = "control2"
+	proc, err := c.Process(idle)
+	c.must(err)
+	proc.Kill() // all connect to the other one, and stay there
+	c.until("all are connected to the other replica", func() error {
+		return errors.Join(c.tunnelsUp(c.Sites[0]), c.tunnelsUp(c.Sites[1]))
+	})
+	c.restart(proc)
+	ask := func(replica string) (bad error) {
+		host := c.Lab.Find(replica)
+		for _, s := range c.Sites {
+			out, err := host.Command("curl", "-sSf", "-H", "Authorization: Bearer "+c.Key, fmt.Sprintf("http://%s:8080/api/v1/orgs/default/sites/%s/health", host.Addr, s.Name)).Output()
+			var way wayTo
+			if err == nil {
+				err = json.Unmarshal(out, &way)
+			}
+			if err == nil && way.State != "healthy" {
+				err = fmt.Errorf("%s finds site %s %+v", replica, s.Name, way)
+			}
+			bad = errors.Join(bad, err)
+		}
+		return bad
+	}
+	for _, replica := range []string{"control1", idle} {
+		c.until(replica+" finds all well", func() error { return ask(replica) })
+	}
+	for range 30 { // tables are read every five seconds: some rounds of that
+		for _, replica := range []string{"control1", idle} {
+			if err := ask(replica); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(400 * time.Millisecond)
+	}
 }
