@@ -154,6 +154,7 @@ func (c *Cluster) startBalancer(api, push string) error {
 defaults
   mode tcp
   timeout connect 2s
+  timeout check 2s # one that has ended refuses at once; one that only waits for a processor is none that has
   timeout client 10m
   timeout server 10m
   option redispatch
