@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
@@ -49,6 +50,12 @@ func run(ctx context.Context, cfg cluster.Config, in io.Reader, out io.Writer) e
 		c, err := cluster.Start(ctx, l, cfg)
 		if err == nil {
 			err = publish(c)
+		}
+		if err != nil { // Ctrl-C ends what it has started as well, and that may be noticed first
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
 		}
 		if ctx.Err() != nil {
 			return nil // ended while it started
