@@ -71,7 +71,8 @@ func (p *patient) seen() []string {
 	return slices.Sorted(maps.Keys(p.peers))
 }
 
-// checkedTarget is YAML for a target of the app with a health check.
+// checkedTarget is YAML for a target of the app with a health check. One that is well fails it only if it is late three times in a row: when
+// none is well all get requests.
 func checkedTarget(name, site, addr string) string {
 	return fmt.Sprintf(`---
 apiVersion: warren/v1
@@ -82,7 +83,7 @@ spec:
   site: %s
   address: %s
   port: 8080
-  health_check: {kind: http, path: /healthz, interval: 1s, timeout: 500ms, healthy_threshold: 2, unhealthy_threshold: 2, expected_statuses: ["200"]}
+  health_check: {kind: http, path: /healthz, interval: 1s, timeout: 900ms, healthy_threshold: 2, unhealthy_threshold: 3, expected_statuses: ["200"]}
 `, name, site, addr)
 }
 
