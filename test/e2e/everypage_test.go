@@ -62,7 +62,9 @@ func TestBrowserEveryPageOfACluster(t *testing.T) {
 
 	c := newChromium(t, host)
 	home := strings.Split(v.setup, "/setup")[0]
-	c.do("a phone in the dark", chromedp.EmulateViewport(360, 740), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
+	c.do("a phone in the dark", chromedp.EmulateViewport(360, 740), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}, // axe may look while a colour changes into another
+	}))
 	c.passkey(home)
 	see := func(path string) (links []string) {
 		t.Helper()
