@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/warrenedge/warren/test/lab"
 )
 
 // shells complete words as their users have them do: each is given what "warren completion" prints, and the words "$@" of which the last
@@ -68,21 +71,23 @@ func TestShellsComplete(t *testing.T) {
 			if shell == "fish" {
 				args = append(append([]string(nil), program[1:]...), strings.Join(tc.words, " "))
 			}
-			cmd := exec.Command(program[0], args...)
-			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME="+home, "WARREN_SERVER="+srv.URL, "WARREN_API_KEY=wrn_key_x")
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Errorf("%s %q: %v: %s", shell, tc.words, err, out)
-				continue
-			}
-			for _, want := range strings.Fields(tc.want) {
-				if !strings.Contains(string(out), want) {
-					t.Errorf("%s offers %q for %q, not %q", shell, out, tc.words, want)
+			lab.Eventually(t, patience, fmt.Sprintf("%s completes %q", shell, tc.words), func() error { // names are waited for no longer than people do
+				cmd := exec.Command(program[0], args...)
+				cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME="+home, "WARREN_SERVER="+srv.URL, "WARREN_API_KEY=wrn_key_x")
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					return fmt.Errorf("%w: %s", err, out)
 				}
-			}
-			if strings.Contains(string(out), tc.not) {
-				t.Errorf("%s offers %q for %q", shell, out, tc.words)
-			}
+				if strings.Contains(string(out), tc.not) {
+					t.Errorf("%s offers %q for %q", shell, out, tc.words)
+				}
+				for _, want := range strings.Fields(tc.want) {
+					if !strings.Contains(string(out), want) {
+						return fmt.Errorf("it offers %q, not %q", out, want)
+					}
+				}
+				return nil
+			})
 		}
 	}
 }
