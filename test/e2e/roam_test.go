@@ -38,7 +38,10 @@ func TestTunnelsFollowTheMachinesAddresses(t *testing.T) {
 			return nil
 		})
 		for _, n := range inside {
-			c.answered("https://"+app+"/", cluster.At(n, app)...)
+			c.until(what+": served at "+n.Name, func() error { // what was shown may be of before, and the node just find the tunnel down
+				_, err := c.Curl("https://"+app+"/", append(cluster.At(n, app), "--max-time", "5")...)
+				return err
+			})
 		}
 		times = strings.Count(site.Proc.Log(), told)
 	}
