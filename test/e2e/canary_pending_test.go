@@ -20,7 +20,7 @@ func (c *suite) pendingKeys(authority *acmetest.Proxy) {
 
 func (c *suite) pending(query string) {
 	c.t.Helper()
-	c.until("one row: "+query, func() error {
+	c.ordered("one row: "+query, func() error {
 		if n := c.query(query); len(n) != 1 || n[0] != "1" {
 			return fmt.Errorf("%v", n)
 		}

@@ -43,7 +43,7 @@ func TestNoSecretIsFound(t *testing.T) {
 	c.warren("create", "webhook", "ops", "--url", "https://hooks.example/x")
 	rotated := strings.TrimSpace(c.warren("webhook", "rotate-secret", "ops", "--yes"))
 	key := strings.TrimSpace(c.warren("create", "api-key", "second"))
-	c.until("the certificate is ordered", func() error {
+	c.ordered("the certificate is ordered", func() error {
 		var all []struct{ State, Certificate, Problem string }
 		if err := c.JSON(&all, "cert", "list"); err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/warrenedge/warren/controlplane/acme/acmetest"
+	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
 
@@ -70,7 +71,7 @@ func TestAuthorityAsksRealNodes(t *testing.T) {
 		publish("www." + m.domain)
 	}
 	for _, m := range misled {
-		c.until(m.domain+" is refused", func() error {
+		c.ordered(m.domain+" is refused", func() error {
 			var d struct{ Problem string }
 			if err := c.JSON(&d, "get", "domain", m.domain); err != nil || !strings.Contains(d.Problem, m.says) {
 				return fmt.Errorf("it says %q, %v", d.Problem, err)
@@ -185,6 +186,13 @@ func (c *suite) pebbleRoots() (roots *x509.CertPool, text string) {
 	return roots, text
 }
 
+// ordered waits for what comes of an order, or of a look at the DNS before one: what fails once, as one question may be late, is tried again
+// after a minute.
+func (c *suite) ordered(what string, ok func() error) {
+	c.t.Helper()
+	lab.Eventually(c.t, 3*patience, what, ok)
+}
+
 // shown waits until every node shows one certificate for a name, which somebody who trusts the roots takes and which carries these names,
 // and returns its serial number.
 func (c *suite) shown(roots *x509.CertPool, name string, names ...string) (serial string) {
@@ -193,7 +201,7 @@ func (c *suite) shown(roots *x509.CertPool, name string, names ...string) (seria
 	for _, n := range names {
 		want[n] = true
 	}
-	c.until("every node shows the certificate of "+name, func() error {
+	c.ordered("every node shows the certificate of "+name, func() error {
 		serial = ""
 		for _, n := range c.Nodes {
 			leaf, err := c.leaf(n, roots, name)
