@@ -94,13 +94,13 @@ func TestRestartInPlaceRefusesNobody(t *testing.T) {
 		_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
 		return err
 	})
-	p, ended := c.probe(50, n)
+	p, ended := c.probe(20, n) // what comes meanwhile waits, and a node takes no more than inbound.PerIP of one address at once: 12 s of these
 	for range 3 {
-		c.further(p, 50)
+		c.further(p, 20)
 		n.Proc.Stop()
 		c.restart(n.Proc)
 	}
-	c.further(p, 200)
+	c.further(p, 80)
 	if r := ended(); r.Failed > 0 {
 		t.Errorf("%d of %d requests failed: %v", r.Failed, r.Sent, r.Failures)
 	}
