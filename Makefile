@@ -61,9 +61,9 @@ test: ## unit and integration tests with the race detector, against real Postgre
 e2e: build ## end-to-end tests: real programs on hosts made of network namespaces; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make e2e makes network namespaces: run it as root' >&2; exit 1; fi
 	@test/packages e2e
-	go test -count=1 -tags netns ./dataplane/tunnel/ ./test/lab/
+	go test -count=1 -timeout 20m -tags netns ./dataplane/tunnel/ ./test/lab/
 	go test -count=1 -timeout 20m -tags e2e -run '^TestBrowser' ./controlplane/web/ ./controlplane/console/
-	go test -count=1 -timeout 30m -tags e2e ./test/e2e/
+	go test -count=1 -timeout 60m -tags e2e ./test/e2e/
 
 .PHONY: screenshots
 screenshots: build ## take the pictures of the console that README shows, of a cluster with data; needs root
