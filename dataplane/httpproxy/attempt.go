@@ -64,16 +64,20 @@ func retryReason(unsent bool) string {
 // send makes one attempt.
 func (x *exchange) send(r *http.Request, body *attemptBody) (*http.Response, error) {
 	x.off()
-	attempt := r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: x.on}))
+	x.pool = x.state.pools[keyOf(x.route, x.target)]
+	if x.trace.GotConn == nil {
+		x.trace.GetConn, x.trace.GotConn = x.seek, x.on
+	}
+	attempt := r.WithContext(httptrace.WithClientTrace(r.Context(), &x.trace))
+	defer x.pool.dials.has(&x.want) // it may have been given none
 	if r.Body != nil && r.Body != http.NoBody {
 		attempt.Body = body
 	}
-	pool := x.state.pools[keyOf(x.route, x.target)]
 	x.address(attempt)
-	if x.grpc || pool.key.to.Scheme == SchemeH2C && !x.Upgrade {
-		return pool.http2.RoundTrip(attempt)
+	if x.grpc || x.pool.key.to.Scheme == SchemeH2C && !x.Upgrade {
+		return x.pool.http2.RoundTrip(attempt)
 	}
-	return pool.http.RoundTrip(attempt)
+	return x.pool.http.RoundTrip(attempt)
 }
 
 // next says where a request that failed goes now, if anywhere.

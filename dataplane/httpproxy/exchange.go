@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
@@ -29,11 +30,14 @@ type exchange struct {
 	uid     uuid.UUID
 	id      string // of uid
 	grpc    bool
-	conn    *kept  // of the attempt under way, or the last
-	failure string // why there is no answer of a target; for counter and access log
-	noted   bool   // the target's health knows of the last attempt's failure
-	visit   *Visit // that the guard was asked about; nil: it was not
-	pass    *Pass  // of the guard; nil where there is none
+	pool    *pool // of the attempt under way, or the last
+	want    wanting
+	trace   httptrace.ClientTrace // of all attempts
+	conn    *kept                 // of the attempt under way, or the last
+	failure string                // why there is no answer of a target; for counter and access log
+	noted   bool                  // the target's health knows of the last attempt's failure
+	visit   *Visit                // that the guard was asked about; nil: it was not
+	pass    *Pass                 // of the guard; nil where there is none
 
 	// Of the request log.
 	start             time.Time

@@ -29,6 +29,7 @@ type kept struct {
 	of     *ways
 	shared bool // by requests at the same time, as HTTP/2 does
 	left   atomic.Bool
+	coming atomic.Pointer[dials] // that count it as coming; nil: none do any more
 
 	mu      sync.Mutex
 	users   int  // guarded by mu; requests that were given it and are not done
@@ -93,6 +94,7 @@ func (k *kept) settleLocked() {
 // use counts a request that was given the connection. The transport may have chosen it while it was being left:
 // then the request writes nothing on it.
 func (k *kept) use() {
+	k.came(true)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.leaving && !k.shared {
@@ -100,6 +102,15 @@ func (k *kept) use() {
 		k.settleLocked()
 	}
 	k.users++
+}
+
+// came tells, once, that the connection was given to a request, or will be to none.
+func (k *kept) came(given bool) {
+	if k.coming.Load() != nil {
+		if d := k.coming.Swap(nil); d != nil {
+			d.came(given)
+		}
+	}
 }
 
 // done is the end of a use.
@@ -126,18 +137,23 @@ func (k *kept) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func (k *kept) Close() error {
+	k.came(false)
 	k.of.remove(k)
 	return k.Conn.Close()
 }
 
 // on notes which connection a request was given. It is given another one when it is sent again.
 func (x *exchange) on(i httptrace.GotConnInfo) {
+	x.pool.dials.has(&x.want)
 	x.off()
 	if k, ok := under(i.Conn).(*kept); ok {
 		k.use()
 		x.conn, x.via = k, k.way.Via()
 	}
 }
+
+// seek notes that a request waits for a connection.
+func (x *exchange) seek(string) { x.pool.dials.want(&x.want) }
 
 // off is the end of an exchange, or of an attempt, on its connection.
 func (x *exchange) off() {

@@ -31,18 +31,26 @@ type pool struct {
 	key   poolKey
 	dial  DialFunc
 	ways  *ways
+	dials dials
 	http  *http.Transport
 	http2 *http.Transport // of gRPC, whose servers speak nothing else, and of targets that want it; by TLS only if they do
 }
 
 func newPool(key poolKey, dial DialFunc, ways *ways) *pool {
 	p := &pool{key: key, dial: dial, ways: ways}
-	p.http, p.http2 = p.transport(false), p.transport(true)
+	p.http, p.http2 = p.transport(), p.transport()
+	p.http.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return p.needed(ctx, func() (net.Conn, error) { return p.dialContext(ctx, false) })
+	}
+	p.http2.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialContext(ctx, true) }
 	p.http.Protocols.SetHTTP1(true)
 	if key.to.secure() {
 		p.http2.Protocols.SetHTTP2(true)
-		p.secured(p.http, key.to.tls("http/1.1"))
-		p.secured(p.http2, key.to.tls("h2"))
+		one, two := key.to.tls("http/1.1"), key.to.tls("h2")
+		p.http.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return p.needed(ctx, func() (net.Conn, error) { return p.dialTLS(ctx, false, one) })
+		}
+		p.http2.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialTLS(ctx, true, two) }
 	} else {
 		p.http2.Protocols.SetUnencryptedHTTP2(true)
 	}
@@ -50,10 +58,9 @@ func newPool(key poolKey, dial DialFunc, ways *ways) *pool {
 	return p
 }
 
-// transport makes a Transport. Requests share its connections, or each has one to itself.
-func (p *pool) transport(shared bool) *http.Transport {
+// transport makes a Transport.
+func (p *pool) transport() *http.Transport {
 	return &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialContext(ctx, shared) },
 		Protocols:              new(http.Protocols),
 		MaxIdleConnsPerHost:    poolConns,
 		IdleConnTimeout:        poolIdle,
@@ -63,7 +70,16 @@ func (p *pool) transport(shared bool) *http.Transport {
 	}
 }
 
-// dialContext goes through the fabric. The connection is announced with the client that happens to
+// needed dials if the request that dials still has to be given a connection, and none of those on their way is for it.
+func (p *pool) needed(ctx context.Context, dial func() (net.Conn, error)) (net.Conn, error) {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return dial()
+	}
+	return p.dials.do(ctx, &x.want, dial)
+}
+
+// dialContext goes through the fabric. Requests share the connection, or it is for one at a time. It is announced with the client that happens to
 // need it first: see rewrite for what the target should believe.
 func (p *pool) dialContext(ctx context.Context, shared bool) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)

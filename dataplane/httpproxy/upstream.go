@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/http"
 )
 
 // Schemes of targets.
@@ -38,23 +37,20 @@ func (u Upstream) tls(protocol string) *tls.Config {
 	return cfg
 }
 
-// secured makes a transport speak TLS. The handshake is a part of dialling: a request whose target refuses it was not sent.
-func (p *pool) secured(t *http.Transport, cfg *tls.Config) {
-	dial := t.DialContext
-	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		raw, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		hctx, cancel := context.WithTimeout(ctx, dialTime)
-		defer cancel()
-		c := tls.Client(raw, cfg)
-		if err := c.HandshakeContext(hctx); err != nil {
-			_ = raw.Close()
-			return nil, dialError{fmt.Errorf("dial target %s: TLS: %w", p.key.target, err)}
-		}
-		return c, nil
+// dialTLS is dialContext for TLS. The handshake is a part of dialling: a request whose target refuses it was not sent.
+func (p *pool) dialTLS(ctx context.Context, shared bool, cfg *tls.Config) (net.Conn, error) {
+	raw, err := p.dialContext(ctx, shared)
+	if err != nil {
+		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	c := tls.Client(raw, cfg)
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, dialError{fmt.Errorf("dial target %s: TLS: %w", p.key.target, err)}
+	}
+	return c, nil
 }
 
 // under is the connection that another one lies over.
