@@ -41,6 +41,11 @@ const (
 	unansweredMost  = 24
 	falseAlarm      = 1e-6
 
+	// A peer whose machine acknowledges what it is asked, though nothing answers, is late for want of a processor, or
+	// hangs: it has so many times as long, while the last acknowledgement is no older than that.
+	lateFactor = 2
+	ackValid   = 300 * time.Millisecond
+
 	answersToRise = 3 // in a row, before a path that has become down is up again
 
 	lossWindow = 64                     // questions
@@ -71,6 +76,7 @@ type Judge struct {
 
 	out       []question    // without answer, oldest first
 	proof     time.Duration // when an answer was had last
+	acked     time.Duration // when the peer's machine last acknowledged a question whose answer was late by then
 	sent      time.Duration // when a question was sent last
 	asked     bool          // sent is valid
 	doubted   bool          // since then
@@ -127,7 +133,11 @@ func (j *Judge) settle() {
 	if j.proven {
 		silence = min(silence, j.at-j.proof)
 	}
-	if silence < j.patience() || j.overdue() < j.enough() {
+	patience := j.patience()
+	if j.acked > first && j.at-j.acked <= ackValid {
+		patience = min(lateFactor*patience, silenceMost)
+	}
+	if silence < patience || j.overdue() < j.enough() {
 		return
 	}
 	j.state, j.downSince, j.rising = Down, j.at, 0
@@ -245,6 +255,15 @@ func (j *Judge) prove() {
 	}
 	if j.rising++; j.rising >= answersToRise {
 		j.state, j.rose = Up, j.at
+	}
+}
+
+// Acknowledged tells that the peer's machine, not its process, has acknowledged so long ago what had been sent until then.
+// To be told while an answer is late is enough.
+func (j *Judge) Acknowledged(ago time.Duration, now time.Time) {
+	j.tick(now)
+	if first, open := j.oldest(); open && j.at-ago >= first+j.late() { // earlier it may have been on its way when the path ended
+		j.acked = j.at - ago
 	}
 }
 

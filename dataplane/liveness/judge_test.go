@@ -51,6 +51,7 @@ type drive struct {
 	used   func(at time.Duration) bool
 	clock  func(at time.Duration) time.Duration
 	asleep func(at time.Duration) bool
+	acked  func(at time.Duration) (ago time.Duration) // that the peer's machine has acknowledged what was asked; nil: nobody tells
 
 	judge Judge
 	sent  []time.Duration
@@ -97,6 +98,8 @@ func (d *drive) run(t *testing.T) []change {
 		})
 		if s := d.judge.State(now); len(changes) == 0 || changes[len(changes)-1].state != s {
 			changes = append(changes, change{at, s})
+		} else if s == Suspect && d.acked != nil {
+			d.judge.Acknowledged(d.acked(at), now)
 		}
 		next = min(next, max(at+d.judge.Next(now).Sub(now), at+ms))
 		for _, a := range answers {
@@ -237,6 +240,39 @@ func TestSilenceAfterOwnAbsence(t *testing.T) {
 	}
 	if i := slices.IndexFunc(d.sent, func(at time.Duration) bool { return at >= wake }); d.sent[i] > wake+100*ms {
 		t.Errorf("asked at %v, want at once when awake at %v", d.sent[i], wake)
+	}
+}
+
+// A peer whose machine acknowledges is late, not dead, for twice as long; one whose machine acknowledges nothing is
+// found as soon as when nobody tells of that.
+func TestAcknowledgedIsLate(t *testing.T) {
+	const since = 40 * time.Second
+	machine := func(at time.Duration) time.Duration { return at % (60 * ms) }
+	cable := func(at time.Duration) time.Duration { return max(0, at-since) + at%(60*ms) }
+	for _, tt := range []struct {
+		name        string
+		path        network
+		acked       func(at time.Duration) time.Duration
+		least, most time.Duration // after which it is down; 0: never
+	}{
+		{"a process that is late", held(since, since+900*ms, steady(5*ms)), machine, 0, 0},
+		{"nobody tells", held(since, since+900*ms, steady(5*ms)), nil, silenceLeast - EveryInUse, silenceLeast + EveryInUse},
+		{"a process that hangs", cut(since, time.Hour, steady(5*ms)), machine, 2*silenceLeast - EveryInUse, 2*silenceLeast + EveryInUse},
+		{"a cable that is cut", cut(since, time.Hour, steady(5*ms)), cable, silenceLeast - EveryInUse, silenceLeast + EveryInUse},
+		{"a machine that dies while it is late", held(since, time.Hour, steady(5*ms)), func(at time.Duration) time.Duration {
+			return max(0, at-since-300*ms) + at%(60*ms)
+		}, silenceLeast - EveryInUse, silenceLeast + EveryInUse},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := drive{path: tt.path, until: since + 10*time.Second, used: always, acked: tt.acked}
+			ds := downs(d.run(t))
+			if tt.most == 0 && len(ds) == 0 {
+				return
+			}
+			if len(ds) != 1 || ds[0] < since+tt.least || ds[0] > since+tt.most {
+				t.Errorf("down at %v, want once, %v to %v after %v", ds, tt.least, tt.most, since)
+			}
+		})
 	}
 }
 

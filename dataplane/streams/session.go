@@ -215,6 +215,11 @@ func (s *session) write(b []byte) error {
 func (s *session) judgeState(now time.Time) error {
 	s.mu.Lock()
 	state := s.judge.State(now)
+	if state == liveness.Suspect {
+		if ago, ok := acknowledged(s.conn); ok {
+			s.judge.Acknowledged(ago, now)
+		}
+	}
 	s.mu.Unlock()
 	if s.usable.Swap(state.Usable()) != state.Usable() {
 		s.changed()

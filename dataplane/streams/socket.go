@@ -64,6 +64,24 @@ func watch(conn net.Conn, patience time.Duration) {
 	}
 }
 
+// acknowledged is how long ago the other kernel last acknowledged anything; false: that can't be told.
+func acknowledged(conn net.Conn) (ago time.Duration, ok bool) {
+	t := tcp(conn)
+	if t == nil {
+		return 0, false
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	var info *unix.TCPInfo
+	controlled := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if controlled != nil || err != nil {
+		return 0, false
+	}
+	return time.Duration(info.Last_ack_recv) * time.Millisecond, true
+}
+
 // silent reports whether a connection that should have nothing to say has said nothing: no end, no error,
 // no byte. It costs one system call and reads nothing.
 func silent(conn net.Conn) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,33 @@ func TestTuneChoosesCongestionControl(t *testing.T) {
 		return err
 	}); err != nil || got != want {
 		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+}
+
+// What is sent is acknowledged although nobody reads it.
+func TestAcknowledged(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	time.Sleep(100 * time.Millisecond)
+	before, ok := acknowledged(conn)
+	if !ok || before < 50*time.Millisecond {
+		t.Fatalf("%v, %v", before, ok)
+	}
+	eventually(t, "the other kernel acknowledges", func() bool {
+		_, err := conn.Write([]byte("x"))
+		now, ok := acknowledged(conn)
+		return err == nil && ok && now < before
+	})
+	if _, ok := acknowledged(&net.UnixConn{}); ok {
+		t.Error("what is no TCP is told of")
 	}
 }
 
