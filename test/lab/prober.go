@@ -34,7 +34,11 @@ type Probe struct {
 	// Resolve finds the address of the URL's host for each new connection; nil means that it is an address.
 	Resolve func(ctx context.Context, host string) (netip.Addr, error)
 	Fresh   bool // a new connection for each request
-	Conns   int  // connections at once at most, requests wait for one; 0 is no limit: a slow answer opens more
+	// Conns is how many connections, and requests on them, there are at once at most; 0 is no limit: a slow answer opens more.
+	// Who waits for one waits Timeout at most, and has all of Timeout then. Else all that once waited that long would be sent
+	// when it is too late, be given up, and take a new connection from who comes next: a prober that has fallen behind would
+	// stay there, however well it is served.
+	Conns int
 }
 
 // inFlight is how many requests may be under way; one more is not sent and counted as failed.
@@ -44,6 +48,7 @@ const inFlight = 10000
 type Prober struct {
 	probe  Probe
 	client *http.Transport
+	turns  chan struct{} // holds one for each request under way; nil: there is no limit
 	lost   atomic.Int64
 
 	mu       sync.Mutex // guards the following
@@ -69,6 +74,9 @@ func NewProber(p Probe) (*Prober, error) {
 		p.Timeout = 5 * time.Second
 	}
 	pr := &Prober{probe: p}
+	if p.Conns > 0 {
+		pr.turns = make(chan struct{}, p.Conns)
+	}
 	pr.client = &http.Transport{
 		DialContext:         pr.dial,
 		TLSClientConfig:     p.TLS,
@@ -130,7 +138,7 @@ func (p *Prober) Run(ctx context.Context) error {
 		select {
 		case slots <- struct{}{}:
 		default:
-			p.add(Outcome{sent, sent, "not sent: " + strconv.Itoa(inFlight) + " under way"})
+			p.add(Outcome{sent, sent, notSent(inFlight)})
 			continue
 		}
 		wg.Go(func() {
@@ -140,6 +148,8 @@ func (p *Prober) Run(ctx context.Context) error {
 		})
 	}
 }
+
+func notSent(underWay int) string { return "not sent: " + strconv.Itoa(underWay) + " under way" }
 
 func (p *Prober) add(o Outcome) {
 	p.mu.Lock()
@@ -154,6 +164,16 @@ func (empty) Read([]byte) (int, error) { return 0, io.EOF }
 
 // request sends one request and says why it failed.
 func (p *Prober) request(ctx context.Context) (failure string) {
+	if p.turns != nil {
+		wait := time.NewTimer(p.probe.Timeout)
+		defer wait.Stop()
+		select {
+		case p.turns <- struct{}{}:
+			defer func() { <-p.turns }()
+		case <-wait.C:
+			return notSent(p.probe.Conns)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.probe.Timeout)
 	defer cancel()
 	var conn *watched

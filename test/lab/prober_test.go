@@ -187,6 +187,22 @@ func TestProberIsOpenLoop(t *testing.T) {
 	})
 }
 
+// Who waits for a connection has all of its time once it has it; who waits for too long is not sent.
+func TestProberWaitsForConnections(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		asked := 0
+		n, conf := newFakeNode(t, func(http.ResponseWriter, *http.Request) {
+			asked++
+			time.Sleep(800 * time.Millisecond)
+		})
+		p := Probe{From: n, URL: "https://app.test/", Rate: 20, Timeout: time.Second, TLS: conf, Resolve: resolved("192.0.2.1"), Conns: 1}
+		r := probeFor(t, p, 145*time.Millisecond, func(*Prober) {})
+		if r.Sent != 3 || r.Failed != 1 || r.Failures["not sent: 1 under way"] != 1 || asked != 2 {
+			t.Errorf("%v; asked %d times", r, asked)
+		}
+	})
+}
+
 // A request on a connection that breaks under it has failed: net/http's second try would hide it.
 func TestProberTriesNothingTwice(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
