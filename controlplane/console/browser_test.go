@@ -128,7 +128,9 @@ func TestBrowserEveryPage(t *testing.T) {
 	r.furnish()
 	b := r.chromium(t, r.user("root@example.org", "cluster-admin", "", ""))
 	dark := func(scheme string) chromedp.Action {
-		return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
+		return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}, // axe may look while a colour changes into another
+		})
 	}
 	for _, as := range []struct {
 		width  int64
