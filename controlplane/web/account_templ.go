@@ -258,7 +258,7 @@ func accountView(who *signin.Who, o signin.Overview, passkeys bool, providers []
 						return templ_7745c5c3_Err
 					}
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<form data-passkey-form><label for=\"passkey-name\">Name of a new one</label> <input id=\"passkey-name\" name=\"name\" required maxlength=\"100\" placeholder=\"My laptop\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<form data-passkey-form method=\"post\" hidden><label for=\"passkey-name\">Name of a new one</label> <input id=\"passkey-name\" name=\"name\" required maxlength=\"100\" placeholder=\"My laptop\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

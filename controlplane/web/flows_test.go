@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,23 @@ import (
 )
 
 var party = virtualwebauthn.RelyingParty{Name: "Warren", ID: "example.com", Origin: home}
+
+// What a form sends is no part of an address, whichever script has not come: browsers keep those, and servers log them.
+func TestNoFormSendsSecretsInItsAddress(t *testing.T) {
+	r := newRig(t)
+	signedIn, stranger := r.set(t), r.browser(t)
+	for path, b := range map[string]*browser{"/account": signedIn, "/sign-in": stranger} {
+		forms := regexp.MustCompile(`<form[^>]*>`).FindAllString(b.get(path).body, -1)
+		if len(forms) == 0 {
+			t.Errorf("%s has no form", path)
+		}
+		for _, f := range forms {
+			if !strings.Contains(f, ` method="post"`) || strings.Contains(f, "data-passkey-form") && !strings.Contains(f, " hidden") {
+				t.Errorf("%s: %s", path, f)
+			}
+		}
+	}
+}
 
 func TestPasskeys(t *testing.T) {
 	r := newRig(t)

@@ -30,6 +30,7 @@
 
 	const form = document.querySelector("[data-passkey-form]");
 	if (form) {
+		form.hidden = false; // not before: what a form sends by itself would be a password to nobody
 		form.addEventListener("submit", async (event) => {
 			event.preventDefault();
 			try {
