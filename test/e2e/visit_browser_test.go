@@ -61,10 +61,10 @@ func newTab(t *testing.T, browser context.Context) *chromium {
 	return c
 }
 
-// do fails with where the browser is.
+// do fails with where the browser is. It gives a browser as long as those of controlplane/console have for one thing.
 func (c *chromium) do(what string, actions ...chromedp.Action) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	ctx, cancel := context.WithTimeout(c.ctx, 2*patience)
 	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		var at, body, link string

@@ -95,7 +95,7 @@ func newChromiumOn(c *suite, h *lab.Host, port uint16) *chromium {
 		fmt.Sprintf("--remote-debugging-port=%d", port), "--user-data-dir="+t.TempDir(), "about:blank")
 	// Its debugger listens on the host's loopback.
 	at := forward(t, h, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port))
-	c.until("Chromium is there", func() error {
+	lab.Eventually(t, 2*patience, "Chromium is there", func() error { // as long as one has that chromedp starts
 		resp, err := http.Get("http://" + at + "/json/version")
 		if err == nil {
 			_ = resp.Body.Close()
