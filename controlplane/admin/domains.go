@@ -15,16 +15,18 @@ import (
 
 // DomainSpec is what is written of a domain.
 type DomainSpec struct {
-	Pool string `json:"pool" minLength:"1" doc:"Pool whose nodes answer for the domain, by name or id"`
+	Pool       string `json:"pool" minLength:"1" doc:"Pool whose nodes answer for the domain, by name or id"`
+	CAAAccount bool   `json:"caa_account,omitempty" doc:"Whether the domain's CAA records name the cluster's accounts at the issuers, and the methods that it proves names by (RFC 8657): no other account there gets a certificate. Of an issuer that has no account yet, any may"`
 }
 
 // Domain is a DNS zone that is delegated to the nodes of a pool; its name is the apex.
 type Domain struct {
 	OrgMeta
-	Pool     string       `json:"pool"`
-	Unproven bool         `json:"unproven,omitempty" readOnly:"true" doc:"It is not known to be the organization's: no node answers for it, and no service can stand in it"`
-	Proof    *DomainProof `json:"proof,omitempty" readOnly:"true" doc:"While it is unproven: what proves it"`
-	Problem  string       `json:"problem,omitempty" readOnly:"true" doc:"Why a certificate of names in it could not be had last, in the words of what was found before the order, or of the authority; managed certificates say when it is tried again"`
+	Pool       string       `json:"pool"`
+	CAAAccount bool         `json:"caa_account,omitempty"`
+	Unproven   bool         `json:"unproven,omitempty" readOnly:"true" doc:"It is not known to be the organization's: no node answers for it, and no service can stand in it"`
+	Proof      *DomainProof `json:"proof,omitempty" readOnly:"true" doc:"While it is unproven: what proves it"`
+	Problem    string       `json:"problem,omitempty" readOnly:"true" doc:"Why a certificate of names in it could not be had last, in the words of what was found before the order, or of the authority; managed certificates say when it is tried again"`
 }
 
 // DomainProof is the record that shows whose a domain is, and what was found instead.
@@ -81,6 +83,7 @@ func domains(a *Admin) *Collection[model.Domain, DomainSpec, Domain] {
 			if out.Problem, err = c.refusalOf(v); err != nil {
 				return out, err
 			}
+			out.CAAAccount = v.CAAAccount
 			out.Pool, err = c.poolName(v.Pool)
 			return out, err
 		},
@@ -140,7 +143,7 @@ func buildDomain(c *call, old *model.Domain, name string, s DomainSpec) (*model.
 	if err != nil {
 		return nil, err
 	}
-	v.Name, v.Pool = apex, p.ID
+	v.Name, v.Pool, v.CAAAccount = apex, p.ID, s.CAAAccount
 	if err := v.Validate(); err != nil {
 		return nil, err
 	}

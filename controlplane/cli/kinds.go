@@ -76,8 +76,11 @@ var kinds = []*kind{
 		wide:    []string{"wireguard_endpoint", "stream_endpoint", "gossip_endpoint", "pinned", "revoked_at"},
 	},
 	{
-		name: "Domain", plural: "domains", org: true, fields: []field{{"pool", text, "pool whose nodes answer for the domain", true}},
-		columns: []string{"pool", "unproven", "problem"},
+		name: "Domain", plural: "domains", org: true, fields: []field{
+			{"pool", text, "pool whose nodes answer for the domain", true},
+			{"caa_account", toggle, "its CAA records name the cluster's accounts at the issuers: no other account there gets a certificate", false},
+		},
+		columns: []string{"pool", "unproven", "problem"}, wide: []string{"caa_account"},
 	},
 	{
 		name: "Site", plural: "sites", org: true, fields: []field{

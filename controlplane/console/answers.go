@@ -31,8 +31,8 @@ func (q *Request) answers(d *model.Domain) iter.Seq[Answered] {
 				return
 			}
 		}
-		for _, ca := range q.m.CAAIdentities() {
-			if !yield(Answered{Name: d.Name, Type: "CAA", Value: "0 issue \"" + ca + "\""}) {
+		for _, c := range q.m.CAAOf(d) {
+			if !yield(Answered{Name: d.Name, Type: "CAA", Value: "0 " + c.Tag + " \"" + c.Value + "\""}) {
 				return
 			}
 		}

@@ -54,19 +54,49 @@ func (q *Request) servicesIn(d *model.Domain) (n int) {
 }
 
 func newDomain(q *Request) (*Page, error) {
-	return q.domainForm(filled("pool", firstOf(q.poolOptions())), 0), nil
+	return q.domainForm(nil, filled("pool", firstOf(q.poolOptions())), 0), nil
 }
 
-func (q *Request) domainForm(f Form, status int) *Page {
-	return &Page{Title: "Add a domain", Crumbs: q.domainCrumbs(), Top: domainFormView(q, f), Status: status}
+// domainForm is the form of a domain; nil: of a new one.
+func (q *Request) domainForm(d *model.Domain, f Form, status int) *Page {
+	if d == nil {
+		return &Page{Title: "Add a domain", Crumbs: q.domainCrumbs(), Top: domainFormView(q, "", f), Status: status}
+	}
+	return &Page{Title: "Edit " + d.Name, Crumbs: q.domainCrumbs(Crumb{d.Name, q.To("domains", d.Name)}), Top: domainFormView(q, d.Name, f), Status: status}
+}
+
+func domainSpec(f Form) admin.DomainSpec {
+	return admin.DomainSpec{Pool: f.Get("pool"), CAAAccount: f.Get("caa_account") == "on"}
+}
+
+func editDomain(q *Request) (*Page, error) {
+	d, err := q.domainNamed()
+	if err != nil {
+		return nil, err
+	}
+	f := filled("pool", q.poolName(d.Pool))
+	f.tick("caa_account", d.CAAAccount)
+	return q.domainForm(d, f, 0), nil
+}
+
+func changeDomain(q *Request) (*Done, error) {
+	d, err := q.domainNamed()
+	if err != nil {
+		return nil, err
+	}
+	f := formOf(q)
+	_, _, rev, err := q.Admin.Domains.Put(q.Context(), q.Who, q.Org.ID.String(), d.ID.String(), domainSpec(f))
+	return tried(f, err, Done{To: q.To("domains", d.Name), Said: d.Name + " is changed.", Revision: rev}, func(f Form, status int) (*Page, error) {
+		return q.domainForm(d, f, status), nil
+	})
 }
 
 func createDomain(q *Request) (*Done, error) {
 	f := formOf(q)
-	v, rev, err := q.Admin.Domains.Create(q.Context(), q.Who, q.Org.ID.String(), f.Get("name"), admin.DomainSpec{Pool: f.Get("pool")})
+	v, rev, err := q.Admin.Domains.Create(q.Context(), q.Who, q.Org.ID.String(), f.Get("name"), domainSpec(f))
 	if err != nil {
 		if status := f.refuse(err); status != 0 {
-			return &Done{Page: q.domainForm(f, status)}, nil
+			return &Done{Page: q.domainForm(nil, f, status)}, nil
 		}
 		return nil, err
 	}

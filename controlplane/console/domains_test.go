@@ -19,6 +19,13 @@ func TestDomain(t *testing.T) {
 	if got.status != 200 || !strings.Contains(got.body, "A certificate authority would refuse.") || !strings.Contains(got.body, "at=%2Fconsole%2Forgs%2Fdefault%2Fdomains%2Fapps.example.com\"") {
 		t.Errorf("%d: %s", got.status, got.body)
 	}
+	got = b.post("/console/orgs/default/domains/apps.example.com/edit", "pool", "default", "caa_account", "on")
+	if got.status != 200 || got.path != "/console/orgs/default/domains/apps.example.com" || !strings.Contains(got.body, "apps.example.com is changed.") {
+		t.Errorf("%d %s: %s", got.status, got.path, got.body)
+	}
+	if got = b.get("/console/orgs/default/domains/apps.example.com/edit"); !strings.Contains(got.body, `name="caa_account" value="on" checked`) {
+		t.Errorf("the form: %s", got.body)
+	}
 	got = b.post("/console/orgs/default/domains/example.org/delete")
 	if got.status != 409 || !strings.Contains(got.body, "wiki") && !strings.Contains(got.body, "mail") {
 		t.Errorf("a domain that services stand in: %d %s", got.status, got.body)

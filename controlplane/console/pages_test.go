@@ -123,6 +123,7 @@ func TestWrongInput(t *testing.T) {
 		{"/console/orgs/default/services/wiki/targets/wiki/edit", []string{"site", "home", "address", "10.0.0.2", "port", "80", "weight", "5000"}, 422, []string{`id="w-weight"`, `value="5000"`}},
 		{"/console/orgs/default/add-domain", []string{"name", "not a name", "pool", "default"}, 422, []string{`id="w-name"`, `value="not a name"`}},
 		{"/console/orgs/default/add-domain", []string{"name", "sub.example.org", "pool", "nowhere"}, 422, []string{`id="w-pool"`, `value="sub.example.org"`}},
+		{"/console/orgs/default/domains/example.org/edit", []string{"pool", "nowhere", "caa_account", "on"}, 422, []string{`id="w-pool"`, `checked`}},
 		{"/console/orgs/default/connect", []string{"site", "No Name", "platform", "binary", "pool", "default"}, 422, []string{`id="w-site"`, `value="No Name"`}},
 		{"/console/orgs/default/connect", []string{"site", "barn", "platform", "abacus", "pool", "default"}, 422, []string{`id="w-platform"`, `value="barn"`}},
 		{"/console/orgs/default/connect/pi/publish", []string{"address", "10.0.0.9", "port", "80", "hostname", "x.example.com"}, 422, []string{`id="w-hostname"`, `value="10.0.0.9"`}},

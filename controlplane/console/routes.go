@@ -63,6 +63,8 @@ func (c *Console) routes() {
 	c.form(org+"/add-domain", access.DomainsWrite, createDomain)
 	c.page(org+"/domains/{domain}", access.DomainsRead, showDomain)
 	c.form(org+"/domains/{domain}/check", access.DomainsRead, checkDomain)
+	c.page(org+"/domains/{domain}/edit", access.DomainsWrite, editDomain)
+	c.form(org+"/domains/{domain}/edit", access.DomainsWrite, changeDomain)
 	c.page(org+"/domains/{domain}/delete", access.DomainsWrite, askDeleteDomain)
 	c.form(org+"/domains/{domain}/delete", access.DomainsWrite, deleteDomain)
 

@@ -210,7 +210,8 @@ type Domain struct {
 	Pool PoolID
 	// Unproven: nobody has shown that it is the organization's. Nodes don't answer for it, no service can stand in it, and it
 	// is in nobody's way.
-	Unproven bool
+	Unproven   bool
+	CAAAccount bool // its CAA records name the accounts by which certificates are ordered
 	Meta
 }
 

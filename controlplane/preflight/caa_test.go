@@ -82,6 +82,29 @@ func TestT42_WhatCAAPermits(t *testing.T) {
 	}
 }
 
+// Our own nodes may name another account of ours for a moment: that is the gate's to wait for. What stands above the domain, or at somebody else's
+// servers, counts as it is.
+func TestOwnCAAWithAnotherAccount(t *testing.T) {
+	const before = ` 300 IN CAA 0 issue "ca.example; accounturi=https://ca.example/acct/6; validationmethods=dns-01"`
+	i, q := good(t)
+	for _, a := range []string{n1.String(), n2.String()} {
+		i.serve(a, nil, ours("shop.test.", "shop.test."+before))
+	}
+	if r := check(t, i, q); !r.OK() {
+		t.Errorf("our own: %+v", r.Problems)
+	}
+	for _, a := range []string{n1.String(), n2.String()} {
+		i.serve(a, nil, ours("shop.test.", `shop.test. 300 IN CAA 0 issue "ca.example; validationmethods=http-01"`))
+	}
+	if r := check(t, i, q); !slices.Contains(codes(r.Problems), string(CAAMethod)) {
+		t.Errorf("our own by another method: %v", codes(r.Problems))
+	}
+	i, q = good(t, "test."+before)
+	if r := check(t, i, q); !slices.Contains(codes(r.Problems), string(CAAAccount)) {
+		t.Errorf("above: %v", codes(r.Problems))
+	}
+}
+
 // Of several issuers one that may is enough, and it is named.
 func TestSeveralIssuers(t *testing.T) {
 	i, q := good(t, `test. 300 IN CAA 0 issue "second.example"`)

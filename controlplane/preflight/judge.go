@@ -27,7 +27,7 @@ func Judge(q Question, f Facts) Report {
 		}
 		if bad == nil {
 			var issuers []string
-			methods, issuers, bad = caa(q, name, n, methods)
+			methods, issuers, bad = caa(q, name, n, methods, ours && strings.TrimSuffix(n.CAAAt, ".") == q.Apex)
 			for _, i := range issuers {
 				permitted[i]++
 			}
@@ -206,8 +206,9 @@ func within(name string, q Question) (zone Zone, ok bool) {
 	return zone, ok
 }
 
-// caa judges the records that count for a name.
-func caa(q Question, name string, n NameFacts, methods []model.ChallengeType) (left []model.ChallengeType, issuers []string, bad *Problem) {
+// caa judges the records that count for a name. Our own nodes may name an account that is not the newest: the gate has them answer with that before
+// the authority looks.
+func caa(q Question, name string, n NameFacts, methods []model.ChallengeType, ours bool) (left []model.ChallengeType, issuers []string, bad *Problem) {
 	if n.CAAErr != nil {
 		return nil, nil, &Problem{Code: CAAUnanswered, Message: fmt.Sprintf("CAA records of %s can't be asked for, and authorities refuse then: %v", strings.TrimSuffix(n.CAAAt, "."), n.CAAErr)}
 	}
@@ -216,6 +217,9 @@ func caa(q Question, name string, n NameFacts, methods []model.ChallengeType) (l
 		ask = []Issuer{{}}
 	}
 	for _, i := range ask {
+		if ours {
+			i.Account = ""
+		}
 		ok, code, why := permit(n.CAA, hostname.IsWildcard(name), i, methods)
 		if code == "" {
 			for _, m := range ok {

@@ -61,9 +61,13 @@ func affected(prev, next *model.Model, b model.Batch) map[key]bool {
 	if len(b.Authorities)+len(b.AccessKeys) > 0 || b.SignInURL != nil {
 		t.add(resource.Trust, uuid.Nil)
 	}
-	if len(b.Issuers) > 0 && !slices.Equal(prev.CAAIdentities(), next.CAAIdentities()) {
+	if len(b.Issuers) > 0 {
+		any, bound := &model.Domain{}, &model.Domain{CAAAccount: true}
+		names, accounts := !slices.Equal(prev.CAAOf(any), next.CAAOf(any)), !slices.Equal(prev.CAAOf(bound), next.CAAOf(bound))
 		for d := range next.Domains() {
-			t.add(resource.Zone, d.ID.UUID)
+			if names || accounts && d.CAAAccount {
+				t.add(resource.Zone, d.ID.UUID)
+			}
 		}
 	}
 	for id := range b.Revocations {

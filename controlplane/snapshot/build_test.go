@@ -227,3 +227,43 @@ func TestZoneIssuers(t *testing.T) {
 		t.Errorf("one that is not known by a domain: %v", caa(r))
 	}
 }
+
+// A zone that names accounts changes with them, and its records for older nodes do not; others don't change.
+func TestZoneAccounts(t *testing.T) {
+	b, m := step(t, nil, "domain example.org organization=acme pool=edge caa-account\ndomain example.net organization=acme pool=edge")
+	c := New(modeltest.Open)
+	c.Build(nil, m, b)
+	with := func(account string) []string {
+		id := model.IssuerID{UUID: uuid.UUID{15: 1}}
+		more := model.Batch{From: m.Revision(), To: m.Revision() + 1, Issuers: map[model.IssuerID]*model.Issuer{
+			id: {ID: id, DirectoryURL: "https://ca.example", CAAIdentities: []string{"ca.example"}, AccountURL: account},
+		}}
+		next := m.Apply(more)
+		var got []string
+		for _, r := range c.Build(m, next, more).Upserts {
+			var msg nodev1.Zone
+			if err := r.Any.UnmarshalTo(&msg); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range msg.Caa {
+				got = append(got, msg.Apex+" "+p.Tag+" "+p.Value)
+			}
+			if !slices.Equal(msg.CaaIssuers, []string{"ca.example"}) || msg.Apex == "example.net" && msg.Caa != nil {
+				t.Errorf("%v", &msg)
+			}
+		}
+		m = next
+		return got
+	}
+	if got := with(""); !slices.Equal(got, []string{"example.org issue ca.example", "example.org issuewild ca.example"}) {
+		t.Errorf("no account: %q", got)
+	}
+	for _, account := range []string{"https://ca.example/1", "https://ca.example/2"} {
+		if got := with(account); len(got) != 2 || !strings.HasPrefix(got[0], "example.org issue ca.example; accounturi="+account+"; validationmethods=dns-01,") {
+			t.Errorf("%s: %q", account, got)
+		}
+	}
+	if got := with("https://ca.example/2"); got != nil {
+		t.Errorf("nothing has changed: %q", got)
+	}
+}

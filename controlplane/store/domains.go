@@ -17,7 +17,8 @@ func (t *Tx) CreateDomain(ctx context.Context, v *model.Domain) error {
 		Name:   v.Name,
 		PoolID: v.Pool.UUID,
 
-		Unproven: v.Unproven,
+		Unproven:   v.Unproven,
+		CaaAccount: v.CAAAccount,
 	}), "create domain")
 }
 
@@ -38,7 +39,8 @@ func (t *Tx) UpdateDomain(ctx context.Context, v *model.Domain) (changed bool, e
 		Name:   v.Name,
 		PoolID: v.Pool.UUID,
 
-		Unproven: v.Unproven,
+		Unproven:   v.Unproven,
+		CaaAccount: v.CAAAccount,
 	})
 	return true, affected(n, err, "update domain")
 }
@@ -104,6 +106,7 @@ func domain(r db.Domain) *model.Domain {
 		Pool: model.PoolID{UUID: r.PoolID},
 		Meta: model.Meta{Created: r.CreatedAt, Updated: r.UpdatedAt},
 
-		Unproven: r.Unproven,
+		Unproven:   r.Unproven,
+		CAAAccount: r.CaaAccount,
 	}
 }

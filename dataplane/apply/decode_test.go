@@ -117,6 +117,9 @@ func TestDecodeNamesTheField(t *testing.T) {
 		{"logo", &nodev1.Brand{OrganizationId: "o", Logo: []byte("<script>")}},
 		{"apex", edit(zoneMsg(), func(m *nodev1.Zone) { m.Apex = "-" })},
 		{"pool_id", edit(zoneMsg(), func(m *nodev1.Zone) { m.PoolId = "" })},
+		{"caa[1]", edit(zoneMsg(), func(m *nodev1.Zone) {
+			m.Caa = []*nodev1.CaaProperty{{Tag: "issue", Value: "ca.example"}, {Tag: "issue", Value: `"`}}
+		})},
 		{"owner", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) { m.Owner = "" })},
 		{"answer", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) { m.Answer = nil })},
 		{"pool_addresses.pool_id", edit(recordMsg("a.example.org"), func(m *nodev1.RecordSet) {

@@ -6,12 +6,14 @@ import (
 	"slices"
 
 	nodev1 "github.com/warrenedge/warren/api/node/v1"
+	"github.com/warrenedge/warren/dataplane/dns"
 	"github.com/warrenedge/warren/shared/hostname"
 )
 
 type zone struct {
 	id, apex, pool string
 	issuers        []string
+	caa            []dns.CAA
 }
 
 type recordSet struct {
@@ -30,7 +32,15 @@ func decodeZone(m *nodev1.Zone) (zone, error) {
 			errs = append(errs, fmt.Errorf("caa_issuers[%d]: %q is not canonical", i, name))
 		}
 	}
-	return zone{m.GetId(), s, m.GetPoolId(), slices.Clone(m.GetCaaIssuers())}, errors.Join(errs...)
+	var caa []dns.CAA
+	for i, p := range m.GetCaa() {
+		c := dns.CAA{Tag: p.GetTag(), Value: p.GetValue()}
+		if err := c.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("caa[%d]: %w", i, err))
+		}
+		caa = append(caa, c)
+	}
+	return zone{m.GetId(), s, m.GetPoolId(), slices.Clone(m.GetCaaIssuers()), caa}, errors.Join(errs...)
 }
 
 func decodeRecordSet(m *nodev1.RecordSet) (recordSet, error) {

@@ -270,7 +270,7 @@ func (n *Node) dnsConfig(l *ledger) dns.Config {
 		cfg.Region = me.region
 	}
 	for _, z := range values[zone](l, resource.Zone) {
-		cfg.Zones = append(cfg.Zones, dns.Zone{ID: z.id, Apex: z.apex, Pool: z.pool, Issuers: z.issuers})
+		cfg.Zones = append(cfg.Zones, dns.Zone{ID: z.id, Apex: z.apex, Pool: z.pool, Issuers: z.issuers, CAA: z.caa})
 	}
 	for _, r := range values[recordSet](l, resource.RecordSet) {
 		cfg.RecordSets = append(cfg.RecordSets, dns.RecordSet{Zone: r.zone, Owner: r.owner, TTL: r.ttl, Pool: r.pool})

@@ -8,6 +8,7 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // A Node is an entrance of the cluster, as DNS sees it.
@@ -22,6 +23,24 @@ type Node struct {
 type Zone struct {
 	ID, Apex, Pool string
 	Issuers        []string // authorities that CAA records at the apex allow; none: there are no such records
+	CAA            []CAA    // what these records are instead, if there are any
+}
+
+// CAA is a CAA record without flags (RFC 8659 §4.1).
+type CAA struct{ Tag, Value string }
+
+// maxCAA bounds the value of a record.
+const maxCAA = 2048
+
+// Validate refuses what would not stand in the record as it is written here, or says something else than who may issue.
+func (c CAA) Validate() error {
+	if c.Tag != "issue" && c.Tag != "issuewild" {
+		return fmt.Errorf("tag %q: not issue or issuewild", c.Tag)
+	}
+	if c.Value == "" || len(c.Value) > maxCAA || strings.ContainsFunc(c.Value, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return fmt.Errorf("value %q: empty, longer than %d octets, or with characters that have to be escaped", c.Value, maxCAA)
+	}
+	return nil
 }
 
 // A RecordSet gives one owner name, which may be a wildcard, the addresses of a pool's live nodes.

@@ -176,13 +176,13 @@ func (q question) ns() []dns.RR {
 	return out
 }
 
-// caa allows the authorities that the zone names; those of wildcards are the same (RFC 8659 §4.3).
+// caa allows the authorities that the zone names; those of wildcards are the same (RFC 8659 §4.3), unless they are named apart.
 func (q question) caa() []dns.RR {
 	var out []dns.RR
-	for _, issuer := range q.zone.caa {
+	for _, c := range q.zone.caa {
 		out = append(out, &dns.CAA{
 			Hdr: dns.RR_Header{Name: q.apex, Rrtype: dns.TypeCAA, Class: dns.ClassINET, Ttl: caaTTL},
-			Tag: "issue", Value: issuer,
+			Tag: c.Tag, Value: c.Value,
 		})
 	}
 	return out

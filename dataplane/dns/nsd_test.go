@@ -138,6 +138,9 @@ func randomConfig(r *rand.Rand, zones int) Config {
 	for i := range zones {
 		z := Zone{ID: fmt.Sprintf("z%d", i), Apex: fmt.Sprintf("z%d.test", i), Pool: fmt.Sprintf("p%d", 1+r.IntN(4))}
 		z.Issuers = []string{"ca.test", "other.ca.test"}[:r.IntN(3)]
+		if r.IntN(3) == 0 {
+			z.CAA = []CAA{{"issue", "ca.test; accounturi=https://ca.test/1?a=b; validationmethods=dns-01,http-01"}, {"issuewild", "ca.test; validationmethods=dns-01"}}
+		}
 		cfg.Zones = append(cfg.Zones, z)
 		used := map[string]bool{}
 		for range r.IntN(12) {
@@ -218,8 +221,13 @@ func zoneFile(cfg Config, z Zone, asks []string) string {
 	}
 	servers := members(z.Pool)
 	fmt.Fprintf(&b, "%s. 30 IN SOA ns-%s.%s. hostmaster.%s. %d 3600 600 604800 30\n", z.Apex, servers[0].Name, z.Apex, z.Apex, cfg.Serial)
+	for _, c := range z.CAA {
+		fmt.Fprintf(&b, "%s. 30 IN CAA 0 %s \"%s\"\n", z.Apex, c.Tag, c.Value)
+	}
 	for _, issuer := range z.Issuers {
-		fmt.Fprintf(&b, "%s. 30 IN CAA 0 issue \"%s\"\n", z.Apex, issuer)
+		if len(z.CAA) == 0 {
+			fmt.Fprintf(&b, "%s. 30 IN CAA 0 issue \"%s\"\n", z.Apex, issuer)
+		}
 	}
 	allDown := !slices.ContainsFunc(servers, func(n Node) bool { return !n.Down })
 	for _, n := range servers {

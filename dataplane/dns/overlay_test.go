@@ -190,6 +190,29 @@ func TestCAA(t *testing.T) {
 	}
 }
 
+// What says more of authorities takes the place of their names. What can't stand in a record is not served, the rest is.
+func TestCAAWithAccounts(t *testing.T) {
+	const account = "pki.goog; accounturi=https://pki.goog/1?a=b&c; validationmethods=dns-01"
+	cfg := example()
+	cfg.Zones[0].Issuers = []string{"pki.goog"}
+	v := newView(cfg, nil)
+	next := cfg
+	next.Zones = append([]Zone{}, cfg.Zones...)
+	next.Zones[0].CAA = []CAA{{"issue", account}, {"issuewild", ";"}}
+	records := "example.org. 30 IN CAA 0 issue \"" + account + "\"\nexample.org. 30 IN CAA 0 issuewild \";\""
+	checkLookups(t, newView(next, v), []want{{qname: "example.org.", qtype: dns.TypeCAA, answer: records}})
+	for _, bad := range []CAA{{"iodef", "mailto:a@example.org"}, {"issue", ""}, {"issue", "a\"b"}, {"issue", `a\000`}, {"issue", "a\x00"}, {"issue", "é"}, {"issue", strings.Repeat("a", maxCAA+1)}, {"", "a"}} {
+		next.Zones[0].CAA = []CAA{bad, {"issue", account}}
+		v := newView(next, nil)
+		if e, ok := errors.AsType[*ObjectError](v.err); !ok || e.Zone != "z1" {
+			t.Errorf("%q: %v", bad, v.err)
+		}
+		if a := v.lookup("example.org.", dns.TypeCAA, 0, at); len(a.answer) != 1 {
+			t.Errorf("%q: served %v", bad, a.answer)
+		}
+	}
+}
+
 // Over real sockets, what a certificate authority sees.
 func TestChallengeOverSockets(t *testing.T) {
 	s, _ := newServer(t, challenged(example(), Challenge{Name: "example.org", Text: "v", Expires: time.Now().Add(time.Minute)}))

@@ -39,7 +39,7 @@ type zone struct {
 	names  map[string]*name // by owner, lower case, with trailing dot; holds every name that exists
 	apex   *name
 	ns     []nameserver // sorted
-	caa    []string     // issuers
+	caa    []CAA
 }
 
 type nameserver struct {
@@ -74,7 +74,7 @@ func newView(cfg Config, prev *view) *view {
 
 func sameShape(a, b Config) bool {
 	return slices.EqualFunc(a.Zones, b.Zones, func(x, y Zone) bool {
-		return x.ID == y.ID && x.Apex == y.Apex && x.Pool == y.Pool && slices.Equal(x.Issuers, y.Issuers)
+		return x.ID == y.ID && x.Apex == y.Apex && x.Pool == y.Pool && slices.Equal(x.Issuers, y.Issuers) && slices.Equal(x.CAA, y.CAA)
 	}) && slices.Equal(a.RecordSets, b.RecordSets) &&
 		slices.EqualFunc(a.Nodes, b.Nodes, func(x, y Node) bool { return x.ID == y.ID && x.Name == y.Name && x.Pool == y.Pool })
 }
@@ -131,12 +131,22 @@ func (sh *shape) addZone(zc Zone, nodes []Node, members []int) (*zone, []error) 
 	z.names[apex] = z.apex
 	sh.zones[apex] = z
 	var bad []error
+	for _, c := range zc.CAA {
+		if err := c.Validate(); err != nil {
+			bad = append(bad, &ObjectError{Zone: zc.ID, Err: fmt.Errorf("CAA: %w", err)})
+			continue
+		}
+		z.caa = append(z.caa, c)
+	}
 	for _, i := range zc.Issuers {
+		if len(zc.CAA) > 0 {
+			break
+		}
 		if c, err := hostname.Canonical(i); err != nil || c != i {
 			bad = append(bad, &ObjectError{Zone: zc.ID, Err: fmt.Errorf("issuer %q: %w", i, cmp.Or(err, errNotCanonical))})
 			continue
 		}
-		z.caa = append(z.caa, i)
+		z.caa = append(z.caa, CAA{"issue", i})
 	}
 	for _, i := range members {
 		label := "ns-" + nodes[i].Name + "."

@@ -21,4 +21,5 @@
 //	8  2026-11-27  Revocation.stale; iat_us in access tokens
 //	9  2026-11-27  PublicationService; Brand
 //	10 2026-11-27  Quota: older nodes serve without bounds for an organization
+//	11 2026-11-27  Zone.caa: older nodes answer without accounts, which any account at the authorities may use
 package nodev1

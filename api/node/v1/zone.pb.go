@@ -31,7 +31,10 @@ type Zone struct {
 	PoolId         string                 `protobuf:"bytes,4,opt,name=pool_id,json=poolId,proto3" json:"pool_id,omitempty"`
 	// Certificate authorities that may issue for names of the zone: the domain names by which CAA records know them
 	// (RFC 8659 §4.2). None: the zone has no CAA record, and any authority may.
-	CaaIssuers    []string `protobuf:"bytes,5,rep,name=caa_issuers,json=caaIssuers,proto3" json:"caa_issuers,omitempty"`
+	CaaIssuers []string `protobuf:"bytes,5,rep,name=caa_issuers,json=caaIssuers,proto3" json:"caa_issuers,omitempty"`
+	// What the CAA records at the apex say, in place of caa_issuers where there is any: the accounts and methods that may be used as well
+	// (RFC 8657).
+	Caa           []*CaaProperty `protobuf:"bytes,6,rep,name=caa,proto3" json:"caa,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -101,18 +104,82 @@ func (x *Zone) GetCaaIssuers() []string {
 	return nil
 }
 
+func (x *Zone) GetCaa() []*CaaProperty {
+	if x != nil {
+		return x.Caa
+	}
+	return nil
+}
+
+// CaaProperty is a CAA record without flags (RFC 8659 §4.1).
+type CaaProperty struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tag           string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`     // issue or issuewild
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // printable ASCII without quotes and backslashes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaaProperty) Reset() {
+	*x = CaaProperty{}
+	mi := &file_node_v1_zone_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaaProperty) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaaProperty) ProtoMessage() {}
+
+func (x *CaaProperty) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_zone_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaaProperty.ProtoReflect.Descriptor instead.
+func (*CaaProperty) Descriptor() ([]byte, []int) {
+	return file_node_v1_zone_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CaaProperty) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *CaaProperty) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 var File_node_v1_zone_proto protoreflect.FileDescriptor
 
 const file_node_v1_zone_proto_rawDesc = "" +
 	"\n" +
-	"\x12node/v1/zone.proto\x12\x0ewarren.node.v1\"\x8d\x01\n" +
+	"\x12node/v1/zone.proto\x12\x0ewarren.node.v1\"\xbc\x01\n" +
 	"\x04Zone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x12\n" +
 	"\x04apex\x18\x03 \x01(\tR\x04apex\x12\x17\n" +
 	"\apool_id\x18\x04 \x01(\tR\x06poolId\x12\x1f\n" +
 	"\vcaa_issuers\x18\x05 \x03(\tR\n" +
-	"caaIssuersB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
+	"caaIssuers\x12-\n" +
+	"\x03caa\x18\x06 \x03(\v2\x1b.warren.node.v1.CaaPropertyR\x03caa\"5\n" +
+	"\vCaaProperty\x12\x10\n" +
+	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05valueB1Z/github.com/warrenedge/warren/api/node/v1;nodev1b\x06proto3"
 
 var (
 	file_node_v1_zone_proto_rawDescOnce sync.Once
@@ -126,16 +193,18 @@ func file_node_v1_zone_proto_rawDescGZIP() []byte {
 	return file_node_v1_zone_proto_rawDescData
 }
 
-var file_node_v1_zone_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_node_v1_zone_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_node_v1_zone_proto_goTypes = []any{
-	(*Zone)(nil), // 0: warren.node.v1.Zone
+	(*Zone)(nil),        // 0: warren.node.v1.Zone
+	(*CaaProperty)(nil), // 1: warren.node.v1.CaaProperty
 }
 var file_node_v1_zone_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: warren.node.v1.Zone.caa:type_name -> warren.node.v1.CaaProperty
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_zone_proto_init() }
@@ -149,7 +218,7 @@ func file_node_v1_zone_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_zone_proto_rawDesc), len(file_node_v1_zone_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -537,8 +537,9 @@ type Domain struct {
 	Name string `json:"name"`
 
 	// ID Typed id
-	ID        string    `json:"id,omitempty,omitzero"`
-	CreatedAt time.Time `json:"created_at,omitempty,omitzero"`
+	ID         string    `json:"id,omitempty,omitzero"`
+	CaaAccount *bool     `json:"caa_account,omitempty"`
+	CreatedAt  time.Time `json:"created_at,omitempty,omitzero"`
 
 	// Labels What people call the object by; nodes never see it
 	Labels map[string]string `json:"labels,omitzero"`
@@ -561,6 +562,9 @@ type Domain struct {
 type DomainBody struct {
 	// Name Lower-case letters, digits and inner hyphens; of a domain its apex. Not needed where the path has it
 	Name string `json:"name,omitempty,omitzero"`
+
+	// CaaAccount Whether the domain's CAA records name the cluster's accounts at the issuers, and the methods that it proves names by (RFC 8657): no other account there gets a certificate. Of an issuer that has no account yet, any may
+	CaaAccount *bool `json:"caa_account,omitempty"`
 
 	// Labels What people call the object by, in the syntax of Kubernetes: an optional domain and a slash, a word, and a word or nothing as value. Nodes never see them. They stay if absent
 	Labels map[string]string `json:"labels,omitzero"`

@@ -199,7 +199,7 @@ func (w *World) change(b model.Batch) {
 	case 17:
 		set(b.Domains, model.DomainID{UUID: UUID("domain", w.name("domain", 6))}, deleted, func(id model.DomainID) *model.Domain {
 			apex := strings.TrimPrefix(hostnames[w.rnd.IntN(len(hostnames))], "*.")
-			return &model.Domain{ID: id, Org: w.org(), Name: apex, Pool: w.pool(), Unproven: w.rnd.IntN(4) == 0}
+			return &model.Domain{ID: id, Org: w.org(), Name: apex, Pool: w.pool(), Unproven: w.rnd.IntN(4) == 0, CAAAccount: w.rnd.IntN(2) == 0}
 		})
 	case 18, 19:
 		name := w.name("certificate", 8)

@@ -79,7 +79,7 @@ func NewBatch(from model.Revision) model.Batch {
 //	delete node n1
 //
 // Rows refer to each other by name; a service is named by itself, whatever its organization. Flags
-// are "enrolled", "revoked", "draining", "terminate", "trusted", "unproven" and "uploaded". A certificate's sealed key is "sealed:" and its name, or
+// are "enrolled", "revoked", "draining", "terminate", "trusted", "unproven", "caa-account" and "uploaded". A certificate's sealed key is "sealed:" and its name, or
 // what sealed= says; so is a gossip key's. Empty lines and lines that start with # mean nothing.
 func Parse(from model.Revision, text string) (model.Batch, error) {
 	b := NewBatch(from)
@@ -206,7 +206,7 @@ func put(b model.Batch, kind string, deleted bool, f *fields) bool {
 		})
 	case "domain":
 		set(b.Domains, model.DomainID{UUID: u}, deleted, func(id model.DomainID) *model.Domain {
-			return &model.Domain{ID: id, Org: f.org(), Name: f.name, Pool: f.pool(), Unproven: f.flag("unproven")}
+			return &model.Domain{ID: id, Org: f.org(), Name: f.name, Pool: f.pool(), Unproven: f.flag("unproven"), CAAAccount: f.flag("caa-account")}
 		})
 	case "certificate":
 		set(b.Certificates, model.CertificateID{UUID: u}, deleted, f.certificate)

@@ -12,7 +12,7 @@ import (
 )
 
 const allDomains = `-- name: AllDomains :many
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains
 `
 
 func (q *Queries) AllDomains(ctx context.Context) ([]Domain, error) {
@@ -32,6 +32,7 @@ func (q *Queries) AllDomains(ctx context.Context) ([]Domain, error) {
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Unproven,
+			&i.CaaAccount,
 		); err != nil {
 			return nil, err
 		}
@@ -56,7 +57,7 @@ func (q *Queries) DeleteDomain(ctx context.Context, id uuid.UUID) (int64, error)
 }
 
 const getDomain = `-- name: GetDomain :one
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE id = $1
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains WHERE id = $1
 `
 
 func (q *Queries) GetDomain(ctx context.Context, id uuid.UUID) (Domain, error) {
@@ -70,12 +71,13 @@ func (q *Queries) GetDomain(ctx context.Context, id uuid.UUID) (Domain, error) {
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Unproven,
+		&i.CaaAccount,
 	)
 	return i, err
 }
 
 const getDomainByName = `-- name: GetDomainByName :one
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE org_id = $1 AND name = $2
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains WHERE org_id = $1 AND name = $2
 `
 
 type GetDomainByNameParams struct {
@@ -94,12 +96,13 @@ func (q *Queries) GetDomainByName(ctx context.Context, arg GetDomainByNameParams
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Unproven,
+		&i.CaaAccount,
 	)
 	return i, err
 }
 
 const getDomains = `-- name: GetDomains :many
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE id = ANY($1::uuid[])
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetDomains(ctx context.Context, ids []uuid.UUID) ([]Domain, error) {
@@ -119,6 +122,7 @@ func (q *Queries) GetDomains(ctx context.Context, ids []uuid.UUID) ([]Domain, er
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Unproven,
+			&i.CaaAccount,
 		); err != nil {
 			return nil, err
 		}
@@ -131,16 +135,17 @@ func (q *Queries) GetDomains(ctx context.Context, ids []uuid.UUID) ([]Domain, er
 }
 
 const insertDomain = `-- name: InsertDomain :exec
-INSERT INTO domains (id, org_id, name, pool_id, unproven)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO domains (id, org_id, name, pool_id, unproven, caa_account)
+VALUES ($1, $2, $3, $4, $5, $6)
 `
 
 type InsertDomainParams struct {
-	ID       uuid.UUID
-	OrgID    uuid.UUID
-	Name     string
-	PoolID   uuid.UUID
-	Unproven bool
+	ID         uuid.UUID
+	OrgID      uuid.UUID
+	Name       string
+	PoolID     uuid.UUID
+	Unproven   bool
+	CaaAccount bool
 }
 
 func (q *Queries) InsertDomain(ctx context.Context, arg InsertDomainParams) error {
@@ -150,12 +155,13 @@ func (q *Queries) InsertDomain(ctx context.Context, arg InsertDomainParams) erro
 		arg.Name,
 		arg.PoolID,
 		arg.Unproven,
+		arg.CaaAccount,
 	)
 	return err
 }
 
 const listDomains = `-- name: ListDomains :many
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 type ListDomainsParams struct {
@@ -181,6 +187,7 @@ func (q *Queries) ListDomains(ctx context.Context, arg ListDomainsParams) ([]Dom
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Unproven,
+			&i.CaaAccount,
 		); err != nil {
 			return nil, err
 		}
@@ -193,7 +200,7 @@ func (q *Queries) ListDomains(ctx context.Context, arg ListDomainsParams) ([]Dom
 }
 
 const listDomainsCovering = `-- name: ListDomainsCovering :many
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains WHERE right('.' || $1::text, length(name) + 1) = '.' || name ORDER BY length(name) DESC
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains WHERE right('.' || $1::text, length(name) + 1) = '.' || name ORDER BY length(name) DESC
 `
 
 // Domains that a hostname is within, the closest first.
@@ -214,6 +221,7 @@ func (q *Queries) ListDomainsCovering(ctx context.Context, hostname string) ([]D
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Unproven,
+			&i.CaaAccount,
 		); err != nil {
 			return nil, err
 		}
@@ -226,7 +234,7 @@ func (q *Queries) ListDomainsCovering(ctx context.Context, hostname string) ([]D
 }
 
 const listDomainsOverlapping = `-- name: ListDomainsOverlapping :many
-SELECT id, org_id, name, pool_id, created_at, updated_at, unproven FROM domains
+SELECT id, org_id, name, pool_id, created_at, updated_at, unproven, caa_account FROM domains
  WHERE right('.' || $1::text, length(name) + 1) = '.' || name OR right('.' || name, length($1::text) + 1) = '.' || $1::text
  ORDER BY name
 `
@@ -249,6 +257,7 @@ func (q *Queries) ListDomainsOverlapping(ctx context.Context, apex string) ([]Do
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.Unproven,
+			&i.CaaAccount,
 		); err != nil {
 			return nil, err
 		}
@@ -325,16 +334,17 @@ func (q *Queries) ShareDomain(ctx context.Context, id uuid.UUID) error {
 
 const updateDomain = `-- name: UpdateDomain :execrows
 UPDATE domains
-   SET org_id = $1, name = $2, pool_id = $3, unproven = $4, updated_at = now()
- WHERE id = $5
+   SET org_id = $1, name = $2, pool_id = $3, unproven = $4, caa_account = $5, updated_at = now()
+ WHERE id = $6
 `
 
 type UpdateDomainParams struct {
-	OrgID    uuid.UUID
-	Name     string
-	PoolID   uuid.UUID
-	Unproven bool
-	ID       uuid.UUID
+	OrgID      uuid.UUID
+	Name       string
+	PoolID     uuid.UUID
+	Unproven   bool
+	CaaAccount bool
+	ID         uuid.UUID
 }
 
 func (q *Queries) UpdateDomain(ctx context.Context, arg UpdateDomainParams) (int64, error) {
@@ -343,6 +353,7 @@ func (q *Queries) UpdateDomain(ctx context.Context, arg UpdateDomainParams) (int
 		arg.Name,
 		arg.PoolID,
 		arg.Unproven,
+		arg.CaaAccount,
 		arg.ID,
 	)
 	if err != nil {

@@ -248,13 +248,14 @@ type DeviceLogin struct {
 }
 
 type Domain struct {
-	ID        uuid.UUID
-	OrgID     uuid.UUID
-	Name      string
-	PoolID    uuid.UUID
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	Unproven  bool
+	ID         uuid.UUID
+	OrgID      uuid.UUID
+	Name       string
+	PoolID     uuid.UUID
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	Unproven   bool
+	CaaAccount bool
 }
 
 type DomainFinding struct {
