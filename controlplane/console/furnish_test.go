@@ -118,6 +118,12 @@ func (r *rig) people() {
 		r.t.Fatal(err)
 	}
 	r.made["invitation"] = in.ID
+	done(r.admin.Pools.Create(ctx, r.key, "", "spare", admin.PoolSpec{}))
+	done(r.admin.Regions.Create(ctx, r.key, "", "attic", admin.RegionSpec{}))
+	done(r.admin.Issuers.Create(ctx, r.key, "", "zero", admin.IssuerSpec{
+		DirectoryURL: "https://zero.example.org/directory", Suspended: true, EAB: &admin.EAB{KeyID: "kid-7", HMACKey: eabKey}, Profiles: map[string]string{"short": "shortlived"},
+		Contacts: []string{"ops@example.org"}, Limits: admin.IssuerLimits{NewOrders: 500},
+	}))
 	done(r.admin.ClusterRoles.Create(ctx, r.key, "", "desk", admin.RoleSpec{Permissions: []string{"users:read"}}))
 	done(r.admin.ClusterIdentityProviders.Create(ctx, r.key, "", "world", admin.IdentityProviderSpec{
 		Issuer: "https://world.example.org", ClientID: "warren", Rules: []admin.ClaimRule{{Claim: "groups", Value: "acme", Role: "viewer", Organization: "default"}, {Role: "desk"}},

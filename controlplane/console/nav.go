@@ -46,6 +46,9 @@ var navigation = []section{
 	}},
 	{"Cluster", true, []entry{
 		{"Nodes", "nodes", access.NodesRead},
+		{"Pools", "pools", access.NodesRead},
+		{"Regions", "regions", access.NodesRead},
+		{"Issuers", "issuers", access.IssuersRead},
 		{"Join tokens", "join-tokens", access.JoinTokensRead},
 		{"Organizations", "organizations", access.OrganizationsRead},
 		{"Users", "users", access.UsersRead},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/warrenedge/warren/controlplane/access"
+	"github.com/warrenedge/warren/controlplane/admin"
 )
 
 // routes is all pages and forms, with what one needs for them. A page of an organization is below /console/orgs/{org}/,
@@ -97,6 +98,9 @@ func (c *Console) routes() {
 	c.joinTokenRoutes(org, cluster)
 	c.joinNodeRoutes(cluster)
 	c.organizationRoutes(cluster)
+	groupRoutes(c, cluster, poolGrouping, c.Admin.Pools, func(v admin.Pool) string { return v.Name }, (*Request).poolNow)
+	groupRoutes(c, cluster, regionGrouping, c.Admin.Regions, func(v admin.Region) string { return v.Name }, (*Request).regionNow)
+	c.issuerRoutes(cluster)
 	c.upkeepRoutes(cluster)
 	c.jobRoutes(cluster)
 	c.page(cluster+"/diagnostics", access.SnapshotsRead, showDiagnostics)
