@@ -65,10 +65,12 @@ func retryReason(unsent bool) string {
 func (x *exchange) send(r *http.Request, body *attemptBody) (*http.Response, error) {
 	x.off()
 	x.pool = x.state.pools[keyOf(x.route, x.target)]
-	if x.trace.GotConn == nil {
-		x.trace.GetConn, x.trace.GotConn = x.seek, x.on
+	trace := &x.trace
+	if trace.GotConn != nil { // it has the hooks of ReverseProxy by now, and the attempt before may still use it
+		trace = new(httptrace.ClientTrace)
 	}
-	attempt := r.WithContext(httptrace.WithClientTrace(r.Context(), &x.trace))
+	trace.GetConn, trace.GotConn = x.seek, x.on
+	attempt := r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
 	defer x.pool.dials.has(&x.want) // it may have been given none
 	if r.Body != nil && r.Body != http.NoBody {
 		attempt.Body = body

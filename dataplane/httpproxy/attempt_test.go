@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -142,6 +144,32 @@ func TestUnansweredRequestsAreSentOnceMore(t *testing.T) {
 				t.Errorf("status %d after %d attempts, want %d after %d", resp.StatusCode, conns.Load(), tt.status, tt.attempts)
 			}
 		})
+	}
+}
+
+// What a target says before its answer is told once, whichever attempt it belongs to.
+func TestInterimAnswersAreToldOnce(t *testing.T) {
+	addr, conns := raw(t, func(n int, c net.Conn) {
+		if r, body := request(c); r != nil && n > 1 {
+			_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+			answer(c, body)
+		}
+	})
+	e := newEdge(t, map[string]string{"one": addr})
+	e.between(t, "one")
+	hints := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { hints++; return nil }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://a.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := e.client(t, false, "").Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || conns.Load() != 2 || hints != 1 {
+		t.Errorf("status %d after %d attempts, early hints %d times; want 200 after 2, once", resp.StatusCode, conns.Load(), hints)
 	}
 }
 

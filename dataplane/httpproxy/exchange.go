@@ -32,7 +32,7 @@ type exchange struct {
 	grpc    bool
 	pool    *pool // of the attempt under way, or the last
 	want    wanting
-	trace   httptrace.ClientTrace // of all attempts
+	trace   httptrace.ClientTrace // of the first attempt
 	conn    *kept                 // of the attempt under way, or the last
 	failure string                // why there is no answer of a target; for counter and access log
 	noted   bool                  // the target's health knows of the last attempt's failure
