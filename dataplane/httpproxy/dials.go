@@ -66,18 +66,26 @@ func (d *dials) do(ctx context.Context, w *wanting, dial func() (net.Conn, error
 	}
 	c, err := dial()
 	if err != nil {
-		d.came(w.waits.Load()) // it is given the error, and has follows
+		d.failed(w)
 		return nil, err
 	}
 	under(c).(*kept).coming.Store(d)
 	return c, nil
 }
 
-// came is the end of what was coming: somebody was given it, or nobody will be.
-func (d *dials) came(given bool) {
+// came is the end of what was coming: somebody was given it and has was told, or nobody will be.
+func (d *dials) came() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.coming--; !given {
+	d.coming--
+	d.settleLocked() // somebody may have been held since has
+}
+
+// failed is came for a dial whose error its request is given, if it still waits.
+func (d *dials) failed(w *wanting) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.coming--; !w.waits.Load() { // else has follows
 		d.settleLocked()
 	}
 }

@@ -83,13 +83,21 @@ func TestDials(t *testing.T) {
 			ask()
 			k := answer(nil)
 			d.has(first)
-			k.came(true)
+			k.came()
 			return 2
 		}},
 		{"but when nobody is any more", func(d *dials, ask func() *wanting, answer func(error) *kept) int {
 			d.has(ask())
 			ask()
-			answer(nil).came(false)
+			answer(nil).came()
+			return 2
+		}},
+		{"who comes while somebody is given what came of it waits for nothing", func(d *dials, ask func() *wanting, answer func(error) *kept) int {
+			first := ask()
+			k := answer(nil)
+			d.has(first)
+			ask()
+			k.came()
 			return 2
 		}},
 		{"who is held and served dials no more", func(d *dials, ask func() *wanting, answer func(error) *kept) int {

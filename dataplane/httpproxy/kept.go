@@ -94,7 +94,7 @@ func (k *kept) settleLocked() {
 // use counts a request that was given the connection. The transport may have chosen it while it was being left:
 // then the request writes nothing on it.
 func (k *kept) use() {
-	k.came(true)
+	k.came()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.leaving && !k.shared {
@@ -105,10 +105,10 @@ func (k *kept) use() {
 }
 
 // came tells, once, that the connection was given to a request, or will be to none.
-func (k *kept) came(given bool) {
+func (k *kept) came() {
 	if k.coming.Load() != nil {
 		if d := k.coming.Swap(nil); d != nil {
-			d.came(given)
+			d.came()
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (k *kept) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func (k *kept) Close() error {
-	k.came(false)
+	k.came()
 	k.of.remove(k)
 	return k.Conn.Close()
 }
