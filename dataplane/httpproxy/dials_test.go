@@ -153,3 +153,43 @@ func TestDials(t *testing.T) {
 		})
 	}
 }
+
+// The transport gives an upgrade no connection that another request has begun: it waits for none.
+func TestUpgradesWaitForNoDialsOfOthers(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		const dial = dialTrust / 4
+		b, end := newBubble(t, func(w http.ResponseWriter, r *http.Request) {
+			if upgradeEcho(w, r); r.URL.Path == "/slow" {
+				time.Sleep(dial / 2)
+			}
+		})
+		at := b.Proxy.dial
+		b.Proxy.dial = func(ctx context.Context, r fabric.Request) (net.Conn, fabric.Way, error) {
+			time.Sleep(dial)
+			return at(ctx, r)
+		}
+		b.serve(t, map[string]string{"a.example": "slow"})
+		ask := func(path, fields string, want int) {
+			c := b.secure(t)
+			defer c.Close()
+			_, _ = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: a.example\r\n"+fields+"\r\n")
+			if r, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || r.StatusCode != want {
+				t.Errorf("%s: %v, %v", path, r, err)
+			}
+		}
+		var all sync.WaitGroup
+		all.Go(func() { ask("/slow", "", http.StatusUpgradeRequired) })
+		time.Sleep(dial + dial/4)
+		ask("/", "", http.StatusUpgradeRequired) // it is served by the connection of the first, and nobody needs its own
+		all.Wait()
+		for _, when := range []time.Duration{0, time.Second} { // that is dialled, that is idle
+			time.Sleep(when)
+			start := time.Now()
+			ask("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n", http.StatusSwitchingProtocols)
+			if took := time.Since(start); took > dial {
+				t.Errorf("an upgrade took %v where a dial takes %v", took, dial)
+			}
+		}
+		end()
+	})
+}

@@ -152,8 +152,12 @@ func (x *exchange) on(i httptrace.GotConnInfo) {
 	}
 }
 
-// seek notes that a request waits for a connection.
-func (x *exchange) seek(string) { x.pool.dials.want(&x.want) }
+// seek notes that a request waits for a connection, and not for its own alone.
+func (x *exchange) seek(string) {
+	if !x.Upgrade {
+		x.pool.dials.want(&x.want)
+	}
+}
 
 // off is the end of an exchange, or of an attempt, on its connection.
 func (x *exchange) off() {

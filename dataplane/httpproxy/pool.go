@@ -73,7 +73,7 @@ func (p *pool) transport() *http.Transport {
 // needed dials if the request that dials still has to be given a connection, and none of those on their way is for it.
 func (p *pool) needed(ctx context.Context, dial func() (net.Conn, error)) (net.Conn, error) {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok {
+	if !ok || x.Upgrade { // to a WebSocket the transport gives no connection that was begun for another request
 		return dial()
 	}
 	return p.dials.do(ctx, &x.want, dial)
