@@ -67,7 +67,8 @@ type session struct {
 	in        []byte
 	fresh     time.Duration // a round trip not yet told
 	downSince time.Time     // zero: it is not down
-	counted   int           // messages since countFrom
+	acks      acks
+	counted   int // messages since countFrom
 	countFrom time.Time
 }
 
@@ -216,7 +217,7 @@ func (s *session) judgeState(now time.Time) error {
 	s.mu.Lock()
 	state := s.judge.State(now)
 	if state == liveness.Suspect {
-		if ago, ok := acknowledged(s.conn); ok {
+		if ago, ok := s.acks.look(s.conn); ok {
 			s.judge.Acknowledged(ago, now)
 		}
 	}

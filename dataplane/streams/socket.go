@@ -64,8 +64,16 @@ func watch(conn net.Conn, patience time.Duration) {
 	}
 }
 
-// acknowledged is how long ago the other kernel last acknowledged anything; false: that can't be told.
-func acknowledged(conn net.Conn) (ago time.Duration, ok bool) {
+// acks follows what the other kernel acknowledges of a connection. The zero value is ready.
+type acks struct {
+	bytes uint64 // acknowledged at the last look
+	known bool
+}
+
+// look is how long ago the other kernel last acknowledged something; false: nothing since the last look, or that can't be
+// told. An acknowledgement of nothing new does not count: one comes with all that the peer sends, also where nothing
+// reaches it.
+func (a *acks) look(conn net.Conn) (ago time.Duration, ok bool) {
 	t := tcp(conn)
 	if t == nil {
 		return 0, false
@@ -79,7 +87,9 @@ func acknowledged(conn net.Conn) (ago time.Duration, ok bool) {
 	if controlled != nil || err != nil {
 		return 0, false
 	}
-	return time.Duration(info.Last_ack_recv) * time.Millisecond, true
+	more := a.known && info.Bytes_acked != a.bytes
+	a.bytes, a.known = info.Bytes_acked, true
+	return time.Duration(info.Last_ack_recv) * time.Millisecond, more
 }
 
 // silent reports whether a connection that should have nothing to say has said nothing: no end, no error,

@@ -45,7 +45,7 @@ func TestTuneChoosesCongestionControl(t *testing.T) {
 	}
 }
 
-// What is sent is acknowledged although nobody reads it.
+// What is sent is acknowledged although nobody reads it; where it does not arrive, nothing is, whatever the peer sends.
 func TestAcknowledged(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,19 +57,51 @@ func TestAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	time.Sleep(100 * time.Millisecond)
-	before, ok := acknowledged(conn)
-	if !ok || before < 50*time.Millisecond {
-		t.Fatalf("%v, %v", before, ok)
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer peer.Close()
+	send := func(c net.Conn) {
+		t.Helper()
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var a acks
+	if _, ok := a.look(conn); ok {
+		t.Error("the first look tells of an acknowledgement since the one before")
+	}
+	send(conn)
 	eventually(t, "the other kernel acknowledges", func() bool {
-		_, err := conn.Write([]byte("x"))
-		now, ok := acknowledged(conn)
-		return err == nil && ok && now < before
+		ago, ok := a.look(conn)
+		return ok && ago < time.Minute
 	})
-	if _, ok := acknowledged(&net.UnixConn{}); ok {
+	if _, ok := a.look(conn); ok {
+		t.Error("an acknowledgement is told of twice")
+	}
+	if err := withSocket(t, peer, dropAll); err != nil {
+		t.Fatal(err)
+	}
+	send(conn)
+	for range 3 {
+		send(peer)
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if ago, ok := a.look(conn); ok {
+			t.Errorf("acknowledged %v ago, though nothing arrives", ago)
+		}
+	}
+	if _, ok := a.look(&net.UnixConn{}); ok {
 		t.Error("what is no TCP is told of")
 	}
+}
+
+// dropAll has a socket drop all that comes to it, as a path does that works in one direction.
+func dropAll(fd int) error {
+	none := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &none})
 }
 
 func withSocket(t *testing.T, conn net.Conn, f func(fd int) error) error {
