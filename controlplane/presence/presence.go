@@ -154,6 +154,9 @@ type Receiver interface {
 	// Awake takes a sign of life of a replica. beats says that it gives one every refresh, which programs from before
 	// don't: their silence says nothing.
 	Awake(replica string, beats bool)
+	// Began takes that a replica has come, or come back: it may be another program than before, one that gives no signs of
+	// life.
+	Began(replica string)
 	KeepReplicas(alive []string) // forget all other replicas
 }
 

@@ -133,6 +133,13 @@ func TestQuietReplica(t *testing.T) {
 		quiet("after a sign of life", false, false)
 		time.Sleep(time.Hour)
 		quiet("long after that", true, false)
+		(&Valkey{replica: "r1", asked: make(chan struct{}, 1)}).deliver(`{"replica":"beats","hello":true}`, s)
+		quiet("it has come back", false, false)
+		time.Sleep(time.Hour)
+		quiet("as a program from before", false, false)
+		s.Awake("beats", true)
+		time.Sleep(time.Hour)
+		quiet("once it has given a sign of life, and none after it", true, false)
 		s.KeepReplicas(nil)
 		if list := s.List(); len(list) != 0 {
 			t.Errorf("of replicas that are gone there is %v", list)

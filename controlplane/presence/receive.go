@@ -75,6 +75,13 @@ func (s *Store) Awake(replica string, beats bool) {
 	}
 }
 
+// Began implements Receiver.
+func (s *Store) Began(replica string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.awake, replica)
+}
+
 // KeepReplicas implements Receiver.
 func (s *Store) KeepReplicas(alive []string) {
 	s.mu.Lock()

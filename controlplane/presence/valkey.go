@@ -298,6 +298,7 @@ func (v *Valkey) deliver(raw string, to Receiver) {
 	to.Awake(e.Replica, e.Beat)
 	switch {
 	case e.Hello:
+		to.Began(e.Replica)
 		signal(v.asked)
 	case e.Table:
 		signal(v.fresh)
