@@ -114,6 +114,16 @@ func (a *accounts) make(ctx context.Context, i *model.Issuer) (*account, error) 
 	return out, nil
 }
 
+// forget has the account at an issuer made anew, from its row.
+func (a *accounts) forget(id model.IssuerID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old := a.open[id]; old != nil {
+		old.close()
+		delete(a.open, id)
+	}
+}
+
 // key returns the sealed key of the account; the first replica to ask makes it.
 func (a *accounts) key(ctx context.Context, i *model.Issuer) (sealed []byte, err error) {
 	if i.SealedAccountKey != nil {

@@ -36,6 +36,12 @@ func (w *Worker) tx(ctx context.Context, fn func(*store.Tx) error) error {
 	return err
 }
 
+// changing reports whether the key of an issuer's account may be another one in a moment: a change is being asked for, or will be soon. Between two
+// attempts that are far apart the key counts that the authority knows. Whose key has changed all the same is refused before anything is looked at.
+func (w *Worker) changing(i *model.Issuer, now time.Time) bool {
+	return i.SealedPendingKey != nil && i.RolloverNext.Before(now.Add(w.Lease+inline))
+}
+
 // rollover takes a step of one.
 func (w *Worker) rollover(ctx context.Context, id model.IssuerID) error {
 	i, err := w.pendingKey(ctx, id)
@@ -50,7 +56,7 @@ func (w *Worker) rollover(ctx context.Context, id model.IssuerID) error {
 	if err != nil {
 		return err
 	}
-	if busy { // their challenges are answered with the old key; none begins to be looked at while a key is pending
+	if busy { // their challenges are answered with the old key; none begins to be looked at while it is changing
 		return delay(w.Every, "")
 	}
 	keyPEM, err := w.Sealer.Open(i.SealedPendingKey, id.String())
@@ -69,14 +75,15 @@ func (w *Worker) rollover(ctx context.Context, id model.IssuerID) error {
 		return nil
 	}
 	if err != nil {
-		wait := certs.Ladder(1, certs.Random())
-		if acme.Class(err) == acme.Retry {
+		wait := certs.Ladder(3, certs.Random()) // so long that orders go on meanwhile
+		if acme.Class(err) == acme.Retry && i.RolloverProblem == "" {
 			wait = inline
 		}
 		return delay(max(wait, time.Until(acme.RetryAfter(err))), words(err))
 	}
 	w.point("rollover finish before")
 	if err := w.tx(ctx, func(tx *store.Tx) error { return tx.FinishRollover(ctx, id, time.Now()) }); err != nil {
+		w.accounts.forget(id) // it signs with the new key already, and challenges are answered with the old one
 		return err
 	}
 	w.Log.Info("account key changed", "issuer", i.Name)

@@ -78,7 +78,7 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	if until.After(now) {
 		return outcome{order: t.order, wait: until.Sub(now), quiet: true}, nil
 	}
-	if step == Initiate && t.issuer.SealedPendingKey != nil { // authorities compare with the key of the moment
+	if step == Initiate && t.changing(t.issuer, now) { // authorities compare with the key of the moment
 		return outcome{order: t.order, wait: inline + time.Second}, nil
 	}
 	out, err := t.ask(ctx, step)
