@@ -215,6 +215,20 @@ func (s *Store) Report(ctx context.Context, e Entry) {
 	s.bus.Put(ctx, e, !had || material(old, e)) // with the lock: what is told is in the order of what is known
 }
 
+// Quiet records that nothing comes of a node's or connector's stream to this replica, open since then. Nothing changes if
+// another one of its streams was heard of later.
+func (s *Store) Quiet(ctx context.Context, k Key, since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.entries[k][s.replica]
+	if !ok || !e.Since.Equal(since) {
+		return
+	}
+	e.Quiet = true
+	s.put(e)
+	s.bus.Put(ctx, e, true)
+}
+
 // Gone records that a node's or connector's stream to this replica, open since then, ended. Nothing changes if another
 // one of its streams was heard of later.
 func (s *Store) Gone(ctx context.Context, k Key, since time.Time) {

@@ -96,6 +96,34 @@ func TestWhoSaysNothingIsQuiet(t *testing.T) {
 	})
 }
 
+// An end of a path that was cut does not hear of it: the stream that its subject has left for another one goes on, and
+// says nothing. That is no word about its subject.
+func TestALeftStreamMakesNobodyQuiet(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		bus := &toldBus{fakeBus: fakeBus{live: true}}
+		store := newStore("r1", bus)
+		k := Key{identity.Connector, "connector_a"}
+		reports := NewReports(store, func(ctx context.Context) (identity.Identity, context.Context, error) {
+			return identity.Identity{Kind: k.Kind, ID: k.ID}, ctx, nil
+		}, func(Key) ([]Rejected, int) { return nil, 0 })
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for _, version := range []string{"left", "in use"} {
+			stream := &reportStream{ctx: ctx, in: make(chan *nodev1.ReportRequest)}
+			go func() { _ = reports.Report(stream) }()
+			stream.in <- &nodev1.ReportRequest{SoftwareVersion: version}
+			time.Sleep(QuietAfter / 2)
+		}
+		time.Sleep(QuietAfter/2 - time.Millisecond) // the left one is silent for longer
+		if e, ok := store.Get(k); !ok || e.Quiet || e.Version != "in use" {
+			t.Errorf("%+v (there: %v)", e, ok)
+		}
+		if slices.Contains(bus.quiet, true) {
+			t.Error("others were told that it is quiet")
+		}
+	})
+}
+
 // What a replica said is believed until nothing is heard of it, by whoever can hear, if it ever gave signs of life.
 func TestQuietReplica(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {

@@ -84,7 +84,6 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 	silence, quiet := time.NewTimer(Silence), time.NewTimer(QuietAfter)
 	defer silence.Stop()
 	defer quiet.Stop()
-	var last Entry
 	for {
 		var m message
 		select {
@@ -96,10 +95,7 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 			select {
 			case m = <-in: // we were held up ourselves
 			default:
-				if !first {
-					last.Quiet = true
-					r.store.Report(trusted, last)
-				}
+				r.store.Quiet(trusted, k, since)
 				continue
 			}
 		case m = <-in:
@@ -114,9 +110,9 @@ func (r *Reports) Report(stream grpc.BidiStreamingServer[nodev1.ReportRequest, n
 			return err
 		}
 		first = false
-		last = entry(k, since, time.Now(), m.req)
-		last.Rejected, last.Omitted = r.rejected(k)
-		r.store.Report(trusted, last)
+		e := entry(k, since, time.Now(), m.req)
+		e.Rejected, e.Omitted = r.rejected(k)
+		r.store.Report(trusted, e)
 		silence.Reset(Silence)
 		quiet.Reset(QuietAfter)
 	}
