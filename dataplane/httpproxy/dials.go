@@ -37,12 +37,14 @@ type held struct {
 
 // wanting is what a pool knows of a request.
 type wanting struct {
-	waits atomic.Bool // for a connection of the pool
+	waits atomic.Bool   // for a connection of the pool
+	times atomic.Uint32 // that it began to: again when what it was given was dead
 }
 
 // want counts a request that waits. It may be called again.
 func (d *dials) want(w *wanting) {
 	if !w.waits.Swap(true) {
+		w.times.Add(1)
 		d.waiting.Add(1)
 	}
 }
@@ -61,12 +63,13 @@ func (d *dials) has(w *wanting) {
 
 // do dials when that is needed. The error wraps errUnneeded when it is not: nobody waits for it then.
 func (d *dials) do(ctx context.Context, w *wanting, dial func() (net.Conn, error)) (net.Conn, error) {
+	nth := w.times.Load()
 	if err := d.begin(ctx, w); err != nil {
 		return nil, dialError{err}
 	}
 	c, err := dial()
 	if err != nil {
-		d.failed(w)
+		d.failed(w, nth)
 		return nil, err
 	}
 	under(c).(*kept).coming.Store(d)
@@ -81,11 +84,11 @@ func (d *dials) came() {
 	d.settleLocked() // somebody may have been held since has
 }
 
-// failed is came for a dial whose error its request is given, if it still waits.
-func (d *dials) failed(w *wanting) {
+// failed is came for a dial whose error its request is given, if it still waits for the nth time.
+func (d *dials) failed(w *wanting, nth uint32) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.coming--; !w.waits.Load() { // else has follows
+	if d.coming--; !w.waits.Load() || w.times.Load() != nth { // else has follows
 		d.settleLocked()
 	}
 }

@@ -154,6 +154,38 @@ func TestDials(t *testing.T) {
 	}
 }
 
+// A request that waits again, as it was given a dead connection, is not given the error of the dial that it began before:
+// it does not wait for that.
+func TestAFailedDialOfBeforeHoldsNobody(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		var d dials
+		var w wanting
+		var again atomic.Bool
+		refuse := make(chan struct{})
+		var all sync.WaitGroup
+		ask := func(dial func()) {
+			d.want(&w)
+			all.Go(func() {
+				_, _ = d.do(t.Context(), &w, func() (net.Conn, error) { dial(); return nil, net.ErrClosed })
+			})
+			synctest.Wait()
+		}
+		ask(func() { <-refuse })
+		d.has(&w)
+		ask(func() { again.Store(true) })
+		if again.Load() {
+			t.Error("it dials again while its first dial may serve it")
+		}
+		close(refuse)
+		synctest.Wait()
+		if !again.Load() {
+			t.Error("it waits for a dial that has failed")
+		}
+		d.has(&w)
+		all.Wait()
+	})
+}
+
 // The transport gives an upgrade no connection that another request has begun: it waits for none.
 func TestUpgradesWaitForNoDialsOfOthers(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
