@@ -49,11 +49,40 @@ func (t *turn) wantedElse(m *model.ManagedCertificate, c *model.Certificate, mad
 	if first == nil || first.ID != c.Issuer {
 		return true
 	}
-	word, ok := first.Profiles[m.Profile]
-	if !ok {
-		word = m.Profile
-	}
+	word := asCalled(m, first)
 	return word != "" && word != made.Profile
+}
+
+// asCalled is an issuer's word for the profile that a certificate is to have; "": whatever is usual there.
+func asCalled(m *model.ManagedCertificate, i *model.Issuer) string {
+	if word, ok := i.Profiles[m.Profile]; ok {
+		return word
+	}
+	return m.Profile
+}
+
+// otherKind reports whether somebody has asked for a certificate of another kind since the order was planned: what it has come to is not what is
+// wanted, and the next attempt is the one that was asked for.
+func (t *turn) otherKind(ctx context.Context, tx *store.Tx, m *model.ManagedCertificate) (bool, error) {
+	if !m.NextAttempt.After(t.order.Created) || m.NextAttempt.Equal(m.RenewAt) {
+		return false, nil
+	}
+	if m.KeyType != t.order.KeyType || !m.Issuer.IsZero() && m.Issuer != t.order.Issuer {
+		return true, nil
+	}
+	i, err := tx.GetIssuer(ctx, t.order.Issuer)
+	if err != nil {
+		return false, fault.Ignore(err, fault.NotFound)
+	}
+	if word := asCalled(m, i); word != "" {
+		return word != t.order.Profile, nil
+	}
+	for ours, theirs := range i.Profiles {
+		if ours != "" && theirs == t.order.Profile {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // leaveBe is the outcome of a certificate being better than the one that the order has come to, which is not used. The next attempt is the
@@ -73,7 +102,12 @@ func (t *turn) leaveBe(stays *model.Certificate, ends time.Time) outcome {
 		} else if c == nil { // since it was looked at it is not to stay any more: the step is taken again
 			return fault.New(fault.Conflict, "%s is to be replaced by now", stays.ID)
 		}
-		m.NextAttempt, m.LadderStep, m.LastProblem, m.FailingSince = m.RenewAt, 0, why, time.Time{}
+		if again, err := t.otherKind(ctx, tx, m); err != nil {
+			return err
+		} else if !again {
+			m.NextAttempt = m.RenewAt
+		}
+		m.LadderStep, m.LastProblem, m.FailingSince = 0, why, time.Time{}
 		return tx.UpdateManagedCertificate(ctx, m)
 	}
 	return out

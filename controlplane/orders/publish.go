@@ -53,7 +53,14 @@ func (t *turn) publish(ctx context.Context) (outcome, error) {
 		if err := tx.SupersedeCertificates(ctx, c.ID); err != nil {
 			return err
 		}
+		again, err := t.otherKind(ctx, tx, m)
+		if err != nil {
+			return err
+		}
 		next := certs.Succeed(*m, c.ID, life, true, time.Now(), random)
+		if again {
+			next.NextAttempt = m.NextAttempt
+		}
 		if err := tx.UpdateManagedCertificate(ctx, &next); err != nil {
 			return err
 		}
