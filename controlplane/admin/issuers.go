@@ -231,8 +231,8 @@ func buildIssuer(c *call, old *model.Issuer, name string, s IssuerSpec) (*model.
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
 		return nil, fault.Field("directory_url", "%q, want an https URL without user and fragment", s.DirectoryURL)
 	}
-	if old != nil && old.AccountURL != "" && old.DirectoryURL != s.DirectoryURL {
-		return nil, fault.Field("directory_url", "there is an account at %s: create another issuer", old.DirectoryURL)
+	if old != nil && old.DirectoryURL != s.DirectoryURL {
+		return nil, fault.Field("directory_url", "it stays %s: another authority is another issuer", old.DirectoryURL)
 	}
 	v.DirectoryURL = s.DirectoryURL
 	if v.Contacts, err = contacts(s.Contacts); err != nil {

@@ -57,7 +57,7 @@ func TestIssuers(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	for _, tc := range []struct{ field, value, says string }{
-		{"directory_url", "http://zero.example.org/", "w-directory_url"}, {"contacts", "nobody", "w-contacts"}, {"rank", "1000", "w-rank"}, {"rank", "x", "w-rank"}, {"profiles", "short", "w-profiles"},
+		{"directory_url", "http://zero.example.org/", "w-directory_url"}, {"directory_url", "https://one.example.org/directory", "w-directory_url"}, {"contacts", "nobody", "w-contacts"}, {"rank", "1000", "w-rank"}, {"rank", "x", "w-rank"}, {"profiles", "short", "w-profiles"},
 		{"profiles", "a=b\na=c", "w-profiles"}, {"caa_identities", "not/a/domain", "w-caa_identities"}, {"limits.per_set", "-1", "w-limits.per_set"}, {"roots_pem", "no PEM", "w-roots_pem"},
 		{"eab.key_id", "kid-8", "w-eab.hmac_key"}, {"eab.key_id", "", "w-eab.key_id"}, {"name", "Not A Name", "w-name"},
 	} {

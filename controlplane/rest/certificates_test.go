@@ -43,6 +43,7 @@ func TestIssuers(t *testing.T) {
 	for _, tc := range []struct{ body, field string }{
 		{`{"directory_url":"http://ca.example"}`, "directory_url"},
 		{`{"directory_url":"https://user@ca.example"}`, "directory_url"},
+		{`{"directory_url":"https://other.example/directory"}`, "directory_url"},
 		{`{` + directory + `,"contacts":["nobody"]}`, "contacts[0]"},
 		{`{` + directory + `,"contacts":["a@example.org?cc=b"]}`, "contacts[0]"},
 		{`{` + directory + `,"eab":{"key_id":"other"}}`, "eab.hmac_key"},
