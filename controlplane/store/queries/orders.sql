@@ -84,4 +84,4 @@ SELECT id, order_id, at, state, what, problem FROM order_events WHERE order_id =
 -- The newest order of a certificate stays, and the one that what it has came of: their timelines say how it came to be.
 DELETE FROM orders o WHERE o.finished_at < @before
    AND EXISTS (SELECT FROM orders n WHERE n.managed_id = o.managed_id AND n.created_at > o.created_at)
-   AND o.certificate_id NOT IN (SELECT m.certificate_id FROM managed_certificates m WHERE m.certificate_id IS NOT NULL);
+   AND NOT EXISTS (SELECT FROM managed_certificates m WHERE m.certificate_id = o.certificate_id);
