@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,6 +82,15 @@ func TestTUNAtBothEndsCarriesTCP(t *testing.T) {
 	c.must(err)
 	c.must(os.WriteFile(conf, []byte(strings.Replace(string(b), "tunnel: netstack", "tunnel: auto", 1)), 0o600))
 	site.Proc.Stop()
+	// Without a stream the nodes say that the tunnel stands in, until they notice that this is gone, too. Seen later, that
+	// would be taken for what comes next.
+	c.until("its nodes notice that it is gone", func() error {
+		got, err := c.carriers(site)
+		if err != nil || len(got) != 0 {
+			return fmt.Errorf("%q: %w", got, err)
+		}
+		return nil
+	})
 	c.restart(site.Proc)
 	c.until("it takes an interface", func() error {
 		out, err := site.Connector.Command("ip", "-6", "-o", "route", "show", "dev", "warren0").CombinedOutput()
@@ -89,6 +99,14 @@ func TestTUNAtBothEndsCarriesTCP(t *testing.T) {
 		}
 		return nil
 	})
+	for _, n := range inside { // the stream is there before the node has heard, by it, of the interface
+		c.until(n.Name+" prefers the tunnel", func() error {
+			if log := n.Proc.Log(); !strings.Contains(log, "from=stream to=wireguard") {
+				return errors.New("it does not say so")
+			}
+			return nil
+		})
+	}
 	shows("TCP goes through the tunnel", "wireguard by udp")
 	before := c.received(site)
 	for _, n := range inside {
