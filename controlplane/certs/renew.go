@@ -34,16 +34,20 @@ func Window(l Lifetime) (start, end time.Time) {
 	return start, start.Add(l.length() / 20)
 }
 
+// latest is when renewal begins at the latest, whatever the authority suggests: a twelfth of the life is left for attempts
+// that fail.
+func (l Lifetime) latest() time.Time { return l.NotAfter.Add(-l.length() / 12) }
+
 // Suggestion is what an authority says about renewal (RFC 9773 §4.2).
 type Suggestion struct{ Start, End time.Time }
 
 // slack is how long before a certificate begins a window may: "an hour ago" is said of one that is revoked at once.
 const slack = 24 * time.Hour
 
-// Sane reports whether a suggestion makes sense for a certificate: it begins before it ends and lies within the
-// certificate's life. One that does not counts as none, never as "now".
+// Sane reports whether a suggestion makes sense for a certificate: it begins before it ends and before it is too late,
+// and lies within the certificate's life. One that does not counts as none, never as "now".
 func (s Suggestion) Sane(l Lifetime) bool {
-	return !s.Start.IsZero() && s.Start.Before(s.End) && !s.Start.Before(l.NotBefore.Add(-slack)) && !s.End.After(l.NotAfter)
+	return !s.Start.IsZero() && s.Start.Before(s.End) && !s.Start.Before(l.NotBefore.Add(-slack)) && !s.End.After(l.NotAfter) && s.Start.Before(l.latest())
 }
 
 // Renewal is when a certificate is renewed, and why then.
@@ -54,19 +58,24 @@ type Renewal struct {
 
 // Suggest returns the renewal after an authority's answer; nil is no usable answer. What was drawn stays until
 // the window changes, and no answer changes nothing but the moment at which an older window ends to count:
-// without a suggestion, a stored time is kept.
+// without a suggestion, a stored time is kept. No window puts a renewal off until it is too late.
 func (r Renewal) Suggest(l Lifetime, got *Suggestion, random float64) Renewal {
+	kept := !r.At.IsZero() && r.At.Before(l.latest())
 	if got == nil || !got.Sane(l) {
-		if r.At.IsZero() {
+		if !kept {
 			start, end := Window(l)
 			r.At = Choose(start, end, random)
 		}
 		return r
 	}
-	if *got == r.Window && !r.At.IsZero() {
+	if *got == r.Window && kept {
 		return r
 	}
-	return Renewal{Choose(got.Start, got.End, random), *got}
+	end := got.End
+	if end.After(l.latest()) {
+		end = l.latest()
+	}
+	return Renewal{Choose(got.Start, end, random), *got}
 }
 
 // Bounds of when an authority is asked again (RFC 9773 §4.3.2): its Retry-After within them.

@@ -57,6 +57,7 @@ func TestBrokenSuggestionsOrderNothing(t *testing.T) {
 		"begins before it":  {start.Add(-2 * day), start.Add(10 * day)},
 		"after it ends":     {start.Add(80 * day), start.Add(100 * day)},
 		"in a thousand yrs": {start.AddDate(1000, 0, 0), start.AddDate(1000, 0, 1)},
+		"in its last hour":  {start.Add(90*day - time.Hour), start.Add(90 * day)},
 	}
 	for n := range 10000 {
 		m := Succeed(model.ManagedCertificate{}, model.CertificateID{}.New(), l, true, start, float64(n)/10000)
@@ -102,6 +103,31 @@ func TestSuggestionIsDrawnOnce(t *testing.T) {
 	past := &Suggestion{start.Add(-time.Hour), start.Add(time.Hour)}
 	if m = Resuggest(m, l, past, time.Time{}, start.Add(5*day), 0.5); m.NextAttempt.After(start.Add(5 * day)) {
 		t.Errorf("a window in the past is due at %v", m.NextAttempt.Sub(start))
+	}
+}
+
+// A window that reaches to the end of a certificate's life, or lies there, leaves time for attempts that fail; also where an older program
+// has drawn from it.
+func TestSuggestionIsNeverTooLate(t *testing.T) {
+	for _, length := range []time.Duration{6 * day, 45 * day, 90 * day} {
+		l := life(length)
+		latest := l.NotAfter.Add(-length / 12)
+		for _, w := range []Suggestion{{start.Add(length / 2), l.NotAfter}, {latest.Add(-time.Hour), l.NotAfter}, {latest, l.NotAfter}, {l.NotAfter.Add(-time.Second), l.NotAfter}} {
+			for _, random := range []float64{0, 0.5, 0.999} {
+				fresh := Succeed(model.ManagedCertificate{}, model.CertificateID{}.New(), l, true, start, random)
+				older := fresh
+				older.RenewAt, older.NextAttempt, older.ARIStart, older.ARIEnd = l.NotAfter.Add(-time.Second), l.NotAfter.Add(-time.Second), w.Start, w.End
+				for name, m := range map[string]model.ManagedCertificate{"new": fresh, "drawn too late": older} {
+					if m = Resuggest(m, l, &w, time.Time{}, start, random); !m.RenewAt.Before(latest) || !m.NextAttempt.Equal(m.RenewAt) {
+						t.Errorf("of %v, window %v to %v, %s: renewed at %v", length, w.Start.Sub(start), w.End.Sub(start), name, m.RenewAt.Sub(start))
+					}
+					drawn := m.RenewAt
+					if m = Resuggest(m, l, &w, time.Time{}, start, 1-random); !m.RenewAt.Equal(drawn) {
+						t.Errorf("of %v, %s: drawn again", length, name)
+					}
+				}
+			}
+		}
 	}
 }
 
