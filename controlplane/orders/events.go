@@ -41,7 +41,7 @@ func (t *turn) problem(err error) {
 	}
 	label := acme.Label(err)
 	if _, refused := errors.AsType[*Refusal](err); refused {
-		label = "pre-flight"
+		label = unfit
 	}
 	t.problems.WithLabelValues(label).Inc()
 }

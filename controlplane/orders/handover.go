@@ -13,6 +13,9 @@ import (
 // notPermitted is how long an issuer is passed over that CAA forbids, while another one may issue.
 const notPermitted = 6 * time.Hour
 
+// unfit is the class of an order that pre-flight speaks against.
+const unfit = "pre-flight"
+
 // refused ends an order that pre-flight speaks against. An issuer that CAA forbids is passed over. That a stand-in may not issue is no
 // failure of the customer's: the certificate waits for the issuer that may.
 func (t *turn) refused(r *Refusal, now time.Time) outcome {
@@ -26,7 +29,7 @@ func (t *turn) refused(r *Refusal, now time.Time) outcome {
 		}
 	}
 	if !r.CAA || !standIn {
-		out := t.fail("pre-flight", r.Reason, false, time.Time{}, now)
+		out := t.fail(unfit, r.Reason, false, time.Time{}, now)
 		out.also = out.also.and(func(ctx context.Context, tx *store.Tx, _ *model.Order) error {
 			return tx.RecheckDomains(ctx, t.order.Org, t.order.Names, now) // other names may have to be ordered
 		})

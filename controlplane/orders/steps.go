@@ -84,7 +84,7 @@ func (w *Worker) take(ctx context.Context, o *model.Order, step Step) (outcome, 
 	out, err := t.ask(ctx, step)
 	switch {
 	case errors.Is(err, errUnseen):
-		return t.delayed("pre-flight", err.Error(), time.Second), nil
+		return t.delayed(unfit, err.Error(), time.Second), nil
 	case err == nil:
 		return t.answered(out), nil
 	}

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	againDelegated = 12 * time.Hour
 	againElse      = 10 * time.Minute
 	againSilent    = time.Minute
+
+	mostRefused = 100         // certificates of a domain that are looked for
+	reopenLimit = surveyClaim // for asking about those of a domain
 )
 
 // Survey keeps what is known of domains, from which follows what is ordered for them. Any number of replicas may run one: who comes
@@ -110,8 +114,12 @@ func (s *Survey) ask(ctx context.Context, d *model.Domain, names []string, known
 	if err != nil {
 		next.Problem, next.NextCheck = words(err), now.Add(againSilent)
 	} else {
+		waits, err := s.reopen(ctx, d, now)
+		if err != nil {
+			return err
+		}
 		next.Delegated, next.Provable, next.Problem, next.Found, next.NextCheck = delegated, provable, "", now, now.Add(againElse)
-		if delegated {
+		if delegated && !waits {
 			next.NextCheck = now.Add(againDelegated)
 		}
 	}
@@ -130,6 +138,71 @@ func (s *Survey) ask(ctx context.Context, d *model.Domain, names []string, known
 		s.w.Replan()
 	}
 	return nil
+}
+
+// reopen has certificates of a domain ordered at once whose last order pre-flight has refused, and to which it has nothing to say any more:
+// somebody has mended his DNS, or the way to our nodes. It reports whether there are such that were refused. One that was refused just now has to wait:
+// a DNS that says now this, now that would have it ordered without end.
+func (s *Survey) reopen(ctx context.Context, d *model.Domain, now time.Time) (waits bool, err error) {
+	var refused []*model.ManagedCertificate
+	var issuers []*model.Issuer
+	err = s.w.Store.View(ctx, func(tx *store.Tx) error {
+		waits, refused = false, nil
+		all, err := tx.ListManagedProblems(ctx, d.Org, d.Name, mostRefused)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			last, err := tx.ListOrdersOf(ctx, m.ID, 1)
+			if err != nil {
+				return err
+			}
+			if len(last) == 0 || last[0].State != model.OrderFailed || last[0].Class != unfit {
+				continue
+			}
+			waits = true
+			if m.NextAttempt.After(now) && now.Sub(last[0].Finished) >= againElse {
+				refused = append(refused, m)
+			}
+		}
+		issuers, err = tx.ListIssuers(ctx)
+		return err
+	})
+	if err != nil || len(refused) == 0 {
+		return waits, err
+	}
+	asking, cancel := context.WithTimeout(ctx, reopenLimit)
+	defer cancel()
+	rand.Shuffle(len(refused), func(i, j int) { refused[i], refused[j] = refused[j], refused[i] }) // there may not be time for all
+	for _, m := range refused {
+		if !s.passes(asking, m, issuers) {
+			continue
+		}
+		if err := s.tx(ctx, func(tx *store.Tx) error {
+			v, err := tx.LockManagedCertificate(ctx, m.ID)
+			if err != nil || !v.NextAttempt.Equal(m.NextAttempt) {
+				return err // somebody else has said when
+			}
+			v.LadderStep, v.NextAttempt = 0, now
+			return tx.UpdateManagedCertificate(ctx, v)
+		}); err != nil && fault.Of(err) != fault.NotFound {
+			return waits, err
+		}
+		s.w.Log.Info("ordered at once: nothing speaks against it any more", "names", m.Names, "before", m.LastProblem)
+		s.w.Replan()
+	}
+	return waits, nil
+}
+
+// passes reports whether pre-flight lets an issuer be asked for a certificate now.
+func (s *Survey) passes(ctx context.Context, m *model.ManagedCertificate, issuers []*model.Issuer) bool {
+	return slices.ContainsFunc(issuers, func(i *model.Issuer) bool {
+		if certs.Choice(m, []*model.Issuer{i}, time.Now()) == nil {
+			return false
+		}
+		_, err := s.w.Preflight.Check(ctx, m.Names, i)
+		return err == nil
+	})
 }
 
 // opened reports whether more can be proved of a domain than before.
