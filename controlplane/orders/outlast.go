@@ -39,17 +39,18 @@ func (t *turn) outlasts(ctx context.Context, tx *store.Tx, m *model.ManagedCerti
 	return c, nil
 }
 
-// wantedElse reports whether a certificate is to be of another issuer or profile than it is. That the order's issuer only stands in for its own
-// does not count.
+// wantedElse reports whether a certificate is to be of another issuer or profile than it is. That the order's issuer only stands in does not count,
+// whether or not the certificate's own does so, too.
 func (t *turn) wantedElse(m *model.ManagedCertificate, c *model.Certificate, made *model.Order, all []*model.Issuer) bool {
 	if c.Issuer == t.order.Issuer {
 		return made.Profile != t.order.Profile
 	}
+	own := slices.IndexFunc(all, func(i *model.Issuer) bool { return i.ID == c.Issuer })
 	first := certs.Choice(m, all, endOfTime)
-	if first == nil || first.ID != c.Issuer {
+	if own < 0 || first == nil || first.ID == t.order.Issuer || certs.Choice(m, all[own:own+1], endOfTime) == nil {
 		return true
 	}
-	word := asCalled(m, first)
+	word := asCalled(m, all[own])
 	return word != "" && word != made.Profile
 }
 

@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,20 @@ func TestCertificateThatEndsSooner(t *testing.T) {
 		{name: "an issuer that stands in", life: 10 * day, stays: true, do: func(t *testing.T, s *simulated, _ *model.ManagedCertificate) {
 			s.beside("second", 2)
 			s.tx(func(tx *store.Tx) error { return tx.PauseIssuer(t.Context(), s.issuer.ID, time.Now().Add(30*day)) })
+		}},
+		{name: "one that stands in after another", life: 10 * day, stays: true, do: func(t *testing.T, s *simulated, _ *model.ManagedCertificate) {
+			first := s.beside("first", 0)
+			s.beside("third", 2)
+			s.tx(func(tx *store.Tx) error {
+				return errors.Join(tx.PauseIssuer(t.Context(), first.ID, time.Now().Add(30*day)), tx.PauseIssuer(t.Context(), s.issuer.ID, time.Now().Add(30*day)))
+			})
+		}},
+		{name: "one that stands in after another that is suspended", life: 10 * day, do: func(t *testing.T, s *simulated, _ *model.ManagedCertificate) {
+			first := s.beside("first", 0)
+			s.beside("third", 2)
+			s.tx(func(tx *store.Tx) error { return tx.PauseIssuer(t.Context(), first.ID, time.Now().Add(30*day)) })
+			s.issuer.Suspended = true
+			s.update()
 		}},
 		{name: "an issuer that stands in, by another profile", life: 10 * day, do: func(t *testing.T, s *simulated, m *model.ManagedCertificate) {
 			s.beside("second", 2)
