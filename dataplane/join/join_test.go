@@ -27,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -376,24 +377,53 @@ func TestRenewal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	r := NewRenewer(id, oneConn{conn})
+	reg := prometheus.NewRegistry()
+	r := NewRenewer(id, oneConn{conn}, reg)
+	ends := func() float64 {
+		t.Helper()
+		all, err := reg.Gather()
+		if err != nil || len(all) != 1 || all[0].GetName() != "node_identity_expires_timestamp_seconds" {
+			t.Fatal(all, err)
+		}
+		return all[0].GetMetric()[0].GetGauge().GetValue()
+	}
 
 	before := id.cert.Load().Leaf
 	ctl.err = status.Error(codes.Unavailable, "later")
 	if err := r.renew(t.Context()); err == nil || id.cert.Load().Leaf != before {
 		t.Errorf("a failed renewal changed something: %v", err)
 	}
+	if is := float64(before.NotAfter.Unix()); ends() != is {
+		t.Errorf("ends at %v by the metric, at %v", ends(), is)
+	}
 	ctl.err, ctl.life = nil, 48*time.Hour
 	if err := r.renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	after := id.cert.Load().Leaf
-	if !after.NotAfter.After(before.NotAfter) {
+	if !after.NotAfter.After(before.NotAfter) || ends() != float64(after.NotAfter.Unix()) {
 		t.Errorf("until %v, was %v", after.NotAfter, before.NotAfter)
 	}
 	again, err := Load(t.Context(), o)
 	if err != nil || !again.cert.Load().Leaf.Equal(after) {
 		t.Errorf("not on disk: %v", err)
+	}
+}
+
+// Who was away for longer than its identity was good for is told what to do: it does not come back by itself.
+func TestExpiredIdentitySaysWhatToDo(t *testing.T) {
+	for kind, want := range map[identity.Kind]string{identity.Node: "warren node join", identity.Connector: "warren site join"} {
+		var logged bytes.Buffer
+		r := &Renewer{id: &Identity{Kind: kind, dir: "/var/lib/w", log: slog.New(slog.NewTextHandler(&logged, nil))}}
+		r.complain(time.Now().Add(time.Minute), errors.New("no answer"))
+		if s := logged.String(); !strings.Contains(s, "level=WARN") || strings.Contains(s, "expired") {
+			t.Errorf("%s that may still be renewed: %s", kind, s)
+		}
+		logged.Reset()
+		r.complain(time.Now().Add(-time.Minute), errors.New("no answer"))
+		if s := logged.String(); !strings.Contains(s, "level=ERROR") || !strings.Contains(s, "expired") || !strings.Contains(s, want) || !strings.Contains(s, "dir=/var/lib/w") {
+			t.Errorf("%s that has expired: %s", kind, s)
+		}
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	enrollv1 "github.com/warrenedge/warren/api/enroll/v1"
 	"github.com/warrenedge/warren/shared/atomicfile"
 	"github.com/warrenedge/warren/shared/backoff"
+	"github.com/warrenedge/warren/shared/identity"
 )
 
 // Connector gives connections to the control plane.
@@ -26,7 +28,12 @@ type Renewer struct {
 }
 
 // NewRenewer makes a Renewer; Run does the work.
-func NewRenewer(id *Identity, conns Connector) *Renewer { return &Renewer{id, conns} }
+func NewRenewer(id *Identity, conns Connector, reg prometheus.Registerer) *Renewer {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "node_identity_expires_timestamp_seconds", Help: "When the identity certificate ends; it is renewed after a third of its life.",
+	}, func() float64 { return float64(id.cert.Load().Leaf.NotAfter.Unix()) }))
+	return &Renewer{id, conns}
+}
 
 // String names the task.
 func (r *Renewer) String() string { return "identity renewal" }
@@ -60,11 +67,25 @@ func (r *Renewer) Run(ctx context.Context) error {
 			r.id.log.Info("identity renewed", "until", r.id.cert.Load().Leaf.NotAfter)
 			continue
 		}
-		r.id.log.Warn("identity not renewed", "until", leaf.NotAfter, "err", err)
+		r.complain(leaf.NotAfter, err)
 		if !wait.Wait(ctx) {
 			return nil
 		}
 	}
+}
+
+// complain says that a renewal has failed. Who was away until his certificate had ended is not let in to have it renewed.
+func (r *Renewer) complain(ends time.Time, err error) {
+	if time.Now().Before(ends) {
+		r.id.log.Warn("identity not renewed", "until", ends, "err", err)
+		return
+	}
+	again := "warren node join"
+	if r.id.Kind == identity.Connector {
+		again = "warren site join"
+	}
+	r.id.log.Error("the identity has expired, and the control plane takes it no more: empty the state directory and start with a new token of "+again+
+		", unless it is this machine's clock that is wrong", "dir", r.id.dir, "until", ends, "err", err)
 }
 
 // renew has the same key signed again. The key was made here and never left, and with one file to swap

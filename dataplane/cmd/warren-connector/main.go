@@ -105,7 +105,7 @@ func run(ctx context.Context, cfg *config.Connector, log *slog.Logger) error {
 			}
 			client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.ConnectorTypes(), State: state, Handler: site, Log: log, Reg: reg})
 			reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: tun.Peers, Targets: checks.States, Ports: ports(cfg)}, log, reg)
-			return daemon.Group(ctx, append(labels(cfg, conns, log, reg), client, reports, join.NewRenewer(id, conns))...)
+			return daemon.Group(ctx, append(labels(cfg, conns, log, reg), client, reports, join.NewRenewer(id, conns, reg))...)
 		}),
 	}
 	if cfg.Listen.Admin != "" {

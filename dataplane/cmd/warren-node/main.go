@@ -107,7 +107,7 @@ func run(ctx context.Context, cfg *config.Node, log *slog.Logger) error {
 		close(restored)
 		client := ads.New(ads.Options{Conns: conns, NodeID: id.ID, Types: resource.NodeTypes(), State: state, Handler: node, Log: log, Reg: reg})
 		reports := report.New(conns, report.Source{Applied: client.Applied, Tunnels: w.tun.Peers, Changes: w.changes.Load, Carrier: w.fabric.CarrierOf, Targets: w.checks.States, Failing: f.targets.Failing, Load: newMeter(clients, inbound.MaxConns).report, Places: f.knownPlaces}, log, reg)
-		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns), join.NewAnnouncer(where, nil, conns, log))
+		return daemon.Group(ctx, client, reports, join.NewRenewer(id, conns, reg), join.NewAnnouncer(where, nil, conns, log))
 	}))
 	tasks = append(tasks, f.places)
 	if f.lines != nil {
