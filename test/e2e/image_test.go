@@ -57,13 +57,13 @@ func TestImageOfConnector(t *testing.T) {
 		t.Helper()
 		c.until(what, func() error {
 			var st struct {
-				Connectors []struct{ ID, Name string }
+				Connectors []struct{ ID, Name, State string }
 			}
-			if err := c.JSON(&st, "status"); err != nil { // as long as anybody is not up
+			if err := c.JSON(&st, "status"); err != nil {
 				return err
 			}
 			for _, k := range st.Connectors {
-				if k.Name == "boxed" {
+				if k.Name == "boxed" && k.State == "up" { // it is listed from the moment in which its token was made
 					id = k.ID
 					return nil
 				}
