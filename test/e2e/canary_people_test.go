@@ -65,19 +65,18 @@ func (c *suite) personSecrets() (out []canary.Secret) {
 		return c.Client.Command("curl", "-sSk", "--max-time", "15", "-o", "/dev/null", "https://"+wiki+"/").Run()
 	})
 	visitor := c.person(netip.AddrPortFrom(c.Nodes[0].Host.Addr, 443))
-	to := ""
-	c.until("the node sends to the sign-in host", func() error {
-		_, to, _ = visitor.get("https://"+wiki+"/", nil)
+	back, callback := "", &url.URL{}
+	c.until("the sign-in host sends back to the node", func() error { // one of two, of which one may hear of the service a moment after the node
+		_, to, _ := visitor.get("https://"+wiki+"/", nil)
 		if !strings.HasPrefix(to, cluster.PagesURL+"/access/authorize?") {
 			return fmt.Errorf("sent to %q", to)
 		}
+		_, back, body = pages.get(to, nil)
+		if callback, err = url.Parse(back); err != nil || callback.Host != wiki {
+			return fmt.Errorf("sent back to %q, %w: %s", back, err, body)
+		}
 		return nil
 	})
-	_, back, body := pages.get(to, nil)
-	callback, err := url.Parse(back)
-	if err != nil || callback.Host != wiki {
-		c.t.Fatalf("sent back to %q: %s", back, body)
-	}
 	keep("access code", callback.Query().Get("code"))
 	if status, _, body := visitor.get(back, nil); status != http.StatusFound && status != http.StatusSeeOther {
 		c.t.Fatalf("the callback: %d %s", status, body)
@@ -92,12 +91,10 @@ func (c *suite) personSecrets() (out []canary.Secret) {
 
 // person is a browser on the client that finds everything at one address.
 func (c *suite) person(at netip.AddrPort) *browser {
-	b := newBrowser(c.t, &http.Transport{
+	return newBrowser(c.t, &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // whose certificates these are is not what is looked for
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return c.Client.Dial(ctx, network, at)
 		},
 	})
-	b.client.Timeout = patience
-	return b
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,6 +94,18 @@ func TestReplicasAgreeThatAllIsWell(t *testing.T) {
 	c.must(err)
 	proc.Kill() // all connect to the other one, and stay there
 	c.until("all are connected to the other replica", func() error {
+		var st struct {
+			status
+			Replicas []struct{ ID string } // the one that answers comes first
+		}
+		if err := c.JSON(&st, "status"); err != nil {
+			return err
+		}
+		for _, m := range slices.Concat(st.Nodes, st.Connectors) { // who was with the one that is gone is shown for a while as it was
+			if m.State != "up" || m.Replica != st.Replicas[0].ID {
+				return fmt.Errorf("%+v", m)
+			}
+		}
 		return errors.Join(c.tunnelsUp(c.Sites[0]), c.tunnelsUp(c.Sites[1]))
 	})
 	c.restart(proc)

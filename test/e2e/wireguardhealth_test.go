@@ -68,9 +68,12 @@ func TestTargetOfAWireGuardSiteIsChecked(t *testing.T) {
 
 	device.ill.Store(true)
 	c.shownHealth("unhealthy", "app-device")
-	if out := c.warren("get", "targets"); !strings.Contains(out, "status 503, expected 200") {
-		t.Errorf("no reason is shown:\n%s", out)
-	}
+	c.until("the reason is shown", func() error { // by the other replica as well, which hears of it a moment later
+		if out, err := c.Warren("get", "targets"); err != nil || !strings.Contains(out, "status 503, expected 200") {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	})
 	none("while it says that it is not well")
 
 	device.ill.Store(false)
