@@ -237,6 +237,12 @@ func TestTrafficGoesOnWithoutControlPlane(t *testing.T) {
 			return err
 		})
 	}
+	for _, n := range c.Nodes { // those that were started before may have reached the site by way of those that were started after
+		c.until(n.Name+" serves when all were started again", func() error {
+			_, err := c.Curl("https://"+app+"/", cluster.At(n, app)...)
+			return err
+		})
+	}
 	all()
 	// So does a connector.
 	c.restart(c.Sites[0].Proc)
