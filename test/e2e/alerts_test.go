@@ -236,11 +236,15 @@ func TestAlertsReachMailAndWebhooks(t *testing.T) {
 	c.warren("cert", "upload", "--cert", chain, "--key", key)
 	c.web(c.Sites[0], "sick", "10.77.1.30", 8080)
 	c.web(c.Sites[0], "broken", "10.77.1.31", 8080)
+	failed := 12
 	c.until("the target that was broken serves", func() error {
 		_, err := c.Curl("https://broken."+domain+"/", cluster.At(c.Nodes[0], "broken."+domain)...)
+		if err != nil {
+			failed++
+		}
 		return err
 	})
-	ask("it serves", 30, true)
+	ask("it serves", 2*failed, true)
 	lab.Eventually(t, 3*patience, "everybody is told that it is over", func() error { return w.told("alert.resolved", "[resolved]", subjects) })
 	if err := w.told("alert.firing", "[alert]", subjects); err != nil {
 		t.Errorf("meanwhile: %v", err)
