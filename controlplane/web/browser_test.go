@@ -31,7 +31,7 @@ func (r *rig) chromium(t *testing.T) (ctx context.Context, complaints func() []s
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(cancel)
 	var mu sync.Mutex
 	var said []string

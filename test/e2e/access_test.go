@@ -34,7 +34,7 @@ type browser struct {
 func newBrowser(t *testing.T, tr *http.Transport) *browser {
 	t.Cleanup(tr.CloseIdleConnections)
 	return &browser{t, &http.Client{
-		Transport: tr, Timeout: 10 * time.Second,
+		Transport: tr, Timeout: patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, map[string]string{}}
 }

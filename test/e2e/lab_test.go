@@ -59,7 +59,7 @@ func startByHand(t *testing.T) *byHand {
 // says waits until it has printed something.
 func (r *byHand) says(t *testing.T, what string) {
 	t.Helper()
-	lab.Eventually(t, 90*time.Second, "it says "+what, func() error {
+	lab.Eventually(t, 3*patience, "it says "+what, func() error {
 		if !strings.Contains(r.out.String(), what) {
 			return fmt.Errorf("it says:\n%s", r.out)
 		}

@@ -80,7 +80,7 @@ func startUp(t *testing.T, account, home string, args ...string) *upRun {
 	}
 	go func() { r.done <- r.cmd.Wait() }()
 	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
-	lab.Eventually(t, 90*time.Second, "warren up says that it is up", func() error {
+	lab.Eventually(t, 3*patience, "warren up says that it is up", func() error {
 		if !strings.Contains(r.out.String(), "Ctrl-C ends it.") {
 			return fmt.Errorf("it says:\n%s", r.out)
 		}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenedge/warren/test/lab"
 	"github.com/warrenedge/warren/test/lab/cluster"
 )
 
@@ -68,7 +69,7 @@ func TestSharesFollowWeightsAcrossSitesAndNodes(t *testing.T) {
 	}
 	const requests = 400
 	for _, fresh := range []bool{true, false} {
-		c.until(fmt.Sprintf("shares are as the weights, fresh connections: %v", fresh), func() error { // a target that could not be dialled is spared for a while
+		lab.Eventually(t, 5*patience, fmt.Sprintf("shares are as the weights, fresh connections: %v", fresh), func() error { // a target that could not be dialled is spared for a while
 			all := map[string]float64{}
 			for _, n := range c.Nodes {
 				got, err := ask(n, fresh, requests)

@@ -177,7 +177,7 @@ func TestStopWantsExitStatusZero(t *testing.T) {
 	h := New(t).Host("h", "198.18.9.1")
 	for _, code := range []string{"0", "2"} {
 		p := h.Start("trap"+code, nil, "sh", "-c", "trap 'exit "+code+"' TERM; echo ready; while :; do sleep 0.05; done")
-		Eventually(t, 5*time.Second, "the trap is set", func() error {
+		Eventually(t, time.Minute, "the trap is set", func() error {
 			if !strings.Contains(p.Log(), "ready") {
 				return errors.New(p.Log())
 			}

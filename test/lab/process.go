@@ -89,7 +89,7 @@ func (p *Process) launch() error {
 		return nil
 	}
 	// As soon as ip netns exec, and the shell before a program with sockets, have made way for the program.
-	err = Wait(context.Background(), 5*time.Second, p.Name+" is started", func() error { return p.replaced(cmd.Process.Pid) })
+	err = Wait(context.Background(), time.Minute, p.Name+" is started", func() error { return p.replaced(cmd.Process.Pid) })
 	if err == nil {
 		err = setClock(cmd.Process.Pid, by)
 	}
@@ -130,7 +130,7 @@ func (p *Process) Kill() {
 	<-done
 }
 
-// Stop asks the process to end (SIGTERM) and waits; after 30 s it is killed and the test fails. It fails, too,
+// Stop asks the process to end (SIGTERM) and waits; after a minute it is killed and the test fails. It fails, too,
 // when the process exits with anything but 0: a panic on the way down is no end.
 func (p *Process) Stop() {
 	p.Host.lab.t.Helper()
@@ -144,7 +144,7 @@ func (p *Process) Stop() {
 		if code := cmd.ProcessState.ExitCode(); code != 0 {
 			p.Host.lab.t.Errorf("%s exited with %d on SIGTERM", p.Name, code)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		p.Kill()
 		p.Host.lab.t.Errorf("%s did not end on SIGTERM", p.Name)
 	}
