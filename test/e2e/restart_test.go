@@ -124,8 +124,8 @@ func TestDrainedNodeEnds(t *testing.T) {
 			return nil
 		})
 	}
-	c.answered("https://"+app+"/", cluster.At(n, app)...) // of somebody who has its address from before
-	c.until("it has ended", func() error {
+	c.answered("https://"+app+"/", cluster.At(n, app)...)        // of somebody who has its address from before
+	lab.Eventually(t, 2*patience, "it has ended", func() error { // its name is kept for half a minute, and what it carries has as long to end
 		if n.Proc.Running() {
 			return syscall.EBUSY
 		}
