@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/access"
@@ -14,6 +15,7 @@ import (
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/pemcheck"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/hostname"
 )
 
 // Certificate is a TLS certificate; its private key is never shown.
@@ -54,26 +56,59 @@ func certificates(a *Admin) *Collection[model.Certificate, struct{}, Certificate
 	}
 }
 
-// dropCertificate removes a certificate that no service would miss.
+// dropCertificate removes a certificate that no service would miss, be it named in it or covered by a wildcard of it. One that is kept for services
+// is ordered anew at once.
 func dropCertificate(c *call, v *model.Certificate) error {
+	now := time.Now()
+	spare := func(name string) (bool, error) {
+		all, err := c.tx.ListCertificatesNamed(c, v.Org, name)
+		return slices.ContainsFunc(all, func(o *model.Certificate) bool { return o.ID != v.ID && now.Before(o.NotAfter) }), err
+	}
 	for _, name := range v.Names {
-		s, err := c.tx.GetServiceByHostname(c, name)
-		if fault.Of(err) == fault.NotFound || err == nil && (s.Org != v.Org || !s.EndsTLS()) {
+		if ok, err := spare(name); err != nil {
+			return err
+		} else if ok {
 			continue
 		}
+		services, err := c.tx.ListServicesWithin(c, strings.TrimPrefix(name, "*."))
 		if err != nil {
 			return err
 		}
-		others, err := c.tx.ListCertificatesNamed(c, v.Org, name)
-		if err != nil {
-			return err
-		}
-		spare := func(o *model.Certificate) bool { return o.ID != v.ID && time.Now().Before(o.NotAfter) }
-		if !slices.ContainsFunc(others, spare) {
-			return fault.New(fault.Conflict, "needed by service %s, which has no other", s.Name)
+		for _, s := range services {
+			if s.Org != v.Org || !s.EndsTLS() || !hostname.Match(name, s.Hostname) {
+				continue
+			}
+			other := s.Hostname // the other name by which a certificate may be the service's
+			if w, ok := hostname.Wildcard(s.Hostname); ok && name == s.Hostname && !hostname.IsWildcard(name) {
+				other = w
+			}
+			if ok, err := spare(other); err != nil {
+				return err
+			} else if !ok {
+				return fault.New(fault.Conflict, "needed by service %s, which has no other", s.Name)
+			}
 		}
 	}
+	if err := c.anew(v, now); err != nil {
+		return err
+	}
 	return c.tx.DeleteCertificate(c, v.ID)
+}
+
+// anew makes what is kept for services due, since its certificate goes.
+func (c *call) anew(v *model.Certificate, now time.Time) error {
+	if v.Managed.IsZero() {
+		return nil
+	}
+	m, err := c.tx.LockManagedCertificate(c, v.Managed)
+	if err != nil || !m.Wanted || m.Certificate != v.ID {
+		return fault.Ignore(err, fault.NotFound)
+	}
+	m.NextAttempt, m.LadderStep = now.UTC(), 0
+	if err := c.tx.UpdateManagedCertificate(c, m); err != nil {
+		return err
+	}
+	return c.tx.PlanCertificates(c)
 }
 
 func viewCertificate(c *call, v *model.Certificate) (out Certificate, err error) {

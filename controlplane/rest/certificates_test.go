@@ -260,3 +260,67 @@ func TestUploadedCertificates(t *testing.T) {
 		t.Errorf("the only one of a service: %d %s", r.status, r.body)
 	}
 }
+
+// A certificate stays while it is the only one of a service, also of one that its wildcard covers; another one by either name is enough to remove
+// it. What is kept for services is ordered anew at once, not when the one that is gone would have been renewed.
+func TestCertificateOfAWildcardIsNeeded(t *testing.T) {
+	w := newWorld(t)
+	w.must(201, "POST", "/api/v1/issuers", `{"name":"le",`+directory+`}`)
+	w.service() // wiki.example.com; an issuer is there, so the cluster's own authority makes none
+	const base = "/api/v1/orgs/default/certificates"
+	managed := w.managed("*.example.com", "example.com")
+	give := func(until time.Duration) string {
+		t.Helper()
+		chain, _ := handmade(t, "*.example.com", "example.com")
+		c := &model.Certificate{ID: model.CertificateID{}.New(), Managed: managed, Names: []string{"*.example.com", "example.com"}, ChainPEM: []byte(chain), SealedKey: []byte("k"), NotBefore: time.Now(), NotAfter: time.Now().Add(until)}
+		if _, err := w.db.Tx(t.Context(), "test", func(tx *store.Tx) error {
+			m, err := tx.LockManagedCertificate(t.Context(), managed)
+			if err != nil {
+				return err
+			}
+			issuers, err := tx.ListIssuers(t.Context())
+			if err != nil {
+				return err
+			}
+			c.Org, c.Issuer = m.Org, issuers[0].ID
+			if err := tx.CreateCertificate(t.Context(), c); err != nil {
+				return err
+			}
+			m.Certificate, m.RenewAt, m.NextAttempt = c.ID, c.NotAfter.Add(-time.Minute), c.NotAfter.Add(-time.Minute)
+			return tx.UpdateManagedCertificate(t.Context(), m)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return c.ID.String()
+	}
+	stays := func(id, why string) {
+		t.Helper()
+		if r := w.as(w.key, "DELETE", base+"/"+id, ""); r.status != 409 || !strings.Contains(string(r.body), "needed by service wiki") {
+			t.Errorf("%s: %d %s", why, r.status, r.body)
+		}
+	}
+	upload := func(names ...string) string {
+		t.Helper()
+		chain, key := handmade(t, names...)
+		body, _ := json.Marshal(map[string]string{"chain": chain, "key": key})
+		var c admin.Certificate
+		if err := json.Unmarshal(w.must(201, "POST", base, string(body)).body, &c); err != nil {
+			t.Fatal(err)
+		}
+		return c.ID
+	}
+
+	wild := give(time.Hour)
+	stays(wild, "the only one, by its wildcard")
+	upload("other.example.com")
+	stays(wild, "beside one of another name")
+	exact := upload("wiki.example.com")
+	w.must(204, "DELETE", base+"/"+wild, "")
+	var v admin.Managed
+	if err := json.Unmarshal(w.must(200, "GET", "/api/v1/orgs/default/managed-certificates/example.com", "").body, &v); err != nil || time.Until(v.NextAttempt) > 0 {
+		t.Errorf("next attempt %s, %v", v.NextAttempt, err)
+	}
+	stays(exact, "the only one, by its name")
+	give(time.Hour)
+	w.must(204, "DELETE", base+"/"+exact, "")
+}
