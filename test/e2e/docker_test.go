@@ -215,6 +215,10 @@ func (y *yard) changes() {
 	})
 	y.unreached("its URL answers no more", other)
 	y.container("start", "shop-2")
+	y.until("the service is there again", func() error { // a node that has not heard yet that it was gone reaches the container as soon as that runs
+		_, err := y.Warren("get", "service", "shop-"+y.site.Name)
+		return err
+	})
 	y.reached("it is back", other, "shop-2")
 
 	y.unreadable(other)
