@@ -10,6 +10,8 @@ IMAGE_TAG = $(subst +,-,$(VERSION))
 # Of gRPC without golang.org/x/net/trace: it brings html/template, with which the linker has to keep every exported
 # method of every type. The connector is a quarter smaller without, on disk and in memory.
 TAGS    := grpcnotrace
+# All that is built without the race detector is built as the programs are, so that each package is compiled once for all targets.
+ALIKE    = CGO_ENABLED=0 GOFLAGS="$$(go env GOFLAGS) -trimpath -tags=$(TAGS)"
 TOOLS   := $(CURDIR)/.bin
 export PATH := $(TOOLS):$(PATH)
 
@@ -52,18 +54,19 @@ run: ## build, then start a whole cluster on this machine; Ctrl-C ends it
 	@since=$$(date +%s%N); $(MAKE) --no-print-directory build; test/packages run; \
 		exec env WARREN_UP_SINCE=$$since bin/warren up $(UP)
 
+# Without vet, of which lint runs more: as a part of tests it type-checks once more whatever they import.
 .PHONY: test
 test: ## unit and integration tests with the race detector, against real PostgreSQL and Valkey or Redis
 	@test/packages test
-	go test -race -timeout 20m ./...
+	go test -race -vet=off -timeout 20m ./...
 
 .PHONY: e2e
 e2e: build ## end-to-end tests: real programs on hosts made of network namespaces; needs root
 	@if [ "$$(id -u)" -ne 0 ]; then echo 'make e2e makes network namespaces: run it as root' >&2; exit 1; fi
 	@test/packages e2e
-	go test -count=1 -timeout 20m -tags netns ./dataplane/tunnel/ ./test/lab/
-	go test -count=1 -timeout 20m -tags e2e -run '^TestBrowser' ./controlplane/web/ ./controlplane/console/
-	go test -count=1 -timeout 60m -tags e2e ./test/e2e/
+	$(ALIKE) go test -count=1 -vet=off -timeout 20m -tags netns,$(TAGS) ./dataplane/tunnel/ ./test/lab/
+	$(ALIKE) go test -count=1 -vet=off -timeout 20m -tags e2e,$(TAGS) -run '^TestBrowser' ./controlplane/web/ ./controlplane/console/
+	$(ALIKE) go test -count=1 -vet=off -timeout 60m -tags e2e,$(TAGS) ./test/e2e/
 
 .PHONY: screenshots
 screenshots: build ## take the pictures of the console that README shows, of a cluster with data; needs root
@@ -81,16 +84,16 @@ lab: build ## a cluster on network namespaces to break by hand, LAB="-nodes 5" f
 .PHONY: lint
 lint: $(TOOLS)/staticcheck $(TOOLS)/buf ## gofmt, vet, staticcheck, buf lint
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt these: $$out" >&2; exit 1; fi
-	go vet -tags e2e,netns ./...
-	staticcheck -tags e2e,netns ./...
+	$(ALIKE) go vet -tags e2e,netns,$(TAGS) ./...
+	$(ALIKE) staticcheck -tags e2e,netns,$(TAGS) ./...
 	cd api && buf lint
 
 .PHONY: generate
 generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc $(TOOLS)/templ $(TOOLS)/oapi-codegen ## write all generated code anew
 	cd api && buf generate
 	cd controlplane/store && sqlc generate
-	go generate ./...
-	go generate ./controlplane/apiclient/typed # once more: from what the one before has written of the API
+	$(ALIKE) go generate ./...
+	$(ALIKE) go generate ./controlplane/apiclient/typed # once more: from what the one before has written of the API
 
 .PHONY: generate-check
 generate-check: generate ## fail if generated code is not what generate writes
