@@ -27,6 +27,7 @@ const (
 	invalidText         = "22P02"
 	valueTooLong        = "22001"
 	untranslatable      = "22021" // a NUL byte in text
+	untranslatableJSON  = "22P05" // the same in JSON
 	invalidParameter    = "22023" // of a setting
 )
 
@@ -188,7 +189,7 @@ func classify(err error, what string) error {
 		return unchecked(pe)
 	case notNullViolation:
 		return &fault.Error{Kind: fault.Invalid, Field: pe.ColumnName, Msg: "missing", Err: err}
-	case invalidText, valueTooLong, untranslatable:
+	case invalidText, valueTooLong, untranslatable, untranslatableJSON:
 		return &fault.Error{Kind: fault.Invalid, Msg: "malformed value", Err: err}
 	case sealedRetired:
 		return &fault.Error{Kind: fault.Unavailable, Msg: what + ": the key that seals it has just been replaced", Err: err}

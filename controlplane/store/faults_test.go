@@ -240,6 +240,7 @@ func unchecked(ctx context.Context, t *testing.T, w *world) []refusal {
 		site("tunnels", "tunnels", "1 to 8", func(v *model.Site) { v.Tunnels = 0 }),
 		site("NUL", "", "malformed", func(v *model.Site) { v.Name = "a\x00" }),
 		svc("kind", "kind", "http, tls, tcp or udp", func(v *model.Service) { v.Kind, v.Delivery, v.Maintenance = "quic", nil, nil }),
+		svc("NUL in JSON", "", "malformed", func(v *model.Service) { v.Maintenance = &model.Maintenance{Title: "a\x00"} }),
 		svc("no hostname", "hostname", "canonical hostname", func(v *model.Service) { v.Hostname = "" }),
 		svc("ports", "ports", "tcp or udp", func(v *model.Service) { v.Ports = model.Ports{First: 1, Last: 1} }),
 		svc("proxy protocol", "proxy_protocol", "tcp or tls", func(v *model.Service) { v.ProxyProtocol = 1 }),
