@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -132,7 +133,7 @@ func bounded(req *nodev1.ReportRequest) error {
 }
 
 func entry(k Key, since, now time.Time, req *nodev1.ReportRequest) Entry {
-	e := Entry{Key: k, Since: since, Seen: now, Applied: model.Revision(req.GetAppliedRevision()), Version: req.GetSoftwareVersion(), Instance: req.GetInstance()}
+	e := Entry{Key: k, Since: since, Seen: now, Applied: model.Revision(req.GetAppliedRevision()), Version: words(req.GetSoftwareVersion()), Instance: req.GetInstance()}
 	for _, t := range req.GetTunnels() {
 		state := Tunnel{Peer: t.GetPeerId(), Up: t.GetUp(), ReceivedBytes: t.GetReceivedBytes(), SentBytes: t.GetSentBytes()}
 		if age := t.GetLastHandshakeAge(); age != nil {
@@ -217,8 +218,17 @@ func attempts(now time.Time, reports []*nodev1.AttemptReport) (out []Attempt) {
 	return slices.CompactFunc(out, func(a, b Attempt) bool { return a.Target == b.Target })
 }
 
-func words(reason string) string {
-	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "\uFFFD")
+// words are text that a terminal can take: what a connector says is shown to who runs the cluster, too.
+func words(said string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '\n' || c == '\t': // between errors that were joined
+			return ' '
+		case unicode.IsControl(c):
+			return '\uFFFD'
+		}
+		return c
+	}, strings.ToValidUTF8(said[:min(len(said), maxReason)], "\uFFFD"))
 }
 
 func targets(reports []*nodev1.TargetReport) []Target {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,24 @@ func TestPortsOfAConnector(t *testing.T) {
 	}
 	if e := entry(Key{identity.Connector, "x"}, now, now, &nodev1.ReportRequest{Listening: many}); len(e.Listening) != maxListening {
 		t.Errorf("%d of many", len(e.Listening))
+	}
+}
+
+// A connector is a tenant's, and the terminal in which its words are read may be that of who runs the cluster.
+func TestWordsAreNoCommandsOfTerminals(t *testing.T) {
+	const said, want = "down:\n\tmade\x1b]0;x\a up\u009b2J \u2603\xff", "down:  made\uFFFD]0;x\uFFFD up\uFFFD2J \u2603\uFFFD"
+	now := time.Now()
+	e := entry(Key{identity.Node, "x"}, now, now, &nodev1.ReportRequest{
+		SoftwareVersion: said, Targets: []*nodev1.TargetReport{{TargetId: "target_a", Reason: said}}, Attempts: []*nodev1.AttemptReport{{TargetId: "target_a", Reason: said}},
+		Places: []*nodev1.PlacesFile{{Path: said, Kind: said, Problem: said}},
+	})
+	for _, got := range []string{e.Version, e.Targets[0].Reason, e.Attempts[0].Reason, e.Places[0].Path, e.Places[0].Kind, e.Places[0].Problem} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if e := entry(Key{identity.Connector, "x"}, now, now, &nodev1.ReportRequest{SoftwareVersion: strings.Repeat("v", 100_000)}); len(e.Version) > maxReason {
+		t.Errorf("a version of %d bytes", len(e.Version))
 	}
 }
 
