@@ -21,9 +21,6 @@ import (
 // apiVersion is what documents start with.
 const apiVersion = "warren/v1"
 
-// maxDocuments bounds what is written at once; more is for the command line.
-const maxDocuments = 200
-
 // document is an object as somebody has written it.
 type document struct {
 	APIVersion string `yaml:"apiVersion"`
@@ -87,6 +84,9 @@ func (q *Request) writtenKinds() []writtenKind {
 
 // documents reads a text.
 func documents(text string) (out []*document, wrong []lineError) {
+	if wrong := bounded(text); wrong != nil {
+		return nil, wrong
+	}
 	d := yaml.NewDecoder(strings.NewReader(text), yaml.Strict())
 	for n := 1; ; n++ {
 		v := &document{n: n}
@@ -128,6 +128,9 @@ func (q *Request) wanted(text string) (out []admin.Wanted, of []*document, wrong
 	slices.SortStableFunc(docs, func(a, b *document) int { return rank(a) - rank(b) })
 	seen := map[[2]string]bool{}
 	for _, d := range docs {
+		if len(wrong) >= mostWrong {
+			break
+		}
 		id := [2]string{d.Kind, d.Metadata.Name}
 		switch org := d.Metadata.Organization; {
 		case d.APIVersion != apiVersion:
@@ -151,7 +154,7 @@ func (q *Request) wanted(text string) (out []admin.Wanted, of []*document, wrong
 		if err != nil {
 			bad = append(bad, manifest.Wrong{Field: "spec", Message: err.Error()})
 		}
-		for _, w := range bad {
+		for _, w := range bad[:min(len(bad), mostWrong-len(wrong))] {
 			wrong = append(wrong, d.at(text, w.Field, w.Message))
 		}
 		raw, err := json.Marshal(d.Spec)

@@ -68,6 +68,14 @@ func TestYAML(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
+	many := text + "  a0: b\n"
+	for i := range 30 {
+		many += "  a" + itoa(i+1) + ": b\n"
+	}
+	if _, _, wrong := (&Request{Console: r.con, Who: r.key, Org: byName(r.world.Get(), r.key, "default")}).wanted(many); len(wrong) != mostWrong {
+		t.Errorf("%d things are wrong, and each is looked for", len(wrong))
+	}
+
 	const policy = "/console/orgs/default/policies/staff/yaml"
 	m = typedText.FindStringSubmatch(b.get(policy).body)
 	if m == nil {
