@@ -147,8 +147,8 @@ type UploadSpec struct {
 	Key   string `json:"key" minLength:"1" maxLength:"16384" writeOnly:"true" doc:"PEM: its private key, unencrypted; never shown again"`
 }
 
-// Upload adds a certificate that was made elsewhere. Nobody renews it: as the newest one it is served until it
-// is replaced or removed.
+// Upload adds a certificate that was made elsewhere. Nobody renews it: it is served until it is replaced or removed, also
+// where it ends before those that the cluster's own authority has made for its names.
 func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s UploadSpec) (out Certificate, rev model.Revision, err error) {
 	known, err := x509.SystemCertPool()
 	if err != nil {
@@ -174,6 +174,9 @@ func (a *Admin) Upload(ctx context.Context, p access.Principal, org string, s Up
 			return err
 		}
 		if err := c.tx.CreateCertificate(c, v); err != nil {
+			return err
+		}
+		if err := c.tx.SupersedeCertificates(c, v.ID); err != nil {
 			return err
 		}
 		a.Certificates.did(c, "upload", v)

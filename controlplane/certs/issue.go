@@ -3,11 +3,13 @@ package certs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/warrenedge/warren/controlplane/authority"
 	"github.com/warrenedge/warren/controlplane/model"
 	"github.com/warrenedge/warren/controlplane/store"
+	"github.com/warrenedge/warren/shared/hostname"
 )
 
 // Issuer makes certificates with the cluster's own authority.
@@ -22,15 +24,15 @@ func NewIssuer(web *authority.Authority, sealer *authority.Sealer) *Issuer {
 }
 
 // Issue makes a certificate for one canonical hostname or pattern and writes it in the transaction. The
-// private key is sealed for its row.
-func (i *Issuer) Issue(ctx context.Context, tx *store.Tx, org model.OrgID, hostname string, now time.Time) error {
+// private key is sealed for its row. It stands behind another certificate, if there is one whose place it is not to take.
+func (i *Issuer) Issue(ctx context.Context, tx *store.Tx, org model.OrgID, hostname string, behind model.CertificateID, now time.Time) error {
 	w, err := i.web.IssueWeb([]string{hostname}, now)
 	if err != nil {
 		return err
 	}
 	c := &model.Certificate{
 		ID: model.CertificateID{}.New(), Org: org, Names: []string{hostname}, ChainPEM: w.ChainPEM, NotBefore: w.NotBefore, NotAfter: w.NotAfter,
-		KeyType: model.ECDSA,
+		KeyType: model.ECDSA, SupersededBy: behind,
 	}
 	if c.SealedKey, err = i.sealer.Seal(w.KeyPEM, c.ID.String()); err != nil {
 		return err
@@ -56,8 +58,29 @@ func (i *Issuer) Ensure(ctx context.Context, tx *store.Tx, s *model.Service, now
 			return err
 		}
 	}
-	if err := i.Issue(ctx, tx, s.Org, s.Hostname, now); err != nil {
+	behind, err := uploaded(ctx, tx, s, have, now)
+	if err != nil {
+		return err
+	}
+	if err := i.Issue(ctx, tx, s.Org, s.Hostname, behind, now); err != nil {
 		return fmt.Errorf("certificate of %s: %w", s.Hostname, err)
 	}
 	return nil
+}
+
+// uploaded returns the certificate that somebody has uploaded for a service, of those of its name or by a wildcard; zero: none that is good.
+func uploaded(ctx context.Context, tx *store.Tx, s *model.Service, have []*model.Certificate, now time.Time) (model.CertificateID, error) {
+	if w, ok := hostname.Wildcard(s.Hostname); ok && !hostname.IsWildcard(s.Hostname) {
+		covering, err := tx.ListCertificatesNamed(ctx, s.Org, w)
+		if err != nil {
+			return model.CertificateID{}, err
+		}
+		have = append(slices.Clone(have), covering...)
+	}
+	for _, c := range have {
+		if c.Uploaded && c.SupersededBy.IsZero() && !now.Before(c.NotBefore) && now.Before(c.NotAfter) {
+			return c.ID, nil
+		}
+	}
+	return model.CertificateID{}, nil
 }

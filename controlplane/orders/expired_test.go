@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +84,66 @@ func TestExpiredUploadGivesWay(t *testing.T) {
 	})
 	if got := served(end.Add(3*certs.Overlap), www); got != next.ID {
 		t.Error("what has ended came back")
+	}
+}
+
+// What the cluster's own authority made gives way to what was uploaded before there was such a rule, too; it comes back when that ends, if it is
+// good, and else leaves the service what it has.
+func TestOwnGivesWayToUpload(t *testing.T) {
+	db, ctx := storetest.New(t), t.Context()
+	now := time.Now().UTC().Truncate(time.Second)
+	end := now.Add(10 * 24 * time.Hour)
+	org, pool := &model.Organization{ID: model.OrgID{}.New(), Name: "o"}, &model.Pool{ID: model.PoolID{}.New(), Name: "p"}
+	service := func(host string) *model.Service {
+		return &model.Service{ID: model.ServiceID{}.New(), Org: org.ID, Name: strings.ReplaceAll(host, ".", "-"), Kind: model.HTTP, Hostname: host, Pool: pool.ID}
+	}
+	cert := func(notAfter time.Time, uploaded bool, names ...string) *model.Certificate {
+		return &model.Certificate{
+			ID: model.CertificateID{}.New(), Org: org.ID, Names: names, ChainPEM: []byte("x"), SealedKey: []byte("x"), NotBefore: now.Add(-time.Hour), NotAfter: notAfter, Uploaded: uploaded, KeyType: model.ECDSA,
+		}
+	}
+	www, api, deep := service("www.x.test"), service("api.x.test"), service("a.b.x.test")
+	upload := cert(end, true, "*.x.test", "x.test")
+	lasts, short, beyond := cert(end.Add(24*time.Hour), false, "www.x.test"), cert(end.Add(-24*time.Hour), false, "api.x.test"), cert(end.Add(24*time.Hour), false, "a.b.x.test")
+	if _, err := db.Tx(ctx, "test", func(tx *store.Tx) error {
+		for _, err := range []error{
+			tx.CreateOrganization(ctx, org), tx.CreatePool(ctx, pool),
+			tx.CreateDomain(ctx, &model.Domain{ID: model.DomainID{}.New(), Org: org.ID, Name: "x.test", Pool: pool.ID}),
+			tx.CreateService(ctx, www), tx.CreateService(ctx, api), tx.CreateService(ctx, deep),
+			tx.CreateCertificate(ctx, upload), tx.CreateCertificate(ctx, lasts), tx.CreateCertificate(ctx, short), tx.CreateCertificate(ctx, beyond),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := &Planner{w: &Worker{Options: Options{Store: db}, pauses: &pauses{}}}
+	for _, at := range []struct {
+		when           time.Time
+		www, api, deep *model.Certificate
+	}{
+		{now, upload, upload, beyond},
+		{end.Add(-ending - time.Second), upload, upload, beyond},
+		{end.Add(-ending), lasts, upload, beyond},
+		{end.Add(time.Hour), lasts, upload, beyond},
+	} {
+		for range 2 { // what one round says the next one leaves
+			if err := p.clean(ctx, at.when); err != nil {
+				t.Fatal(err)
+			}
+			b, err := db.Load(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := model.Empty().Apply(b)
+			for s, want := range map[*model.Service]*model.Certificate{www: at.www, api: at.api, deep: at.deep} {
+				if got := m.CertificateFor(m.Service(s.ID)); got.ID != want.ID {
+					t.Errorf("%v before the end %s is served with that of %v until %v", end.Sub(at.when), s.Hostname, got.Names, got.NotAfter)
+				}
+			}
+		}
 	}
 }

@@ -83,6 +83,9 @@ const ending = 5 * time.Minute
 
 // superseded lets certificates that nobody renews give way to others of their names.
 func superseded(ctx context.Context, tx *store.Tx, now time.Time) error {
+	if err := tx.SupersedeOwn(ctx, now, now.Add(ending)); err != nil {
+		return err
+	}
 	if err := tx.SupersedeUnwanted(ctx, now); err != nil {
 		return err
 	}

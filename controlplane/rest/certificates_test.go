@@ -261,6 +261,45 @@ func TestUploadedCertificates(t *testing.T) {
 	}
 }
 
+// What is uploaded is served at once, although the cluster's own authority has made certificates for its names that last longer; by its
+// wildcard, too, and for services that come later. When it goes, the cluster's own are there.
+func TestUploadGoesBeforeTheClustersOwn(t *testing.T) {
+	w := newWorld(t)
+	w.service() // wiki.example.com, with a certificate of the cluster's own
+	served := func(name, id string) {
+		t.Helper()
+		b, err := w.db.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := model.Empty().Apply(b)
+		for s := range m.Services() {
+			if c := m.CertificateFor(s); s.Name == name && (c == nil || c.Own() != (id == "") || id != "" && c.ID.String() != id) {
+				t.Errorf("%s is served with %+v, want %q", name, c, id)
+			}
+		}
+	}
+	give := func(names ...string) string {
+		t.Helper()
+		chain, key := handmade(t, names...)
+		var c admin.Certificate
+		w.must(201, "POST", org+"/certificates", upload(chain, key)).into(t, &c)
+		return c.ID
+	}
+	served("wiki", "")
+	wild := give("*.example.com")
+	served("wiki", wild)
+	w.must(201, "POST", org+"/services", `{"name":"shop","kind":"http","hostname":"shop.example.com","pool":"default"}`)
+	served("shop", wild)
+	exact := give("wiki.example.com")
+	served("wiki", exact)
+	w.must(204, "DELETE", org+"/certificates/"+exact, "")
+	served("shop", wild)
+	w.must(204, "DELETE", org+"/certificates/"+wild, "")
+	served("wiki", "")
+	served("shop", "")
+}
+
 // A certificate stays while it is the only one of a service, also of one that its wildcard covers; another one by either name is enough to remove
 // it. What is kept for services is ordered anew at once, not when the one that is gone would have been renewed.
 func TestCertificateOfAWildcardIsNeeded(t *testing.T) {

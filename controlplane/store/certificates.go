@@ -119,6 +119,16 @@ func (t *Tx) AdoptCertificates(ctx context.Context, of, heir model.ManagedCertif
 	return classify(err, "hand over certificates")
 }
 
+// SupersedeOwn lets certificates of the cluster's own authority give way to uploaded ones that carry all their names, until
+// these end soon.
+func (t *Tx) SupersedeOwn(ctx context.Context, now, soon time.Time) error {
+	if _, err := t.q.RecallOwn(ctx, soon); err != nil {
+		return classify(err, "update certificates")
+	}
+	_, err := t.q.SupersedeOwn(ctx, db.SupersedeOwnParams{Now: now, Soon: soon})
+	return classify(err, "update certificates")
+}
+
 // SupersedeUnwanted lets certificates that nobody renews any more give way to those that carry their names instead.
 func (t *Tx) SupersedeUnwanted(ctx context.Context, now time.Time) error {
 	_, err := t.q.SupersedeUnwanted(ctx, now)

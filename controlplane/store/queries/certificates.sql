@@ -36,6 +36,21 @@ UPDATE certificates c SET superseded_by = n.id, updated_at = now()
         OR c.managed_id IS NULL AND c.issuer_id IS NULL
            AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names)));
 
+-- name: SupersedeOwn :execrows
+-- What the cluster's own authority made gives way to what somebody has uploaded for its names, as long as that is good.
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM certificates n
+ WHERE c.managed_id IS NULL AND c.issuer_id IS NULL AND NOT c.uploaded AND c.superseded_by IS NULL
+   AND n.org_id = c.org_id AND n.uploaded AND n.superseded_by IS NULL AND n.not_before <= @now AND n.not_after > @soon
+   AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names));
+
+-- name: RecallOwn :execrows
+-- When that ends, what gave way to it and is still good comes back.
+UPDATE certificates c SET superseded_by = NULL, updated_at = now()
+  FROM certificates n
+ WHERE c.superseded_by = n.id AND c.managed_id IS NULL AND c.issuer_id IS NULL AND NOT c.uploaded AND c.not_after > @soon
+   AND n.uploaded AND n.not_after <= @soon;
+
 -- name: SupersedeUnwanted :execrows
 -- What nobody renews any more because others carry its names gives way to them: it would be chosen until it ends, and after.
 -- Where there is to be one of the same type of key, it gives way to that alone.

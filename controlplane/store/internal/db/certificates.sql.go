@@ -274,6 +274,22 @@ func (q *Queries) ListCertificatesNamed(ctx context.Context, arg ListCertificate
 	return items, nil
 }
 
+const recallOwn = `-- name: RecallOwn :execrows
+UPDATE certificates c SET superseded_by = NULL, updated_at = now()
+  FROM certificates n
+ WHERE c.superseded_by = n.id AND c.managed_id IS NULL AND c.issuer_id IS NULL AND NOT c.uploaded AND c.not_after > $1
+   AND n.uploaded AND n.not_after <= $1
+`
+
+// When that ends, what gave way to it and is still good comes back.
+func (q *Queries) RecallOwn(ctx context.Context, soon time.Time) (int64, error) {
+	result, err := q.db.Exec(ctx, recallOwn, soon)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const supersedeCertificates = `-- name: SupersedeCertificates :execrows
 UPDATE certificates c SET superseded_by = n.id, updated_at = now()
   FROM certificates n
@@ -310,6 +326,28 @@ type SupersedeExpiredParams struct {
 // is chosen as before.
 func (q *Queries) SupersedeExpired(ctx context.Context, arg SupersedeExpiredParams) (int64, error) {
 	result, err := q.db.Exec(ctx, supersedeExpired, arg.Soon, arg.Now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const supersedeOwn = `-- name: SupersedeOwn :execrows
+UPDATE certificates c SET superseded_by = n.id, updated_at = now()
+  FROM certificates n
+ WHERE c.managed_id IS NULL AND c.issuer_id IS NULL AND NOT c.uploaded AND c.superseded_by IS NULL
+   AND n.org_id = c.org_id AND n.uploaded AND n.superseded_by IS NULL AND n.not_before <= $1 AND n.not_after > $2
+   AND NOT EXISTS (SELECT FROM unnest(c.names) name WHERE name <> ALL (n.names) AND regexp_replace(name, '^[^*.]+\.', '*.') <> ALL (n.names))
+`
+
+type SupersedeOwnParams struct {
+	Now  time.Time
+	Soon time.Time
+}
+
+// What the cluster's own authority made gives way to what somebody has uploaded for its names, as long as that is good.
+func (q *Queries) SupersedeOwn(ctx context.Context, arg SupersedeOwnParams) (int64, error) {
+	result, err := q.db.Exec(ctx, supersedeOwn, arg.Now, arg.Soon)
 	if err != nil {
 		return 0, err
 	}
