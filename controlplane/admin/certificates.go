@@ -30,7 +30,7 @@ type Certificate struct {
 	Managed           string      `json:"managed,omitempty" doc:"The managed certificate that it is of, by id"`
 	Uploaded          bool        `json:"uploaded"`
 	Revocation        *Revocation `json:"revocation,omitempty" doc:"Present as soon as it was asked for"`
-	SupersededBy      string      `json:"superseded_by,omitempty" doc:"The certificate that took its place, by id: this one goes when all nodes have had that one for a day"`
+	SupersededBy      string      `json:"superseded_by,omitempty" doc:"The certificate that took its place, by id: this one goes when all nodes have had that one for a day, or stays behind it if one of the two was uploaded"`
 	CreatedAt         time.Time   `json:"created_at"`
 	UpdatedAt         time.Time   `json:"updated_at"`
 }

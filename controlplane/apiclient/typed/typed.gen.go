@@ -393,7 +393,7 @@ type Certificate struct {
 	Organization string      `json:"organization"`
 	Revocation   *Revocation `json:"revocation,omitempty"`
 
-	// SupersededBy The certificate that took its place, by id: this one goes when all nodes have had that one for a day
+	// SupersededBy The certificate that took its place, by id: this one goes when all nodes have had that one for a day, or stays behind it if one of the two was uploaded
 	SupersededBy string    `json:"superseded_by,omitempty,omitzero"`
 	UpdatedAt    time.Time `json:"updated_at"`
 	Uploaded     bool      `json:"uploaded"`
